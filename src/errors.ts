@@ -1,0 +1,90 @@
+// The one error class of virt-publish, and the list of its codes.
+
+/**
+ * What went wrong. Match on these, never on a message. The exit code of each stands in
+ * `cli/exit-codes.ts`, its cure in the README.
+ */
+export const ERROR_CODES = [
+  'INTERNAL',
+  'USAGE',
+  'CONFIG',
+  'DOMAIN_NOT_FOUND',
+  'DOMAIN_BUSY',
+  'DISK_UNSUPPORTED',
+  'LIBVIRT',
+  'MIRROR',
+  'QUIESCE',
+  'MANAGED_SAVE',
+  'QEMU_IMG',
+  'NO_SPACE',
+  'WORK_DIR',
+  'IMAGE_NOT_FOUND',
+  'IMAGE_STATUS',
+  'UPLOAD',
+  'INTEGRITY',
+  'PRECONDITION_LOST',
+  'REGISTRY',
+  'GUEST_NOT_RESTORED',
+  'INTERRUPTED',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** The steps of a run and of the registry commands, as they stand in events, journals and errors. */
+export type Step =
+  | 'config'
+  | 'inspect'
+  | 'space'
+  | 'queue'
+  | 'delta'
+  | 'undefine'
+  | 'mirror'
+  | 'quiesce'
+  | 'redefine'
+  | 'detach'
+  | 'save'
+  | 'start'
+  | 'attach'
+  | 'convert'
+  | 'check'
+  | 'upload'
+  | 'activate'
+  | 'alias'
+  | 'restore'
+  | 'roll back'
+  | 'registry'
+  | 'pull';
+
+export interface PublishErrorOptions {
+  step?: Step;
+  /** True where the same call may go through later with nothing changed. */
+  retryable?: boolean;
+  cause?: unknown;
+  /** What the undos raised, in the order they were run. Empty when everything was put back. */
+  undoFailures?: readonly Error[];
+}
+
+/**
+ * Every failure that leaves this package. The message says what failed, on what, and what to do
+ * next; it never holds a secret or a domain's XML.
+ */
+export class PublishError extends Error {
+  override readonly name = 'PublishError';
+  readonly code: ErrorCode;
+  readonly step: Step | undefined;
+  readonly retryable: boolean;
+  readonly undoFailures: readonly Error[];
+
+  constructor(code: ErrorCode, message: string, options: PublishErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.step = options.step;
+    this.retryable = options.retryable ?? false;
+    this.undoFailures = options.undoFailures ?? [];
+  }
+}
+
+/** The error's message, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,39 @@
+// What a run tells while it goes: steps, bytes and notes.
+import type { Step } from './errors.ts';
+
+/** Bytes are bytes of the source of the step; `total` is unknown for a stream of unknown length. */
+export type RunEvent =
+  | { type: 'run'; runId: string; domain: string }
+  | { type: 'step'; step: Step; state: 'started'; detail?: string }
+  | { type: 'step'; step: Step; state: 'done' | 'failed'; ms: number; detail?: string }
+  | { type: 'progress'; step: Step; bytes: number; total: number }
+  | { type: 'note'; level: 'info' | 'warning'; step: Step; message: string };
+
+export type OnEvent = (event: RunEvent) => void;
+
+/** The null listener: no code asks whether somebody listens. */
+export const ignoreEvents: OnEvent = () => undefined;
+
+/**
+ * Runs one step between its `started` and its `done` or `failed` event.
+ * @throws whatever `work` throws, unchanged.
+ */
+export async function runStep<T>(
+  onEvent: OnEvent,
+  step: Step,
+  work: () => Promise<T>,
+  describe?: (result: T) => string | undefined,
+): Promise<T> {
+  const startedAt = performance.now();
+  onEvent({ type: 'step', step, state: 'started' });
+  try {
+    const result = await work();
+    const detail = describe?.(result);
+    const ms = performance.now() - startedAt;
+    onEvent({ type: 'step', step, state: 'done', ms, ...(detail === undefined ? {} : { detail }) });
+    return result;
+  } catch (error) {
+    onEvent({ type: 'step', step, state: 'failed', ms: performance.now() - startedAt });
+    throw error;
+  }
+}

@@ -1,0 +1,1 @@
+export { PublishError } from './errors.ts';

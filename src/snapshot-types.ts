@@ -1,0 +1,94 @@
+// What goes into a snapshot run and what comes out of it.
+import type { OnEvent } from './events.ts';
+import type { ImageRecord } from './registry/image.ts';
+
+export const SNAPSHOT_MODES = ['auto', 'live', 'cold'] as const;
+/** What the caller asks for. `auto`: live where it can be, else cold, and it says why. */
+export type SnapshotMode = (typeof SNAPSHOT_MODES)[number];
+
+/** How the disk is made to hold still. `offline`: the domain was off and is simply read. */
+export type CaptureMode = 'live' | 'cold' | 'offline';
+
+export const MIRROR_METHODS = ['auto', 'rebase', 'copy'] as const;
+/**
+ * `rebase`: undefine, then virDomainBlockRebase. `copy`: virDomainBlockCopy with TRANSIENT_JOB,
+ * with no undefine. `auto` is `rebase`, unless an undefine would lose what cannot be put back.
+ */
+export type MirrorMethod = (typeof MIRROR_METHODS)[number];
+
+export const QUIESCE_POLICIES = ['off', 'try', 'require'] as const;
+export type QuiescePolicy = (typeof QUIESCE_POLICIES)[number];
+
+/** What the image may be relied on for: file systems at rest, as after a power cut, or switched off. */
+export type Consistency = 'filesystem' | 'crash' | 'offline';
+
+export const DISK_FORMATS = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const;
+export type DiskFormat = (typeof DISK_FORMATS)[number];
+
+export const COMPRESSIONS = ['none', 'zstd', 'zlib'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
+
+export const VISIBILITIES = ['private', 'shared', 'community', 'public'] as const;
+export type Visibility = (typeof VISIBILITIES)[number];
+
+/** Anything left out comes from the configuration. */
+export interface SnapshotOptions {
+  /** Name, UUID or id of the domain. */
+  domain: string;
+  /** libvirt URI; else `LIBVIRT_DEFAULT_URI`, else the configuration. */
+  connect?: string;
+  /** `s3://bucket/prefix` or a directory. */
+  registry?: string;
+  mode?: SnapshotMode;
+  method?: MirrorMethod;
+  /** Target (`vda`) of the disk; the root disk if left out. */
+  disk?: string;
+  format?: DiskFormat;
+  compress?: Compression;
+  quiesce?: QuiescePolicy;
+  /** Cap of the mirror in MiB/s; 0 is none. */
+  bandwidthMib?: number;
+  /** The image's name; the domain's name and the time if left out. */
+  name?: string;
+  aliases?: readonly string[];
+  tags?: readonly string[];
+  /** Additional properties; they win over what the domain says. */
+  properties?: Readonly<Record<string, string>>;
+  visibility?: Visibility;
+  protected?: boolean;
+  /** Digests beside sha256: `md5` (goes to `checksum`), `sha512` (takes `os_hash_value`). */
+  hash?: readonly string[];
+  workDir?: string;
+  signal?: AbortSignal;
+  onEvent?: OnEvent;
+}
+
+/** What a run would do, and why; nothing was touched to learn it. */
+export interface SnapshotPlan {
+  domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
+  disk: { target: string; bus: string; source: string; format: string; virtualSize: number };
+  /** The layers below the disk's source, nearest first. */
+  backingChain: readonly { path: string; format: string }[];
+  mode: CaptureMode;
+  /** Why this mode and not another one. */
+  modeReason: string;
+  /** Null where no mirror is needed. */
+  method: Exclude<MirrorMethod, 'auto'> | null;
+  methodReason: string | null;
+  quiesce: QuiescePolicy;
+  /** What of the domain is undefined for the time of the mirror, and kept or put back. */
+  undefines: readonly string[];
+  /** What is detached before a managed save and attached again after it. */
+  detaches: readonly string[];
+  image: { name: string; diskFormat: DiskFormat; compress: Compression };
+  registry: string;
+  /** Bytes needed at most and bytes free beyond the reserve, for each directory written to. */
+  space: readonly { directory: string; purpose: string; needed: number; available: number }[];
+}
+
+export interface SnapshotResult {
+  image: ImageRecord;
+  plan: SnapshotPlan;
+  /** What the aliases now point to, one for each that was asked for. */
+  aliases: readonly { alias: string; version: number }[];
+}
