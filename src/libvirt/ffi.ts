@@ -1,0 +1,249 @@
+// The C functions of libvirt that this package calls, typed; each is synchronous and blocks its thread.
+import { c, type Integer, type Out, type Pointer, qemu } from './native.ts';
+
+/** virTypedParameterType ULLONG. */
+export const VIR_TYPED_PARAM_ULLONG = 4;
+
+export interface TypedParameter {
+  field: string;
+  type: typeof VIR_TYPED_PARAM_ULLONG;
+  value: number;
+}
+
+export interface BlockJobInfoStruct {
+  type: number;
+  bandwidth: Integer;
+  cur: Integer;
+  end: Integer;
+}
+
+export interface BlockInfoStruct {
+  capacity: Integer;
+  allocation: Integer;
+  physical: Integer;
+}
+
+export interface JobInfoStruct {
+  type: number;
+  timeElapsed: Integer;
+  dataTotal: Integer;
+  dataProcessed: Integer;
+  dataRemaining: Integer;
+}
+
+// All of these return -1 or NULL where they fail, with the reason in this thread's last error.
+export const virConnectOpen: (uri: string) => Pointer | null = c(
+  'void *virConnectOpen(const char *name)',
+);
+export const virConnectClose: (conn: Pointer) => number = c('int virConnectClose(void *conn)');
+export const virConnectGetLibVersion: (conn: Pointer, version: Out<Integer>) => number = c(
+  'int virConnectGetLibVersion(void *conn, _Out_ unsigned long *libVer)',
+);
+export const virConnectGetVersion: (conn: Pointer, version: Out<Integer>) => number = c(
+  'int virConnectGetVersion(void *conn, _Out_ unsigned long *hvVer)',
+);
+export const virDomainLookupByName: (conn: Pointer, name: string) => Pointer | null = c(
+  'void *virDomainLookupByName(void *conn, const char *name)',
+);
+export const virDomainLookupByUUIDString: (conn: Pointer, uuid: string) => Pointer | null = c(
+  'void *virDomainLookupByUUIDString(void *conn, const char *uuid)',
+);
+export const virDomainLookupByID: (conn: Pointer, id: number) => Pointer | null = c(
+  'void *virDomainLookupByID(void *conn, int id)',
+);
+export const virConnectListAllDomains: (
+  conn: Pointer,
+  domains: Out<Pointer | null>,
+  flags: number,
+) => number = c(
+  'int virConnectListAllDomains(void *conn, _Out_ void **domains, unsigned int flags)',
+);
+export const virDomainDefineXMLFlags: (
+  conn: Pointer,
+  xml: string,
+  flags: number,
+) => Pointer | null = c(
+  'void *virDomainDefineXMLFlags(void *conn, const char *xml, unsigned int flags)',
+);
+export const virDomainFree: (dom: Pointer) => number = c('int virDomainFree(void *dom)');
+export const virDomainGetName: (dom: Pointer) => string | null = c(
+  'const char *virDomainGetName(void *dom)',
+);
+export const virDomainGetUUIDString: (dom: Pointer, buffer: Uint8Array) => number = c(
+  'int virDomainGetUUIDString(void *dom, _Out_ uint8_t *buf)',
+);
+export const virDomainGetXMLDesc: (dom: Pointer, flags: number) => string | null = c(
+  'str! virDomainGetXMLDesc(void *dom, unsigned int flags)',
+);
+export const virDomainIsPersistent: (dom: Pointer) => number = c(
+  'int virDomainIsPersistent(void *dom)',
+);
+export const virDomainIsActive: (dom: Pointer) => number = c('int virDomainIsActive(void *dom)');
+export const virDomainGetState: (
+  dom: Pointer,
+  state: Out<number>,
+  reason: Out<number>,
+  flags: number,
+) => number = c(
+  'int virDomainGetState(void *dom, _Out_ int *state, _Out_ int *reason, unsigned int flags)',
+);
+export const virDomainGetAutostart: (dom: Pointer, autostart: Out<number>) => number = c(
+  'int virDomainGetAutostart(void *dom, _Out_ int *autostart)',
+);
+export const virDomainSetAutostart: (dom: Pointer, autostart: number) => number = c(
+  'int virDomainSetAutostart(void *dom, int autostart)',
+);
+export const virDomainUndefineFlags: (dom: Pointer, flags: number) => number = c(
+  'int virDomainUndefineFlags(void *dom, unsigned int flags)',
+);
+export const virDomainBlockRebase: (
+  dom: Pointer,
+  disk: string,
+  base: string,
+  bandwidth: number,
+  flags: number,
+) => number = c(
+  'int virDomainBlockRebase(void *dom, const char *disk, const char *base, unsigned long bandwidth, unsigned int flags)',
+);
+export const virDomainBlockCopy: (
+  dom: Pointer,
+  disk: string,
+  destXml: string,
+  params: TypedParameter[] | null,
+  count: number,
+  flags: number,
+) => number = c(
+  'int virDomainBlockCopy(void *dom, const char *disk, const char *destxml, virTypedParameter *params, int nparams, unsigned int flags)',
+);
+export const virDomainGetBlockJobInfo: (
+  dom: Pointer,
+  disk: string,
+  info: Partial<BlockJobInfoStruct>,
+  flags: number,
+) => number = c(
+  'int virDomainGetBlockJobInfo(void *dom, const char *disk, _Out_ virDomainBlockJobInfo *info, unsigned int flags)',
+);
+export const virDomainBlockJobAbort: (dom: Pointer, disk: string, flags: number) => number = c(
+  'int virDomainBlockJobAbort(void *dom, const char *disk, unsigned int flags)',
+);
+export const virDomainGetBlockInfo: (
+  dom: Pointer,
+  disk: string,
+  info: Partial<BlockInfoStruct>,
+  flags: number,
+) => number = c(
+  'int virDomainGetBlockInfo(void *dom, const char *disk, _Out_ virDomainBlockInfo *info, unsigned int flags)',
+);
+export const virDomainGetDiskErrors: (
+  dom: Pointer,
+  errors: Uint8Array | null,
+  max: number,
+  flags: number,
+) => number = c(
+  'int virDomainGetDiskErrors(void *dom, _Out_ uint8_t *errors, unsigned int maxerrors, unsigned int flags)',
+);
+export const virDomainFSFreeze: (
+  dom: Pointer,
+  mountpoints: string[] | null,
+  count: number,
+  flags: number,
+) => number = c(
+  'int virDomainFSFreeze(void *dom, const char **mountpoints, unsigned int n, unsigned int flags)',
+);
+export const virDomainFSThaw: (
+  dom: Pointer,
+  mountpoints: string[] | null,
+  count: number,
+  flags: number,
+) => number = c(
+  'int virDomainFSThaw(void *dom, const char **mountpoints, unsigned int n, unsigned int flags)',
+);
+export const virDomainAgentSetResponseTimeout: (
+  dom: Pointer,
+  seconds: number,
+  flags: number,
+) => number = c('int virDomainAgentSetResponseTimeout(void *dom, int timeout, unsigned int flags)');
+export const virDomainManagedSave: (dom: Pointer, flags: number) => number = c(
+  'int virDomainManagedSave(void *dom, unsigned int flags)',
+);
+export const virDomainHasManagedSaveImage: (dom: Pointer, flags: number) => number = c(
+  'int virDomainHasManagedSaveImage(void *dom, unsigned int flags)',
+);
+export const virDomainManagedSaveRemove: (dom: Pointer, flags: number) => number = c(
+  'int virDomainManagedSaveRemove(void *dom, unsigned int flags)',
+);
+export const virDomainCreateWithFlags: (dom: Pointer, flags: number) => number = c(
+  'int virDomainCreateWithFlags(void *dom, unsigned int flags)',
+);
+export const virDomainSuspend: (dom: Pointer) => number = c('int virDomainSuspend(void *dom)');
+export const virDomainResume: (dom: Pointer) => number = c('int virDomainResume(void *dom)');
+export const virDomainDestroy: (dom: Pointer) => number = c('int virDomainDestroy(void *dom)');
+export const virDomainSetTime: (
+  dom: Pointer,
+  seconds: number,
+  nseconds: number,
+  flags: number,
+) => number = c(
+  'int virDomainSetTime(void *dom, long long seconds, unsigned int nseconds, unsigned int flags)',
+);
+export const virDomainGetJobInfo: (dom: Pointer, info: Partial<JobInfoStruct>) => number = c(
+  'int virDomainGetJobInfo(void *dom, _Out_ virDomainJobInfo *info)',
+);
+export const virDomainAbortJob: (dom: Pointer) => number = c('int virDomainAbortJob(void *dom)');
+export const virDomainAttachDeviceFlags: (dom: Pointer, xml: string, flags: number) => number = c(
+  'int virDomainAttachDeviceFlags(void *dom, const char *xml, unsigned int flags)',
+);
+export const virDomainDetachDeviceFlags: (dom: Pointer, xml: string, flags: number) => number = c(
+  'int virDomainDetachDeviceFlags(void *dom, const char *xml, unsigned int flags)',
+);
+export const virDomainListAllSnapshots: (
+  dom: Pointer,
+  snapshots: Out<Pointer | null>,
+  flags: number,
+) => number = c('int virDomainListAllSnapshots(void *dom, _Out_ void **snaps, unsigned int flags)');
+export const virDomainSnapshotGetName: (snapshot: Pointer) => string | null = c(
+  'const char *virDomainSnapshotGetName(void *snapshot)',
+);
+export const virDomainSnapshotGetXMLDesc: (snapshot: Pointer, flags: number) => string | null = c(
+  'str! virDomainSnapshotGetXMLDesc(void *snapshot, unsigned int flags)',
+);
+export const virDomainSnapshotFree: (snapshot: Pointer) => number = c(
+  'int virDomainSnapshotFree(void *snapshot)',
+);
+export const virDomainListAllCheckpoints: (
+  dom: Pointer,
+  checkpoints: Out<Pointer | null>,
+  flags: number,
+) => number = c(
+  'int virDomainListAllCheckpoints(void *dom, _Out_ void **checkpoints, unsigned int flags)',
+);
+export const virDomainCheckpointGetName: (checkpoint: Pointer) => string | null = c(
+  'const char *virDomainCheckpointGetName(void *checkpoint)',
+);
+export const virDomainCheckpointGetXMLDesc: (checkpoint: Pointer, flags: number) => string | null =
+  c('str! virDomainCheckpointGetXMLDesc(void *checkpoint, unsigned int flags)');
+export const virDomainCheckpointFree: (checkpoint: Pointer) => number = c(
+  'int virDomainCheckpointFree(void *checkpoint)',
+);
+
+/** The last error of this very thread. */
+export const virGetLastErrorCode: () => number = c('int virGetLastErrorCode()');
+export const virGetLastErrorDomain: () => number = c('int virGetLastErrorDomain()');
+export const virGetLastErrorMessage: () => string = c('const char *virGetLastErrorMessage()');
+export const virResetLastError: () => void = c('void virResetLastError()');
+
+type QemuAgentCommand = (
+  dom: Pointer,
+  command: string,
+  timeoutS: number,
+  flags: number,
+) => string | null;
+let agentCommand: QemuAgentCommand | undefined;
+
+/** The one function that libvirt-qemu.so.0 is loaded for. */
+export const virDomainQemuAgentCommand: QemuAgentCommand = (...args) => {
+  agentCommand ??= qemu(
+    'str! virDomainQemuAgentCommand(void *dom, const char *cmd, int timeout, unsigned int flags)',
+  );
+  return agentCommand(...args);
+};

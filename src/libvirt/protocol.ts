@@ -1,0 +1,122 @@
+// What the main thread asks of a connection's worker, and what it gets: one typed map for both ends.
+import type { DISK_ERRORS, DOMAIN_STATES } from './constants.ts';
+import type { LibvirtErrorFields } from './errors.ts';
+
+export type DomainState = (typeof DOMAIN_STATES)[number];
+export type DiskErrorKind = Exclude<(typeof DISK_ERRORS)[number], 'none'>;
+
+/** `bandwidth` in bytes a second; `cur` and `end` are bytes, but see the NOTE at `blockJobInfo`. */
+export interface BlockJobInfo {
+  /** virDomainBlockJobType; see `VIR_DOMAIN_BLOCK_JOB_TYPE`. */
+  type: number;
+  bandwidth: number;
+  cur: number;
+  end: number;
+}
+
+/** All in bytes: what the guest sees, what is written, and where the file ends on the host. */
+export interface BlockInfo {
+  capacity: number;
+  allocation: number;
+  physical: number;
+}
+
+/** Progress of the domain's running job (a managed save, for one), in bytes of RAM and disk. */
+export interface JobInfo {
+  /** virDomainJobType; 0 where there is no job. */
+  type: number;
+  dataTotal: number;
+  dataProcessed: number;
+  dataRemaining: number;
+  timeElapsedMs: number;
+}
+
+export interface DomainRef {
+  name: string;
+  uuid: string;
+}
+
+export interface NamedXml {
+  name: string;
+  xml: string;
+}
+
+/** Calls on the connection. */
+export interface ConnectionApi {
+  open(uri: string): void;
+  close(): void;
+  getLibVersion(): number;
+  getVersion(): number;
+  lookupByName(name: string): DomainRef;
+  lookupByUUIDString(uuid: string): DomainRef;
+  lookupByID(id: number): DomainRef;
+  listAllDomains(flags: number): DomainRef[];
+  defineXML(xml: string, flags: number): DomainRef;
+}
+
+/** Calls on one domain; the first argument is its UUID. */
+export interface DomainApi {
+  getXMLDesc(uuid: string, flags: number): string;
+  isPersistent(uuid: string): boolean;
+  isActive(uuid: string): boolean;
+  getState(uuid: string): { state: DomainState; reason: number };
+  getAutostart(uuid: string): boolean;
+  setAutostart(uuid: string, on: boolean): void;
+  undefineFlags(uuid: string, flags: number): void;
+  createWithFlags(uuid: string, flags: number): void;
+  suspend(uuid: string): void;
+  resume(uuid: string): void;
+  destroy(uuid: string): void;
+  managedSave(uuid: string, flags: number): void;
+  hasManagedSaveImage(uuid: string): boolean;
+  managedSaveRemove(uuid: string): void;
+  getJobInfo(uuid: string): JobInfo;
+  abortJob(uuid: string): void;
+  attachDeviceFlags(uuid: string, xml: string, flags: number): void;
+  detachDeviceFlags(uuid: string, xml: string, flags: number): void;
+  listSnapshots(uuid: string): NamedXml[];
+  listCheckpoints(uuid: string): NamedXml[];
+}
+
+/** Calls on one domain's disks and on its guest agent. */
+export interface GuestApi {
+  blockRebase(uuid: string, disk: string, base: string, bandwidthMib: number, flags: number): void;
+  blockCopy(
+    uuid: string,
+    disk: string,
+    destXml: string,
+    params: { bandwidthBytes?: number },
+    flags: number,
+  ): void;
+  blockJobInfo(uuid: string, disk: string): BlockJobInfo | undefined;
+  blockJobAbort(uuid: string, disk: string, flags: number): void;
+  getBlockInfo(uuid: string, disk: string): BlockInfo;
+  getDiskErrors(uuid: string): { disk: string; error: DiskErrorKind }[];
+  fsFreeze(uuid: string, mountpoints: readonly string[]): number;
+  fsThaw(uuid: string): number;
+  agentSetResponseTimeout(uuid: string, seconds: number): void;
+  qemuAgentCommand(uuid: string, json: string, timeoutS: number): string;
+  setTimeSync(uuid: string): void;
+}
+
+export interface WorkerApi extends ConnectionApi, DomainApi, GuestApi {}
+
+export type Method = keyof WorkerApi;
+
+/** One call, with the arguments its method has. */
+export type Call = {
+  [M in Method]: { method: M; args: Parameters<WorkerApi[M]> };
+}[Method];
+
+export type Request = Call & { id: number };
+
+/** What a worker answers; `value` has the result type of the method that was called. */
+export type Reply =
+  | { id: number; ok: true; value: ReturnType<WorkerApi[Method]> }
+  | { id: number; ok: false; error: LibvirtErrorFields };
+
+/** Makes one call through a worker; rejects with `LibvirtError` or `PublishError` LIBVIRT. */
+export type Invoke = <M extends Method>(
+  method: M,
+  ...args: Parameters<WorkerApi[M]>
+) => Promise<ReturnType<WorkerApi[M]>>;
