@@ -1,0 +1,106 @@
+// A connection to the libvirt daemon of this host.
+import { messageOf, PublishError } from '../errors.ts';
+import { Domain } from './domain.ts';
+import { isLibvirtError, type LibvirtError } from './errors.ts';
+import { requireLocalQemu } from './uri.ts';
+import { WorkerClient } from './worker-client.ts';
+
+export interface ConnectOptions {
+  /**
+   * How long any one call may take, in milliseconds; not given, for ever. A managed save takes
+   * minutes: give it a connection of its own. It also leaves this one free to watch and abort it.
+   */
+  callTimeoutMs?: number;
+}
+
+/**
+ * Opens a connection with a thread of its own.
+ * @throws PublishError CONFIG where the URI is not QEMU on this host; LIBVIRT where there is no
+ * connection to be had, with the cure.
+ */
+export async function openConnection(
+  uri: string,
+  options: ConnectOptions = {},
+): Promise<Connection> {
+  requireLocalQemu(uri);
+  const client = new WorkerClient(uri, options.callTimeoutMs);
+  try {
+    await client.invoke('open', uri);
+  } catch (error) {
+    await client.end();
+    throw noConnection(uri, error);
+  }
+  return new Connection(uri, client);
+}
+
+/**
+ * Methods keep libvirt's names without `virConnect` and `virDomain`. All reject with LibvirtError,
+ * or with PublishError LIBVIRT once the connection is closed, broken, or does not answer in time.
+ * Calls on one connection are made one after the other, in order.
+ */
+export class Connection {
+  readonly uri: string;
+  readonly #client: WorkerClient;
+
+  constructor(uri: string, client: WorkerClient) {
+    this.uri = uri;
+    this.#client = client;
+  }
+
+  /** Version of libvirt as 1,000,000 x major + 1,000 x minor + release. */
+  getLibVersion(): Promise<number> {
+    return this.#client.invoke('getLibVersion');
+  }
+
+  /** Version of QEMU, numbered like libvirt's. */
+  getVersion(): Promise<number> {
+    return this.#client.invoke('getVersion');
+  }
+
+  async lookupByName(name: string): Promise<Domain> {
+    return new Domain(this.#client.invoke, await this.#client.invoke('lookupByName', name));
+  }
+
+  async lookupByUUIDString(uuid: string): Promise<Domain> {
+    return new Domain(this.#client.invoke, await this.#client.invoke('lookupByUUIDString', uuid));
+  }
+
+  /** The id of a running domain, as `virsh list` shows it. */
+  async lookupByID(id: number): Promise<Domain> {
+    return new Domain(this.#client.invoke, await this.#client.invoke('lookupByID', id));
+  }
+
+  /** All domains, running or not, or those that the VIR_CONNECT_LIST_DOMAINS_* flags pick. */
+  async listAllDomains(flags = 0): Promise<Domain[]> {
+    const refs = await this.#client.invoke('listAllDomains', flags);
+    return refs.map((ref) => new Domain(this.#client.invoke, ref));
+  }
+
+  /** virDomainDefineXMLFlags: makes a domain persistent, or changes its persistent definition. */
+  async defineXML(xml: string, flags = 0): Promise<Domain> {
+    return new Domain(this.#client.invoke, await this.#client.invoke('defineXML', xml, flags));
+  }
+
+  /** Makes the pending calls, then ends the thread. Never rejects; safe to call again. */
+  close(): Promise<void> {
+    return this.#client.end();
+  }
+}
+
+function noConnection(uri: string, error: unknown): Error {
+  if (!isLibvirtError(error)) return error instanceof Error ? error : new Error(messageOf(error));
+  return new PublishError('LIBVIRT', `cannot connect to ${uri}: ${error.message}; ${cure(error)}`, {
+    step: 'inspect',
+    retryable: true,
+    cause: error,
+  });
+}
+
+// A socket that may not be opened has no code of its own (VIR_ERR_SYSTEM_ERROR, as one that is not
+// there), so the hint, and nothing but the hint, is chosen by the text.
+function cure(error: LibvirtError): string {
+  if (/denied|authentication|permission/i.test(error.message)) {
+    return 'run as root or as a member of the group "libvirt"';
+  }
+  return 'is libvirtd (or virtqemud) running on this host? Start it, then try again';
+}

@@ -1,0 +1,111 @@
+// The main thread's side of a connection's worker: calls as promises, with a deadline.
+import { Worker } from 'node:worker_threads';
+import { messageOf, PublishError } from '../errors.ts';
+import { LibvirtError } from './errors.ts';
+import type { Call, Invoke, Reply } from './protocol.ts';
+import { giveUpWorker } from './stuck-thread.ts';
+
+interface Pending {
+  resolve: (value: never) => void;
+  reject: (error: Error) => void;
+}
+
+/**
+ * One worker thread. It keeps the process alive while a call is pending, and only then. Calls are
+ * made in the order they come in. Where the call at work outlasts `callTimeoutMs` (not given: it
+ * may last for ever), it and all that come after reject with PublishError LIBVIRT.
+ */
+export class WorkerClient {
+  // Without the caller's Node options: some of them do not go with a file (--input-type).
+  readonly #worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
+  readonly #pending = new Map<number, Pending>();
+  readonly #uri: string;
+  readonly #callTimeoutMs: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #nextId = 1;
+  /** Why no call can be made any more. */
+  #broken: Error | undefined;
+  #ending: Promise<void> | undefined;
+
+  constructor(uri: string, callTimeoutMs?: number) {
+    this.#uri = uri;
+    this.#callTimeoutMs = callTimeoutMs;
+    this.#worker.on('message', (reply: Reply) => this.#settle(reply));
+    this.#worker.on('error', (error) => this.#break(crashed(error)));
+    this.#worker.unref();
+  }
+
+  /** @throws LibvirtError what libvirt said; PublishError LIBVIRT where the connection is broken. */
+  readonly invoke: Invoke = (method, ...args) =>
+    new Promise((resolve, reject) => {
+      if (this.#broken === undefined) this.#post({ method, args } as Call, { resolve, reject });
+      else reject(this.#broken);
+    });
+
+  /** Calls that are pending are made first. Never rejects; safe to call again. */
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    if (this.#broken !== undefined) return;
+    const closing = this.invoke('close');
+    const closed = new PublishError('LIBVIRT', `the connection to ${this.#uri} is closed`);
+    this.#broken = closed;
+    // A close that fails or hangs leaves nothing to do: libvirtd drops the client with its socket.
+    await closing.catch(() => undefined);
+    if (this.#broken === closed) await this.#worker.terminate();
+  }
+
+  #post(call: Call, pending: Pending): void {
+    const id = this.#nextId++;
+    this.#pending.set(id, pending);
+    this.#worker.postMessage({ ...call, id });
+    if (this.#pending.size > 1) return;
+    this.#worker.ref();
+    this.#watch();
+  }
+
+  #settle(reply: Reply): void {
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    clearTimeout(this.#timer);
+    if (this.#pending.size === 0) this.#worker.unref();
+    else this.#watch();
+    if (reply.ok) pending?.resolve(reply.value as never);
+    else pending?.reject(new LibvirtError(reply.error));
+  }
+
+  /** The deadline is for the call at work: one that waits behind it has not begun. */
+  #watch(): void {
+    if (this.#callTimeoutMs === undefined) return;
+    this.#timer = setTimeout(() => void this.#giveUp(), this.#callTimeoutMs);
+  }
+
+  /** Rejects only when the process is ready to end: the caller may exit at once. */
+  async #giveUp(): Promise<void> {
+    const reason = new PublishError(
+      'LIBVIRT',
+      `libvirtd does not answer at ${this.#uri}: a call took longer than ${this.#callTimeoutMs} ms; ` +
+        'look at its log and restart it (the guests keep running), then try again',
+      { retryable: true },
+    );
+    await giveUpWorker(this.#worker).finally(() => this.#break(reason));
+  }
+
+  #break(reason: Error): void {
+    this.#broken = reason;
+    clearTimeout(this.#timer);
+    for (const { reject } of this.#pending.values()) reject(reason);
+    this.#pending.clear();
+    this.#worker.unref();
+  }
+}
+
+function crashed(error: unknown): PublishError {
+  const message =
+    'the libvirt client library cannot be used: ' +
+    `${messageOf(error)}; install it (libvirt0 on Debian and Ubuntu, libvirt-libs on Fedora)`;
+  return new PublishError('LIBVIRT', message, { cause: error });
+}
