@@ -1,0 +1,119 @@
+// What the XML of one disk says, with its backing chain and its mirror. Pure.
+import type { XmlElement } from './xml-tree.ts';
+
+export interface DiskDescription {
+  /** As `vda`; unique in the domain. */
+  target: string;
+  bus: string;
+  device: 'disk' | 'cdrom' | 'floppy' | 'lun';
+  /** `file`, `block`, `network`, `volume`, `dir`, `nvme`, `vhostuser`… */
+  type: string;
+  /** Path of the file or block device; null for all other types, and for an empty drive. */
+  source: string | null;
+  format: string | null;
+  readonly: boolean;
+  shareable: boolean;
+  transient: boolean;
+  encrypted: boolean;
+  /** `<boot order=…/>` of the disk itself; null where it has none. */
+  bootOrder: number | null;
+  alias: string | null;
+  /** The layers below the source, nearest first. Only live XML is sure to have them. */
+  backingChain: ChainLayer[];
+  /** Whether the chain is told to its end; false for most inactive XML. */
+  backingChainKnown: boolean;
+  /** libvirt's number for the source, which `vda[1]` refers to; live XML only. */
+  index: number | null;
+  mirror: Mirror | null;
+}
+
+export interface ChainLayer {
+  type: string;
+  /** Path of the file or block device; null for all other types. */
+  path: string | null;
+  format: string | null;
+  index: number | null;
+  encrypted: boolean;
+}
+
+/** A copy job's other side. `ready` is `yes` from when it is in sync, and `no` before. */
+export interface Mirror {
+  /** `copy` or `active-commit`. */
+  job: string | null;
+  ready: 'yes' | 'abort' | 'pivot' | 'no';
+  path: string | null;
+}
+
+const DEVICES = ['disk', 'cdrom', 'floppy', 'lun'] as const;
+const READY = ['yes', 'abort', 'pivot'] as const;
+
+export function describeDisk(disk: XmlElement): DiskDescription {
+  const target = disk.find('target');
+  const order = disk.find('boot')?.attribute('order') ?? null;
+  const device = disk.attribute('device');
+  const chain = describeChain(disk);
+  return {
+    target: target?.attribute('dev') ?? '',
+    bus: target?.attribute('bus') ?? '',
+    device: DEVICES.find((known) => known === device) ?? 'disk',
+    type: disk.attribute('type') ?? 'file',
+    source: pathOf(disk),
+    format: disk.find('driver')?.attribute('type') ?? null,
+    readonly: disk.find('readonly') !== undefined,
+    shareable: disk.find('shareable') !== undefined,
+    transient: disk.find('transient') !== undefined,
+    encrypted: isEncrypted(disk),
+    bootOrder: order === null ? null : Number.parseInt(order, 10),
+    alias: disk.find('alias')?.attribute('name') ?? null,
+    backingChain: chain.layers,
+    backingChainKnown: chain.ended,
+    index: indexOf(disk.find('source')),
+    mirror: describeMirror(disk.find('mirror')),
+  };
+}
+
+// The empty <backingStore/> is libvirt's mark for "nothing below"; no element at all says nothing.
+function describeChain(disk: XmlElement): { layers: ChainLayer[]; ended: boolean } {
+  const layers: ChainLayer[] = [];
+  let store = disk.find('backingStore');
+  while (store !== undefined && store.attribute('type') !== null) {
+    layers.push({
+      type: store.attribute('type') ?? '',
+      path: pathOf(store),
+      format: store.find('format')?.attribute('type') ?? null,
+      index: indexOf(store) ?? indexOf(store.find('source')),
+      encrypted: isEncrypted(store),
+    });
+    store = store.find('backingStore');
+  }
+  return { layers, ended: store !== undefined };
+}
+
+function describeMirror(mirror: XmlElement | undefined): Mirror | null {
+  if (mirror === undefined) return null;
+  const ready = mirror.attribute('ready');
+  return {
+    job: mirror.attribute('job'),
+    ready: READY.find((known) => known === ready) ?? 'no',
+    path: pathOf(mirror) ?? mirror.attribute('file'),
+  };
+}
+
+/** The local path of a disk, a layer or a mirror: all three have the same `<source>`. */
+function pathOf(element: XmlElement): string | null {
+  const source = element.find('source');
+  const type = element.attribute('type') ?? 'file';
+  if (type === 'file') return source?.attribute('file') ?? null;
+  return type === 'block' ? (source?.attribute('dev') ?? null) : null;
+}
+
+function isEncrypted(element: XmlElement): boolean {
+  return (
+    element.find('encryption') !== undefined || element.find('source', 'encryption') !== undefined
+  );
+}
+
+function indexOf(element: XmlElement | undefined): number | null {
+  const index = element?.attribute('index') ?? null;
+  return index === null ? null : Number.parseInt(index, 10);
+}

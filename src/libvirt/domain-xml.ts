@@ -1,0 +1,133 @@
+// What a domain's XML says, as plain values. Pure.
+import { type DiskDescription, describeDisk } from './disk-xml.ts';
+import { describeHostDevices, type HostDevice } from './hostdev-xml.ts';
+import { parseXml, type XmlElement } from './xml-tree.ts';
+
+export type { ChainLayer, DiskDescription, Mirror } from './disk-xml.ts';
+export type { HostDevice } from './hostdev-xml.ts';
+export { scrubDomainXml } from './scrub-domain-xml.ts';
+
+export interface DomainDescription {
+  name: string;
+  uuid: string;
+  /** `kvm`, `qemu`… */
+  type: string;
+  arch: string;
+  /** As `pc-q35-7.2`; null where the XML leaves it to libvirt. */
+  machine: string | null;
+  /** Rounded up. */
+  memoryMib: number;
+  vcpus: number;
+  firmware: 'bios' | 'uefi';
+  secureBoot: boolean;
+  /** Path of the UEFI variables; null where there is none or it is not in a file. */
+  nvram: string | null;
+  tpm: TpmDescription | null;
+  /** Whether there is a channel for the guest agent; not whether an agent answers. */
+  hasAgentChannel: boolean;
+  disks: DiskDescription[];
+  /** Devices of the host that the guest has, interfaces among them. */
+  hostdevs: HostDevice[];
+  interfaces: { model: string | null; hostdev: boolean }[];
+  /** Whether one of `interfaces` is a device of the host that libvirt takes and gives back itself. */
+  hasManagedHostdevInterfaces: boolean;
+}
+
+export interface TpmDescription {
+  model: string | null;
+  /** `emulator` (its state is in a file), `passthrough`, `external`. */
+  backend: string | null;
+  /** Whether the state outlives a transient domain. */
+  persistentState: boolean;
+}
+
+/**
+ * Reads live or inactive XML.
+ * @throws Error where it is not the XML of a domain; the message holds nothing of it.
+ */
+export function parseDomainXml(xml: string): DomainDescription {
+  const domain = parseXml(xml);
+  if (domain.name !== 'domain') throw new Error(`<domain> expected, <${domain.name}> found`);
+  const devices = domain.find('devices');
+  const hostdevs = devices === undefined ? [] : describeHostDevices(devices);
+  const type = domain.find('os', 'type');
+  return {
+    name: domain.find('name')?.text() ?? '',
+    uuid: domain.find('uuid')?.text() ?? '',
+    type: domain.attribute('type') ?? '',
+    arch: type?.attribute('arch') ?? '',
+    machine: type?.attribute('machine') ?? null,
+    memoryMib: memoryMib(domain.find('memory')),
+    vcpus: Number.parseInt(domain.find('vcpu')?.text() || '1', 10),
+    ...describeFirmware(domain.find('os')),
+    tpm: describeTpm(devices?.find('tpm')),
+    hasAgentChannel: (devices?.children('channel') ?? []).some(isAgentChannel),
+    disks: (devices?.children('disk') ?? []).map(describeDisk),
+    hostdevs,
+    interfaces: (devices?.children('interface') ?? []).map((element) => ({
+      model: element.find('model')?.attribute('type') ?? null,
+      hostdev: element.attribute('type') === 'hostdev',
+    })),
+    hasManagedHostdevInterfaces: hostdevs.some(
+      ({ element, managed }) => element === 'interface' && managed,
+    ),
+  };
+}
+
+// libvirt writes KiB; a person may write any of these (its scaled integers).
+const UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  bytes: 1,
+  KB: 1e3,
+  k: 2 ** 10,
+  KiB: 2 ** 10,
+  MB: 1e6,
+  M: 2 ** 20,
+  MiB: 2 ** 20,
+  GB: 1e9,
+  G: 2 ** 30,
+  GiB: 2 ** 30,
+  TB: 1e12,
+  T: 2 ** 40,
+  TiB: 2 ** 40,
+};
+
+function memoryMib(memory: XmlElement | undefined): number {
+  const unit = UNITS[memory?.attribute('unit') ?? 'KiB'] ?? 2 ** 10;
+  return Math.ceil((Number(memory?.text() || '0') * unit) / 2 ** 20);
+}
+
+function describeFirmware(
+  os: XmlElement | undefined,
+): Pick<DomainDescription, 'firmware' | 'secureBoot' | 'nvram'> {
+  const loader = os?.find('loader');
+  const nvram = os?.find('nvram');
+  const isUefi =
+    os?.attribute('firmware') === 'efi' ||
+    loader?.attribute('type') === 'pflash' ||
+    nvram !== undefined;
+  const features = os?.find('firmware')?.children('feature') ?? [];
+  const hasSecureBoot = features.some(
+    (feature) =>
+      feature.attribute('name') === 'secure-boot' && feature.attribute('enabled') === 'yes',
+  );
+  return {
+    firmware: isUefi ? 'uefi' : 'bios',
+    secureBoot: hasSecureBoot || loader?.attribute('secure') === 'yes',
+    nvram: nvram?.find('source')?.attribute('file') ?? (nvram?.text() || null),
+  };
+}
+
+function describeTpm(tpm: XmlElement | undefined): TpmDescription | null {
+  if (tpm === undefined) return null;
+  const backend = tpm.find('backend');
+  return {
+    model: tpm.attribute('model'),
+    backend: backend?.attribute('type') ?? null,
+    persistentState: backend?.attribute('persistent_state') === 'yes',
+  };
+}
+
+function isAgentChannel(channel: XmlElement): boolean {
+  return channel.find('target')?.attribute('name') === 'org.qemu.guest_agent.0';
+}

@@ -1,0 +1,62 @@
+// The devices of the host that a domain's XML gives to the guest. Pure.
+import type { XmlElement } from './xml-tree.ts';
+
+export interface HostDevice {
+  /** Where it stands in the XML. */
+  element: 'hostdev' | 'interface';
+  /** `pci`, `mdev`, `usb`, `scsi`… */
+  kind: string;
+  /** Whether libvirt takes it from the host's driver and gives it back. */
+  managed: boolean;
+  /** The element's own XML, to detach it with and to attach it again. */
+  xml: string;
+  /** For people: `0000:06:12.5`, an mdev's UUID, `046d:c52b`… */
+  address: string;
+}
+
+/** All `<hostdev>` and `<interface type='hostdev'>` below `<devices>`, in their order. */
+export function describeHostDevices(devices: XmlElement): HostDevice[] {
+  return devices.children().flatMap((device) => {
+    if (device.name === 'hostdev') return [describe('hostdev', device)];
+    const isHostInterface = device.name === 'interface' && device.attribute('type') === 'hostdev';
+    return isHostInterface ? [describe('interface', device)] : [];
+  });
+}
+
+function describe(element: HostDevice['element'], device: XmlElement): HostDevice {
+  const source = device.find('source');
+  const address = source?.find('address');
+  const kind = element === 'hostdev' ? device.attribute('type') : address?.attribute('type');
+  return {
+    element,
+    kind: kind ?? 'unknown',
+    managed: device.attribute('managed') === 'yes',
+    xml: device.toXml(),
+    address: describeAddress(kind ?? 'unknown', source),
+  };
+}
+
+function describeAddress(kind: string, source: XmlElement | undefined): string {
+  const address = source?.find('address');
+  const part = (name: string, digits: number): string =>
+    (address?.attribute(name) ?? '').replace(/^0x/, '').padStart(digits, '0');
+  if (kind === 'pci') {
+    return `${part('domain', 4)}:${part('bus', 2)}:${part('slot', 2)}.${part('function', 1)}`;
+  }
+  if (kind === 'usb') return describeUsb(source);
+  if (kind === 'mdev') return address?.attribute('uuid') ?? 'unknown';
+  if (kind === 'scsi') {
+    const adapter = source?.find('adapter')?.attribute('name') ?? source?.attribute('name');
+    return `${adapter ?? 'unknown'} ${part('bus', 1)}:${part('target', 1)}:${part('unit', 1)}`;
+  }
+  return source?.attribute('wwpn') ?? 'unknown';
+}
+
+function describeUsb(source: XmlElement | undefined): string {
+  const hex = (name: string): string | undefined =>
+    source?.find(name)?.attribute('id')?.replace(/^0x/, '');
+  const address = source?.find('address');
+  const [vendor, product] = [hex('vendor'), hex('product')];
+  if (vendor !== undefined && product !== undefined) return `${vendor}:${product}`;
+  return `bus ${address?.attribute('bus') ?? '?'} device ${address?.attribute('device') ?? '?'}`;
+}
