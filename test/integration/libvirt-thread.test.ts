@@ -1,0 +1,150 @@
+// The thread behind a connection: when it holds the process, what it prints, and a libvirtd that hangs or goes away.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openConnection } from '#dist/libvirt/connection.js';
+import { isConnectionLost } from '#dist/libvirt/errors.js';
+import { WorkerClient } from '#dist/libvirt/worker-client.js';
+
+const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';
+const DIST = new URL('../../dist/', import.meta.url).href;
+
+let dir: string;
+let servers: { server: Server; sockets: Set<Socket> }[];
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'virt-publish-thread-'));
+  servers = [];
+});
+
+afterEach(async () => {
+  for (const { server, sockets } of servers) {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  }
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe('a process', () => {
+  test('ends by itself with a connection open and idle, and prints no error of libvirt', async () => {
+    const ended = await runScript(`
+      const connection = await openConnection('${URI}');
+      await connection.lookupByName('there-is-none').catch((error) => console.log(error.code));
+    `);
+    expect(ended).toEqual({ code: 0, stdout: '42\n', stderr: '' });
+  });
+
+  test('does not end while a call is pending', async () => {
+    const ended = await runScript(`
+      const connection = await openConnection('${URI}');
+      connection.getLibVersion().then((version) => console.log(version > 0));
+    `);
+    expect(ended).toEqual({ code: 0, stdout: 'true\n', stderr: '' });
+  });
+
+  test('ends with its exit code although a thread hangs in a call', async () => {
+    const uri = await silentServer();
+    for (const [leave, code] of [
+      ['process.exit(7)', 7],
+      ['process.exitCode = 8', 8],
+      ['throw new Error("unhandled")', 1],
+    ] as const) {
+      const ended = await runScript(`
+        await openConnection('${uri}', { callTimeoutMs: 200 }).catch((error) => {
+          console.log(error.code, error.message);
+        });
+        ${leave};
+      `);
+      expect(ended.code).toBe(code);
+      expect(ended.stdout).toMatch(/^LIBVIRT libvirtd does not answer at qemu\+unix:.*200 ms/);
+    }
+  });
+});
+
+test('after a call that hung, every other rejects at once, and close returns', async () => {
+  const client = new WorkerClient('a server that is silent', 200);
+  const opening = client.invoke('open', await silentServer());
+  const behind = client.invoke('getLibVersion');
+  const answer = { code: 'LIBVIRT', retryable: true, message: /does not answer/ };
+  await expect(opening).rejects.toMatchObject({ code: 'LIBVIRT', retryable: true });
+  await expect(behind).rejects.toThrow(answer.message);
+  await expect(client.invoke('getVersion')).rejects.toThrow(answer.message);
+  await client.end();
+});
+
+test('the deadline is for each call, not for those that wait behind others', async () => {
+  const connection = await openConnection(URI, { callTimeoutMs: 500 });
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < 700) {
+    const calls = Array.from({ length: 500 }, () => connection.getLibVersion());
+    expect(new Set(await Promise.all(calls)).size).toBe(1);
+  }
+  await connection.close();
+});
+
+test('a server that hangs up is a LIBVIRT error with a cure', async () => {
+  const uri = await server((socket) => socket.destroy());
+  await expect(openConnection(uri)).rejects.toMatchObject({
+    code: 'LIBVIRT',
+    message: expect.stringMatching(/^cannot connect to qemu\+unix:.*libvirtd/),
+    cause: expect.toSatisfy(isConnectionLost),
+  });
+});
+
+test('no server at all is a LIBVIRT error with a cure', async () => {
+  const uri = `qemu+unix:///system?socket=${join(dir, 'nobody')}`;
+  await expect(openConnection(uri)).rejects.toMatchObject({
+    code: 'LIBVIRT',
+    message: expect.stringMatching(/^cannot connect to .*running on this host\? Start it/),
+  });
+});
+
+test('another host is refused before anything is opened', async () => {
+  await expect(openConnection('qemu+ssh://kvm7.example/system')).rejects.toMatchObject({
+    code: 'CONFIG',
+  });
+});
+
+/** A server that takes connections and never says a word. */
+function silentServer(): Promise<string> {
+  return server(() => undefined);
+}
+
+async function server(onConnect: (socket: Socket) => void): Promise<string> {
+  const path = join(dir, `socket-${servers.length}`);
+  const sockets = new Set<Socket>();
+  const listening = createServer((socket) => {
+    sockets.add(socket);
+    // The other side ends without a good-bye.
+    socket.on('error', () => socket.destroy());
+    onConnect(socket);
+  });
+  await new Promise<void>((resolve) => listening.listen(path, resolve));
+  servers.push({ server: listening, sockets });
+  return `qemu+unix:///system?socket=${path}`;
+}
+
+/** Runs a script in a Node of its own, which has 20 s to end. */
+function runScript(body: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const script = `import { openConnection } from '${DIST}libvirt/connection.js';\n${body}`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
