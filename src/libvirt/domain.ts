@@ -158,7 +158,11 @@ export class Domain {
     return this.#invoke('getJobInfo', this.uuid);
   }
 
-  /** Aborts the domain's job (a managed save); from a connection other than the one that waits. */
+  /**
+   * Aborts the domain's job (a managed save); from a connection other than the one that waits. An
+   * abort that comes late resolves all the same while the save succeeds (libvirt 9.0): what became
+   * of the domain stands in the save's own result, VIR_ERR.OPERATION_ABORTED or none.
+   */
   abortJob(): Promise<void> {
     return this.#invoke('abortJob', this.uuid);
   }
