@@ -1,0 +1,126 @@
+// The configuration: defaults, files, environment and flags, laid over each other and checked.
+import { homedir, userInfo } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { environmentLayers } from './config/environment.ts';
+import { type Layer, overlay, readLayer } from './config/layers.ts';
+import { readConfigAsset } from './config/schema.ts';
+import type {
+  Compression,
+  DiskFormat,
+  MirrorMethod,
+  QuiescePolicy,
+  SnapshotMode,
+  Visibility,
+} from './snapshot-types.ts';
+
+/** All settings; what each is for stands in config/schema.json, its default in default.json. */
+export interface Config {
+  connect: string;
+  stateDir: string;
+  workDir: string;
+  registry: string;
+  s3: {
+    endpoint: string | null;
+    region: string | null;
+    profile: string | null;
+    pathStyle: boolean | null;
+    caFile: string | null;
+  };
+  snapshot: {
+    mode: SnapshotMode;
+    method: MirrorMethod;
+    format: DiskFormat;
+    compress: Compression;
+    quiesce: QuiescePolicy;
+    hash: readonly ('md5' | 'sha512')[];
+    bandwidthMib: number;
+    visibility: Visibility;
+  };
+  upload: {
+    partSizeMib: number;
+    concurrency: number;
+    retries: number;
+    retryMinMs: number;
+    retryMaxMs: number;
+  };
+  timeouts: {
+    mirrorMs: number;
+    mirrorStallMs: number;
+    pollMs: number;
+    freezeMs: number;
+    managedSaveMs: number;
+    convertMs: number;
+    checkMs: number;
+    partMs: number;
+    requestMs: number;
+  };
+  reserve: { minBytes: number; fraction: number };
+}
+
+/** Any part of the configuration; what is left out stays as it was. */
+export type ConfigOverrides = {
+  [Group in keyof Config]?: Config[Group] extends string ? string : Partial<Config[Group]>;
+};
+
+export interface ConfigSources {
+  /** Where VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI are looked up; the process's own if left out. */
+  env?: NodeJS.ProcessEnv;
+  /** Read after the system's and the user's file; they must exist. */
+  files?: readonly string[];
+  /** What flags say; they win over all else. */
+  overrides?: ConfigOverrides;
+}
+
+/** What the files may say: directories that are null follow from the state directory. */
+type Unresolved = Omit<Config, 'stateDir' | 'workDir' | 'registry'> & {
+  [Key in 'stateDir' | 'workDir' | 'registry']: string | null;
+};
+
+/**
+ * Defaults < /etc/virt-publish/config.json < $XDG_CONFIG_HOME/virt-publish/config.json < `files` <
+ * LIBVIRT_DEFAULT_URI < VIRT_PUBLISH_* < `overrides`.
+ * @throws PublishError CONFIG naming the place, the key and what is allowed there.
+ */
+export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
+  const { env = process.env, files = [], overrides } = sources;
+  const layers = [
+    ...(await readFiles(env, files)),
+    ...environmentLayers(env),
+    ...(overrides === undefined || Object.keys(overrides).length === 0
+      ? []
+      : [{ source: 'the command line', values: overrides }]),
+  ];
+  // NOTE: ajv takes some 50 ms to load, so it is left alone where there is nothing to check.
+  if (layers.length > 0) (await import('./config/validate.ts')).validateLayers(layers);
+  const values = layers.map((layer) => layer.values);
+  return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
+}
+
+async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {
+  const own = xdgFolder(env, 'XDG_CONFIG_HOME', '.config');
+  const usual = ['/etc/virt-publish/config.json', join(own, 'virt-publish/config.json')];
+  const read = await Promise.all([
+    ...usual.map((path) => readLayer(path, true)),
+    ...files.map((path) => readLayer(path, false)),
+  ]);
+  return read.filter((layer) => layer !== null);
+}
+
+function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
+  const values = merged as Unresolved;
+  const stateDir = values.stateDir ?? usualStateDir(env);
+  const workDir = values.workDir ?? join(stateDir, 'runs');
+  const registry = values.registry ?? join(stateDir, 'registry');
+  return { ...values, stateDir, workDir, registry };
+}
+
+function usualStateDir(env: NodeJS.ProcessEnv): string {
+  if (userInfo().uid === 0) return '/var/lib/virt-publish';
+  return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
+}
+
+// NOTE: the XDG specification has a relative path ignored.
+function xdgFolder(env: NodeJS.ProcessEnv, variable: string, below: string): string {
+  const folder = env[variable];
+  return folder !== undefined && isAbsolute(folder) ? folder : join(env.HOME || homedir(), below);
+}

@@ -1,0 +1,51 @@
+// The part of the configuration that stands in the environment: VIRT_PUBLISH_* and libvirt's URI.
+import { PublishError } from '../errors.ts';
+import type { Layer } from './layers.ts';
+import { describeAllowed, listSettings, readSchema, type Setting } from './schema.ts';
+
+const PREFIX = 'VIRT_PUBLISH_';
+
+/** Names that tests and scripts use for themselves. */
+const NOT_OURS = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
+
+/**
+ * One layer for each variable that is set; an empty one counts as not set. Lists are
+ * comma-separated, booleans `true` or `false`.
+ * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is no setting, or of a wrong type.
+ */
+export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
+  const uri = env.LIBVIRT_DEFAULT_URI;
+  const libvirt = uri ? [{ source: 'LIBVIRT_DEFAULT_URI', values: { connect: uri } }] : [];
+  const set = Object.entries(env).filter(
+    ([name, value]) => name.startsWith(PREFIX) && !NOT_OURS.test(name) && value,
+  );
+  if (set.length === 0) return libvirt;
+  const settings = new Map(
+    listSettings(readSchema()).map((setting) => [setting.variable, setting]),
+  );
+  return [...libvirt, ...set.map(([name, value]) => toLayer(settings, name, value ?? ''))];
+}
+
+function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): Layer {
+  const setting = settings.get(name);
+  if (setting === undefined) {
+    const message = `${name} is no setting of virt-publish: unset it, or see config/schema.json for the names (snapshot.format is VIRT_PUBLISH_SNAPSHOT_FORMAT)`;
+    throw new PublishError('CONFIG', message, { step: 'config' });
+  }
+  const value = parse(setting, text);
+  const values = setting.path.reduceRight<unknown>((below, key) => ({ [key]: below }), value);
+  return { source: name, values };
+}
+
+function parse(setting: Setting, text: string): unknown {
+  const types = [setting.node.type ?? 'string'].flat();
+  if (types.includes('array')) return text.split(',').map((item) => item.trim());
+  if (types.includes('boolean') && /^(true|false)$/.test(text)) return text === 'true';
+  if (types.includes('integer') || types.includes('number')) {
+    const number = Number(text);
+    if (text.trim() !== '' && Number.isFinite(number)) return number;
+  }
+  if (types.includes('string')) return text;
+  const message = `${setting.variable}: ${setting.path.join('.')} must be ${describeAllowed(setting.node)}, not ${JSON.stringify(text)}`;
+  throw new PublishError('CONFIG', message, { step: 'config' });
+}
