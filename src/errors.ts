@@ -62,6 +62,8 @@ export interface PublishErrorOptions {
   cause?: unknown;
   /** What the undos raised, in the order they were run. Empty when everything was put back. */
   undoFailures?: readonly Error[];
+  /** The shell command that puts right what the undos could not; it is printed last. */
+  mend?: string;
 }
 
 /**
@@ -74,6 +76,7 @@ export class PublishError extends Error {
   readonly step: Step | undefined;
   readonly retryable: boolean;
   readonly undoFailures: readonly Error[];
+  readonly mend: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: PublishErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -81,6 +84,7 @@ export class PublishError extends Error {
     this.step = options.step;
     this.retryable = options.retryable ?? false;
     this.undoFailures = options.undoFailures ?? [];
+    this.mend = options.mend;
   }
 }
 
