@@ -1,0 +1,76 @@
+// `virt-publish show`: everything that is known of one image.
+import type { Command } from 'commander';
+import type { ImageRecord } from '../../registry/image.ts';
+import {
+  addRegistryOptions,
+  type GlobalFlags,
+  type RegistryFlags,
+  registryOverrides,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type ShowFlags = GlobalFlags & RegistryFlags;
+
+export function addShowCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('show')
+    .argument('<image>', 'id or alias')
+    .summary('show all that is known of an image')
+    .description('Shows all that is known of one image.');
+  addRegistryOptions(command).action(async (ref: string) => {
+    const flags = command.optsWithGlobals<ShowFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const frame = { flags, overrides: registryOverrides(flags) };
+    setExitCode(await runCommand(frame, (context) => show(ref, context)));
+  });
+}
+
+async function show(ref: string, { config, signal }: CommandContext): Promise<Product> {
+  const { openConfiguredRegistry } = await import('../open-registry.ts');
+  const registry = await openConfiguredRegistry(config);
+  const image = await registry.getImage(ref, { signal });
+  const aliases: string[] = [];
+  for await (const { alias, image_id } of registry.listAliases({ signal }))
+    if (image_id === image.id) aliases.push(alias);
+  const { formatPairs } = await import('../table.ts');
+  const { printable } = await import('../format.ts');
+  const pairs = (await fields(image, aliases)).map(([name, value]) => {
+    return [printable(name), printable(value)] as const;
+  });
+  return { text: formatPairs(pairs), json: { image, aliases } };
+}
+
+async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[string, string][]> {
+  const { formatBytes, formatDate } = await import('../format.ts');
+  const size = (bytes: number | null) =>
+    bytes === null ? '-' : `${formatBytes(bytes)} (${bytes} bytes)`;
+  const digest = `${image.os_hash_algo ?? ''} ${image.os_hash_value ?? ''}`.trim();
+  const properties = Object.entries(image.properties).sort(([a], [b]) => a.localeCompare(b));
+  return [
+    ['id', image.id],
+    ['name', image.name],
+    ['status', image.status + (image.status_reason === null ? '' : `: ${image.status_reason}`)],
+    ['aliases', aliases.join(', ') || '-'],
+    ['tags', image.tags.join(', ') || '-'],
+    ['visibility', image.visibility],
+    ['protected', image.protected ? 'yes' : 'no'],
+    ['hidden', image.os_hidden ? 'yes' : 'no'],
+    ['owner', image.owner ?? '-'],
+    ['disk format', image.disk_format],
+    ['container format', image.container_format],
+    ['size', size(image.size)],
+    ['virtual size', size(image.virtual_size)],
+    ['min disk', `${image.min_disk} GiB`],
+    ['min ram', `${image.min_ram} MiB`],
+    ['checksum (md5)', image.checksum ?? '-'],
+    ['digest', digest || '-'],
+    ['created', formatDate(image.created_at)],
+    ['updated', formatDate(image.updated_at)],
+    ['record version', String(image.version)],
+    ...[...(image.data === null ? [] : [image.data]), ...image.artefacts].map(
+      (object): [string, string] => ['object', `${object.name}, ${formatBytes(object.size)}`],
+    ),
+    ...properties.map(([name, value]): [string, string] => [`  ${name}`, value]),
+  ];
+}

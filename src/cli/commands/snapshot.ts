@@ -1,0 +1,154 @@
+// `virt-publish snapshot`: takes an image of a domain and publishes it.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  COMPRESSIONS,
+  DISK_FORMATS,
+  MIRROR_METHODS,
+  QUIESCE_POLICIES,
+  SNAPSHOT_MODES,
+  type SnapshotOptions,
+  VISIBILITIES,
+} from '../../snapshot-types.ts';
+import {
+  addRegistryOptions,
+  choiceOption,
+  collect,
+  collectChoices,
+  collectProperty,
+  type GlobalFlags,
+  given,
+  type RegistryFlags,
+  registryOverrides,
+  wholeNumber,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type SnapshotFlags = GlobalFlags &
+  RegistryFlags &
+  Pick<SnapshotOptions, 'name' | 'mode' | 'method' | 'disk' | 'format' | 'compress'> &
+  Pick<SnapshotOptions, 'quiesce' | 'visibility' | 'protected' | 'connect' | 'workDir' | 'hash'> & {
+    alias?: string[];
+    tag?: string[];
+    property?: Record<string, string>;
+    bandwidth?: number;
+    dryRun?: boolean;
+  };
+
+const RESTORING = {
+  first: 'stopping: putting the guest back first…',
+  again: 'putting the guest back, please wait',
+};
+
+export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('snapshot')
+    .argument('<domain>', 'name, UUID or id of the domain')
+    .summary('take an image of a domain and publish it')
+    .description(
+      'Takes an image of a domain and publishes it. Prints the id of the image.\nThe guest is whole again when the command ends, however it ends.',
+    );
+  addImageOptions(command);
+  addCaptureOptions(command);
+  addRegistryOptions(command);
+  command.action(async (domain: string) => {
+    const flags = command.optsWithGlobals<SnapshotFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
+    const overrides = {
+      ...registryOverrides(flags),
+      ...given({ connect: flags.connect }),
+      ...workDir,
+    };
+    const frame = { flags, overrides, words: RESTORING };
+    setExitCode(await runCommand(frame, (context) => snapshot(domain, flags, context)));
+  });
+}
+
+function addImageOptions(command: Command): void {
+  command
+    .optionsGroup('Image:')
+    .option('--name <name>', 'name of the image (default: domain and time)')
+    .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
+    .option('--tag <tag>', 'tag the image (repeatable)', collect)
+    .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
+    .addOption(choiceOption('--format <format>', 'format of the image', DISK_FORMATS))
+    .addOption(choiceOption('--compress <how>', 'qcow2 has zstd and zlib, vmdk zlib', COMPRESSIONS))
+    .option(
+      '--hash <algorithms>',
+      'digests beside sha256: md5, sha512',
+      collectChoices(['md5', 'sha512']),
+    )
+    .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
+    .option('--protected', 'the image cannot be deleted until it is unprotected');
+}
+
+function addCaptureOptions(command: Command): void {
+  command
+    .optionsGroup('Capture:')
+    .addOption(
+      choiceOption(
+        '--mode <mode>',
+        'live: while the guest runs; cold: saved meanwhile',
+        SNAPSHOT_MODES,
+      ),
+    )
+    .addOption(
+      choiceOption(
+        '--method <method>',
+        'of the live mirror; copy needs no undefine',
+        MIRROR_METHODS,
+      ),
+    )
+    .option('--disk <target>', 'as vda (default: the root disk)')
+    .addOption(
+      choiceOption(
+        '--quiesce <policy>',
+        'freeze the file systems for the point in time',
+        QUIESCE_POLICIES,
+      ),
+    )
+    .option('--bandwidth <MiB/s>', 'cap of the mirror; 0 is none', wholeNumber)
+    .option(
+      '--work-dir <dir>',
+      'where delta and image are written (default: in the state directory)',
+    )
+    .option(
+      '-c, --connect <uri>',
+      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
+    )
+    .option('-n, --dry-run', 'print what would be done, and why; touch nothing');
+}
+
+async function snapshot(
+  domain: string,
+  flags: SnapshotFlags,
+  context: CommandContext,
+): Promise<Product> {
+  const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
+  const { config, signal, onEvent } = context;
+  const options = { ...toOptions(domain, flags, config.workDir), signal, onEvent };
+  if (flags.dryRun === true) {
+    const plan = await planSnapshot(options, config);
+    const { formatPlan } = await import('../plan-view.ts');
+    return { text: formatPlan(plan), json: { plan } };
+  }
+  const result = await createSnapshot(options, config);
+  return { text: result.image.id, json: { ...result } };
+}
+
+function toOptions(domain: string, flags: SnapshotFlags, workDir: string): SnapshotOptions {
+  const { name, mode, method, disk, format, compress, quiesce, visibility, hash, connect } = flags;
+  return {
+    domain,
+    workDir,
+    ...given({ name, mode, method, disk, format, compress, quiesce, visibility, hash, connect }),
+    ...given({
+      protected: flags.protected,
+      registry: flags.registry,
+      bandwidthMib: flags.bandwidth,
+    }),
+    ...given({ aliases: flags.alias, tags: flags.tag, properties: flags.property }),
+  };
+}

@@ -1,0 +1,71 @@
+// How an error is told: to people on standard error, to programs as one JSON object.
+import { messageOf, PublishError } from '../errors.ts';
+import { exitCodeOf } from './exit-codes.ts';
+import { printable } from './format.ts';
+import type { Style } from './style.ts';
+
+/** The error as the final object of `--json`. */
+export function failureJson(error: unknown): Record<string, unknown> {
+  const known = error instanceof PublishError ? error : undefined;
+  return {
+    type: 'error',
+    code: known?.code ?? 'INTERNAL',
+    exitCode: exitCodeOf(error),
+    step: known?.step ?? null,
+    message: messageOf(error),
+    retryable: known?.retryable ?? false,
+    causes: causesOf(error),
+    undoFailures: (known?.undoFailures ?? []).map(messageOf),
+    mend: mendsOf(error),
+  };
+}
+
+/** The error for people; the command that mends it, where there is one, is the last line. */
+export function failureText(error: unknown, style: Style): string {
+  const known = error instanceof PublishError ? error : undefined;
+  const message = known === undefined ? `internal error: ${messageOf(error)}` : known.message;
+  const lines = [
+    `${style.red('virt-publish:')} ${shown(message)}`,
+    ...causesOf(error).map((cause) => style.dim(`  because: ${shown(cause)}`)),
+    ...(known === undefined ? [style.dim(`  ${placeOf(error)}`)] : []),
+    ...(known?.undoFailures ?? []).map((failure) => {
+      return `  ${style.red('not put back:')} ${shown(messageOf(failure))}`;
+    }),
+  ];
+  const mends = mendsOf(error);
+  if (mends.length > 0) lines.push(style.bold('Run this to mend it:'), ...mends);
+  return `${lines.join('\n')}\n`;
+}
+
+/** The messages below the error, each once, without those that the one above already says. */
+function causesOf(error: unknown): string[] {
+  const causes: string[] = [];
+  let above = messageOf(error);
+  let cause = error instanceof Error ? error.cause : undefined;
+  for (let depth = 0; cause !== undefined && cause !== null && depth < 5; depth++) {
+    const message = messageOf(cause);
+    if (message !== '' && !above.includes(message)) causes.push(message);
+    above = message;
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  return causes;
+}
+
+function mendsOf(error: unknown): string[] {
+  if (!(error instanceof PublishError)) return [];
+  const below = error.undoFailures.flatMap(mendsOf);
+  return [...new Set([...below, ...(error.mend === undefined ? [] : [error.mend])])];
+}
+
+function placeOf(error: unknown): string {
+  const frame = error instanceof Error ? error.stack?.split('\n').find(isFrame)?.trim() : undefined;
+  return `${frame ?? 'no stack'}: please report it`;
+}
+
+function isFrame(line: string): boolean {
+  return /^\s+at /.test(line);
+}
+
+function shown(message: string): string {
+  return message.split('\n').map(printable).join('\n    ');
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+// Starts the command line, after a look at the Node that runs it.
+
+const FLOOR = { major: 20, minor: 19 };
+
+// NOTE: nothing is imported before this, since an older Node would fail on the imports themselves.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < FLOOR.major || (major === FLOOR.major && minor < FLOOR.minor)) {
+  const needed = `Node.js ${FLOOR.major}.${FLOOR.minor} or later is needed`;
+  process.stderr.write(
+    `virt-publish: ${needed}, and this is ${process.version}: install a newer one, or put it first in PATH\n`,
+  );
+  process.exit(1);
+}
+
+const { runCli } = await import('./program.ts');
+// NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command
+// alive. On Linux all that was written to standard output is out by now, pipes included.
+process.exit(await runCli(process.argv));

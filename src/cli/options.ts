@@ -1,0 +1,105 @@
+// Flags that several commands share, and the parsers of their values.
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ConfigOverrides } from '../config.ts';
+
+/** Flags of every command, as commander hands them over. */
+export interface GlobalFlags {
+  json?: boolean;
+  quiet?: boolean;
+  progress: boolean;
+  config?: string;
+}
+
+/** Where the registry is. */
+export interface RegistryFlags {
+  registry?: string;
+  endpoint?: string;
+  region?: string;
+  profile?: string;
+  pathStyle?: boolean;
+  caFile?: string;
+}
+
+export function addGlobalOptions(command: Command): Command {
+  return command
+    .option('--json', 'NDJSON events and one final object on standard output')
+    .option('-q, --quiet', 'tell nothing but warnings and errors')
+    .option('--no-progress', 'a plain log instead of the live display')
+    .option('--config <file>', 'read this configuration file too');
+}
+
+export function addRegistryOptions(command: Command): Command {
+  return command
+    .optionsGroup('Registry:')
+    .option(
+      '-r, --registry <url>',
+      's3://bucket/prefix or a directory (default: one in the state directory)',
+    )
+    .option('--endpoint <url>', 'S3 server other than AWS')
+    .option('--region <name>', 'region of the bucket')
+    .option('--profile <name>', 'profile of ~/.aws/config')
+    .option('--path-style', 'put the bucket into the path (default where --endpoint is given)')
+    .option('--no-path-style', 'put the bucket into the host name')
+    .option('--ca-file <file>', "PEM file of the authority that signed the server's certificate");
+}
+
+/** The flags that stand in the configuration under the same meaning. */
+export function registryOverrides(flags: RegistryFlags): ConfigOverrides {
+  const s3 = given({
+    endpoint: flags.endpoint,
+    region: flags.region,
+    profile: flags.profile,
+    pathStyle: flags.pathStyle,
+    caFile: flags.caFile === undefined ? undefined : resolve(flags.caFile),
+  });
+  return {
+    ...given({ registry: flags.registry }),
+    ...(Object.keys(s3).length === 0 ? {} : { s3 }),
+  };
+}
+
+/** The entries that have a value. */
+export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+export function choiceOption(
+  flags: string,
+  description: string,
+  choices: readonly string[],
+): Option {
+  return new Option(flags, description).choices(choices);
+}
+
+/** For a flag that may be given more than once. */
+export function collect(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
+}
+
+/** For a flag that may be given more than once, or with commas. */
+export function collectChoices(choices: readonly string[]) {
+  return (value: string, earlier: readonly string[] = []): string[] => {
+    const values = value.split(',').map((item) => item.trim());
+    const wrong = values.find((item) => !choices.includes(item));
+    if (wrong !== undefined) throw new InvalidArgumentError(`Allowed are ${choices.join(', ')}.`);
+    return [...new Set([...earlier, ...values])];
+  };
+}
+
+/** For `--property key=value`, which may be given more than once; the later one of a key wins. */
+export function collectProperty(
+  value: string,
+  earlier: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const at = value.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be KEY=VALUE.');
+  return { ...earlier, [value.slice(0, at)]: value.slice(at + 1) };
+}
+
+export function wholeNumber(value: string): number {
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(Number(value)))
+    throw new InvalidArgumentError('It must be a whole number, 0 or more.');
+  return Number(value);
+}

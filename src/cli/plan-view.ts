@@ -1,0 +1,48 @@
+// The plan of a snapshot as a page for people. Pure.
+import type { SnapshotPlan } from '../snapshot-types.ts';
+import { formatBytes, printable } from './format.ts';
+import { formatPairs } from './table.ts';
+
+/** What `--dry-run` prints. */
+export function formatPlan(plan: SnapshotPlan): string {
+  const { domain, disk, image } = plan;
+  const persistence = domain.persistent ? 'persistent' : 'transient';
+  const autostart = domain.autostart ? ', autostart' : '';
+  const compressed = image.compress === 'none' ? '' : `, compressed with ${image.compress}`;
+  const pairs: [string, string][] = [
+    ['Domain', `${domain.name} (${domain.uuid}), ${domain.state}, ${persistence}${autostart}`],
+    ['Disk', `${disk.target} on ${disk.bus}, ${formatBytes(disk.virtualSize)}`],
+    ['Source', `${disk.source} (${disk.format})`],
+    ...plan.backingChain.map(({ path, format }): [string, string] => [
+      '  on top of',
+      `${path} (${format})`,
+    ]),
+    ['Path', `${plan.mode}: ${plan.modeReason}`],
+    ...(plan.method === null ? [] : [methodPair(plan.method, plan.methodReason)]),
+    ['Quiesce', plan.quiesce],
+    ['Undefines', listed(plan.undefines)],
+    ['Detaches', listed(plan.detaches)],
+    ['Image', `${image.name}, ${image.diskFormat}${compressed}`],
+    ['Registry', plan.registry],
+    ...plan.space.map((entry): [string, string] => ['Space', spaceLine(entry)]),
+  ];
+  return formatPairs(pairs.map(([name, value]) => [name, printable(value)]));
+}
+
+function methodPair(method: string, reason: string | null): [string, string] {
+  return ['Method', reason === null ? method : `${method}: ${reason}`];
+}
+
+function listed(items: readonly string[]): string {
+  return items.length === 0 ? 'nothing' : items.join(', ');
+}
+
+function spaceLine({
+  directory,
+  purpose,
+  needed,
+  available,
+}: SnapshotPlan['space'][number]): string {
+  const verdict = needed <= available ? '' : ': TOO LITTLE';
+  return `${purpose} in ${directory}: needs up to ${formatBytes(needed)}, ${formatBytes(available)} to spare${verdict}`;
+}

@@ -1,0 +1,96 @@
+// The command line as a whole: its commands, its help, and what wrong usage is answered with.
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { PublishError } from '../errors.ts';
+import { addAliasCommand } from './commands/alias.ts';
+import { addDeleteCommand } from './commands/delete.ts';
+import { addListCommand } from './commands/list.ts';
+import { addPullCommand } from './commands/pull.ts';
+import { addShowCommand } from './commands/show.ts';
+import { addSnapshotCommand } from './commands/snapshot.ts';
+import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
+import { addGlobalOptions } from './options.ts';
+
+/** A command's way to tell its exit code. */
+export type SetExitCode = (exitCode: number) => void;
+
+const EXAMPLES = `
+Examples:
+  virt-publish snapshot web01                      live if it can be, cold if not
+  virt-publish snapshot web01 --dry-run            what would be done, and why
+  virt-publish snapshot web01 --registry s3://images/golden --alias web/latest
+  virt-publish list
+  virt-publish pull web/latest web.qcow2
+`;
+
+/**
+ * Runs the command line.
+ * @param argv as process.argv: the first two entries are Node and the script
+ * @returns the exit code; everything was told already
+ */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = buildProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(argv);
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    return await tellUsageError(program, argv.slice(2), error);
+  }
+}
+
+/** The commands, with no work done yet. */
+export function buildProgram(setExitCode: SetExitCode): Command {
+  const program = new Command('virt-publish')
+    .description(
+      'Takes an image from a running libvirt domain and publishes it, with its metadata,\nto an S3 bucket or a directory.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+    .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
+  addGlobalOptions(program);
+  const add = [addSnapshotCommand, addListCommand, addShowCommand, addPullCommand];
+  for (const addCommand of [...add, addDeleteCommand, addAliasCommand])
+    addCommand(program, setExitCode);
+  return program;
+}
+
+function packageVersion(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}
+
+// NOTE: commander has already printed its help where no command was given.
+async function tellUsageError(
+  program: Command,
+  args: readonly string[],
+  error: unknown,
+): Promise<number> {
+  if (error instanceof CommanderError && error.code === 'commander.help') return 2;
+  const failure = error instanceof CommanderError ? usageError(program, args, error) : error;
+  const { failureJson, failureText } = await import('./failure.ts');
+  const { styleFor } = await import('./style.ts');
+  if (args.includes('--json'))
+    process.stdout.write(
+      `${JSON.stringify({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,
+    );
+  else process.stderr.write(failureText(failure, styleFor(process.stderr)));
+  return exitCodeOf(failure);
+}
+
+function usageError(program: Command, args: readonly string[], error: CommanderError) {
+  const said = error.message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
+  const command = program.commands.find((known) => args.includes(known.name()));
+  const help = ['virt-publish', ...(command === undefined ? [] : [command.name()]), '--help'];
+  return new PublishError('USAGE', `${said}; see ${help.join(' ')}`, { step: 'config' });
+}

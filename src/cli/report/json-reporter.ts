@@ -1,0 +1,18 @@
+// Events as one JSON object a line, each with its time and the id of its run.
+import type { RunEvent } from '../../events.ts';
+import type { Reporter } from './reporter.ts';
+
+/** `write` gets each object; it adds the line end. */
+export function createJsonReporter(write: (value: Record<string, unknown>) => void): Reporter {
+  let runId: string | null = null;
+  const tell = (event: Record<string, unknown>) =>
+    write({ time: new Date().toISOString(), runId, ...event });
+  return {
+    onEvent: (event: RunEvent) => {
+      if (event.type === 'run') runId = event.runId;
+      tell({ ...event });
+    },
+    say: (message) => tell({ type: 'note', level: 'warning', step: null, message }),
+    stop: () => undefined,
+  };
+}

@@ -1,0 +1,106 @@
+// The display on a terminal: running steps with a bar below, finished ones as lines above; the only importer of log-update.
+import { createLogUpdate } from 'log-update';
+import type { Step } from '../../errors.ts';
+import type { RunEvent } from '../../events.ts';
+import { formatDuration, printable } from '../format.ts';
+import { type Style, styleFor } from '../style.ts';
+import { cutTo, pad } from '../table.ts';
+import { Pace } from './pace.ts';
+import type { Reporter } from './reporter.ts';
+
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const FRAME_MS = 120;
+const STEP_WIDTH = 10;
+const BAR_WIDTH = 24;
+
+interface Running {
+  startedAt: number;
+  detail: string;
+  pace: Pace;
+}
+
+/** Eight frames a second at most, whatever the number of events. */
+export function createLiveReporter(stream: NodeJS.WriteStream): Reporter {
+  const style = styleFor(stream);
+  const display = createLogUpdate(stream);
+  const running = new Map<Step, Running>();
+  let stopped = false;
+  const columns = () => (stream.columns || 80) - 1;
+  const draw = () => {
+    const frame = FRAMES[Math.floor(performance.now() / FRAME_MS) % FRAMES.length] ?? '';
+    const lines = [...running].map(([step, state]) => runningLine(step, state, columns(), style));
+    if (lines.length > 0) display(lines.map((line) => `${style.dim(frame)} ${line}`).join('\n'));
+    else display.clear();
+  };
+  const timer = setInterval(draw, FRAME_MS);
+  timer.unref();
+  const persist = (line: string) => {
+    display.clear();
+    stream.write(`${line}\n`);
+    draw();
+  };
+  const onEvent = (event: RunEvent) => {
+    if (stopped) return;
+    if (event.type === 'progress') {
+      const state = running.get(event.step) ?? begin(running, event.step);
+      state.pace.add(performance.now(), event.bytes, event.total);
+    } else if (event.type === 'step' && event.state === 'started') {
+      begin(running, event.step, event.detail);
+    } else {
+      const line = lastingLine(event, running, columns(), style);
+      if (event.type === 'step') running.delete(event.step);
+      persist(line);
+    }
+  };
+  const stop = () => {
+    if (stopped) return;
+    stopped = true;
+    clearInterval(timer);
+    display.clear();
+    display.done();
+  };
+  return { onEvent, say: (text) => (stopped ? undefined : persist(style.yellow(text))), stop };
+}
+
+function begin(running: Map<Step, Running>, step: Step, detail = ''): Running {
+  const now = performance.now();
+  const state = { startedAt: now, detail: printable(detail), pace: new Pace(now) };
+  running.set(step, state);
+  return state;
+}
+
+function runningLine(step: Step, state: Running, columns: number, style: Style): string {
+  const now = performance.now();
+  const { pace } = state;
+  const label = pad(step, STEP_WIDTH);
+  if (pace.total === 0 && pace.bytes === 0) {
+    const elapsed = now - state.startedAt > 1000 ? formatDuration(now - state.startedAt) : '';
+    return cutTo(`${label} ${[state.detail, elapsed].filter(Boolean).join('  ')}`, columns - 2);
+  }
+  const told = pace.describe(now);
+  if (pace.total === 0 || columns < 70) return cutTo(`${label} ${told}`, columns - 2);
+  const full = Math.round(pace.fraction * BAR_WIDTH);
+  const bar = `${style.green('━'.repeat(full))}${style.dim('─'.repeat(BAR_WIDTH - full))}`;
+  const percent = `${Math.floor(pace.fraction * 100)}%`.padStart(4);
+  return `${label} ${bar} ${percent}  ${style.dim(cutTo(told, columns - STEP_WIDTH - BAR_WIDTH - 11))}`;
+}
+
+function lastingLine(
+  event: Exclude<RunEvent, { type: 'progress' }>,
+  running: ReadonlyMap<Step, Running>,
+  columns: number,
+  style: Style,
+): string {
+  if (event.type === 'run')
+    return `${style.bold(printable(event.domain))} ${style.dim(`run ${event.runId}`)}`;
+  if (event.type === 'note') {
+    const text = `${pad(event.step, STEP_WIDTH)} ${printable(event.message)}`;
+    return event.level === 'warning' ? style.yellow(`! ${text}`) : `${style.dim('·')} ${text}`;
+  }
+  const label = pad(event.step, STEP_WIDTH);
+  if (event.state === 'started') return label;
+  const detail = printable(event.detail ?? running.get(event.step)?.pace.summary(event.ms) ?? '');
+  const took = pad(formatDuration(event.ms), 8, 'right');
+  const mark = event.state === 'done' ? style.green('✔') : style.red('✖');
+  return `${mark} ${label} ${took}  ${style.dim(cutTo(detail, columns - STEP_WIDTH - 14))}`.trimEnd();
+}

@@ -1,0 +1,46 @@
+// A plain log: a line for each step, and for a long one its progress every ten seconds.
+import type { RunEvent } from '../../events.ts';
+import { formatDuration, printable } from '../format.ts';
+import { Pace } from './pace.ts';
+import type { Reporter } from './reporter.ts';
+
+const PROGRESS_EVERY_MS = 10_000;
+
+/** `write` gets one line at a time. When `quiet`, only warnings and what `say` says are written. */
+export function createPlainReporter(
+  write: (line: string) => void,
+  quiet: boolean,
+  now: () => number = () => performance.now(),
+): Reporter {
+  const paces = new Map<string, { pace: Pace; toldAt: number }>();
+  const log = (line: string) => write(`${new Date().toTimeString().slice(0, 8)} ${line}`);
+  const onEvent = (event: RunEvent) => {
+    if (event.type === 'note' && event.level === 'warning')
+      return log(`warning: ${event.step}: ${printable(event.message)}`);
+    if (quiet) return;
+    if (event.type === 'run') log(`run ${event.runId} on ${printable(event.domain)}`);
+    if (event.type === 'note') log(`${event.step}: ${printable(event.message)}`);
+    if (event.type === 'progress') onProgress(event);
+    if (event.type === 'step') onStep(event);
+  };
+  const onStep = (event: RunEvent & { type: 'step' }) => {
+    if (event.state === 'started') {
+      paces.set(event.step, { pace: new Pace(now()), toldAt: now() });
+      return;
+    }
+    const detail = event.detail ?? paces.get(event.step)?.pace.summary(event.ms) ?? '';
+    const more = detail === '' ? '' : `: ${printable(detail)}`;
+    log(`${event.step} ${event.state} in ${formatDuration(event.ms)}${more}`);
+    paces.delete(event.step);
+  };
+  const onProgress = ({ step, bytes, total }: RunEvent & { type: 'progress' }) => {
+    const known = paces.get(step) ?? { pace: new Pace(now()), toldAt: now() };
+    paces.set(step, known);
+    known.pace.add(now(), bytes, total);
+    if (now() - known.toldAt < PROGRESS_EVERY_MS) return;
+    known.toldAt = now();
+    const percent = total > 0 ? `${Math.floor(known.pace.fraction * 100)} %, ` : '';
+    log(`${step}: ${percent}${known.pace.describe(now())}`);
+  };
+  return { onEvent, say: log, stop: () => undefined };
+}

@@ -1,0 +1,83 @@
+// The frame of every command: configuration, signals, reporter, product, error, exit code.
+import { resolve } from 'node:path';
+import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
+import type { OnEvent } from '../events.ts';
+import { exitCodeOf } from './exit-codes.ts';
+import { failureJson, failureText } from './failure.ts';
+import type { GlobalFlags } from './options.ts';
+import { createOutput, type Output } from './output.ts';
+import { createReporter, type Reporter } from './report/reporter.ts';
+import { type SignalWords, withSignals } from './signals.ts';
+import { styleFor } from './style.ts';
+
+export interface CommandContext {
+  config: Config;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+  output: Output;
+}
+
+/** What a command makes: `text` goes to standard output for people, `json` into the final object. */
+export interface Product {
+  text: string;
+  json: Record<string, unknown>;
+}
+
+export interface CommandFrame {
+  flags: GlobalFlags;
+  overrides?: ConfigOverrides;
+  words?: SignalWords;
+}
+
+const STOPPING: SignalWords = { first: 'stopping…', again: 'stopping, please wait' };
+
+/**
+ * Runs one command to its end.
+ * @returns the exit code; errors are told here and never thrown.
+ */
+export async function runCommand(
+  frame: CommandFrame,
+  work: (context: CommandContext) => Promise<Product>,
+): Promise<number> {
+  const { flags, overrides = {}, words = STOPPING } = frame;
+  const output = createOutput(process.stdout);
+  process.stderr.on('error', ignoreLostTerminal);
+  const writeJson = (value: object) => output.write(`${JSON.stringify(value)}\n`);
+  const json = flags.json === true;
+  let runId: string | null = null;
+  let reporter: Reporter | undefined;
+  try {
+    const progress = flags.progress;
+    const live = await createReporter({ json, quiet: flags.quiet === true, progress, writeJson });
+    reporter = live;
+    const onEvent: OnEvent = (event) => {
+      if (event.type === 'run') runId = event.runId;
+      live.onEvent(event);
+    };
+    const files = flags.config === undefined ? [] : [resolve(flags.config)];
+    const product = await withSignals(words, live.say, async (signal) => {
+      const config = await loadConfig({ env: process.env, files, overrides });
+      return work({ config, signal, onEvent, output });
+    });
+    reporter.stop();
+    if (json) writeJson({ type: 'result', time: now(), runId, ...product.json });
+    else if (product.text !== '') output.write(`${product.text}\n`);
+    await output.finish();
+    return 0;
+  } catch (error) {
+    reporter?.stop();
+    if (json) writeJson({ time: now(), runId, ...failureJson(error) });
+    else process.stderr.write(failureText(error, styleFor(process.stderr)));
+    return exitCodeOf(error);
+  }
+}
+
+function now(): string {
+  return new Date().toISOString();
+}
+
+// NOTE: without a listener a closed terminal or pipe on standard error would end the process in
+// the middle of a run, and nothing can be told about it there anyway.
+function ignoreLostTerminal(): void {
+  return;
+}

@@ -1,0 +1,55 @@
+// Ctrl-C and its kin: the first one aborts the work, the next ones only ask for patience.
+import { messageOf, PublishError } from '../errors.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** What the signals are told to people with. */
+export interface SignalWords {
+  first: string;
+  again: string;
+}
+
+/**
+ * Runs `work` with an AbortSignal that the first SIGINT, SIGTERM or SIGHUP aborts, with a
+ * PublishError INTERRUPTED as its reason. The process is not ended: the undo must run.
+ */
+export async function withSignals<T>(
+  words: SignalWords,
+  say: (text: string) => void,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onSignal = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) return say(words.again);
+    say(words.first);
+    controller.abort(new PublishError('INTERRUPTED', `interrupted by ${name}`));
+  };
+  for (const name of SIGNALS) process.on(name, onSignal);
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    throw controller.signal.aborted ? asInterrupted(error, controller.signal) : error;
+  } finally {
+    for (const name of SIGNALS) process.off(name, onSignal);
+  }
+}
+
+// NOTE: adapters wrap an abort in errors of their own (a failed part, a failed call). What has the
+// abort at its root is an interruption, unless it says that the guest could not be put back.
+function asInterrupted(error: unknown, signal: AbortSignal): unknown {
+  if (!isAbort(error, signal.reason)) return error;
+  const known = error instanceof PublishError ? error : undefined;
+  if (known?.code === 'GUEST_NOT_RESTORED' || known?.code === 'INTERRUPTED') return error;
+  const step = known?.step === undefined ? {} : { step: known.step };
+  const mend = known?.mend === undefined ? {} : { mend: known.mend };
+  const details = { ...step, ...mend, undoFailures: known?.undoFailures ?? [], cause: error };
+  return new PublishError('INTERRUPTED', messageOf(signal.reason), details);
+}
+
+function isAbort(error: unknown, reason: unknown): boolean {
+  if (error === reason) return true;
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'AbortError') return true;
+  if (error instanceof PublishError && error.code === 'INTERRUPTED') return true;
+  return isAbort(error.cause, reason);
+}

@@ -1,0 +1,46 @@
+// Columns that line up whatever script the names are in; the only importer of string-width.
+import stringWidth from 'string-width';
+
+export interface Column {
+  title: string;
+  align?: 'right';
+}
+
+/** Rows below their titles, two spaces between columns, none at the end of a line. */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string {
+  const titles = columns.map((column) => column.title);
+  const widths = titles.map((title, index) =>
+    Math.max(stringWidth(title), ...rows.map((row) => stringWidth(row[index] ?? ''))),
+  );
+  const line = (cells: readonly string[]) =>
+    columns
+      .map(({ align }, index) => pad(cells[index] ?? '', widths[index] ?? 0, align))
+      .join('  ')
+      .trimEnd();
+  return [titles, ...rows].map(line).join('\n');
+}
+
+/** `Name:  value` lines, with the values below each other. */
+export function formatPairs(pairs: readonly (readonly [string, string])[]): string {
+  const width = Math.max(0, ...pairs.map(([name]) => stringWidth(name)));
+  return pairs.map(([name, value]) => `${pad(name, width)}  ${value}`.trimEnd()).join('\n');
+}
+
+/** The text, cut so that it takes no more than `width` columns of a terminal. */
+export function cutTo(text: string, width: number): string {
+  if (stringWidth(text) <= width) return text;
+  let kept = '';
+  for (const character of text) {
+    if (stringWidth(kept + character) > width - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+export function pad(text: string, width: number, align?: 'right'): string {
+  const fill = ' '.repeat(Math.max(0, width - stringWidth(text)));
+  return align === 'right' ? fill + text : text + fill;
+}

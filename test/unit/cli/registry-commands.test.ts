@@ -1,0 +1,121 @@
+// list, show, pull, delete and alias on a directory registry, as a user runs them.
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openRegistry } from '#dist/registry/registry.js';
+import { fileSource } from '#dist/upload/source.js';
+
+const main = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), 'cli-registry-'));
+const url = join(folder, 'registry');
+const data = randomBytes(3_000_000);
+let webId = '';
+let dbId = '';
+
+beforeAll(async () => {
+  const file = join(folder, 'data');
+  writeFileSync(file, data);
+  webId = await publish(file, 'web', ['nginx', 'prod']);
+  dbId = await publish(file, '東京 db', ['prod']);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function publish(file: string, name: string, tags: string[]): Promise<string> {
+  const registry = await openRegistry(url);
+  const properties = { os_distro: 'debian' };
+  const { id } = await registry.queueImage({ name, disk_format: 'raw', tags, properties });
+  await registry.markSaving(id);
+  const source = await fileSource(file);
+  const { digests, size } = await registry.uploadData(id, 'vda.raw', source);
+  const { sha256 } = digests;
+  await registry.activateImage(id, { data: { name: 'vda.raw', size, sha256 } });
+  return id;
+}
+
+function virtPublish(...args: string[]) {
+  const env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    VIRT_PUBLISH_STATE_DIR: join(folder, 'state'),
+  };
+  const all = [main, ...args, '--registry', url];
+  const { status, stdout, stderr } = spawnSync(process.execPath, all, { env, maxBuffer: 1e8 });
+  return { status, stdout: stdout.toString(), stderr: stderr.toString(), bytes: stdout };
+}
+
+describe('list', () => {
+  it('is a table, the newest first', () => {
+    const { status, stdout, stderr } = virtPublish('list');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const [titles, first, second] = stdout.split('\n');
+    expect(titles).toMatch(/^ID +NAME +STATUS +FORMAT +SIZE +VIRTUAL +CREATED +TAGS$/);
+    expect(first).toContain(`${dbId}  東京 db  active`);
+    expect(second).toMatch(
+      new RegExp(`^${webId}  web .* active  raw     2\\.86 MiB .* nginx, prod$`),
+    );
+  });
+
+  it('filters', () => {
+    const ids = (...args: string[]) =>
+      JSON.parse(virtPublish('list', '--json', ...args).stdout).images.map(
+        ({ id }: { id: string }) => id,
+      );
+    expect(ids('--name', 'web')).toEqual([webId]);
+    expect(ids('--tag', 'prod')).toEqual([dbId, webId]);
+    expect(ids('--tag', 'prod', '--tag', 'nginx')).toEqual([webId]);
+    expect(ids('--status', 'killed')).toEqual([]);
+  });
+});
+
+describe('alias, show, pull, delete', () => {
+  it('an alias is set and listed', () => {
+    expect(virtPublish('alias', 'set', 'web/latest', webId).status).toBe(0);
+    expect(virtPublish('alias', 'list').stdout).toMatch(new RegExp(`\nweb/latest  ${webId} +1\n$`));
+  });
+
+  it('show tells all, by alias', () => {
+    const { stdout } = virtPublish('show', 'web/latest');
+    expect(stdout).toContain(`id                ${webId}\n`);
+    expect(stdout).toContain('aliases           web/latest\n');
+    expect(stdout).toContain('size              2.86 MiB (3000000 bytes)\n');
+    expect(stdout).toMatch(/\n {2}os_distro +debian\n/);
+    expect(JSON.parse(virtPublish('show', webId, '--json').stdout)).toMatchObject({
+      ...{ type: 'result', image: { id: webId, name: 'web' }, aliases: ['web/latest'] },
+    });
+  });
+
+  it('pull writes the file once, and says nothing on standard output', () => {
+    const file = join(folder, 'pulled');
+    expect(virtPublish('pull', 'web/latest', file)).toMatchObject({ status: 0, stdout: '' });
+    expect(readFileSync(file).equals(data)).toBe(true);
+    expect(virtPublish('pull', 'web/latest', file).status).toBe(2);
+    expect(virtPublish('pull', 'web/latest', file, '--overwrite').status).toBe(0);
+  });
+
+  it('pull - writes to standard output, and leaves nothing in the work directory', () => {
+    const { status, bytes } = virtPublish('pull', 'web/latest', '-');
+    expect(status).toBe(0);
+    expect(bytes.equals(data)).toBe(true);
+    expect(readdirSync(join(folder, 'state/runs'))).toEqual([]);
+    expect(virtPublish('pull', 'web/latest', '-', '--json')).toMatchObject({ status: 2 });
+  });
+
+  it('an unknown image is exit 40, also as JSON', () => {
+    const { status, stdout, stderr } = virtPublish('show', 'nothing');
+    expect({ status, stdout }).toEqual({ status: 40, stdout: '' });
+    expect(stderr).toMatch(/^virt-publish: .*nothing/);
+    const told = JSON.parse(virtPublish('show', 'nothing', '--json').stdout);
+    expect(told).toMatchObject({ type: 'error', code: 'IMAGE_NOT_FOUND', exitCode: 40 });
+  });
+
+  it('delete refuses what an alias points to, unless forced', () => {
+    expect(virtPublish('delete', webId).status).toBe(40);
+    const { status, stdout, stderr } = virtPublish('delete', webId, '--force');
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+    expect(stderr).toContain(`deleted ${webId} (web)`);
+    expect(virtPublish('list').stdout).not.toContain(webId);
+  });
+});

@@ -1,0 +1,244 @@
+// What people and programs are told: sizes, tables, errors, logs, events, the plan.
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { failureJson, failureText } from '#dist/cli/failure.js';
+import { formatBytes, formatDate, formatDuration, printable } from '#dist/cli/format.js';
+import { formatPlan } from '#dist/cli/plan-view.js';
+import { createJsonReporter } from '#dist/cli/report/json-reporter.js';
+import { Pace } from '#dist/cli/report/pace.js';
+import { createPlainReporter } from '#dist/cli/report/plain-reporter.js';
+import { styleFor } from '#dist/cli/style.js';
+import { cutTo, formatPairs, formatTable } from '#dist/cli/table.js';
+import { PublishError } from '#dist/errors.js';
+
+const GIB = 1024 ** 3;
+const plainStyle = styleFor({ isTTY: false });
+
+describe('format', () => {
+  it('sizes in powers of 1024', () => {
+    expect([0, 1023, 1024, 1.5 * GIB].map(formatBytes)).toEqual([
+      '0 B',
+      '1023 B',
+      '1 KiB',
+      '1.5 GiB',
+    ]);
+  });
+
+  it('durations', () => {
+    expect([40, 9_949, 12_400, 59_700, 185_000, 7_800_000].map(formatDuration)).toEqual([
+      ...['0.0 s', '9.9 s', '12 s', '1 min 00 s', '3 min 05 s', '2 h 10 min'],
+    ]);
+  });
+
+  it('dates, and what is none', () => {
+    expect(formatDate('2026-11-21T08:10:07Z')).toMatch(/^2026-11-2\d \d\d:\d0$/);
+    expect(formatDate('yester\u001bday')).toBe('yester\\u001bday');
+  });
+
+  it('shows control characters and direction overrides of foreign text', () => {
+    expect(printable('a\u001b[31mb\u202ec\n')).toBe('a\\u001b[31mb\\u202ec\\u000a');
+    expect(printable('ünïcode ☃ 東京')).toBe('ünïcode ☃ 東京');
+  });
+});
+
+describe('tables', () => {
+  it('line up whatever the script', () => {
+    const columns = [
+      { title: 'NAME' },
+      { title: 'SIZE', align: 'right' as const },
+      { title: 'TAGS' },
+    ];
+    expect(
+      formatTable(columns, [
+        ['東京', '6 GiB', ''],
+        ['ünï', '12 GiB', '☃'],
+      ]).split('\n'),
+    ).toEqual(['NAME    SIZE  TAGS', '東京   6 GiB', 'ünï   12 GiB  ☃']);
+  });
+
+  it('of no rows are their titles', () => {
+    expect(formatTable([{ title: 'ID' }, { title: 'NAME' }], [])).toBe('ID  NAME');
+  });
+
+  it('pairs and cuts', () => {
+    expect(
+      formatPairs([
+        ['a', '1'],
+        ['bcd', '2'],
+      ]),
+    ).toBe('a    1\nbcd  2');
+    expect(cutTo('東京サーバー', 5)).toBe('東京…');
+    expect(cutTo('short', 5)).toBe('short');
+  });
+});
+
+describe('colours', () => {
+  it('are for terminals whose user wants them', () => {
+    expect(styleFor({ isTTY: true }, {}).red('x')).toBe('\u001b[31mx\u001b[39m');
+    expect(styleFor({ isTTY: true }, { NO_COLOR: '1' }).red('x')).toBe('x');
+    expect(styleFor({ isTTY: true }, { NO_COLOR: '' }).red('x')).not.toBe('x');
+    expect(styleFor({ isTTY: true }, { TERM: 'dumb' }).red('x')).toBe('x');
+    expect(styleFor({ isTTY: false }, {}).red('x')).toBe('x');
+  });
+});
+
+describe('errors', () => {
+  const error = new PublishError('GUEST_NOT_RESTORED', 'the guest web01 could not be put back', {
+    step: 'restore',
+    cause: new PublishError('MIRROR', 'the mirror failed: I/O error', {
+      cause: new Error('I/O error'),
+    }),
+    undoFailures: [
+      new PublishError('LIBVIRT', 'define failed', { mend: 'virsh define /run/domain.xml' }),
+      new Error('thaw failed'),
+    ],
+    mend: 'virt-publish recover',
+  });
+
+  it('for people: causes, what was not put back, and the commands that mend it last', () => {
+    expect(failureText(error, plainStyle).split('\n')).toEqual([
+      'virt-publish: the guest web01 could not be put back',
+      '  because: the mirror failed: I/O error',
+      '  not put back: define failed',
+      '  not put back: thaw failed',
+      'Run this to mend it:',
+      'virsh define /run/domain.xml',
+      'virt-publish recover',
+      '',
+    ]);
+  });
+
+  it('for programs', () => {
+    expect(failureJson(error)).toEqual({
+      ...{ type: 'error', code: 'GUEST_NOT_RESTORED', exitCode: 50, step: 'restore' },
+      ...{ message: 'the guest web01 could not be put back', retryable: false },
+      causes: ['the mirror failed: I/O error'],
+      undoFailures: ['define failed', 'thaw failed'],
+      mend: ['virsh define /run/domain.xml', 'virt-publish recover'],
+    });
+  });
+
+  it('that nobody expected say where they come from', () => {
+    expect(failureText(new TypeError('x is no function'), plainStyle)).toMatch(
+      /^virt-publish: internal error: x is no function\n {2}at .*: please report it\n$/,
+    );
+    expect(failureJson('thrown text')).toMatchObject({ code: 'INTERNAL', exitCode: 1, step: null });
+  });
+});
+
+describe('the plain log', () => {
+  const lines: string[] = [];
+  let time = 0;
+  const reporter = (quiet = false) => {
+    lines.length = 0;
+    time = 0;
+    return createPlainReporter(
+      (line) => lines.push(line.replace(/^\d\d:\d\d:\d\d /, '')),
+      quiet,
+      () => time,
+    );
+  };
+
+  it('is a line for each step, with progress every ten seconds at most', () => {
+    const { onEvent } = reporter();
+    onEvent({ type: 'run', runId: 'r1', domain: 'web01' });
+    onEvent({ type: 'step', step: 'convert', state: 'started' });
+    for (time = 1000; time <= 25_000; time += 1000)
+      onEvent({
+        type: 'progress',
+        step: 'convert',
+        bytes: time * 1024 ** 2,
+        total: 50_000 * 1024 ** 2,
+      });
+    onEvent({ type: 'step', step: 'convert', state: 'done', ms: 25_000 });
+    onEvent({ type: 'step', step: 'check', state: 'failed', ms: 100, detail: 'leaks' });
+    expect(lines).toEqual([
+      'run r1 on web01',
+      'convert: 20 %, 9.77 GiB of 48.8 GiB, 0.98 GiB/s, 40 s left'.replace(
+        '0.98 GiB/s',
+        '1000 MiB/s',
+      ),
+      'convert: 40 %, 19.5 GiB of 48.8 GiB, 1000 MiB/s, 30 s left',
+      'convert done in 25 s: 24.4 GiB, 1000 MiB/s',
+      'check failed in 0.1 s: leaks',
+    ]);
+  });
+
+  it('is warnings alone when quiet', () => {
+    const { onEvent } = reporter(true);
+    onEvent({ type: 'step', step: 'queue', state: 'done', ms: 1 });
+    onEvent({ type: 'note', level: 'info', step: 'inspect', message: 'live' });
+    onEvent({ type: 'note', level: 'warning', step: 'quiesce', message: 'no\u001bagent' });
+    expect(lines).toEqual(['warning: quiesce: no\\u001bagent']);
+  });
+});
+
+describe('pace', () => {
+  it('goes by the last seconds, and says nothing before there is something to go by', () => {
+    const pace = new Pace(0);
+    pace.add(500, GIB, 10 * GIB);
+    expect(pace.describe(500)).toBe('1 GiB of 10 GiB');
+    for (let at = 1000; at <= 10_000; at += 500)
+      pace.add(at, at < 5000 ? GIB : GIB + (at - 5000) * 1024 ** 2, 10 * GIB);
+    expect(pace.describe(10_000)).toMatch(/^5\.88 GiB of 10 GiB, \d+ MiB\/s, \d s left$/);
+    expect(new Pace(0).fraction).toBe(0);
+  });
+});
+
+describe('NDJSON', () => {
+  afterEach(() => vi.useRealTimers());
+
+  it('gives each event its time and run', () => {
+    vi.useFakeTimers({ now: new Date('2026-01-01T00:00:00Z') });
+    const told: object[] = [];
+    const { onEvent, say } = createJsonReporter((value) => told.push(value));
+    onEvent({ type: 'note', level: 'info', step: 'inspect', message: 'early' });
+    onEvent({ type: 'run', runId: 'r1', domain: 'web01' });
+    onEvent({ type: 'step', step: 'queue', state: 'done', ms: 1 });
+    say('stopping');
+    const time = '2026-01-01T00:00:00.000Z';
+    expect(told).toEqual([
+      { time, runId: null, type: 'note', level: 'info', step: 'inspect', message: 'early' },
+      { time, runId: 'r1', type: 'run', domain: 'web01' },
+      { time, runId: 'r1', type: 'step', step: 'queue', state: 'done', ms: 1 },
+      { time, runId: 'r1', type: 'note', level: 'warning', step: null, message: 'stopping' },
+    ]);
+  });
+});
+
+it('the plan says disk, path, reasons, what is undefined, and where space is short', () => {
+  const text = formatPlan({
+    domain: { name: 'web01', uuid: 'u', state: 'running', persistent: true, autostart: true },
+    disk: {
+      target: 'vda',
+      bus: 'virtio',
+      source: '/d.qcow2',
+      format: 'qcow2',
+      virtualSize: 12 * GIB,
+    },
+    backingChain: [{ path: '/b.raw', format: 'raw' }],
+    mode: 'live',
+    modeReason: 'the domain runs',
+    method: 'rebase',
+    methodReason: 'nothing would be lost',
+    quiesce: 'try',
+    undefines: ['the definition', 'autostart'],
+    detaches: [],
+    image: { name: 'web', diskFormat: 'qcow2', compress: 'zstd' },
+    registry: 's3://images',
+    space: [{ directory: '/w', purpose: 'delta and image', needed: 3 * GIB, available: 2 * GIB }],
+  });
+  expect(text.split('\n')).toEqual([
+    'Domain       web01 (u), running, persistent, autostart',
+    'Disk         vda on virtio, 12 GiB',
+    'Source       /d.qcow2 (qcow2)',
+    '  on top of  /b.raw (raw)',
+    'Path         live: the domain runs',
+    'Method       rebase: nothing would be lost',
+    'Quiesce      try',
+    'Undefines    the definition, autostart',
+    'Detaches     nothing',
+    'Image        web, qcow2, compressed with zstd',
+    'Registry     s3://images',
+    'Space        delta and image in /w: needs up to 3 GiB, 2 GiB to spare: TOO LITTLE',
+  ]);
+});
