@@ -1,0 +1,222 @@
+// Holds the house rules of src/: the direction of imports, one importer a package, who may touch the process.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = new URL('../../src/', import.meta.url).pathname;
+
+interface Source {
+  /** From `src/`, as `cli/main.ts`. */
+  path: string;
+  /** The folder below `src/`, or the file's own name where it stands in `src/` itself. */
+  room: string;
+  text: string;
+  /** The text without comments and strings: what is code. */
+  code: string;
+  imports: { from: string; typeOnly: boolean }[];
+}
+
+/** Which rooms a room may import. All may import the leaves; types may come from anywhere below. */
+const LEAVES = ['errors.ts', 'events.ts', 'format-bytes.ts', 'snapshot-types.ts'];
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  'errors.ts': [],
+  'events.ts': ['errors.ts'],
+  'format-bytes.ts': [],
+  'snapshot-types.ts': [],
+  'config.ts': ['config'],
+  config: [],
+  'index.ts': ['snapshot.ts', 'registry', 'config.ts', 'libvirt'],
+  cli: ['snapshot.ts', 'registry', 'run', 'config.ts', 'config'],
+  'snapshot.ts': ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt', 'config.ts'],
+  capture: ['flatten', 'run', 'libvirt', 'config.ts'],
+  flatten: ['config.ts'],
+  upload: ['registry', 'config.ts'],
+  registry: ['upload', 'config.ts'],
+  run: ['libvirt', 'config.ts'],
+  libvirt: ['config.ts'],
+};
+
+/** The one file that imports each package from outside, where it is settled which. */
+const IMPORTERS: Record<string, string> = {
+  '@aws-sdk/client-s3': 'registry/s3-client.ts',
+  ajv: 'config/validate.ts',
+  execa: 'flatten/qemu-img.ts',
+  'log-update': 'cli/report/live-reporter.ts',
+  'pretty-bytes': 'format-bytes.ts',
+  'string-width': 'cli/table.ts',
+};
+
+/** Commander's types stand where commands are declared; its errors and options in these alone. */
+const COMMANDER_VALUES = ['cli/options.ts', 'cli/program.ts'];
+
+/** Processes and threads of their own: they have arguments, exit codes and signals like a program. */
+const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
+
+/** Files that are worth more than 200 lines, each with its reason beside it. */
+const LONG_FILES: readonly string[] = [];
+
+const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .sort()
+  .map(readSource);
+
+function readSource(path: string): Source {
+  const text = readFileSync(join(root, path), 'utf8');
+  const code = text
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/(^|[^:'"`])\/\/.*$/gm, '$1')
+    .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, "''");
+  const fixed = [...text.matchAll(/^(import|export)( type)?\b([^;'"]*?)from\s+['"]([^'"]+)['"]/gm)];
+  const late = [...text.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)];
+  const bare = [...text.matchAll(/^import\s+['"]([^'"]+)['"]/gm)];
+  const imports = [
+    ...fixed.map(([, , type, names = '', from = '']) => ({
+      from,
+      typeOnly: type !== undefined || /^\s*\{(\s*type [^,}]+,?)+\s*\}\s*$/.test(names),
+    })),
+    ...[...late, ...bare].map(([, from = '']) => ({ from, typeOnly: false })),
+  ];
+  return { path, room: roomOf(path), text, code, imports };
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[0] ?? path;
+}
+
+/** Imports of our own files, from `src/`. */
+function ownImports(source: Source) {
+  return source.imports
+    .filter(({ from }) => from.startsWith('.'))
+    .map(({ from, typeOnly }) => ({ to: normalize(join(dirname(source.path), from)), typeOnly }));
+}
+
+function packageOf(from: string): string {
+  return from
+    .split('/')
+    .slice(0, from.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+it('there is something to look at, and every room is known', () => {
+  expect(sources.length).toBeGreaterThan(10);
+  const unknown = sources.filter(({ room }) => MAY_IMPORT[room] === undefined);
+  expect(unknown.map(({ path }) => path)).toEqual([]);
+});
+
+describe('imports', () => {
+  it('point one way: cli -> snapshot -> capture, flatten, upload, registry, run -> libvirt', () => {
+    const wrong = sources.flatMap((source) =>
+      ownImports(source)
+        .filter(({ to, typeOnly }) => {
+          const room = roomOf(to);
+          if (room === source.room || LEAVES.includes(room)) return false;
+          return (
+            !(typeOnly && LEAVES.includes(source.room)) && !MAY_IMPORT[source.room]?.includes(room)
+          );
+        })
+        .map(({ to }) => `${source.path} imports ${to}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('of our own files name the file, with .ts, and it exists', () => {
+    const paths = new Set(sources.map(({ path }) => path));
+    const wrong = sources.flatMap((source) =>
+      ownImports(source)
+        .filter(({ to }) => !paths.has(to))
+        .map(({ to }) => `${source.path} imports ${to}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('go in no circle', () => {
+    const edges = new Map(
+      sources.map((source) => [
+        source.path,
+        ownImports(source)
+          .filter(({ typeOnly }) => !typeOnly)
+          .map(({ to }) => to),
+      ]),
+    );
+    const circles: string[] = [];
+    const finished = new Set<string>();
+    const visit = (path: string, above: readonly string[]) => {
+      if (above.includes(path))
+        circles.push([...above.slice(above.indexOf(path)), path].join(' -> '));
+      if (above.includes(path) || finished.has(path)) return;
+      for (const next of edges.get(path) ?? []) visit(next, [...above, path]);
+      finished.add(path);
+    };
+    for (const path of edges.keys()) visit(path, []);
+    expect(circles).toEqual([]);
+  });
+
+  it('of a package from outside stand in one file each', () => {
+    const importers = new Map<string, Set<string>>();
+    for (const source of sources)
+      for (const { from, typeOnly } of source.imports) {
+        if (from.startsWith('.') || from.startsWith('node:')) continue;
+        const name = packageOf(from);
+        if (name === 'commander' && (typeOnly || COMMANDER_VALUES.includes(source.path))) continue;
+        importers.set(name, (importers.get(name) ?? new Set()).add(source.path));
+      }
+    for (const [name, files] of importers) {
+      expect([...files], `importers of ${name}`).toHaveLength(1);
+      if (IMPORTERS[name] !== undefined) expect([...files]).toEqual([IMPORTERS[name]]);
+    }
+  });
+
+  it('of Node are named node:', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(root, '../package.json'), 'utf8'));
+    const wrong = sources.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ from }) => !/^(\.|node:)/.test(from) && !(packageOf(from) in dependencies))
+        .map(({ from }) => `${path} imports ${from}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('the process', () => {
+  const outside = sources.filter(({ room, path }) => room !== 'cli' && !ENTRY_FILES.test(path));
+
+  it('belongs to cli/; only the configuration reads the environment', () => {
+    const wrong = outside.filter(({ path, code }) => {
+      const uses = [...code.matchAll(/\bprocess\.(\w+)/g)].map(([, name]) => name);
+      return uses.some((name) => !(path === 'config.ts' && name === 'env'));
+    });
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+    const hidden = outside.filter(({ imports }) =>
+      imports.some(({ from }) => from === 'node:process'),
+    );
+    expect(hidden.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('console belongs to nobody but cli/', () => {
+    const wrong = outside.filter(({ code }) => /\bconsole\./.test(code));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('every file', () => {
+  it('begins with a comment that is a sentence', () => {
+    const wrong = sources.filter(({ text }) => {
+      const [first = '', second = ''] = text.split('\n');
+      const line = first.startsWith('#!') ? second : first;
+      return !/^\/\/ \S.*[.]$/.test(line) && !/^\/\*\* \S.*[.] \*\/$/.test(line);
+    });
+    expect(wrong.map(({ path }) => path).filter((path) => path !== 'index.ts')).toEqual([]);
+  });
+
+  it('has 200 lines at most', () => {
+    const long = sources
+      .filter(({ path, text }) => !LONG_FILES.includes(path) && text.split('\n').length > 201)
+      .map(({ path, text }) => `${path}: ${text.split('\n').length - 1}`);
+    expect(long).toEqual([]);
+  });
+
+  it('has named exports only, and no any', () => {
+    const wrong = sources.filter(({ code }) => /^export default|: any\b|as any\b/m.test(code));
+    expect(wrong.map(({ path }) => relative('.', path))).toEqual([]);
+  });
+});
