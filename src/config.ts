@@ -3,7 +3,8 @@ import { homedir, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { environmentLayers } from './config/environment.ts';
 import { type Layer, overlay, readLayer } from './config/layers.ts';
-import { readConfigAsset } from './config/schema.ts';
+import { isPlainlyValid } from './config/plainly-valid.ts';
+import { readConfigAsset, readSchema } from './config/schema.ts';
 import type {
   Compression,
   DiskFormat,
@@ -90,10 +91,17 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
       ? []
       : [{ source: 'the command line', values: overrides }]),
   ];
-  // NOTE: ajv takes some 50 ms to load, so it is left alone where there is nothing to check.
-  if (layers.length > 0) (await import('./config/validate.ts')).validateLayers(layers);
+  await checkLayers(layers);
   const values = layers.map((layer) => layer.values);
   return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
+}
+
+// NOTE: ajv takes 80 ms and more to load, a tenth of a small run, so what is seen to be right
+// without it (as most flags are) does not wait for it. All messages are ajv's.
+async function checkLayers(layers: readonly Layer[]): Promise<void> {
+  const schema = layers.length > 0 ? readSchema() : {};
+  const doubtful = layers.filter((layer) => !isPlainlyValid(schema, layer.values));
+  if (doubtful.length > 0) (await import('./config/validate.ts')).validateLayers(doubtful);
 }
 
 async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {

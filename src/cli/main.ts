@@ -13,6 +13,14 @@ if (major < FLOOR.major || (major === FLOOR.major && minor < FLOOR.minor)) {
   process.exit(1);
 }
 
+// NOTE: the AWS SDK warns on standard error about Node versions of its future releases; the user
+// of this command cannot choose those, and the lock file does.
+process.removeAllListeners('warning');
+process.on('warning', (warning) => {
+  if (!String(warning).includes('NodeVersionSupportWarning'))
+    process.stderr.write(`virt-publish: warning: ${warning.message}\n`);
+});
+
 const { runCli } = await import('./program.ts');
 // NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command
 // alive. On Linux all that was written to standard output is out by now, pipes included.

@@ -6,6 +6,8 @@ export interface SchemaNode {
   description?: string;
   type?: string | readonly string[];
   enum?: readonly string[];
+  pattern?: string;
+  minLength?: number;
   items?: SchemaNode;
   properties?: Readonly<Record<string, SchemaNode>>;
 }

@@ -35,7 +35,7 @@ function explain(schema: SchemaNode, error: ErrorObject): string {
   return `${key} ${error.message ?? 'is not valid'}, not ${given}`;
 }
 
-function patternInWords(node: SchemaNode & { pattern?: string }, given: string): string {
+function patternInWords(node: SchemaNode, given: string): string {
   const start = node.pattern === '^/' ? 'be an absolute path' : 'start with http:// or https://';
   return `${start}, not ${given}`;
 }

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isPlainlyValid } from '#dist/config/plainly-valid.js';
 import { listSettings, readConfigAsset, readSchema, type SchemaNode } from '#dist/config/schema.js';
 import { validateLayers } from '#dist/config/validate.js';
 import { loadConfig } from '#dist/config.js';
@@ -186,4 +187,34 @@ it('default.json is the only place of defaults: nothing but it is needed', async
   const { stateDir: _s, workDir: _w, registry: _r, ...defaults } = JSON.parse(file);
   expect(values).toEqual(defaults);
   expect([stateDir, workDir, registry].every((path) => path.startsWith('/'))).toBe(true);
+});
+
+describe('isPlainlyValid', () => {
+  const schema = readSchema();
+
+  it('sees that usual flags and variables are right', () => {
+    for (const values of [
+      { registry: 's3://images', s3: { endpoint: 'http://x', pathStyle: true, profile: null } },
+      { snapshot: { mode: 'cold' }, workDir: '/w', stateDir: null },
+      {},
+    ])
+      expect(isPlainlyValid(schema, values)).toBe(true);
+  });
+
+  it('never passes what the schema refuses', () => {
+    const odd = [null, true, 1, -1, '', 'x', '/x', [], ['md5'], {}, { x: 1 }, undefined];
+    const shapes = listSettings(schema).flatMap(({ path }) =>
+      odd.flatMap((value) => [
+        path.reduceRight<unknown>((below, key) => ({ [key]: below }), value),
+        path.slice(0, 1).reduceRight<unknown>((below, key) => ({ [key]: below }), value),
+      ]),
+    );
+    let passed = 0;
+    for (const values of [...shapes, ...odd, { constructor: {} }, { s3: { toString: 'x' } }]) {
+      if (values === undefined || !isPlainlyValid(schema, values)) continue;
+      passed++;
+      expect(() => validateLayers([{ source: 'x', values }])).not.toThrow();
+    }
+    expect(passed).toBeGreaterThan(10);
+  });
 });
