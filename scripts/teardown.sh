@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Stops what scripts/setup.sh started and removes the lab: its domains, loop devices, servers, files.
+#
+# Packages, dist/ and the chroot with Ceph (/var/cache/virt-publish) stay, they are slow to get back;
+# with --all the chroot goes too. A libvirtd that was running before the lab is left alone.
+set -euo pipefail
+# shellcheck source=scripts/lib/lab.sh
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lab.sh"
+
+[ "$(id -u)" = 0 ] || die "this needs root, as the set-up did: sudo $0"
+if [ -d "$LAB" ]; then
+  remove_lab_domains
+  remove_lab_loop_devices
+  say 'stopping the S3 server'
+  "$ROOT_DIR/scripts/s3-server.sh" stop "$S3_DIR"
+  stop_libvirt
+  rm -rf --one-file-system "$LAB"
+  say "removed $LAB"
+else
+  say "no lab in $LAB"
+fi
+if [ "${1:-}" = --all ]; then
+  rm -rf --one-file-system "$LAB_CEPH_ROOT"
+  say "removed $LAB_CEPH_ROOT"
+fi

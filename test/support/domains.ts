@@ -1,0 +1,216 @@
+// Makes real domains for tests: each with a random name, in a folder of its own, gone afterwards.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanUp, cleanUpLater } from './cleanup.ts';
+import { type DiskShape, makeDataDisk, makeRootDisk, type TestDisk } from './disks.ts';
+import { type DomainXmlOptions, domainXml } from './domain-xml.ts';
+import { must, type Ran, run } from './exec.ts';
+import { GuestAgent } from './guest-agent.ts';
+import { lab, makeFolder } from './lab.ts';
+import { lastTick } from './ticks.ts';
+import { waitFor } from './wait.ts';
+
+type XmlChoices = Pick<
+  DomainXmlOptions,
+  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices'
+>;
+
+export interface DomainOptions extends XmlChoices {
+  /** `qcow2-on-raw` if left out. */
+  shape?: DiskShape;
+  /** Size of `vda`; the guest's file system stays as it is. */
+  sizeMib?: number;
+  /** Adds `vdb`. */
+  secondDisk?: { format: 'qcow2' | 'raw'; sizeMib?: number };
+  agent?: boolean | 'absent';
+  autostart?: boolean;
+  transient?: boolean;
+  /** `running` if left out; the guest has come up then, also before it is paused. */
+  state?: 'running' | 'paused' | 'off';
+}
+
+/** Makes a domain, and waits until its guest is up. It goes with its test file, or on `destroy`. */
+export async function createDomain(options: DomainOptions = {}): Promise<TestDomain> {
+  const dir = await makeFolder('vp-test');
+  const disks = [await makeRootDisk(dir, options.shape ?? 'qcow2-on-raw', options.sizeMib)];
+  if (options.secondDisk !== undefined) {
+    disks.push(await makeDataDisk(dir, options.secondDisk.format, options.secondDisk.sizeMib));
+  }
+  return createDomainOn(dir, disks, options);
+}
+
+/** As {@link createDomain}, on disks that are there already; `dir` goes with the domain. */
+export async function createDomainOn(
+  dir: string,
+  disks: readonly TestDisk[],
+  options: Omit<DomainOptions, 'shape' | 'sizeMib' | 'secondDisk'> = {},
+): Promise<TestDomain> {
+  const { kernel, initrd } = lab();
+  const agent = options.agent ?? true;
+  const name = `vp-test-${randomBytes(5).toString('hex')}`;
+  const uuid = randomUUID();
+  const xml = domainXml({ ...options, name, uuid, dir, kernel, initrd, disks, agent });
+  const xmlFile = join(dir, 'define.xml');
+  await writeFile(xmlFile, xml, { mode: 0o600 });
+  const domain = new TestDomain(name, uuid, dir, disks, agent);
+  await bringTo(domain, xmlFile, options);
+  return domain;
+}
+
+async function bringTo(domain: TestDomain, xmlFile: string, options: DomainOptions): Promise<void> {
+  const state = options.state ?? 'running';
+  if (options.transient === true) {
+    await virsh('create', xmlFile);
+  } else {
+    await virsh('define', xmlFile);
+    if (options.autostart === true) {
+      await domain.virsh('autostart');
+    }
+    if (state !== 'off') {
+      await domain.virsh('start');
+    }
+  }
+  if (state !== 'off') {
+    await domain.waitUntilUp();
+  }
+  if (state === 'paused') {
+    await domain.virsh('suspend');
+  }
+}
+
+export class TestDomain {
+  readonly name: string;
+  readonly uuid: string;
+  readonly dir: string;
+  readonly disks: readonly TestDisk[];
+  readonly agent: GuestAgent;
+  readonly #hasAgent: boolean;
+
+  constructor(
+    name: string,
+    uuid: string,
+    dir: string,
+    disks: readonly TestDisk[],
+    agent: boolean | 'absent',
+  ) {
+    this.name = name;
+    this.uuid = uuid;
+    this.dir = dir;
+    this.disks = disks;
+    this.agent = new GuestAgent((command, ...args) => this.virsh(command, ...args));
+    this.#hasAgent = agent === true;
+    cleanUpLater(this, () => this.#remove());
+  }
+
+  /** `virsh COMMAND NAME ARGS`; its output. @throws where virsh fails. */
+  virsh(command: string, ...args: string[]): Promise<string> {
+    return virsh(command, this.name, ...args);
+  }
+
+  /** As {@link virsh}, whatever the exit code. */
+  tryVirsh(command: string, ...args: string[]): Promise<Ran> {
+    return run('virsh', ['-q', '-c', lab().uri, command, this.name, ...args]);
+  }
+
+  /** Waits for the agent, or for the guest's word on the console where there is none. */
+  async waitUntilUp(timeoutMs = 60_000): Promise<void> {
+    const isUp = async (): Promise<boolean> => this.console().includes('TINY-UP');
+    await (this.#hasAgent
+      ? this.agent.wait(timeoutMs)
+      : waitFor(`TINY-UP on the console of ${this.name}`, isUp, { timeoutMs }));
+  }
+
+  /** All that the guest wrote to its console, since the domain was made. */
+  console(): string {
+    const file = join(this.dir, 'console.log');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  /** What the guest's counter has reached: it grows by one a second. */
+  async ticks(): Promise<number> {
+    return lastTick(await this.agent.readFile('/data/ticks'));
+  }
+
+  /** Waits for the next tick: proof that the guest lives and can write to its disk. */
+  async waitForTick(timeoutMs = 30_000): Promise<void> {
+    const before = await this.ticks();
+    await waitFor('the next tick', async () => (await this.ticks()) > before, { timeoutMs });
+  }
+
+  /** As `virsh domstate`: running, paused, shut off. */
+  async state(): Promise<string> {
+    return (await this.virsh('domstate')).trim();
+  }
+
+  /** The stored config with its secrets, byte for byte as libvirt gives it. */
+  inactiveXml(): Promise<string> {
+    return this.virsh('dumpxml', '--inactive', '--security-info');
+  }
+
+  liveXml(): Promise<string> {
+    return this.virsh('dumpxml');
+  }
+
+  /** One line of `virsh dominfo`, as `Persistent` or `Autostart`. */
+  async info(field: string): Promise<string> {
+    const lines = await this.virsh('dominfo');
+    return new RegExp(`^${field}: +(.*)$`, 'm').exec(lines)?.[1]?.trim() ?? '';
+  }
+
+  /** What virsh says of a block job on that disk, null where there is none. */
+  async blockJob(target = 'vda'): Promise<string | null> {
+    const text = (await this.virsh('blockjob', target, '--info')).trim();
+    return text === '' || text.startsWith('No current block job') ? null : text;
+  }
+
+  disk(target = 'vda'): TestDisk {
+    const disk = this.disks.find((one) => one.target === target);
+    if (disk === undefined) {
+      throw new Error(`${this.name} has no disk ${target}`);
+    }
+    return disk;
+  }
+
+  diskPath(target = 'vda'): string {
+    return this.disk(target).path;
+  }
+
+  /** Switches the guest off through its agent, and waits until it is. */
+  async shutdown(timeoutMs = 60_000): Promise<void> {
+    await this.virsh('shutdown', '--mode', 'agent');
+    const isOff = async (): Promise<boolean> => (await this.state()) === 'shut off';
+    await waitFor(`${this.name} to be off`, isOff, { timeoutMs });
+  }
+
+  /** Takes the domain away with all that belongs to it, whatever state it is in. */
+  destroy(): Promise<void> {
+    return cleanUp(this);
+  }
+
+  async #remove(): Promise<void> {
+    await this.tryVirsh('destroy');
+    await this.tryVirsh('undefine', ...UNDEFINE_FLAGS);
+    const left = await virsh('list', '--all', '--name');
+    if (left.split('\n').includes(this.name)) {
+      throw new Error(`${this.name} could not be removed`);
+    }
+    for (const disk of this.disks) {
+      await disk.release();
+    }
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+const UNDEFINE_FLAGS = [
+  '--managed-save',
+  '--snapshots-metadata',
+  '--checkpoints-metadata',
+  '--nvram',
+];
+
+/** Runs virsh against the lab's libvirt. @throws where it fails. */
+export function virsh(...args: string[]): Promise<string> {
+  return must('virsh', ['-q', '-c', lab().uri, ...args]);
+}
