@@ -4,7 +4,10 @@
 set -euo pipefail
 root=$(realpath "$1")
 shift
-if [ "$root" = / ]; then exec "$@"; fi
+if [ "$root" = / ]; then
+  cd / # as in a chroot: Debian's Ceph 18 looks for its classes relative to the working directory
+  exec "$@"
+fi
 export CHROOT_ROOT=$root
 # shellcheck disable=SC2016 # the inner shell expands these
 exec unshare --mount --propagation private bash -ec '

@@ -28,10 +28,9 @@ bring_lab_up() {
 }
 
 write_lab_env() {
-  local uri=$LIBVIRT_URI
   {
     printf 'export VIRT_PUBLISH_LAB=%q\n' "$LAB"
-    printf 'export LIBVIRT_DEFAULT_URI=%q\n' "$uri"
+    printf 'export LIBVIRT_DEFAULT_URI=%q\n' "$LIBVIRT_URI"
     printf 'export LAB_KERNEL=%q\nexport LAB_INITRD=%q\nexport LAB_ROOT_IMAGE=%q\n' "$GUEST_DIR"/{vmlinuz,initrd.img,root.raw}
     printf 'export LAB_S3_DIR=%q\n' "$S3_DIR"
     cat "$S3_DIR/env"

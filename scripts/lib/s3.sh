@@ -18,10 +18,12 @@ provide_ceph() {
   CEPH_ROOT=$LAB_CEPH_ROOT
   if has_ceph "$CEPH_ROOT"; then
     say "Ceph: $("$ROOT_DIR/scripts/lib/chroot.sh" "$CEPH_ROOT" radosgw --version | cut -d' ' -f1-3) in $CEPH_ROOT"
-  elif build_ceph_root; then
+  elif [ ! -e "$LAB/no-ceph-root" ] && build_ceph_root; then
     say "Ceph: built in $CEPH_ROOT, $(du -sm --one-file-system "$CEPH_ROOT" | cut -f1) MiB"
   else
     CEPH_ROOT=/
+    touch "$LAB/no-ceph-root" # it would fail again; teardown.sh forgets it
+    rm -rf --one-file-system "$LAB_CEPH_ROOT.partial"
     say "Ceph: no chroot of Debian $LAB_S3_SUITE ($(log_of ceph-root) says why); falling back to this distribution's own"
     has_ceph / || apt_install ceph-common ceph-mon ceph-osd radosgw
     say "Ceph: $(radosgw --version | cut -d' ' -f1-3)"
