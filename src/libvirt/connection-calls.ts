@@ -3,6 +3,7 @@ import { checkNull, checkNumber } from './check.ts';
 import {
   virConnectGetLibVersion,
   virConnectGetVersion,
+  virConnectIsAlive,
   virConnectListAllDomains,
   virDomainDefineXMLFlags,
   virDomainLookupByID,
@@ -17,6 +18,7 @@ export function connectionCalls(handles: Handles): ConnectionApi {
   return {
     open: (uri) => handles.open(uri),
     close: () => handles.close(),
+    isAlive: () => checkNumber('virConnectIsAlive', virConnectIsAlive(handles.connection)) === 1,
     getLibVersion: () => {
       const version: Out<Integer> = [0];
       checkNumber('virConnectGetLibVersion', virConnectGetLibVersion(handles.connection, version));

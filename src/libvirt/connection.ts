@@ -81,6 +81,16 @@ export class Connection {
     return new Domain(this.#client.invoke, await this.#client.invoke('defineXML', xml, flags));
   }
 
+  /** False where libvirtd is gone, or a call did not come back in time: open a new one then. */
+  async isAlive(): Promise<boolean> {
+    try {
+      return await this.#client.invoke('isAlive');
+    } catch (error) {
+      if (isLibvirtError(error) || error instanceof PublishError) return false;
+      throw error;
+    }
+  }
+
   /** Makes the pending calls, then ends the thread. Never rejects; safe to call again. */
   close(): Promise<void> {
     return this.#client.end();

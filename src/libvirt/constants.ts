@@ -76,6 +76,10 @@ export const VIR_CONNECT_LIST_DOMAINS_TRANSIENT = 1 << 3;
 export const VIR_DOMAIN_SNAPSHOT_XML_SECURE = VIR_DOMAIN_XML_SECURE;
 /** Parents before children, so that the list can be redefined in its order. */
 export const VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL = 1 << 10;
+/** virDomainSnapshotCreateXML: put metadata back that was lost, and make it the current one. */
+export const VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE = 1 << 0;
+export const VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT = 1 << 1;
+export const VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_XML_SECURE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL = 1 << 1;
 

@@ -10,7 +10,7 @@ import {
 import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
 import { type Out, type Pointer, takePointers } from './native.ts';
-import type { DomainApi, DomainState, JobInfo, NamedXml } from './protocol.ts';
+import type { DomainApi, DomainState, JobInfo, NamedXml, SnapshotXml } from './protocol.ts';
 
 export function domainCalls(handles: Handles): DomainApi {
   const at = (uuid: string): Pointer => handles.domain(uuid);
@@ -51,6 +51,14 @@ export function domainCalls(handles: Handles): DomainApi {
       done('virDomainDetachDeviceFlags', ffi.virDomainDetachDeviceFlags(at(uuid), xml, flags)),
     listSnapshots: (uuid) => listSnapshots(at(uuid)),
     listCheckpoints: (uuid) => listCheckpoints(at(uuid)),
+    snapshotCreateXML: (uuid, xml, flags) => {
+      const snapshot = ffi.virDomainSnapshotCreateXML(at(uuid), xml, flags);
+      ffi.virDomainSnapshotFree(checkNull('virDomainSnapshotCreateXML', snapshot));
+    },
+    checkpointCreateXML: (uuid, xml, flags) => {
+      const checkpoint = ffi.virDomainCheckpointCreateXML(at(uuid), xml, flags);
+      ffi.virDomainCheckpointFree(checkNull('virDomainCheckpointCreateXML', checkpoint));
+    },
   };
 }
 
@@ -77,7 +85,7 @@ function getJobInfo(domain: Pointer): JobInfo {
   };
 }
 
-function listSnapshots(domain: Pointer): NamedXml[] {
+function listSnapshots(domain: Pointer): SnapshotXml[] {
   const list: Out<Pointer | null> = [null];
   const flags = VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL;
   const count = ffi.virDomainListAllSnapshots(domain, list, flags);
@@ -90,6 +98,7 @@ function listSnapshots(domain: Pointer): NamedXml[] {
       return {
         name: checkNull('virDomainSnapshotGetName', name),
         xml: checkNull('virDomainSnapshotGetXMLDesc', xml),
+        isCurrent: ffi.virDomainSnapshotIsCurrent(snapshot, 0) === 1,
       };
     });
   } finally {

@@ -8,10 +8,11 @@ import type {
   Invoke,
   JobInfo,
   NamedXml,
+  SnapshotXml,
 } from './protocol.ts';
 
 export { findDomain } from './find-domain.ts';
-export type { BlockInfo, BlockJobInfo, DiskErrorKind, DomainState, JobInfo, NamedXml };
+export type { BlockInfo, BlockJobInfo, DiskErrorKind, DomainState, JobInfo, NamedXml, SnapshotXml };
 
 /**
  * Methods keep libvirt's names without `virDomain`, and reject as those of `Connection` do. A
@@ -149,6 +150,11 @@ export class Domain {
     return this.#invoke('destroy', this.uuid);
   }
 
+  /** The guest's clock, in seconds since 1970; needs an agent that answers. */
+  getTime(): Promise<number> {
+    return this.#invoke('getTime', this.uuid);
+  }
+
   /** virDomainSetTime with SYNC: the guest's clock from its RTC; needs an agent that answers. */
   setTimeSync(): Promise<void> {
     return this.#invoke('setTimeSync', this.uuid);
@@ -178,12 +184,22 @@ export class Domain {
   }
 
   /** Parents first, with their XML as it can be defined again; it holds passwords. */
-  listSnapshots(): Promise<NamedXml[]> {
+  listSnapshots(): Promise<SnapshotXml[]> {
     return this.#invoke('listSnapshots', this.uuid);
   }
 
   /** Parents first, with their XML as it can be defined again; it holds passwords. */
   listCheckpoints(): Promise<NamedXml[]> {
     return this.#invoke('listCheckpoints', this.uuid);
+  }
+
+  /** Flags VIR_DOMAIN_SNAPSHOT_CREATE_*. */
+  snapshotCreateXML(xml: string, flags: number): Promise<void> {
+    return this.#invoke('snapshotCreateXML', this.uuid, xml, flags);
+  }
+
+  /** Flags VIR_DOMAIN_CHECKPOINT_CREATE_*. */
+  checkpointCreateXML(xml: string, flags: number): Promise<void> {
+    return this.#invoke('checkpointCreateXML', this.uuid, xml, flags);
   }
 }

@@ -65,6 +65,7 @@ export const virDomainDefineXMLFlags: (
 ) => Pointer | null = c(
   'void *virDomainDefineXMLFlags(void *conn, const char *xml, unsigned int flags)',
 );
+export const virConnectIsAlive: (conn: Pointer) => number = c('int virConnectIsAlive(void *conn)');
 export const virDomainFree: (dom: Pointer) => number = c('int virDomainFree(void *dom)');
 export const virDomainGetName: (dom: Pointer) => string | null = c(
   'const char *virDomainGetName(void *dom)',
@@ -186,6 +187,14 @@ export const virDomainSetTime: (
 ) => number = c(
   'int virDomainSetTime(void *dom, long long seconds, unsigned int nseconds, unsigned int flags)',
 );
+export const virDomainGetTime: (
+  dom: Pointer,
+  seconds: Out<Integer>,
+  nseconds: Out<number>,
+  flags: number,
+) => number = c(
+  'int virDomainGetTime(void *dom, _Out_ long long *seconds, _Out_ unsigned int *nseconds, unsigned int flags)',
+);
 export const virDomainGetJobInfo: (dom: Pointer, info: Partial<JobInfoStruct>) => number = c(
   'int virDomainGetJobInfo(void *dom, _Out_ virDomainJobInfo *info)',
 );
@@ -207,6 +216,16 @@ export const virDomainSnapshotGetName: (snapshot: Pointer) => string | null = c(
 export const virDomainSnapshotGetXMLDesc: (snapshot: Pointer, flags: number) => string | null = c(
   'str! virDomainSnapshotGetXMLDesc(void *snapshot, unsigned int flags)',
 );
+export const virDomainSnapshotIsCurrent: (snapshot: Pointer, flags: number) => number = c(
+  'int virDomainSnapshotIsCurrent(void *snapshot, unsigned int flags)',
+);
+export const virDomainSnapshotCreateXML: (
+  dom: Pointer,
+  xml: string,
+  flags: number,
+) => Pointer | null = c(
+  'void *virDomainSnapshotCreateXML(void *dom, const char *xml, unsigned int flags)',
+);
 export const virDomainSnapshotFree: (snapshot: Pointer) => number = c(
   'int virDomainSnapshotFree(void *snapshot)',
 );
@@ -222,6 +241,13 @@ export const virDomainCheckpointGetName: (checkpoint: Pointer) => string | null 
 );
 export const virDomainCheckpointGetXMLDesc: (checkpoint: Pointer, flags: number) => string | null =
   c('str! virDomainCheckpointGetXMLDesc(void *checkpoint, unsigned int flags)');
+export const virDomainCheckpointCreateXML: (
+  dom: Pointer,
+  xml: string,
+  flags: number,
+) => Pointer | null = c(
+  'void *virDomainCheckpointCreateXML(void *dom, const char *xml, unsigned int flags)',
+);
 export const virDomainCheckpointFree: (checkpoint: Pointer) => number = c(
   'int virDomainCheckpointFree(void *checkpoint)',
 );

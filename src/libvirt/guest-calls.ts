@@ -8,7 +8,7 @@ import {
 } from './constants.ts';
 import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
-import { DISK_ERROR_SIZE, type Pointer, takeDiskErrors } from './native.ts';
+import { DISK_ERROR_SIZE, type Integer, type Out, type Pointer, takeDiskErrors } from './native.ts';
 import type { BlockInfo, BlockJobInfo, DiskErrorKind, GuestApi } from './protocol.ts';
 
 export function guestCalls(handles: Handles): GuestApi {
@@ -45,6 +45,11 @@ export function guestCalls(handles: Handles): GuestApi {
         'virDomainQemuAgentCommand',
         ffi.virDomainQemuAgentCommand(at(uuid), json, timeoutS, 0),
       ),
+    getTime: (uuid) => {
+      const seconds: Out<Integer> = [0];
+      checkNumber('virDomainGetTime', ffi.virDomainGetTime(at(uuid), seconds, [0], 0));
+      return Number(seconds[0]);
+    },
     setTimeSync: (uuid) => {
       const result = ffi.virDomainSetTime(at(uuid), 0, 0, VIR_DOMAIN_TIME_SYNC);
       checkNumber('virDomainSetTime', result);

@@ -41,10 +41,16 @@ export interface NamedXml {
   xml: string;
 }
 
+export interface SnapshotXml extends NamedXml {
+  /** The one that libvirt takes for the guest's present state. */
+  isCurrent: boolean;
+}
+
 /** Calls on the connection. */
 export interface ConnectionApi {
   open(uri: string): void;
   close(): void;
+  isAlive(): boolean;
   getLibVersion(): number;
   getVersion(): number;
   lookupByName(name: string): DomainRef;
@@ -74,8 +80,10 @@ export interface DomainApi {
   abortJob(uuid: string): void;
   attachDeviceFlags(uuid: string, xml: string, flags: number): void;
   detachDeviceFlags(uuid: string, xml: string, flags: number): void;
-  listSnapshots(uuid: string): NamedXml[];
+  listSnapshots(uuid: string): SnapshotXml[];
   listCheckpoints(uuid: string): NamedXml[];
+  snapshotCreateXML(uuid: string, xml: string, flags: number): void;
+  checkpointCreateXML(uuid: string, xml: string, flags: number): void;
 }
 
 /** Calls on one domain's disks and on its guest agent. */
@@ -96,6 +104,8 @@ export interface GuestApi {
   fsThaw(uuid: string): number;
   agentSetResponseTimeout(uuid: string, seconds: number): void;
   qemuAgentCommand(uuid: string, json: string, timeoutS: number): string;
+  /** Seconds since 1970, as the guest's clock has it. */
+  getTime(uuid: string): number;
   setTimeSync(uuid: string): void;
 }
 

@@ -1,0 +1,25 @@
+// Is a disk's backing file an image of this registry?
+import { stat } from 'node:fs/promises';
+import type { Layer } from './capture/backing-chain.ts';
+import type { ImageRecord } from './registry/image.ts';
+import type { Registry } from './registry/registry.ts';
+import { hashImage } from './upload/hash-image.ts';
+import { fileSource } from './upload/source.ts';
+
+/**
+ * The active image whose data are, byte for byte, the nearest backing file. Sizes are compared
+ * first, so that the file is read only where an image of its very size exists.
+ */
+export async function findBaseImage(
+  registry: Registry,
+  backingChain: readonly Layer[],
+  signal: AbortSignal,
+): Promise<ImageRecord | undefined> {
+  const [nearest] = backingChain;
+  if (!(nearest && (await stat(nearest.path)).isFile())) return undefined;
+  const source = await fileSource(nearest.path);
+  const candidates = await registry.findImagesBySize(source.size, { signal });
+  if (candidates.length === 0) return undefined;
+  const { sha256 } = await hashImage(source, ['sha256'], { signal });
+  return candidates.find(({ data }) => data?.sha256 === sha256);
+}

@@ -1,0 +1,77 @@
+// The layers below a disk's source, each with a format that is known and not guessed.
+import { PublishError } from '../errors.ts';
+import { info, type QemuImgInfo } from '../flatten/qemu-img.ts';
+import type { LocalDisk } from './choose-disk.ts';
+
+/** One file or block device of a chain; the path is absolute. */
+export interface Layer {
+  path: string;
+  format: string;
+}
+
+export interface DiskFacts {
+  /** Bytes the guest sees. */
+  virtualSize: number;
+  /** Bytes the disk's own layer takes on the host. */
+  actualSize: number;
+  /** Layers below the disk, nearest first. */
+  backingChain: Layer[];
+}
+
+export interface ReadOptions {
+  /** The domain runs: its files are locked by QEMU and read all the same. */
+  shared: boolean;
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Reads size and chain of a disk. The first layer below a running disk comes from the live XML
+ * (what QEMU has open), all the others from the files' own headers.
+ *
+ * NOTE: a layer without a recorded backing format is refused, as libvirt itself does: whoever
+ * opens it must guess, and a guest that writes a qcow2 header into a raw disk makes that guess
+ * name any file of the host (CVE-2015-7548).
+ * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
+ */
+export async function readDiskFacts(disk: LocalDisk, options: ReadOptions): Promise<DiskFacts> {
+  const top = await info({ path: disk.source, format: disk.format, ...options });
+  if (top.dataFile !== null) refuse(disk, `keeps its data in another file (${top.dataFile})`);
+  const backingChain: Layer[] = [];
+  let next = firstLayer(disk) ?? backingOf(disk, disk.source, top);
+  while (next) {
+    backingChain.push(next);
+    next = backingOf(disk, next.path, await info({ ...next, ...options }));
+  }
+  return { virtualSize: top.virtualSize, actualSize: top.actualSize, backingChain };
+}
+
+function firstLayer(disk: LocalDisk): Layer | undefined {
+  const layer = disk.backingChain[0];
+  if (!layer) return undefined;
+  if (layer.encrypted) refuse(disk, 'has an encrypted backing file');
+  if (!layer.path || !layer.format) {
+    refuse(disk, `has a backing file of type ${layer.type}, which cannot be read on this host`);
+  }
+  return { path: layer.path, format: layer.format };
+}
+
+function backingOf(disk: LocalDisk, path: string, facts: QemuImgInfo): Layer | undefined {
+  if (facts.backingFile === null) return undefined;
+  if (facts.fullBackingFile === null || !facts.fullBackingFile.startsWith('/')) {
+    refuse(disk, `has a backing file that is no local path (${facts.backingFile})`);
+  }
+  if (facts.backingFormat === null) {
+    refuse(
+      disk,
+      `has a layer without a recorded backing format; record it with: qemu-img rebase -u -b ${facts.backingFile} -F FORMAT ${path}`,
+    );
+  }
+  return { path: facts.fullBackingFile, format: facts.backingFormat };
+}
+
+function refuse(disk: LocalDisk, obstacle: string): never {
+  throw new PublishError('DISK_UNSUPPORTED', `disk ${disk.target} ${obstacle}`, {
+    step: 'inspect',
+  });
+}

@@ -1,0 +1,47 @@
+// What every step of a capture is given, and what a capture hands on.
+import type { OnEvent } from '../events.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import type { Host } from '../libvirt/host.ts';
+import type { GuestContext } from '../run/guest-acts.ts';
+import type { GuestScope } from '../run/guest-scope.ts';
+import type { Journal } from '../run/journal.ts';
+import type { RunFolder } from '../run/run-folder.ts';
+import type { Consistency } from '../snapshot-types.ts';
+import type { Inspection } from './inspect.ts';
+import type { CapturePlan } from './plan.ts';
+
+export interface CaptureTimeouts {
+  mirrorMs: number;
+  mirrorStallMs: number;
+  pollMs: number;
+  freezeMs: number;
+  managedSaveMs: number;
+  convertMs: number;
+}
+
+export interface CaptureRun {
+  host: Host;
+  domain: Domain;
+  inspection: Inspection;
+  plan: CapturePlan;
+  folder: RunFolder;
+  journal: Journal;
+  scope: GuestScope<GuestContext>;
+  timeouts: CaptureTimeouts;
+  /** MiB/s; 0 is no cap. */
+  bandwidthMib: number;
+  onEvent: OnEvent;
+  signal: AbortSignal;
+}
+
+/** A disk that holds still: nobody writes to it as long as it is used. */
+export interface StillDisk {
+  path: string;
+  format: string;
+  consistency: Consistency;
+  /** How long the guest's file systems were frozen; null where they were not. */
+  freezeMs: number | null;
+}
+
+/** Works on the still disk; where the capture is cold, the guest waits for it. */
+export type UseStillDisk<T> = (disk: StillDisk) => Promise<T>;

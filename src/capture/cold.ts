@@ -1,0 +1,144 @@
+// The cold path: the guest's memory is saved, its disk read, and the guest started from the save.
+import { messageOf, PublishError } from '../errors.ts';
+import { runStep } from '../events.ts';
+import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
+import { pollUntil } from '../poll.ts';
+import { detach, save } from '../run/guest-acts.ts';
+import type { CaptureRun, StillDisk, UseStillDisk } from './capture-run.ts';
+
+const DETACH_MS = 30_000;
+const CLOCK_TIMEOUT_S = 5;
+
+/**
+ * Holds a running or paused domain in a managed save while `use` reads its disk. When this
+ * resolves, the guest is as it was; when it rejects, the caller's `scope.restore()` makes it so.
+ * @throws PublishError MANAGED_SAVE, LIBVIRT; the signal's reason; what `use` throws.
+ */
+export async function captureCold<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+  const { onEvent, plan, scope } = run;
+  if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
+  await runStep(onEvent, 'save', () => saveGuest(run));
+  const result = await use(stillDisk(run));
+  await runStep(onEvent, 'start', () => scope.takeBack(save));
+  await setClock(run);
+  if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
+  return result;
+}
+
+/**
+ * Reads the disk of a domain that is switched off, and leaves it off.
+ *
+ * NOTE: qemu-img holds its lock on the disk while it reads, so a start of the domain in between
+ * fails with a clear error from QEMU, and never changes the disk below the reader.
+ */
+export async function captureOffline<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+  return use(stillDisk(run));
+}
+
+/** A disk whose guest hangs in a managed save is as a power cut would leave it. */
+function stillDisk({ inspection }: CaptureRun): StillDisk {
+  const { disk, active, hasManagedSave } = inspection;
+  const consistency = active || hasManagedSave ? 'crash' : 'offline';
+  return { path: disk.source, format: disk.format, consistency, freezeMs: null };
+}
+
+async function detachDevices({ plan, scope, domain, signal }: CaptureRun): Promise<void> {
+  for (const device of plan.detaches) {
+    await scope.perform(detach, device, async () => {
+      await domain.detachDeviceFlags(device.xml, VIR_DOMAIN_AFFECT_LIVE);
+      // The guest lets go of a device in its own time: the call only asks it to.
+      const isGone = async () => !(await domain.getXMLDesc(0)).includes(device.address);
+      await pollUntil(isGone, { timeoutMs: DETACH_MS, pollMs: 200, signal });
+    });
+  }
+}
+
+async function saveGuest(run: CaptureRun): Promise<void> {
+  const { domain, inspection, scope, signal } = run;
+  signal.throwIfAborted();
+  const state = inspection.state === 'paused' ? 'paused' : 'running';
+  const watch = new SaveWatch(run);
+  try {
+    await scope.perform(save, { state }, () => watch.around(domain.managedSave(0)));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new PublishError(
+      'MANAGED_SAVE',
+      `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
+      { step: 'save', cause: error },
+    );
+  }
+}
+
+/** Tells how far a save is, and ends it on the control connection when it must not go on. */
+class SaveWatch {
+  readonly #run: CaptureRun;
+  isLate = false;
+
+  constructor(run: CaptureRun) {
+    this.#run = run;
+  }
+
+  async around(saving: Promise<void>): Promise<void> {
+    const { timeouts, signal } = this.#run;
+    const late = AbortSignal.timeout(timeouts.managedSaveMs);
+    const over = new AbortController();
+    const stop = AbortSignal.any([signal, late]);
+    const onStop = () => {
+      this.isLate = late.aborted;
+      void this.#abort();
+    };
+    stop.addEventListener('abort', onStop, { once: true });
+    const watching = this.#report(over.signal);
+    try {
+      await saving;
+    } finally {
+      stop.removeEventListener('abort', onStop);
+      over.abort();
+      await watching;
+    }
+  }
+
+  async #abort(): Promise<void> {
+    try {
+      await (await this.#controlDomain())?.abortJob();
+    } catch (error) {
+      // There is no job to end before it has begun or after it ended; the save itself tells.
+      this.#note(`the managed save could not be ended: ${messageOf(error)}`);
+    }
+  }
+
+  async #report(over: AbortSignal): Promise<void> {
+    const { onEvent, timeouts } = this.#run;
+    while (!over.aborted) {
+      await pollUntil(async () => over.aborted, { timeoutMs: timeouts.pollMs, pollMs: 50 });
+      if (over.aborted) return;
+      const job = await this.#controlDomain().then(
+        (domain) => domain?.getJobInfo(),
+        () => undefined,
+      );
+      if (!job || job.dataTotal === 0) continue;
+      onEvent({ type: 'progress', step: 'save', bytes: job.dataProcessed, total: job.dataTotal });
+    }
+  }
+
+  #controlDomain() {
+    return this.#run.host.domainForControl(this.#run.inspection.uuid);
+  }
+
+  #note(message: string): void {
+    this.#run.onEvent({ type: 'note', level: 'warning', step: 'save', message });
+  }
+}
+
+/** The guest's clock stood still in the save; where an agent answers, it is set from the host's. */
+async function setClock({ domain, inspection, onEvent }: CaptureRun): Promise<void> {
+  if (inspection.agent !== 'answers') return;
+  try {
+    await domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S);
+    await domain.setTimeSync();
+  } catch (error) {
+    const message = `the guest's clock was not set: ${messageOf(error)}`;
+    onEvent({ type: 'note', level: 'warning', step: 'start', message });
+  }
+}

@@ -1,0 +1,101 @@
+// Reads all that must be known of a domain before anything is done to it.
+import { PublishError } from '../errors.ts';
+import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
+import type { Domain, DomainState } from '../libvirt/domain.ts';
+import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
+import { isLibvirtError } from '../libvirt/errors.ts';
+import { type DiskFacts, readDiskFacts } from './backing-chain.ts';
+import { chooseDisk, type LocalDisk } from './choose-disk.ts';
+
+export interface Inspection {
+  name: string;
+  uuid: string;
+  state: DomainState;
+  active: boolean;
+  persistent: boolean;
+  autostart: boolean;
+  /** INACTIVE|SECURE: what a redefine needs. Holds passwords. */
+  inactiveXml: string;
+  /** Of the live XML where the domain runs. */
+  description: DomainDescription;
+  disk: LocalDisk;
+  facts: DiskFacts;
+  /** What an undefine could lose. */
+  snapshots: number;
+  checkpoints: number;
+  hasManagedSave: boolean;
+  /** `none`: no channel; `silent`: a channel, but nobody answers. */
+  agent: 'answers' | 'silent' | 'none';
+}
+
+export interface InspectOptions {
+  disk: string | undefined;
+  timeoutMs: number;
+  agentTimeoutMs: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Looks at a domain and at the disk to be taken; changes nothing.
+ * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on the disk.
+ */
+export async function inspectDomain(domain: Domain, options: InspectOptions): Promise<Inspection> {
+  const { state } = await domain.getState();
+  const active = await domain.isActive();
+  const persistent = await domain.isPersistent();
+  const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  const description = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
+  const disk = chooseDisk(description, options.disk);
+  await refuseBusyDisk(domain, disk, active);
+  const { timeoutMs, signal } = options;
+  return {
+    name: domain.name,
+    uuid: domain.uuid,
+    state,
+    active,
+    persistent,
+    // NOTE: a transient domain has no autostart to ask for: libvirt answers with an error.
+    autostart: persistent && (await domain.getAutostart()),
+    inactiveXml,
+    description,
+    disk,
+    facts: await readDiskFacts(disk, { shared: active, timeoutMs, signal }),
+    snapshots: (await domain.listSnapshots()).length,
+    checkpoints: (await domain.listCheckpoints()).length,
+    hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
+    agent: await askAgent(domain, description, { state, agentTimeoutMs: options.agentTimeoutMs }),
+  };
+}
+
+async function refuseBusyDisk(domain: Domain, disk: LocalDisk, active: boolean): Promise<void> {
+  if (!active) return;
+  const job = disk.mirror !== null || (await domain.blockJobInfo(disk.target)) !== undefined;
+  if (!job) return;
+  throw new PublishError(
+    'DOMAIN_BUSY',
+    `a block job runs on disk ${disk.target} of domain ${domain.name}; wait for it, or end it with: virsh blockjob ${domain.name} ${disk.target} --abort`,
+    { step: 'inspect', retryable: true },
+  );
+}
+
+/**
+ * NOTE: asking for the time is the one harmless agent call that leaves no mark on the domain
+ * (virDomainQemuAgentCommand taints it). An agent that answers now is the condition for a freeze:
+ * one that was silent before is never asked to, since nobody could tell then whether it froze.
+ */
+async function askAgent(
+  domain: Domain,
+  { hasAgentChannel }: DomainDescription,
+  { state, agentTimeoutMs }: { state: DomainState; agentTimeoutMs: number },
+): Promise<Inspection['agent']> {
+  if (!hasAgentChannel) return 'none';
+  if (state !== 'running' && state !== 'blocked') return 'silent';
+  try {
+    await domain.agentSetResponseTimeout(Math.ceil(agentTimeoutMs / 1000));
+    await domain.getTime();
+    return 'answers';
+  } catch (error) {
+    if (isLibvirtError(error)) return 'silent';
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+// Is there room for what a run will write, with the reserve left untouched?
+import { access, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import prettyBytes from 'pretty-bytes';
+import { PublishError } from '../errors.ts';
+import type { SnapshotPlan } from '../snapshot-types.ts';
+
+/** Bytes that will be written below a directory, which need not exist yet. */
+export interface SpaceNeed {
+  directory: string;
+  purpose: string;
+  needed: number;
+}
+
+/** What stays free on each file system: the larger of the two. `fraction` is of its size. */
+export interface Reserve {
+  minBytes: number;
+  fraction: number;
+}
+
+type SpaceRow = SnapshotPlan['space'][number] & { device: number };
+
+/**
+ * Looks up what is free beyond the reserve for each need; nothing is refused yet.
+ *
+ * NOTE: a file system that runs full pauses every guest that lives on it. Hence the reserve.
+ */
+export async function measureSpace(
+  needs: readonly SpaceNeed[],
+  reserve: Reserve,
+): Promise<SpaceRow[]> {
+  return Promise.all(
+    needs.map(async (need) => {
+      const existing = await nearestExisting(need.directory);
+      const { bavail, blocks, bsize } = await statfs(existing);
+      const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
+      const { dev } = await stat(existing);
+      return { ...need, available: Math.max(0, bavail * bsize - kept), device: dev };
+    }),
+  );
+}
+
+/** @throws PublishError NO_SPACE where the needs of one file system together exceed what is free. */
+export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
+  for (const { device, available } of space) {
+    const here = space.filter((row) => row.device === device);
+    const needed = here.reduce((sum, row) => sum + row.needed, 0);
+    if (needed <= available) continue;
+    const parts = here
+      .map(
+        (row) =>
+          `${prettyBytes(row.needed, { binary: true })} in ${row.directory} for ${row.purpose}`,
+      )
+      .join(', ');
+    throw new PublishError(
+      'NO_SPACE',
+      `too little free space: ${parts}; beyond the reserve ${prettyBytes(available, { binary: true })} are free. Free some, or name another directory with --work-dir`,
+      { step: 'space' },
+    );
+  }
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  try {
+    await access(path);
+    return path;
+  } catch (error) {
+    if (dirname(path) === path) throw error;
+    return nearestExisting(dirname(path));
+  }
+}

@@ -1,0 +1,53 @@
+// What of a domain goes into its image's record: an allow-list, in Glance's property names. Pure.
+
+import type { StillDisk } from './capture/capture-run.ts';
+import type { Inspection } from './capture/inspect.ts';
+import type { CapturePlan } from './capture/plan.ts';
+
+const GIB = 1024 ** 3;
+
+export interface BaseImage {
+  id: string;
+  min_ram: number;
+}
+
+/**
+ * The properties of a snapshot. Nothing else of the domain leaves the host: no MAC address, no
+ * password, no path, no host name. The user's own properties win.
+ * @see https://docs.openstack.org/glance/latest/admin/useful-image-properties.html
+ */
+export function imageProperties(
+  { uuid, description, disk }: Inspection,
+  plan: CapturePlan,
+  still: StillDisk,
+  { base, own }: { base: BaseImage | undefined; own: Readonly<Record<string, string>> },
+): Record<string, string> {
+  return withoutNull({
+    image_type: 'snapshot',
+    instance_uuid: uuid,
+    base_image_ref: base?.id ?? null,
+    architecture: description.arch,
+    hw_machine_type: description.machine,
+    hw_firmware_type: description.firmware,
+    os_secure_boot: description.secureBoot ? 'required' : null,
+    hw_disk_bus: disk.bus,
+    hw_vif_model: description.interfaces.find(({ model }) => model !== null)?.model ?? null,
+    hw_qemu_guest_agent: description.hasAgentChannel ? 'yes' : null,
+    snapshot_mode: plan.mode,
+    snapshot_method: plan.method,
+    snapshot_consistency: still.consistency,
+    snapshot_freeze_ms: still.freezeMs === null ? null : String(still.freezeMs),
+    ...own,
+  });
+}
+
+/** GiB, rounded up: the least disk that a guest of this image can have. */
+export function minDiskGib(virtualSize: number): number {
+  return Math.ceil(virtualSize / GIB);
+}
+
+function withoutNull(fields: Record<string, string | null>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+  );
+}

@@ -1,0 +1,130 @@
+// The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../errors.ts';
+import type { Journal, PendingAct } from './journal.ts';
+
+/** An act on the domain: its name in the journal, and how it is taken back. */
+export interface GuestAct<Data, Context> {
+  name: string;
+  /**
+   * Takes the act back. Idempotent, deaf to cancellation, and right also where the act was
+   * announced but not begun. Resolves to a remark for the user where there is one.
+   */
+  undo(context: Context, data: Data): Promise<string | undefined>;
+  /** The shell command that does the same by hand. */
+  mend(context: Context, data: Data): string;
+}
+
+/** All acts by name, their data as it comes out of a journal. */
+export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Context>>>;
+
+const UNDO_TRIES = 3;
+const UNDO_PAUSE_MS = 250;
+
+/** An undo that failed, with the command that mends what it left. */
+export class UndoFailure extends Error {
+  override readonly name = 'UndoFailure';
+  readonly mend: string;
+
+  constructor(act: string, mend: string, cause: unknown) {
+    super(`could not undo "${act}": ${messageOf(cause)}`, { cause });
+    this.mend = mend;
+  }
+}
+
+export interface GuestScopeOptions<Context> {
+  journal: Journal;
+  acts: GuestActs<Context>;
+  context: Context;
+  onRemark: (remark: string) => void;
+}
+
+/** What has been done to one domain and not been taken back yet. */
+export class GuestScope<Context> {
+  readonly #options: GuestScopeOptions<Context>;
+  #pending: PendingAct[];
+
+  /** `pending`: what the journal of a dead run says was not taken back. */
+  constructor(options: GuestScopeOptions<Context>, pending: readonly PendingAct[] = []) {
+    this.#options = options;
+    this.#pending = [...pending];
+  }
+
+  /** Announces the act, does it, and marks it done. From the announcement on it will be undone. */
+  async perform<Data, Result>(
+    act: GuestAct<Data, Context>,
+    data: Data,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    const { journal } = this.#options;
+    await journal.write({ type: 'intent', act: act.name, data });
+    this.#pending.push({ act: act.name, data });
+    const result = await work();
+    await journal.write({ type: 'done', act: act.name });
+    return result;
+  }
+
+  /** Marks an act as taken back by what was just done, so that no undo runs for it. */
+  async settle(act: { name: string }): Promise<void> {
+    this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
+    await this.#options.journal.write({ type: 'undone', act: act.name });
+  }
+
+  /** Takes one act back now, as part of the normal way. What fails stays pending for `restore`. */
+  async takeBack(act: { name: string }): Promise<void> {
+    for (const pending of this.#newestFirst()) {
+      if (pending.act === act.name) await this.#undo(pending);
+    }
+  }
+
+  get isPending(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /**
+   * Takes back everything that is pending, newest first, whatever fails.
+   * Resolves to what could not be taken back; empty when the guest is whole.
+   */
+  async restore(): Promise<UndoFailure[]> {
+    const failures: UndoFailure[] = [];
+    for (const pending of this.#newestFirst()) {
+      const failure = await this.#undo(pending);
+      if (failure) failures.push(failure);
+    }
+    return failures;
+  }
+
+  #newestFirst(): PendingAct[] {
+    return [...this.#pending].reverse();
+  }
+
+  async #undo(pending: PendingAct): Promise<UndoFailure | undefined> {
+    const { acts, context, journal, onRemark } = this.#options;
+    const act = acts[pending.act];
+    if (!act) return new UndoFailure(pending.act, '', new Error('no such act is known'));
+    try {
+      const remark = await tryOften(() => act.undo(context, pending.data));
+      if (remark !== undefined) onRemark(remark);
+    } catch (error) {
+      return new UndoFailure(pending.act, act.mend(context, pending.data), error);
+    }
+    this.#pending = this.#pending.filter((other) => other !== pending);
+    // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
+    // from being undone; restoring twice is harmless, since every undo is idempotent.
+    await journal.write({ type: 'undone', act: pending.act }).catch((error: unknown) => {
+      onRemark(`the journal could not be written: ${messageOf(error)}`);
+    });
+    return undefined;
+  }
+}
+
+async function tryOften<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === UNDO_TRIES) throw error;
+      await sleep(UNDO_PAUSE_MS);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+// The journal of a run: every intent on disk before the act it announces.
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export const JOURNAL_FILE = 'journal.ndjson';
+
+/** One line of `journal.ndjson`. `act` names an act on the domain, `data` what its undo needs. */
+export type JournalEntry =
+  | { type: 'run'; time: string; facts: RunFacts }
+  | { type: 'intent'; time: string; act: string; data: unknown }
+  | { type: 'done'; time: string; act: string }
+  | { type: 'undone'; time: string; act: string }
+  | { type: 'point'; time: string; name: string; data?: unknown };
+
+/** What a restore needs to know of a run whose process is gone. */
+export interface RunFacts {
+  runId: string;
+  pid: number;
+  bootId: string;
+  uri: string;
+  domain: { name: string; uuid: string };
+  registry: string;
+  /** Absolute path of the folder with the delta and the image. */
+  scratch: string;
+}
+
+/** An act that was announced and not taken back. */
+export interface PendingAct {
+  act: string;
+  data: unknown;
+}
+
+/** An entry as it is written; the time is the journal's to add. */
+export type NewEntry = Fresh<JournalEntry>;
+
+type Fresh<T> = T extends { time: string } ? Omit<T, 'time'> : never;
+
+/** Appends to one run's journal; each entry is on disk when its promise resolves. */
+export class Journal {
+  readonly #file: FileHandle;
+  readonly #listeners: ((entry: NewEntry) => void)[] = [];
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** @throws the file system's error where the file exists already or cannot be made. */
+  static async create(path: string): Promise<Journal> {
+    const journal = new Journal(await open(path, 'ax', 0o600));
+    await syncDirectory(dirname(path));
+    return journal;
+  }
+
+  /** Goes on with the journal of a run that is dead. A torn last line is closed first. */
+  static async reopen(path: string): Promise<Journal> {
+    const file = await open(path, 'a', 0o600);
+    const text = await readFile(path, 'utf8');
+    if (text !== '' && !text.endsWith('\n')) await file.appendFile('\n');
+    return new Journal(file);
+  }
+
+  /** Calls `listener` for each entry once it is on disk. */
+  onWritten(listener: (entry: NewEntry) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async write(entry: NewEntry): Promise<void> {
+    const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
+    await this.#file.appendFile(`${line}\n`);
+    await this.#file.datasync();
+    for (const listener of this.#listeners) listener(entry);
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+/**
+ * All whole entries of a journal, oldest first. A line that a dying process left half written is
+ * not an entry: what it announced was not begun.
+ */
+export async function readJournal(path: string): Promise<JournalEntry[]> {
+  return (await readFile(path, 'utf8')).split('\n').flatMap(parseEntry);
+}
+
+/** What the first entry says of the run; undefined where not even that was written. */
+export function runFacts(entries: readonly JournalEntry[]): RunFacts | undefined {
+  const first = entries[0];
+  return first?.type === 'run' ? first.facts : undefined;
+}
+
+/** What of a journal was announced and not taken back, oldest first. */
+export function pendingActs(entries: readonly JournalEntry[]): PendingAct[] {
+  const pending: PendingAct[] = [];
+  for (const entry of entries) {
+    if (entry.type === 'intent') pending.push({ act: entry.act, data: entry.data });
+    if (entry.type !== 'undone') continue;
+    const index = pending.findLastIndex(({ act }) => act === entry.act);
+    if (index !== -1) pending.splice(index, 1);
+  }
+  return pending;
+}
+
+/** Makes a new name in a directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+function parseEntry(line: string): JournalEntry[] {
+  try {
+    return [JSON.parse(line) as JournalEntry];
+  } catch (error) {
+    if (error instanceof SyntaxError) return [];
+    throw error;
+  }
+}

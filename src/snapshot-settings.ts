@@ -1,0 +1,63 @@
+// What a run was asked to do, with all that was left open filled in from the configuration. Pure.
+import type { Config } from './config.ts';
+import { PublishError } from './errors.ts';
+import { ignoreEvents, type OnEvent } from './events.ts';
+import { requireCompression } from './flatten/qemu-img.ts';
+import { assertAlias } from './registry/image-checks.ts';
+import type { SnapshotOptions } from './snapshot-types.ts';
+
+type Decided =
+  | 'mode'
+  | 'method'
+  | 'format'
+  | 'compress'
+  | 'quiesce'
+  | 'bandwidthMib'
+  | 'visibility';
+
+export interface SnapshotSettings
+  extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
+  disk: string | undefined;
+  hash: readonly string[];
+  name: string | undefined;
+  aliases: readonly string[];
+  tags: readonly string[];
+  properties: Readonly<Record<string, string>>;
+  protected: boolean;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+  config: Config;
+}
+
+/** @throws PublishError USAGE where two of the wishes exclude each other. */
+export function decideSettings(options: SnapshotOptions, config: Config): SnapshotSettings {
+  const settings: SnapshotSettings = {
+    domain: options.domain,
+    connect: options.connect ?? config.connect,
+    registry: options.registry ?? config.registry,
+    workDir: options.workDir ?? config.workDir,
+    mode: options.mode ?? config.snapshot.mode,
+    method: options.method ?? config.snapshot.method,
+    format: options.format ?? config.snapshot.format,
+    compress: options.compress ?? config.snapshot.compress,
+    quiesce: options.quiesce ?? config.snapshot.quiesce,
+    bandwidthMib: options.bandwidthMib ?? config.snapshot.bandwidthMib,
+    visibility: options.visibility ?? config.snapshot.visibility,
+    disk: options.disk,
+    hash: options.hash ?? config.snapshot.hash,
+    name: options.name,
+    aliases: options.aliases ?? [],
+    tags: options.tags ?? [],
+    properties: options.properties ?? {},
+    protected: options.protected ?? false,
+    signal: options.signal ?? new AbortController().signal,
+    onEvent: options.onEvent ?? ignoreEvents,
+    config,
+  };
+  requireCompression(settings.format, settings.compress);
+  for (const alias of settings.aliases) assertAlias(alias);
+  if (!(settings.bandwidthMib >= 0)) {
+    throw new PublishError('USAGE', 'bandwidth must be MiB/s, 0 for no cap', { step: 'config' });
+  }
+  return settings;
+}

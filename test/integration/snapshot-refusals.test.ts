@@ -1,0 +1,170 @@
+// What cannot be done is refused with the right code and a cure, and the guest never knows.
+import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { failToPublish } from '../support/publishing.ts';
+import { createBucket, listKeys, listUploads, s3Env } from '../support/s3.ts';
+
+let domain: TestDomain;
+let before: GuestPhoto;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  sandbox = await makeSandbox();
+  domain = await createDomain({ shape: 'qcow2-on-qcow2', autostart: true });
+  before = await photograph(domain);
+});
+afterAll(() => domain.destroy());
+
+async function expectNoActiveImage(): Promise<void> {
+  const ran = await runCli(['list', '--json'], { sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+  const active = ran.stdout.includes('"status":"active"');
+  expect(active).toBe(false);
+}
+
+test('an unknown domain', async () => {
+  const error = await failToPublish(['no-such-domain'], { sandbox });
+  expect(error).toMatchObject({ exitCode: 10, code: 'DOMAIN_NOT_FOUND' });
+  expect(error.message).toContain('no-such-domain');
+});
+
+test('a domain with a running block job', async () => {
+  const delta = join(domain.dir, 'foreign.qcow2');
+  const { path } = domain.disk();
+  await must('qemu-img', [
+    'create',
+    '-q',
+    '-f',
+    'qcow2',
+    '-b',
+    path,
+    '-F',
+    'qcow2',
+    '-u',
+    delta,
+    '64M',
+  ]);
+  await domain.virsh(
+    'blockcopy',
+    'vda',
+    delta,
+    '--transient-job',
+    '--reuse-external',
+    '--bytes',
+    '--bandwidth',
+    '1',
+  );
+  const error = await failToPublish([domain.name], { sandbox });
+  expect(error).toMatchObject({ exitCode: 11, code: 'DOMAIN_BUSY' });
+  expect(await domain.blockJob('vda')).not.toBeNull();
+  await domain.virsh('blockjob', 'vda', '--abort');
+  await expectWhole(domain, before);
+});
+
+test('a disk that does not exist', async () => {
+  const error = await failToPublish([domain.name, '--disk', 'sdz'], { sandbox });
+  expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+  expect(error.message).toContain('vda');
+});
+
+test('--quiesce require without an agent', async () => {
+  const mute = await createDomain({ agent: 'absent' });
+  const photo = await photograph(mute);
+  const error = await failToPublish([mute.name, '--quiesce', 'require'], { sandbox });
+  expect(error).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
+  await expectWhole(mute, photo);
+  await mute.destroy();
+});
+
+test('too little space', async () => {
+  const env = { VIRT_PUBLISH_RESERVE_MIN_BYTES: String(2 ** 50) };
+  const error = await failToPublish([domain.name], { sandbox, env });
+  expect(error).toMatchObject({ exitCode: 31, code: 'NO_SPACE' });
+  await expectWhole(domain, before);
+});
+
+test('a work directory that cannot be written to', async () => {
+  const readOnly = join(sandbox.dir, 'read-only');
+  await mkdir(readOnly);
+  // Permissions do not stop root: a read-only mount does.
+  await must('mount', ['-t', 'tmpfs', '-o', 'ro,size=1g', 'tmpfs', readOnly]);
+  try {
+    const env = { VIRT_PUBLISH_RESERVE_MIN_BYTES: '0' };
+    const error = await failToPublish([domain.name, '--work-dir', readOnly], { sandbox, env });
+    expect(error).toMatchObject({ exitCode: 32, code: 'WORK_DIR' });
+  } finally {
+    await must('umount', [readOnly]);
+  }
+  await expectWhole(domain, before);
+});
+
+test('a work directory that QEMU cannot reach', async () => {
+  const closed = join(sandbox.dir, 'closed');
+  await mkdir(closed);
+  await chmod(closed, 0o700);
+  const error = await failToPublish([domain.name, '--work-dir', closed], { sandbox });
+  expect(error).toMatchObject({ exitCode: 20, code: 'MIRROR' });
+  expect(error.message).toContain('o+x');
+  await expectWhole(domain, before);
+  expect(await readdir(closed)).toEqual([]);
+});
+
+test('a bucket that does not exist', async () => {
+  const flags = ['--registry', 's3://vp-test-no-such-bucket/images'];
+  const error = await failToPublish([domain.name, ...flags], { sandbox, env: s3Env() });
+  expect(error).toMatchObject({ exitCode: 44, code: 'REGISTRY' });
+  expect(error.message).toContain('vp-test-no-such-bucket');
+  await expectWhole(domain, before);
+});
+
+test('wrong credentials', async () => {
+  const bucket = await createBucket();
+  const env = { ...s3Env(), AWS_SECRET_ACCESS_KEY: 'not-the-5ecret' };
+  const error = await failToPublish([domain.name, '--registry', `s3://${bucket}`], {
+    sandbox,
+    env,
+  });
+  expect(error).toMatchObject({ exitCode: 44, code: 'REGISTRY' });
+  expect(error.message + error.stderr).not.toContain('not-the-5ecret');
+  expect(await listKeys(bucket)).toEqual([]);
+  expect(await listUploads(bucket)).toEqual([]);
+  await expectWhole(domain, before);
+});
+
+test('a server that is not there', async () => {
+  const env = { ...s3Env(), AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9' };
+  const error = await failToPublish([domain.name, '--registry', 's3://images'], { sandbox, env });
+  expect(error).toMatchObject({ exitCode: 44, code: 'REGISTRY' });
+  await expectWhole(domain, before);
+});
+
+test.each([
+  ['an unknown mode', ['--mode', 'warm']],
+  ['compression of a format that has none', ['--format', 'raw', '--compress', 'zstd']],
+  ['a property without a value', ['--property', 'os_distro']],
+  ['an alias with a bad name', ['--alias', '../etc']],
+  ['a negative bandwidth', ['--bandwidth', '-1']],
+])('%s', async (_, flags) => {
+  const ran = await runCli(['snapshot', domain.name, ...flags], { sandbox });
+  expect(ran.exitCode).toBe(2);
+  expect(ran.stderr).not.toBe('');
+  expect(ran.stdout).toBe('');
+});
+
+test('a remote libvirt', async () => {
+  const error = await failToPublish([domain.name, '--connect', 'qemu+ssh://elsewhere/system'], {
+    sandbox,
+  });
+  expect(error).toMatchObject({ exitCode: 2, code: 'CONFIG' });
+  expect(error.message).toContain('on that host');
+});
+
+test('after all of this no image is active, and the guest is as it was', async () => {
+  await expectNoActiveImage();
+  await expectWhole(domain, before);
+});

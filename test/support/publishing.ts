@@ -1,0 +1,73 @@
+// Runs of the command that tests of many kinds make: publish, pull, and judge what came out.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { bootImage } from './boot.ts';
+import { type CliOptions, runCli, type Sandbox } from './cli.ts';
+import { fsckExt4, imageCheck, imageInfo, readFileFromImage, replayedCopy } from './judges.ts';
+import { lastTick } from './ticks.ts';
+
+export interface Published {
+  id: string;
+  record: Record<string, unknown> & { properties: Record<string, string> };
+  events: Record<string, unknown>[];
+}
+
+/** `virt-publish snapshot ARGS --json`, which must succeed. */
+export async function publish(args: readonly string[], options: CliOptions): Promise<Published> {
+  const ran = await runCli(['snapshot', ...args, '--json'], options);
+  expect(ran.stderr).toBe('');
+  expect(ran.exitCode).toBe(0);
+  const result = ran.events.at(-1) as { type: string; image: Published['record'] };
+  expect(result.type).toBe('result');
+  expect(result.image.status).toBe('active');
+  return { id: String(result.image.id), record: result.image, events: ran.events };
+}
+
+/** `virt-publish snapshot ARGS --json`, which must fail; its error object and exit code. */
+export async function failToPublish(
+  args: readonly string[],
+  options: CliOptions,
+): Promise<{ exitCode: number | null; code: string; message: string; stderr: string }> {
+  const ran = await runCli(['snapshot', ...args, '--json'], options);
+  const error = ran.events.at(-1) as { type: string; code: string; message: string };
+  expect(error?.type, ran.stderr + ran.stdout).toBe('error');
+  return { exitCode: ran.exitCode, code: error.code, message: error.message, stderr: ran.stderr };
+}
+
+/** Pulls an image into the sandbox; its path. */
+export async function pull(
+  ref: string,
+  format: string,
+  sandbox: Sandbox,
+  options: CliOptions & { args?: readonly string[] } = {},
+): Promise<string> {
+  const file = join(sandbox.dir, `pulled-${ref.replaceAll('/', '-')}.${format}`);
+  const { args = [], ...rest } = options;
+  const ran = await runCli(['pull', ref, file, ...args], { ...rest, sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+  return file;
+}
+
+/** The image is sound, its file system clean, its counter whole, and it boots. */
+export async function expectGoodImage(
+  file: string,
+  format: string,
+  { ticks, marker }: { ticks: number; marker: string },
+): Promise<void> {
+  expect((await imageInfo(file, format))['backing-filename']).toBeUndefined();
+  if (format !== 'raw') expect((await imageCheck(file, format)).exitCode).toBe(0);
+  const raw = await replayedCopy(file, format);
+  expect((await fsckExt4(raw)).exitCode).toBe(0);
+  expect(lastTick(await readFileFromImage(raw, '/data/ticks'))).toBeGreaterThanOrEqual(ticks);
+  expect(await readFileFromImage(raw, '/data/marker')).toBe(marker);
+  const booted = await bootImage(file, format);
+  expect(await booted.agent.readFile('/data/marker')).toBe(marker);
+  await booted.waitForTick();
+  await booted.destroy();
+}
+
+/** Nothing of a run is left: no folder, no scratch file. */
+export async function expectNoRunLeft(sandbox: Sandbox): Promise<void> {
+  expect(await readdir(join(sandbox.stateDir, 'runs')).catch(() => [])).toEqual([]);
+}

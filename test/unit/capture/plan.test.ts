@@ -1,0 +1,166 @@
+// How a disk is taken follows from what the domain is and what was asked for.
+
+import { describe, expect, test } from 'vitest';
+import { chooseDisk } from '#dist/capture/choose-disk.js';
+import { planCapture } from '#dist/capture/plan.js';
+import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
+
+const disk = (target: string, more = '', source = `<source file='/d/${target}'/>`) =>
+  `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='${target}' bus='virtio'/>${more}</disk>`;
+
+function describeDomain(devices: string) {
+  return parseDomainXml(
+    `<domain type='kvm'><name>web01</name><uuid>6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10</uuid><memory unit='MiB'>512</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices>${devices}</devices></domain>`,
+  );
+}
+
+function inspection(changes = {}, devices = disk('vda')) {
+  const description = describeDomain(devices);
+  return {
+    name: 'web01',
+    uuid: description.uuid,
+    state: 'running' as const,
+    active: true,
+    persistent: true,
+    autostart: false,
+    inactiveXml: '',
+    description,
+    disk: chooseDisk(description, undefined),
+    facts: { virtualSize: 1, actualSize: 1, backingChain: [] },
+    snapshots: 0,
+    checkpoints: 0,
+    hasManagedSave: false,
+    agent: 'answers' as const,
+    ...changes,
+  };
+}
+
+const wishes = { mode: 'auto', method: 'auto', quiesce: 'try' } as const;
+
+describe('the root disk', () => {
+  test('is the first in boot order', () => {
+    const devices = disk('vda', "<boot order='2'/>") + disk('vdb', "<boot order='1'/>");
+    expect(chooseDisk(describeDomain(devices), undefined).target).toBe('vdb');
+  });
+
+  test('is the first disk that is no CD-ROM where there is no order', () => {
+    const cdrom = `<disk type='file' device='cdrom'><source file='/cd'/><target dev='sda' bus='sata'/><boot order='1'/></disk>`;
+    expect(chooseDisk(describeDomain(cdrom + disk('vda')), undefined).target).toBe('vda');
+  });
+
+  test.each([
+    [
+      'a CD-ROM',
+      `<disk type='file' device='cdrom'><source file='/cd'/><target dev='sda' bus='sata'/><readonly/></disk>`,
+      'cdrom',
+    ],
+    [
+      'a network disk',
+      `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='p/i'/><target dev='sda' bus='scsi'/></disk>`,
+      'network',
+    ],
+    [
+      'an encrypted disk',
+      disk(
+        'sda',
+        "<encryption format='luks'><secret type='passphrase' uuid='6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b11'/></encryption>",
+      ),
+      'encrypted',
+    ],
+    ['a transient disk', disk('sda', '<transient/>'), 'transient'],
+    ['an empty drive', disk('sda', '', ''), 'no source'],
+  ])('%s is refused with the reason', (_, devices, reason) => {
+    expect(() => chooseDisk(describeDomain(devices), 'sda')).toThrow(
+      expect.objectContaining({
+        code: 'DISK_UNSUPPORTED',
+        message: expect.stringContaining(reason),
+      }),
+    );
+  });
+
+  test('a target that is not there is answered with those that are', () => {
+    expect(() => chooseDisk(describeDomain(disk('vda')), 'vdz')).toThrow(/it has: vda/);
+  });
+});
+
+describe('the mode', () => {
+  test.each([
+    ['a running domain', {}, {}, 'live'],
+    ['a paused domain', { state: 'paused' }, {}, 'live'],
+    ['a domain that is off', { active: false, state: 'shutoff' }, {}, 'offline'],
+    [
+      'cold, of a domain that is off',
+      { active: false, state: 'shutoff' },
+      { mode: 'cold' },
+      'offline',
+    ],
+    ['cold', {}, { mode: 'cold' }, 'cold'],
+  ])('%s', (_, changes, wish, mode) => {
+    expect(planCapture(inspection(changes), { ...wishes, ...wish }).mode).toBe(mode);
+  });
+
+  test('a shareable disk is taken cold, and the reason is told', () => {
+    const plan = planCapture(inspection({}, disk('vda', '<shareable/>')), wishes);
+    expect(plan).toMatchObject({ mode: 'cold', modeReason: expect.stringContaining('shareable') });
+  });
+
+  test.each([
+    [
+      'live of a domain that is off',
+      { active: false, state: 'shutoff' },
+      { mode: 'live' },
+      'USAGE',
+    ],
+    ['cold of a transient domain', { persistent: false }, { mode: 'cold' }, 'DISK_UNSUPPORTED'],
+    ['quiesce required, no agent', { agent: 'none' }, { quiesce: 'require' }, 'QUIESCE'],
+    [
+      'quiesce required, paused',
+      { agent: 'silent', state: 'paused' },
+      { quiesce: 'require' },
+      'QUIESCE',
+    ],
+  ])('%s is refused', (_, changes, wish, code) => {
+    expect(() => planCapture(inspection(changes), { ...wishes, ...wish })).toThrow(
+      expect.objectContaining({ code }),
+    );
+  });
+});
+
+describe('the method', () => {
+  const tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+  test.each([
+    ['nothing to lose', inspection(), 'rebase'],
+    ['snapshots', inspection({ snapshots: 1 }), 'copy'],
+    ['checkpoints', inspection({ checkpoints: 1 }), 'copy'],
+    ['a managed save image', inspection({ hasManagedSave: true }), 'copy'],
+    ['a vTPM that is not persistent', inspection({}, disk('vda') + tpm), 'copy'],
+  ])('with %s', (_, seen, method) => {
+    expect(planCapture(seen, wishes).method).toBe(method);
+  });
+
+  test('rebase is refused where an undefine loses what cannot be put back', () => {
+    const seen = inspection({ hasManagedSave: true });
+    expect(() => planCapture(seen, { ...wishes, method: 'rebase' })).toThrow(/--method copy/);
+  });
+
+  test('a transient domain is not undefined', () => {
+    expect(planCapture(inspection({ persistent: false }), wishes)).toMatchObject({
+      method: 'rebase',
+      undefines: [],
+    });
+  });
+});
+
+test('cold detaches what cannot be saved, and nothing else', () => {
+  const pci = `<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' bus='0x06' slot='0x02' function='0x0'/></source></hostdev>`;
+  const mdev = `<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>`;
+  const usb = `<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>`;
+  const vf = `<interface type='hostdev' managed='yes'><mac address='52:54:00:6d:90:02'/><source><address type='pci' domain='0x0000' bus='0x07' slot='0x00' function='0x1'/></source></interface>`;
+  const seen = inspection({}, disk('vda') + pci + mdev + usb + vf);
+  const detached = planCapture(seen, { ...wishes, mode: 'cold' }).detaches.map(({ xml }) => xml);
+  expect(detached).toHaveLength(3);
+  expect(detached.join()).toContain('0x06');
+  expect(detached.join()).toContain('c2177883-f1bb-47f0-914d-32a22e3a8804');
+  expect(detached.join()).toContain("<interface type='hostdev'");
+  expect(planCapture(seen, wishes).detaches).toEqual([]);
+});

@@ -1,0 +1,112 @@
+// The scope journals before it acts, undoes newest first, and lets no failure stop the other undos.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { GuestScope } from '#dist/run/guest-scope.js';
+import { Journal, pendingActs, readJournal } from '#dist/run/journal.js';
+
+let folder: string;
+let journal: Journal;
+let log: string[];
+let failing: Set<string>;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
+  journal = await Journal.create(join(folder, 'journal.ndjson'));
+  log = [];
+  failing = new Set();
+});
+afterEach(async () => {
+  await journal.close();
+  await rm(folder, { recursive: true });
+});
+
+function act(name: string) {
+  return {
+    name,
+    async undo(_context: null, data: unknown) {
+      log.push(`undo ${name} ${JSON.stringify(data)}`);
+      if (failing.has(name)) throw new Error(`${name} cannot be undone`);
+      return undefined;
+    },
+    mend: () => `mend-${name}`,
+  };
+}
+
+const [define, mirror, freeze] = [act('define'), act('mirror'), act('freeze')];
+
+function openScope(): GuestScope<null> {
+  const acts = { define, mirror, freeze };
+  return new GuestScope({ journal, acts, context: null, onRemark: (remark) => log.push(remark) });
+}
+
+const entries = () => readJournal(join(folder, 'journal.ndjson'));
+
+test('the intent is on disk before the act begins, and done after it', async () => {
+  const scope = openScope();
+  await scope.perform(define, { a: 1 }, async () => {
+    expect((await entries()).map(({ type }) => type)).toEqual(['intent']);
+  });
+  expect((await entries()).map(({ type }) => type)).toEqual(['intent', 'done']);
+  expect(scope.isPending).toBe(true);
+});
+
+test('an act that fails is undone all the same', async () => {
+  const scope = openScope();
+  const failure = scope.perform(define, 'x', () => Promise.reject(new Error('no')));
+  await expect(failure).rejects.toThrow('no');
+  expect(await scope.restore()).toEqual([]);
+  expect(log).toEqual(['undo define "x"']);
+});
+
+test('newest first, and one that fails stops no other', async () => {
+  const scope = openScope();
+  for (const one of [define, mirror, freeze]) await scope.perform(one, null, async () => undefined);
+  failing.add('mirror');
+  const failures = await scope.restore();
+  expect(log).toEqual([
+    'undo freeze null',
+    ...Array(3).fill('undo mirror null'),
+    'undo define null',
+  ]);
+  expect(failures).toMatchObject([
+    { mend: 'mend-mirror', message: expect.stringContaining('mirror') },
+  ]);
+  expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: null }]);
+});
+
+test('what failed stays pending and is tried again', async () => {
+  const scope = openScope();
+  await scope.perform(define, null, async () => undefined);
+  failing.add('define');
+  await scope.takeBack(define);
+  expect(scope.isPending).toBe(true);
+  failing.clear();
+  expect(await scope.restore()).toEqual([]);
+  expect(scope.isPending).toBe(false);
+  expect(pendingActs(await entries())).toEqual([]);
+});
+
+test('a settled act is not undone', async () => {
+  const scope = openScope();
+  await scope.perform(mirror, null, async () => undefined);
+  await scope.settle(mirror);
+  expect(await scope.restore()).toEqual([]);
+  expect(log).toEqual([]);
+});
+
+test('a scope made from a journal undoes what the dead run left', async () => {
+  const first = openScope();
+  await first.perform(define, { xml: 'p' }, async () => undefined);
+  await first.perform(mirror, { target: 'vda' }, async () => undefined);
+  await first.settle(mirror);
+  const pending = pendingActs(await entries());
+  const acts = { define, mirror, freeze };
+  const second = new GuestScope(
+    { journal, acts, context: null, onRemark: () => undefined },
+    pending,
+  );
+  expect(await second.restore()).toEqual([]);
+  expect(log).toEqual(['undo define {"xml":"p"}']);
+});
