@@ -19,6 +19,7 @@ export interface Config {
   connect: string;
   stateDir: string;
   workDir: string;
+  managedSaveDir: string;
   registry: string;
   s3: {
     endpoint: string | null;
@@ -45,6 +46,7 @@ export interface Config {
     retryMaxMs: number;
   };
   timeouts: {
+    libvirtMs: number;
     mirrorMs: number;
     mirrorStallMs: number;
     pollMs: number;

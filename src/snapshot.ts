@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
 import { type Config, loadConfig } from './config.ts';
-import { flattenDisk, publishImage, withImageRecord } from './publish.ts';
+import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import { lockDomain } from './run/lock.ts';
@@ -16,8 +16,8 @@ import {
   describePlan,
   type Session,
   withSession,
-} from './session.ts';
-import { decideSettings } from './snapshot-settings.ts';
+} from './snapshot/session.ts';
+import { decideSettings } from './snapshot/settings.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
 /**

@@ -1,8 +1,8 @@
 // Is there room for what a run will write, with the reserve left untouched?
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import prettyBytes from 'pretty-bytes';
 import { PublishError } from '../errors.ts';
+import { formatBytes } from '../format-bytes.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
 
 /** Bytes that will be written below a directory, which need not exist yet. */
@@ -49,12 +49,12 @@ export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
     const parts = here
       .map(
         (row) =>
-          `${prettyBytes(row.needed, { binary: true })} in ${row.directory} for ${row.purpose}`,
+          `${formatBytes(row.needed)} in ${row.directory} for ${row.purpose}`,
       )
       .join(', ');
     throw new PublishError(
       'NO_SPACE',
-      `too little free space: ${parts}; beyond the reserve ${prettyBytes(available, { binary: true })} are free. Free some, or name another directory with --work-dir`,
+      `too little free space: ${parts}; beyond the reserve ${formatBytes(available)} are free. Free some, or name another directory with --work-dir`,
       { step: 'space' },
     );
   }

@@ -17,17 +17,20 @@ interface Source {
 }
 
 /** Which rooms a room may import. All may import the leaves; types may come from anywhere below. */
-const LEAVES = ['errors.ts', 'events.ts', 'format-bytes.ts', 'snapshot-types.ts'];
+const LEAVES = ['errors.ts', 'events.ts', 'format-bytes.ts', 'poll.ts', 'snapshot-types.ts'];
+const STEPS = ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'errors.ts': [],
   'events.ts': ['errors.ts'],
   'format-bytes.ts': [],
+  'poll.ts': [],
   'snapshot-types.ts': [],
   'config.ts': ['config'],
   config: [],
   'index.ts': ['snapshot.ts', 'registry', 'config.ts', 'libvirt'],
   cli: ['snapshot.ts', 'registry', 'run', 'config.ts', 'config'],
-  'snapshot.ts': ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt', 'config.ts'],
+  'snapshot.ts': ['snapshot', ...STEPS, 'config.ts'],
+  snapshot: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
   upload: ['registry', 'config.ts'],
@@ -56,6 +59,9 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config.ts': ['env'],
   'libvirt/stuck-thread.ts': ['on'],
+  // Who holds a lock and whose journal it is, told to whoever comes next.
+  'run/lock.ts': ['pid'],
+  'run/open-run.ts': ['pid'],
 };
 
 /** Files that are worth more than 200 lines, each with its reason beside it. */

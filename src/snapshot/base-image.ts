@@ -1,10 +1,10 @@
 // Is a disk's backing file an image of this registry?
 import { stat } from 'node:fs/promises';
-import type { Layer } from './capture/backing-chain.ts';
-import type { ImageRecord } from './registry/image.ts';
-import type { Registry } from './registry/registry.ts';
-import { hashImage } from './upload/hash-image.ts';
-import { fileSource } from './upload/source.ts';
+import type { Layer } from '../capture/backing-chain.ts';
+import type { ImageRecord } from '../registry/image.ts';
+import type { Registry } from '../registry/registry.ts';
+import { hashImage } from '../upload/hash-image.ts';
+import { fileSource } from '../upload/source.ts';
 
 /**
  * The active image whose data are, byte for byte, the nearest backing file. Sizes are compared

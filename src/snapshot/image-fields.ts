@@ -1,8 +1,8 @@
 // What of a domain goes into its image's record: an allow-list, in Glance's property names. Pure.
 
-import type { StillDisk } from './capture/capture-run.ts';
-import type { Inspection } from './capture/inspect.ts';
-import type { CapturePlan } from './capture/plan.ts';
+import type { StillDisk } from '../capture/capture-run.ts';
+import type { Inspection } from '../capture/inspect.ts';
+import type { CapturePlan } from '../capture/plan.ts';
 
 const GIB = 1024 ** 3;
 

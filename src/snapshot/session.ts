@@ -1,16 +1,16 @@
 // What a run and its dry run have in common: look at everything, decide, and change nothing.
 
-import { type Inspection, inspectDomain } from './capture/inspect.ts';
-import type { CapturePlan } from './capture/plan.ts';
-import { planCapture } from './capture/plan.ts';
-import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from './capture/space.ts';
-import { runStep } from './events.ts';
-import { measure } from './flatten/qemu-img.ts';
-import { type Domain, findDomain } from './libvirt/domain.ts';
-import { Host } from './libvirt/host.ts';
-import { openRegistry, type Registry } from './registry/registry.ts';
-import type { SnapshotSettings } from './snapshot-settings.ts';
-import type { SnapshotPlan } from './snapshot-types.ts';
+import { type Inspection, inspectDomain } from '../capture/inspect.ts';
+import type { CapturePlan } from '../capture/plan.ts';
+import { planCapture } from '../capture/plan.ts';
+import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../capture/space.ts';
+import { runStep } from '../events.ts';
+import { measure } from '../flatten/qemu-img.ts';
+import { type Domain, findDomain } from '../libvirt/domain.ts';
+import { Host } from '../libvirt/host.ts';
+import { openRegistry, type Registry } from '../registry/registry.ts';
+import type { SnapshotSettings } from './settings.ts';
+import type { SnapshotPlan } from '../snapshot-types.ts';
 
 /** A libvirt and a domain of it. */
 export interface Session {
@@ -132,7 +132,7 @@ function measureNeeds(
   }
   if (capture.mode === 'cold') {
     const needed = inspection.description.memoryMib * MIB + SAVE_HEADER;
-    needs.push({ directory: config.saveDir, purpose: "the guest's memory", needed });
+    needs.push({ directory: config.managedSaveDir, purpose: "the guest's memory", needed });
   }
   if (registry.directory !== null) {
     needs.push({

@@ -1,10 +1,10 @@
 // What a run was asked to do, with all that was left open filled in from the configuration. Pure.
-import type { Config } from './config.ts';
-import { PublishError } from './errors.ts';
-import { ignoreEvents, type OnEvent } from './events.ts';
-import { requireCompression } from './flatten/qemu-img.ts';
-import { assertAlias } from './registry/image-checks.ts';
-import type { SnapshotOptions } from './snapshot-types.ts';
+import type { Config } from '../config.ts';
+import { PublishError } from '../errors.ts';
+import { ignoreEvents, type OnEvent } from '../events.ts';
+import { requireCompression } from '../flatten/qemu-img.ts';
+import { assertAlias } from '../registry/image-checks.ts';
+import type { SnapshotOptions } from '../snapshot-types.ts';
 
 type Decided =
   | 'mode'
