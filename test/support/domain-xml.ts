@@ -17,6 +17,8 @@ export interface DomainXmlOptions {
   vncPassword?: string;
   mac?: string;
   memoryMib?: number;
+  /** All disks may be shared with other domains. */
+  shareable?: boolean;
   /** More XML inside `<devices>`. */
   devices?: string;
 }
@@ -42,7 +44,7 @@ export function domainXml(options: DomainXmlOptions): string {
   </os>
   <features><acpi/></features>
   <devices>
-    ${disks.map(diskXml).join('\n    ')}
+    ${disks.map((disk) => diskXml(disk, options.shareable)).join('\n    ')}
     ${options.agent === false ? '' : AGENT_CHANNEL}
     ${options.mac === undefined ? '' : interfaceXml(options.mac)}
     ${options.vncPassword === undefined ? '' : graphicsXml(options.vncPassword)}
@@ -58,9 +60,9 @@ export function domainXml(options: DomainXmlOptions): string {
 const AGENT_CHANNEL =
   "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
-function diskXml(disk: TestDisk): string {
+function diskXml(disk: TestDisk, shareable = false): string {
   const source = disk.type === 'block' ? `dev='${disk.path}'` : `file='${disk.path}'`;
-  return `<disk type='${disk.type}' device='disk'><driver name='qemu' type='${disk.format}'/><source ${source}/><target dev='${disk.target}' bus='virtio'/></disk>`;
+  return `<disk type='${disk.type}' device='disk'><driver name='qemu' type='${disk.format}'/><source ${source}/><target dev='${disk.target}' bus='virtio'/>${shareable ? '<shareable/>' : ''}</disk>`;
 }
 
 function interfaceXml(mac: string): string {

@@ -14,7 +14,7 @@ import { waitFor } from './wait.ts';
 
 type XmlChoices = Pick<
   DomainXmlOptions,
-  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices'
+  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices' | 'shareable'
 >;
 
 export interface DomainOptions extends XmlChoices {
@@ -86,7 +86,8 @@ export class TestDomain {
   readonly dir: string;
   readonly disks: readonly TestDisk[];
   readonly agent: GuestAgent;
-  readonly #hasAgent: boolean;
+  /** Whether an agent answers in this guest when it runs. */
+  readonly hasAgent: boolean;
 
   constructor(
     name: string,
@@ -100,7 +101,7 @@ export class TestDomain {
     this.dir = dir;
     this.disks = disks;
     this.agent = new GuestAgent((command, ...args) => this.virsh(command, ...args));
-    this.#hasAgent = agent === true;
+    this.hasAgent = agent === true;
     cleanUpLater(this, () => this.#remove());
   }
 
@@ -117,7 +118,7 @@ export class TestDomain {
   /** Waits for the agent, or for the guest's word on the console where there is none. */
   async waitUntilUp(timeoutMs = 60_000): Promise<void> {
     const isUp = async (): Promise<boolean> => this.console().includes('TINY-UP');
-    await (this.#hasAgent
+    await (this.hasAgent
       ? this.agent.wait(timeoutMs)
       : waitFor(`TINY-UP on the console of ${this.name}`, isUp, { timeoutMs }));
   }
