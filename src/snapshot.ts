@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
 import { type Config, loadConfig } from './config.ts';
-import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import { lockDomain } from './run/lock.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
+import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
 import {
   checkSpace,
   type Decision,

@@ -2,6 +2,8 @@
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
+import type { JobInfo } from '../libvirt/domain.ts';
+import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import type { CaptureRun, StillDisk, UseStillDisk } from './capture-run.ts';
@@ -110,15 +112,21 @@ class SaveWatch {
 
   async #report(over: AbortSignal): Promise<void> {
     const { onEvent, timeouts } = this.#run;
-    while (!over.aborted) {
-      await pollUntil(async () => over.aborted, { timeoutMs: timeouts.pollMs, pollMs: 50 });
-      if (over.aborted) return;
-      const job = await this.#controlDomain().then(
-        (domain) => domain?.getJobInfo(),
-        () => undefined,
-      );
+    const isOver = async () => over.aborted;
+    while (!(await pollUntil(isOver, { timeoutMs: timeouts.pollMs, pollMs: 50 }))) {
+      const job = await this.#readJob();
       if (!job || job.dataTotal === 0) continue;
       onEvent({ type: 'progress', step: 'save', bytes: job.dataProcessed, total: job.dataTotal });
+    }
+  }
+
+  /** Progress is a courtesy: where it cannot be read (the guest is off already) there is none. */
+  async #readJob(): Promise<JobInfo | undefined> {
+    try {
+      return await (await this.#controlDomain())?.getJobInfo();
+    } catch (error) {
+      if (isLibvirtError(error) || error instanceof PublishError) return undefined;
+      throw error;
     }
   }
 

@@ -47,10 +47,7 @@ export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
     const needed = here.reduce((sum, row) => sum + row.needed, 0);
     if (needed <= available) continue;
     const parts = here
-      .map(
-        (row) =>
-          `${formatBytes(row.needed)} in ${row.directory} for ${row.purpose}`,
-      )
+      .map((row) => `${formatBytes(row.needed)} in ${row.directory} for ${row.purpose}`)
       .join(', ');
     throw new PublishError(
       'NO_SPACE',
@@ -58,6 +55,14 @@ export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
       { step: 'space' },
     );
   }
+}
+
+/** Whether a file can be moved from one directory to the other without being copied. */
+export async function onSameFileSystem(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all(
+    [one, other].map(async (path) => stat(await nearestExisting(path))),
+  );
+  return a?.dev === b?.dev;
 }
 
 async function nearestExisting(path: string): Promise<string> {

@@ -14,10 +14,11 @@ import {
 } from './aliases.ts';
 import { findImage } from './find-image.ts';
 import type { ImageObject, ImageRecord, ImageStatus } from './image.ts';
-import { assertObjectName, assertRecord } from './image-checks.ts';
+import { assertObjectName, assertRecord, isImageId } from './image-checks.ts';
 import {
   type ChangeOptions,
   changeRecord,
+  IMAGES,
   imageFolder,
   listRecords,
   notFound,
@@ -138,6 +139,11 @@ export class Registry {
     this.url = store.url;
   }
 
+  /** The directory that a registry lives in, whose free space it takes; null for a bucket. */
+  get directory(): string | null {
+    return this.#store.moveIn === undefined ? null : this.url;
+  }
+
   /** One cheap request. @throws REGISTRY that says what is wrong: bucket, credentials or server. */
   checkAccess(options: CallOptions = {}): Promise<void> {
     return this.#store.checkAccess(options);
@@ -245,6 +251,21 @@ export class Registry {
       if (record === undefined) continue;
       if (all || (record.status !== 'deleted' && record.status !== 'killed')) yield record;
     }
+  }
+
+  /**
+   * The active images whose data has exactly this many bytes. LIST tells the sizes, so that only
+   * the records of those that fit are read.
+   */
+  async findImagesBySize(size: number, options: CallOptions = {}): Promise<ImageRecord[]> {
+    const found: ImageRecord[] = [];
+    for await (const object of this.#store.list(IMAGES, options)) {
+      if (object.size !== size) continue;
+      const [id = '', name] = object.key.slice(IMAGES.length).split('/');
+      const record = isImageId(id) ? await readRecord(this.#store, id, options) : undefined;
+      if (record?.status === 'active' && record.data?.name === name) found.push(record);
+    }
+    return found;
   }
 
   /**

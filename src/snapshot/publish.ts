@@ -1,17 +1,17 @@
 // From a flat image file to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
-import { findBaseImage } from './base-image.ts';
 import type { StillDisk } from '../capture/capture-run.ts';
 import { messageOf } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
-import { imageProperties, minDiskGib } from './image-fields.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import type { ImageRecord } from '../registry/image.ts';
-import type { Decision, Session } from './session.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
+import { findBaseImage } from './base-image.ts';
+import { imageProperties, minDiskGib } from './image-fields.ts';
+import type { Decision, Session } from './session.ts';
 
 /** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
 export interface FlatImage {

@@ -3,14 +3,19 @@
 import { type Inspection, inspectDomain } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
 import { planCapture } from '../capture/plan.ts';
-import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../capture/space.ts';
+import {
+  measureSpace,
+  onSameFileSystem,
+  refuseTooLittleSpace,
+  type SpaceNeed,
+} from '../capture/space.ts';
 import { runStep } from '../events.ts';
 import { measure } from '../flatten/qemu-img.ts';
 import { type Domain, findDomain } from '../libvirt/domain.ts';
 import { Host } from '../libvirt/host.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
-import type { SnapshotSettings } from './settings.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
+import type { SnapshotSettings } from './settings.ts';
 
 /** A libvirt and a domain of it. */
 export interface Session {
@@ -121,7 +126,7 @@ export async function describePlan(
   };
 }
 
-function measureNeeds(
+async function measureNeeds(
   settings: SnapshotSettings,
   { inspection, capture, imageSize, registry }: Decision,
 ) {
@@ -134,12 +139,10 @@ function measureNeeds(
     const needed = inspection.description.memoryMib * MIB + SAVE_HEADER;
     needs.push({ directory: config.managedSaveDir, purpose: "the guest's memory", needed });
   }
-  if (registry.directory !== null) {
-    needs.push({
-      directory: registry.directory,
-      purpose: 'the published image',
-      needed: imageSize,
-    });
+  const { directory } = registry;
+  // On one file system the image is moved into the registry and takes no more space there.
+  if (directory !== null && !(await onSameFileSystem(directory, workDir))) {
+    needs.push({ directory, purpose: 'the published image', needed: imageSize });
   }
   return measureSpace(needs, config.reserve);
 }

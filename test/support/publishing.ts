@@ -17,7 +17,7 @@ export interface Published {
 export async function publish(args: readonly string[], options: CliOptions): Promise<Published> {
   const ran = await runCli(['snapshot', ...args, '--json'], options);
   expect(ran.stderr).toBe('');
-  expect(ran.exitCode).toBe(0);
+  expect(ran.exitCode, ran.stdout.slice(-3000)).toBe(0);
   const result = ran.events.at(-1) as { type: string; image: Published['record'] };
   expect(result.type).toBe('result');
   expect(result.image.status).toBe('active');

@@ -161,6 +161,6 @@ test('cold detaches what cannot be saved, and nothing else', () => {
   expect(detached).toHaveLength(3);
   expect(detached.join()).toContain('0x06');
   expect(detached.join()).toContain('c2177883-f1bb-47f0-914d-32a22e3a8804');
-  expect(detached.join()).toContain("<interface type='hostdev'");
+  expect(detached.join()).toContain('<interface type="hostdev"');
   expect(planCapture(seen, wishes).detaches).toEqual([]);
 });

@@ -138,7 +138,7 @@ describe('a mistake is CONFIG, with the place, the key and what is allowed', () 
       /snapshot\.hash\.0 must be one of md5, sha512, not "crc"/,
     ],
     ['group', { snapshot: 'live' }, /snapshot must be an object with mode, method/],
-    ['null group', { timeouts: null }, /timeouts must be an object with mirrorMs/],
+    ['null group', { timeouts: null }, /timeouts must be an object with libvirtMs/],
     ['out of range', { reserve: { fraction: 5 } }, /reserve\.fraction must be <= 1, not 5/],
     ['relative path', { workDir: 'runs' }, /workDir must be an absolute path, not "runs"/],
     ['no URL', { s3: { endpoint: 'ceph:80' } }, /s3\.endpoint must start with http/],
