@@ -1,1 +1,8 @@
-export { PublishError } from './errors.ts';
+// The public API of virt-publish: exports only.
+export { type Config, type ConfigOverrides, type ConfigSources, loadConfig } from './config.ts';
+export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './errors.ts';
+export type { OnEvent, RunEvent } from './events.ts';
+export type { ImageObject, ImageRecord, ImageStatus } from './registry/image.ts';
+export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';
+export { createSnapshot, planSnapshot } from './snapshot.ts';
+export type * from './snapshot-types.ts';

@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'snapshot-types.ts': [],
   'config.ts': ['config'],
   config: [],
-  'index.ts': ['snapshot.ts', 'registry', 'config.ts', 'libvirt'],
+  'index.ts': ['snapshot.ts', 'registry', 'config.ts'],
   cli: ['snapshot.ts', 'registry', 'run', 'config.ts', 'config'],
   'snapshot.ts': ['snapshot', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { chooseDisk } from '#dist/capture/choose-disk.js';
-import { planCapture } from '#dist/capture/plan.js';
+import { type CaptureWishes, planCapture } from '#dist/capture/plan.js';
 import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
 
 const disk = (target: string, more = '', source = `<source file='/d/${target}'/>`) =>
@@ -84,7 +84,7 @@ describe('the root disk', () => {
 });
 
 describe('the mode', () => {
-  test.each([
+  test.each<[string, object, Partial<CaptureWishes>, string]>([
     ['a running domain', {}, {}, 'live'],
     ['a paused domain', { state: 'paused' }, {}, 'live'],
     ['a domain that is off', { active: false, state: 'shutoff' }, {}, 'offline'],
@@ -104,7 +104,7 @@ describe('the mode', () => {
     expect(plan).toMatchObject({ mode: 'cold', modeReason: expect.stringContaining('shareable') });
   });
 
-  test.each([
+  test.each<[string, object, Partial<CaptureWishes>, string]>([
     [
       'live of a domain that is off',
       { active: false, state: 'shutoff' },
