@@ -1,0 +1,45 @@
+// Many things at once, but never more than a number of them; order and the first error are kept.
+
+/**
+ * Runs `work` on each item, at most `concurrency` at once, started in order. After the first
+ * failure nothing more is started, and what runs is waited for.
+ * @throws the first error.
+ */
+export async function eachBounded<T>(
+  items: Iterable<T>,
+  concurrency: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  const failures: unknown[] = [];
+  const lane = async () => {
+    while (failures.length === 0) {
+      const next = queue.next();
+      if (next.done) return;
+      await work(next.value).catch((error: unknown) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, lane));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Maps a stream of items, at most `concurrency` at once; the results come in the items' order. */
+export async function* mapBounded<T, R>(
+  items: AsyncIterable<T>,
+  concurrency: number,
+  map: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const running: Promise<R>[] = [];
+  try {
+    for await (const item of items) {
+      const result = map(item);
+      // Its error is raised when its turn comes; until then it must not count as unhandled.
+      result.catch(() => undefined);
+      running.push(result);
+      if (running.length >= concurrency) yield await (running.shift() as Promise<R>);
+    }
+    while (running.length > 0) yield await (running.shift() as Promise<R>);
+  } finally {
+    await Promise.allSettled(running);
+  }
+}

@@ -1,0 +1,176 @@
+// One multipart upload in a directory: parts written in place into one file, linked when it is whole.
+import { createHash } from 'node:crypto';
+import { open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PublishError } from '../errors.ts';
+import { throwIfInterrupted } from './deadline.ts';
+import {
+  FILE_MODE,
+  fileError,
+  linkInto,
+  makeFolder,
+  orMissing,
+  parseJson,
+  syncFolder,
+  UPLOADS_FOLDER,
+  withFile,
+} from './directory-files.ts';
+import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
+
+interface WrittenPart extends PartInfo {
+  start: number;
+}
+
+/** Writes down what the upload is for, and makes its empty file; durable when it returns. */
+export async function startDirectoryUpload(root: string, key: string, id: string): Promise<void> {
+  const paths = uploadPaths(root, id);
+  await makeFolder(root, paths.folder);
+  const file = await open(paths.data, 'wx', FILE_MODE);
+  await withFile(file, () => file.sync());
+  const about = JSON.stringify({ key, started_at: new Date().toISOString() });
+  await writeFile(`${paths.about}.new`, about, { flag: 'wx', mode: FILE_MODE, flush: true });
+  await rename(`${paths.about}.new`, paths.about);
+  await syncFolder(paths.folder);
+}
+
+/** What an upload is for; `undefined` where it is gone or its note cannot be understood. */
+export async function readUploadKey(
+  root: string,
+  id: string,
+): Promise<{ key: string; startedAt: Date | null } | undefined> {
+  const text = await orMissing(readFile(uploadPaths(root, id).about, 'utf8'));
+  if (text === undefined) return undefined;
+  const about = parseJson(text) as { key?: unknown; started_at?: unknown } | null | undefined;
+  const { key, started_at } = about ?? {};
+  if (typeof key !== 'string') return undefined;
+  return { key, startedAt: typeof started_at === 'string' ? new Date(started_at) : null };
+}
+
+export class DirectoryUpload implements PartUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly #root: string;
+  readonly #path: string;
+  readonly #paths: ReturnType<typeof uploadPaths>;
+
+  constructor(upload: { root: string; key: string; path: string; uploadId: string }) {
+    this.key = upload.key;
+    this.uploadId = upload.uploadId;
+    this.#root = upload.root;
+    this.#path = upload.path;
+    this.#paths = uploadPaths(upload.root, upload.uploadId);
+  }
+
+  async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
+    return this.#do(`Writing part ${number} of ${this.key}`, options, async () => {
+      const md5 = await this.#write(body, options.signal);
+      if (md5 !== undefined && md5 !== body.md5) {
+        const message = `Part ${number} of ${this.key} arrived as other bytes than were sent.`;
+        throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
+      }
+      const part = { number, size: body.length, etag: md5 ?? null, start: body.start };
+      await writeFile(this.#paths.parts, `${JSON.stringify(part)}\n`, {
+        flag: 'a',
+        mode: FILE_MODE,
+      });
+      return { number, size: part.size, etag: part.etag };
+    });
+  }
+
+  async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
+    return this.#do(`Completing the upload of ${this.key}`, options, async () => {
+      const size = checkParts(this.key, parts, await this.#written());
+      const file = await open(this.#paths.data, 'r+');
+      await withFile(file, async () => {
+        await file.truncate(size);
+        await file.sync();
+      });
+      await linkInto(this.#root, this.#paths.data, this.#path);
+      await this.#removeFiles();
+      const { mtime } = await stat(this.#path);
+      return { key: this.key, size, etag: null, lastModified: mtime };
+    });
+  }
+
+  async abort(options: CallOptions = {}): Promise<void> {
+    await this.#do(`Aborting the upload of ${this.key}`, options, () => this.#removeFiles());
+  }
+
+  async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
+    return this.#do(`Listing the parts of ${this.key}`, options, async () => {
+      const parts = [...(await this.#written()).values()].sort((a, b) => a.number - b.number);
+      return parts.map(({ number, size, etag }) => ({ number, size, etag }));
+    });
+  }
+
+  /** Writes the part where it belongs; its md5, if one was given to compare with. */
+  async #write(body: PartBody, signal: AbortSignal | undefined): Promise<string | undefined> {
+    const hash = body.md5 === undefined ? undefined : createHash('md5');
+    const file = await open(this.#paths.data, 'r+');
+    return withFile(file, async () => {
+      let at = 0;
+      for await (const chunk of body.open() as AsyncIterable<Uint8Array>) {
+        throwIfInterrupted(signal, 'upload');
+        hash?.update(chunk);
+        for (let done = 0; done < chunk.byteLength; ) {
+          done += (await file.write(chunk, done, chunk.byteLength - done, body.start + at + done))
+            .bytesWritten;
+        }
+        at += chunk.byteLength;
+      }
+      if (at === body.length) return hash?.digest('hex');
+      const message = `A part of ${this.key} ended after ${at} of its ${body.length} bytes.`;
+      throw new PublishError('UPLOAD', message, { step: 'upload' });
+    });
+  }
+
+  /** The last note about each part wins, as in a bucket. A line cut short by a crash is no part. */
+  async #written(): Promise<Map<number, WrittenPart>> {
+    const text = (await orMissing(readFile(this.#paths.parts, 'utf8'))) ?? '';
+    const parts = text.split('\n').map((line) => parseJson(line) as WrittenPart | undefined);
+    return new Map(parts.flatMap((part) => (part === undefined ? [] : [[part.number, part]])));
+  }
+
+  /** What makes it an upload goes first, so that none is listed without its data. */
+  async #removeFiles(): Promise<void> {
+    const { about, parts, data } = this.#paths;
+    for (const path of [about, `${about}.new`, parts, data]) await orMissing(unlink(path));
+  }
+
+  async #do<T>(doing: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {
+    throwIfInterrupted(signal, 'upload');
+    try {
+      return await work();
+    } catch (error) {
+      throw fileError(error, doing, 'upload');
+    }
+  }
+}
+
+/** The size of the object these parts make. @throws UPLOAD where they do not make one. */
+function checkParts(
+  key: string,
+  parts: readonly PartInfo[],
+  written: ReadonlyMap<number, WrittenPart>,
+): number {
+  let size = 0;
+  for (const { number, etag } of parts) {
+    const part = written.get(number);
+    if (part === undefined || part.start !== size || part.etag !== etag) {
+      const message = `Part ${number} of ${key} is missing or is not the one that was sent.`;
+      throw new PublishError('UPLOAD', message, { step: 'upload' });
+    }
+    size += part.size;
+  }
+  return size;
+}
+
+function uploadPaths(root: string, id: string) {
+  const folder = join(root, UPLOADS_FOLDER);
+  return {
+    folder,
+    about: join(folder, `${id}.json`),
+    parts: join(folder, `${id}.parts`),
+    data: join(folder, `${id}.data`),
+  };
+}

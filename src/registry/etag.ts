@@ -1,0 +1,33 @@
+// What an ETag says about the bytes behind it, where it has a shape that says anything. Pure.
+import { createHash } from 'node:crypto';
+import type { PartInfo } from './object-store.ts';
+
+/** True for an ETag that is an md5: of an object put at once, or of a part. */
+export function isMd5(etag: string | null): etag is string {
+  return etag !== null && /^[0-9a-f]{32}$/i.test(etag);
+}
+
+/**
+ * The ETag of an object made of these parts: the md5 of their md5s, and their number. Undefined
+ * where a part's ETag is no md5 (SSE-KMS).
+ */
+export function multipartEtag(parts: readonly PartInfo[]): string | undefined {
+  const whole = createHash('md5');
+  for (const { etag } of parts) {
+    if (!isMd5(etag)) return undefined;
+    whole.update(etag, 'hex');
+  }
+  return `${whole.digest('hex')}-${parts.length}`;
+}
+
+/** True where `etag` could be told from `expected`, both are multipart ETags, and they differ. */
+export function etagsDiffer(etag: string | null, expected: string | undefined): boolean {
+  if (etag === null || expected === undefined || !/^[0-9a-f]{32}-\d+$/i.test(etag)) return false;
+  return etag.toLowerCase() !== expected;
+}
+
+/** An ETag without its quotes; null where there is none (Ceph 16 and 18 answer Complete with ""). */
+export function unquote(etag: string | undefined): string | null {
+  const bare = etag?.replace(/^"|"$/g, '') ?? '';
+  return bare === '' ? null : bare;
+}

@@ -1,0 +1,162 @@
+// What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
+import type { Readable } from 'node:stream';
+import { PublishError } from '../errors.ts';
+
+/** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
+export interface ObjectInfo {
+  key: string;
+  size: number;
+  etag: string | null;
+  lastModified: Date | null;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** Bytes `start` (included) to `end` (not included); the whole object where left out. */
+export interface RangeOptions extends CallOptions {
+  start?: number;
+  end?: number;
+}
+
+export interface ListOptions extends CallOptions {
+  /** Only keys after this one, in the order of their UTF-8 bytes. */
+  startAfter?: string;
+}
+
+/**
+ * Reading. Keys are relative to the registry's prefix: segments joined by `/`. An object that is
+ * not there is `undefined`; everything else that goes wrong is raised, so that an outage never
+ * looks like an absence.
+ */
+export interface ReadTier {
+  /** What the user named, as `s3://bucket/prefix` or a path; never holds credentials. */
+  readonly url: string;
+  /**
+   * One cheap request that shows a missing bucket, refused credentials or an unreachable server.
+   * A directory that is not there yet is made.
+   */
+  checkAccess(options?: CallOptions): Promise<void>;
+  /** A small object, whole. @throws INTEGRITY where it is larger than `SMALL_OBJECT_BYTES`. */
+  read(key: string, options?: CallOptions): Promise<Uint8Array | undefined>;
+  /** The object as a stream; `undefined` where it is not there. Errors arrive on the stream. */
+  openRead(key: string, options?: RangeOptions): Promise<Readable | undefined>;
+  stat(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
+  /** Every object whose key starts with `prefix`, sorted by the UTF-8 bytes of the key. */
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * What stands directly below, up to and with the next `/`: for `images/` the folders
+   * `images/<id>/`, sorted. `prefix` may end within a name. Objects are left out.
+   */
+  listFolders(prefix: string, options?: CallOptions): AsyncIterable<string>;
+}
+
+export interface CreateOptions extends CallOptions {
+  contentType?: string;
+}
+
+/** Writing: every key is written once. */
+export interface WriteTier {
+  /**
+   * Creates a small object, whole or not at all.
+   * @throws PRECONDITION_LOST where the key exists.
+   */
+  create(key: string, body: Uint8Array, options?: CreateOptions): Promise<void>;
+  /**
+   * Takes a local file into the store without copying it, and removes it from where it was.
+   * Resolves to false, with nothing changed, where that cannot be done (another file system, a
+   * file with other names). Only stores that can do so have it.
+   * @throws PRECONDITION_LOST where the key exists.
+   */
+  moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
+}
+
+/** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
+export interface PartBody {
+  /** Where the part stands in the object, in bytes. */
+  start: number;
+  length: number;
+  /** md5 of the part in hex; the store refuses the part if it received something else. */
+  md5?: string | undefined;
+  open(): Readable;
+}
+
+/** A part the store has. */
+export interface PartInfo {
+  number: number;
+  size: number;
+  etag: string | null;
+}
+
+/** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */
+export interface PartUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
+  putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
+  /**
+   * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
+   * object itself is looked at, since only that tells.
+   * @throws PRECONDITION_LOST where the key exists and the store can tell.
+   */
+  complete(parts: readonly PartInfo[], options?: CallOptions): Promise<ObjectInfo>;
+  /** Throws the upload and its parts away; no error where it is gone already. */
+  abort(options?: CallOptions): Promise<void>;
+  /** The parts that are there, by number; empty where the upload is gone. */
+  listParts(options?: CallOptions): Promise<PartInfo[]>;
+}
+
+export interface OpenUpload {
+  key: string;
+  uploadId: string;
+  startedAt: Date | null;
+}
+
+export interface StoreLimits {
+  /** Of every part but the last. */
+  minPartBytes: number;
+  maxPartBytes: number;
+  maxParts: number;
+  maxObjectBytes: number;
+}
+
+export interface MultipartTier {
+  readonly limits: StoreLimits;
+  /** True where each part should come with its md5: bytes travel, and the far end can check them. */
+  readonly wantsPartMd5: boolean;
+  startUpload(key: string, options?: CreateOptions): Promise<PartUpload>;
+  /** A handle on an upload that was started before, perhaps by another process. No request is made. */
+  resumeUpload(key: string, uploadId: string): PartUpload;
+  listUploads(prefix: string, options?: CallOptions): AsyncIterable<OpenUpload>;
+}
+
+export interface PruneTier {
+  /** Removes objects; those that are not there count as removed. */
+  remove(keys: readonly string[], options?: CallOptions): Promise<void>;
+}
+
+export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier {}
+
+/** What `read` takes into memory at most; records are a few KiB, a domain's XML some more. */
+export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Holds for every store what holds for the narrowest: no empty, `.` or `..` segment, no control
+ * character, 1024 bytes at most (S3), nothing below `.uploads/` (the directory store's own).
+ * @throws USAGE
+ */
+export function assertKey(key: string): void {
+  const segments = key.split('/');
+  const bad =
+    segments.some((segment) => segment === '' || segment === '.' || segment === '..') ||
+    segments[0] === '.uploads' ||
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+    /[\u0000-\u001f\u007f]/.test(key) ||
+    Buffer.byteLength(key) > 1024;
+  if (bad) {
+    throw new PublishError('USAGE', `${JSON.stringify(key)} cannot be a key in a registry.`, {
+      step: 'registry',
+    });
+  }
+}

@@ -1,0 +1,42 @@
+// The only owner of retries: every request to a store that may be tried again goes through here.
+import pRetry from 'p-retry';
+import { PublishError, type Step } from '../errors.ts';
+import { interruption, throwIfInterrupted } from './deadline.ts';
+
+export interface RetryPolicy {
+  /** Tries after the first one. */
+  retries: number;
+  retryMinMs: number;
+  retryMaxMs: number;
+}
+
+export const NO_RETRIES: RetryPolicy = { retries: 0, retryMinMs: 0, retryMaxMs: 0 };
+
+/**
+ * Runs `attempt` again, after a growing and random pause, for as long as it fails with an error
+ * that says it is retryable. `attempt` is told which try it is, from 1.
+ * @throws what the last attempt threw; INTERRUPTED where the signal fired.
+ */
+export async function withRetries<T>(
+  policy: RetryPolicy,
+  { signal, step }: { signal?: AbortSignal | undefined; step: Step },
+  attempt: (attemptNumber: number) => Promise<T>,
+): Promise<T> {
+  throwIfInterrupted(signal, step);
+  try {
+    return await pRetry(attempt, {
+      retries: policy.retries,
+      minTimeout: policy.retryMinMs,
+      maxTimeout: policy.retryMaxMs,
+      randomize: true,
+      signal,
+      shouldRetry: ({ error }) => isRetryable(error) && !signal?.aborted,
+    });
+  } catch (error) {
+    throw signal?.aborted && !(error instanceof PublishError) ? interruption(signal, step) : error;
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  return error instanceof PublishError && error.retryable;
+}

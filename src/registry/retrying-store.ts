@@ -1,0 +1,171 @@
+// A store whose requests are tried again where trying again can help; the stores themselves never do.
+import type { Readable } from 'node:stream';
+import { PublishError } from '../errors.ts';
+import type {
+  CallOptions,
+  CreateOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  OpenUpload,
+  PartBody,
+  PartInfo,
+  PartUpload,
+  RangeOptions,
+} from './object-store.ts';
+import { type RetryPolicy, withRetries } from './retry.ts';
+
+/**
+ * Wraps `store`. Two calls are passed on as they are: `putPart`, since whoever sends a part also
+ * checks what came of it, and retries both together; and the bytes of `openRead`, since only the
+ * reader knows how far it got.
+ */
+export class RetryingStore implements ObjectStore {
+  readonly url: string;
+  readonly limits;
+  readonly wantsPartMd5: boolean;
+  readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
+  readonly #store: ObjectStore;
+  readonly #policy: RetryPolicy;
+
+  constructor(store: ObjectStore, policy: RetryPolicy) {
+    this.#store = store;
+    this.#policy = policy;
+    this.url = store.url;
+    this.limits = store.limits;
+    this.wantsPartMd5 = store.wantsPartMd5;
+    const { moveIn } = store;
+    if (moveIn !== undefined) this.moveIn = moveIn.bind(store);
+  }
+
+  checkAccess(options: CallOptions = {}): Promise<void> {
+    return this.#retry(options, () => this.#store.checkAccess(options));
+  }
+
+  read(key: string, options: CallOptions = {}): Promise<Uint8Array | undefined> {
+    return this.#retry(options, () => this.#store.read(key, options));
+  }
+
+  openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
+    return this.#retry(options, () => this.#store.openRead(key, options));
+  }
+
+  stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    return this.#retry(options, () => this.#store.stat(key, options));
+  }
+
+  /** Goes on after the last key it gave, so that a page that fails costs only that page. */
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    let startAfter = options.startAfter;
+    const open = () => {
+      const from = startAfter === undefined ? options : { ...options, startAfter };
+      return this.#store.list(prefix, from)[Symbol.asyncIterator]();
+    };
+    let pages = open();
+    for (;;) {
+      const next = await this.#retry(options, async (attempt) => {
+        if (attempt > 1) pages = open();
+        return pages.next();
+      });
+      if (next.done) return;
+      startAfter = next.value.key;
+      yield next.value;
+    }
+  }
+
+  async *listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
+    yield* await this.#retry(options, () => collect(this.#store.listFolders(prefix, options)));
+  }
+
+  async *listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {
+    yield* await this.#retry(options, () => collect(this.#store.listUploads(prefix, options)));
+  }
+
+  /**
+   * NOTE: when the answer to a create is lost, the next try is told that the key exists. It is
+   * ours exactly when it holds our bytes: every body that can be raced for carries a random
+   * `write_id`, so two writers never write the same bytes, and a race keeps its one winner.
+   */
+  create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
+    return this.#retry(options, async (attempt) => {
+      try {
+        await this.#store.create(key, body, options);
+      } catch (error) {
+        const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+        if (!lost || attempt === 1) throw error;
+        const there = await this.#store.read(key, options);
+        if (there === undefined || Buffer.compare(there, body) !== 0) throw error;
+      }
+    });
+  }
+
+  remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    return this.#retry(options, () => this.#store.remove(keys, options));
+  }
+
+  /** A start whose answer was lost leaves an upload open that nobody knows: those are ended here. */
+  async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
+    let attempts = 0;
+    const upload = await this.#retry(options, (attempt) => {
+      attempts = attempt;
+      return this.#store.startUpload(key, options);
+    });
+    if (attempts > 1) await this.#endOthers(upload, options);
+    return new RetryingUpload(upload, this.#policy);
+  }
+
+  resumeUpload(key: string, uploadId: string): PartUpload {
+    return new RetryingUpload(this.#store.resumeUpload(key, uploadId), this.#policy);
+  }
+
+  async #endOthers(upload: PartUpload, options: CallOptions): Promise<void> {
+    for await (const other of this.listUploads(upload.key, options)) {
+      if (other.key !== upload.key || other.uploadId === upload.uploadId) continue;
+      await this.resumeUpload(other.key, other.uploadId).abort(options);
+    }
+  }
+
+  #retry<T>(options: CallOptions, attempt: (n: number) => Promise<T>): Promise<T> {
+    return withRetries(this.#policy, { signal: options.signal, step: 'registry' }, attempt);
+  }
+}
+
+class RetryingUpload implements PartUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly #upload: PartUpload;
+  readonly #policy: RetryPolicy;
+
+  constructor(upload: PartUpload, policy: RetryPolicy) {
+    this.key = upload.key;
+    this.uploadId = upload.uploadId;
+    this.#upload = upload;
+    this.#policy = policy;
+  }
+
+  putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
+    return this.#upload.putPart(number, body, options);
+  }
+
+  complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
+    return this.#retry(options, () => this.#upload.complete(parts, options));
+  }
+
+  abort(options: CallOptions = {}): Promise<void> {
+    return this.#retry(options, () => this.#upload.abort(options));
+  }
+
+  listParts(options: CallOptions = {}): Promise<PartInfo[]> {
+    return this.#retry(options, () => this.#upload.listParts(options));
+  }
+
+  #retry<T>(options: CallOptions, attempt: (n: number) => Promise<T>): Promise<T> {
+    return withRetries(this.#policy, { signal: options.signal, step: 'upload' }, attempt);
+  }
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

@@ -1,0 +1,168 @@
+// One multipart upload in an S3 bucket: parts, their list, the object made of them, and its end.
+import type { Readable } from 'node:stream';
+import { PublishError } from '../errors.ts';
+import { etagsDiffer, multipartEtag, unquote } from './etag.ts';
+import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
+import { isMissingUpload } from './s3-errors.ts';
+import type { S3Store } from './s3-store.ts';
+
+/** A part up to this size has the usual deadline, a larger one as much more. */
+const USUAL_PART_BYTES = 16 * 1024 * 1024;
+
+export class S3Upload implements PartUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly #store: S3Store;
+
+  constructor(store: S3Store, key: string, uploadId: string) {
+    this.#store = store;
+    this.key = key;
+    this.uploadId = uploadId;
+  }
+
+  async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
+    const { length, md5 } = body;
+    const input = {
+      ...this.#at(),
+      PartNumber: number,
+      ContentLength: length,
+      ...(md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') }),
+    };
+    const doing = `sending part ${number} of ${this.key}`;
+    const ms = this.#store.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
+    const call = { ...this.#call(doing, options), ms };
+    const { ETag } = await this.#store.call(call, (signal) =>
+      sendBody(body, signal, (Body, abortSignal) =>
+        this.#store.client.uploadPart({ ...input, Body }, { abortSignal }),
+      ),
+    );
+    return { number, size: length, etag: unquote(ETag) };
+  }
+
+  // NOTE: the answer may be lost after the object was made, may be a 200 with an error in its body
+  // (the SDK raises it), and its ETag may be empty. So after anything but a plain success the
+  // object is looked at: the right size and ETag under our key can only come from our parts.
+  async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
+    try {
+      await this.#store.call(
+        this.#call(`completing the upload of ${this.key}`, options),
+        (abortSignal) =>
+          this.#store.client.completeMultipartUpload(
+            {
+              ...this.#at(),
+              IfNoneMatch: '*',
+              MultipartUpload: {
+                Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: `"${etag}"` })),
+              },
+            },
+            { abortSignal },
+          ),
+      );
+    } catch (error) {
+      const made = await this.#lookIfMade(parts, options, error);
+      if (made === undefined) throw error;
+      // Refused, so the upload is still open. (After any other answer it must be left alone: the
+      // server may be at it, and an abort beside a complete can cost the parts.)
+      if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') {
+        await this.abort(options);
+      }
+      return made;
+    }
+    const info = await this.#store.stat(this.key, options);
+    if (info !== undefined) return info;
+    throw new PublishError('UPLOAD', `${this.key} is not there after its upload was completed.`, {
+      step: 'upload',
+      retryable: true,
+    });
+  }
+
+  async abort(options: CallOptions = {}): Promise<void> {
+    const call = this.#call(`aborting the upload of ${this.key}`, options);
+    await this.#store.call(call, (abortSignal) =>
+      gone(this.#store.client.abortMultipartUpload(this.#at(), { abortSignal })),
+    );
+  }
+
+  async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
+    const parts: PartInfo[] = [];
+    let marker: string | undefined;
+    do {
+      const input = {
+        ...this.#at(),
+        ...(marker === undefined ? {} : { PartNumberMarker: marker }),
+      };
+      const call = this.#call(`listing the parts of ${this.key}`, options);
+      const page = await this.#store.call(call, (abortSignal) =>
+        gone(this.#store.client.listParts(input, { abortSignal })),
+      );
+      for (const { PartNumber = 0, Size = 0, ETag } of page?.Parts ?? []) {
+        parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
+      }
+      marker = page?.IsTruncated ? page.NextPartNumberMarker : undefined;
+    } while (marker !== undefined);
+    return parts;
+  }
+
+  /** The object, if it is what these parts make; INTERRUPTED is no reason to look. */
+  async #lookIfMade(
+    parts: readonly PartInfo[],
+    options: CallOptions,
+    error: unknown,
+  ): Promise<ObjectInfo | undefined> {
+    if (options.signal?.aborted) return undefined;
+    const info = await this.#store.stat(this.key, options).catch((lookError: unknown) => {
+      // That the second question failed too changes nothing about the first answer.
+      if (lookError instanceof PublishError) throw error;
+      throw lookError;
+    });
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    if (info === undefined || info.size !== size) return undefined;
+    return etagsDiffer(info.etag, multipartEtag(parts)) ? undefined : info;
+  }
+
+  #at() {
+    return { ...this.#store.at(this.key), UploadId: this.uploadId };
+  }
+
+  #call(doing: string, { signal }: CallOptions) {
+    return { doing, step: 'upload', ms: this.#store.options.partMs, signal } as const;
+  }
+}
+
+/**
+ * Sends a stream and closes it whatever happens. An error of the stream itself (the file cannot be
+ * read) ends the request: Node's `pipe` would leave it waiting for bytes that never come.
+ */
+async function sendBody<T>(
+  body: PartBody,
+  signal: AbortSignal,
+  send: (stream: Readable, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const stream = body.open();
+  const controller = new AbortController();
+  const onAbort = () => controller.abort();
+  let broken: unknown;
+  signal.addEventListener('abort', onAbort, { once: true });
+  stream.on('error', (error) => {
+    broken = error;
+    controller.abort();
+  });
+  try {
+    return await send(stream, controller.signal);
+  } catch (error) {
+    throw broken ?? error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    stream.destroy();
+  }
+}
+
+/** A request about an upload, or `undefined` where the server says the upload is not there. */
+async function gone<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (isMissingUpload(error)) return undefined;
+    throw error;
+  }
+}
