@@ -1,8 +1,39 @@
-// The image record: Glance v2's field names, its status machine, its validation. Pure.
+// The image record: Glance v2's field names and its status machine. Pure.
+import { PublishError } from '../errors.ts';
 import type { DiskFormat, Visibility } from '../snapshot-types.ts';
 
-/** Glance's statuses; `killed` and `deleted` are final. */
-export type ImageStatus = 'queued' | 'saving' | 'active' | 'deactivated' | 'killed' | 'deleted';
+/** Glance's statuses; only `deleted` is final, and a `killed` image can but be deleted. */
+export const IMAGE_STATUSES = [
+  'queued',
+  'saving',
+  'active',
+  'deactivated',
+  'killed',
+  'deleted',
+] as const;
+export type ImageStatus = (typeof IMAGE_STATUSES)[number];
+
+/**
+ * What may follow what, after glance/domain/__init__.py. Beside it: `queued` may be `killed`, since
+ * here a run that fails before its upload says why; Glance leaves such an image queued.
+ */
+export const STATUS_TRANSITIONS: Readonly<Record<ImageStatus, readonly ImageStatus[]>> = {
+  queued: ['saving', 'killed', 'deleted'],
+  saving: ['active', 'killed', 'deleted'],
+  active: ['deactivated', 'deleted'],
+  deactivated: ['active', 'deleted'],
+  killed: ['deleted'],
+  deleted: [],
+};
+
+/** @throws IMAGE_STATUS that names the transition, where it is not allowed. */
+export function assertTransition(id: string, from: ImageStatus, to: ImageStatus): void {
+  const allowed = STATUS_TRANSITIONS[from];
+  if (allowed.includes(to)) return;
+  const next = allowed.length === 0 ? 'nothing' : allowed.join(' or ');
+  const message = `Image ${id} is ${from} and cannot become ${to}; only ${next} can follow.`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+}
 
 /** One object of the image: the disk's data, or an artefact beside it. Sizes in bytes. */
 export interface ImageObject {

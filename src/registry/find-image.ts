@@ -1,0 +1,74 @@
+// From what a user types to one image: id, alias, the beginning of an id, or a name.
+import { PublishError } from '../errors.ts';
+import { readAlias } from './aliases.ts';
+import type { ImageRecord } from './image.ts';
+import { isAlias, isImageId } from './image-checks.ts';
+import { IMAGES, listRecords, notFound, readRecord } from './image-records.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+
+/** Shorter beginnings of an id are taken for names. */
+const MIN_ID_PREFIX = 4;
+const SHOWN_CANDIDATES = 5;
+
+/**
+ * Looks for a full id, then an alias, then the one image whose id begins so, then the one image of
+ * that name (killed ones are found by id only). What was set on purpose comes before what happens
+ * to fit: an id that begins with `cafe` must not take the alias `cafe` away.
+ * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE where several fit.
+ */
+export async function findImage(
+  store: ObjectStore,
+  ref: string,
+  options: CallOptions = {},
+): Promise<ImageRecord> {
+  const record =
+    (await byId(store, ref, options)) ??
+    (await byAlias(store, ref, options)) ??
+    (await byIdPrefix(store, ref, options)) ??
+    (await byName(store, ref, options));
+  if (record === undefined || record.status === 'deleted') throw notFound(ref, store.url);
+  return record;
+}
+
+async function byId(store: ObjectStore, ref: string, options: CallOptions) {
+  return isImageId(ref) ? readRecord(store, ref, options) : undefined;
+}
+
+async function byAlias(store: ObjectStore, ref: string, options: CallOptions) {
+  if (!isAlias(ref)) return undefined;
+  const alias = await readAlias(store, ref, options);
+  if (alias === undefined || alias.image_id === null) return undefined;
+  const record = await readRecord(store, alias.image_id, options);
+  if (record !== undefined && record.status !== 'deleted') return record;
+  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; set it anew.`;
+  throw new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
+}
+
+async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions) {
+  if (ref.length < MIN_ID_PREFIX || !/^[0-9a-f-]+$/.test(ref)) return undefined;
+  const found: ImageRecord[] = [];
+  for await (const folder of store.listFolders(IMAGES + ref, options)) {
+    const id = folder.slice(IMAGES.length, -1);
+    const record = isImageId(id) ? await readRecord(store, id, options) : undefined;
+    if (record !== undefined && record.status !== 'deleted') found.push(record);
+    if (found.length > SHOWN_CANDIDATES) break;
+  }
+  return only(found, `Several images have an id that begins with ${ref}`);
+}
+
+async function byName(store: ObjectStore, ref: string, options: CallOptions) {
+  const found: ImageRecord[] = [];
+  for await (const record of listRecords(store, options)) {
+    if (record === undefined || record.name !== ref) continue;
+    if (record.status !== 'deleted' && record.status !== 'killed') found.push(record);
+  }
+  return only(found, `Several images have the name ${ref}`);
+}
+
+function only(found: readonly ImageRecord[], several: string): ImageRecord | undefined {
+  if (found.length <= 1) return found[0];
+  const shown = found.slice(0, SHOWN_CANDIDATES).map(({ id, name }) => `${id} (${name})`);
+  const more = found.length > SHOWN_CANDIDATES ? ' and more' : '';
+  const message = `${several}; name one of them: ${shown.join(', ')}${more}.`;
+  throw new PublishError('USAGE', message, { step: 'registry' });
+}

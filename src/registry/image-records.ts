@@ -1,0 +1,151 @@
+// The image records of a registry: create, read, change, list.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PublishError } from '../errors.ts';
+import { mapBounded } from './bounded.ts';
+import { assertTransition, type ImageRecord } from './image.ts';
+import { assertRecord, isImageId, validateRecord } from './image-checks.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
+
+/** Records read at once while listing. */
+const READS_AT_ONCE = 16;
+/** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
+const CHANGE_ATTEMPTS = 50;
+const CHANGE_PAUSE_MS = 20;
+
+export const IMAGES = 'images/';
+
+export function imageFolder(id: string): string {
+  return `${IMAGES}${id}/`;
+}
+
+export function recordFolder(id: string): string {
+  return `${IMAGES}${id}/record/`;
+}
+
+/** The newest record of an image; `undefined` where there is no such image. */
+export async function readRecord(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<ImageRecord | undefined> {
+  const newest = await readNewest(store, recordFolder(id), options);
+  return newest === undefined ? undefined : recordIn(newest, id);
+}
+
+export interface ChangeOptions extends CallOptions {
+  /** Only if the record still is this version; lost otherwise, instead of tried again. */
+  expectVersion?: number | undefined;
+}
+
+/**
+ * Writes the next version of a record. Where somebody else's came first, the change is made again,
+ * on theirs.
+ * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (the transition is refused), USAGE (the record would be
+ * wrong), PRECONDITION_LOST.
+ */
+export async function changeRecord(
+  store: ObjectStore,
+  id: string,
+  change: (record: ImageRecord) => ImageRecord,
+  options: ChangeOptions = {},
+): Promise<ImageRecord> {
+  for (let attempt = 1; ; attempt += 1) {
+    const current = await currentRecord(store, id, options);
+    const next = nextRecord(current, change(structuredClone(current)));
+    try {
+      await createVersion(store, recordFolder(id), next.version, next, options);
+      return next;
+    } catch (error) {
+      const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+      if (!lost) throw error;
+      if (options.expectVersion !== undefined || attempt === CHANGE_ATTEMPTS) {
+        throw lostRace(id, current.version, error);
+      }
+    }
+    await pause(attempt, options.signal);
+  }
+}
+
+/**
+ * The newest record of every image, in the order of their ids, a few read at once. The memory it
+ * takes does not grow with the number of images.
+ */
+export function listRecords(
+  store: ObjectStore,
+  options: CallOptions = {},
+): AsyncGenerator<ImageRecord | undefined> {
+  return mapBounded(newestVersions(store, options), READS_AT_ONCE, async ({ id, version }) => {
+    const found = await readVersion(store, recordFolder(id), version, options);
+    // Pruned since the listing: there is a newer one, or the image is gone.
+    return found === undefined ? readRecord(store, id, options) : recordIn(found, id);
+  });
+}
+
+/** One LIST over all images: ids with the highest version of each. */
+async function* newestVersions(
+  store: ObjectStore,
+  options: CallOptions,
+): AsyncGenerator<{ id: string; version: number }> {
+  let last: { id: string; version: number } | undefined;
+  for await (const { key } of store.list(IMAGES, options)) {
+    const [, id = '', folder, ...rest] = key.split('/');
+    const version = folder === 'record' && rest.length === 1 ? versionOf(key) : undefined;
+    if (version === undefined || !isImageId(id)) continue;
+    if (last !== undefined && last.id !== id) yield last;
+    last = { id, version };
+  }
+  if (last !== undefined) yield last;
+}
+
+async function currentRecord(
+  store: ObjectStore,
+  id: string,
+  options: ChangeOptions,
+): Promise<ImageRecord> {
+  const current = await readRecord(store, id, options);
+  if (current === undefined) throw notFound(id, store.url);
+  const { expectVersion } = options;
+  if (expectVersion !== undefined && current.version !== expectVersion) {
+    throw lostRace(id, expectVersion);
+  }
+  return current;
+}
+
+/** What identifies the record and its place in time is not the caller's to change. */
+function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
+  if (changed.status !== current.status || current.status === 'deleted') {
+    assertTransition(current.id, current.status, changed.status);
+  }
+  return assertRecord({
+    ...changed,
+    id: current.id,
+    version: current.version + 1,
+    created_at: current.created_at,
+    updated_at: new Date().toISOString(),
+  });
+}
+
+/** The record in what was read, held against the key it was read from. */
+function recordIn({ value, key, version }: Versioned, id: string): ImageRecord {
+  const record = validateRecord(value, key);
+  if (record.id === id && record.version === version) return record;
+  const message = `The image record ${key} says it is version ${record.version} of ${record.id}.`;
+  throw new PublishError('REGISTRY', message, { step: 'registry' });
+}
+
+export function notFound(ref: string, url: string): PublishError {
+  const message = `There is no image ${JSON.stringify(ref)} in ${url}; see what there is with "list".`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
+}
+
+function lostRace(id: string, version: number, cause?: unknown): PublishError {
+  const message = `Image ${id} is no longer at version ${version}; look at it again and decide anew.`;
+  return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause });
+}
+
+async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+  const ms = Math.random() * CHANGE_PAUSE_MS * Math.min(attempt, 10);
+  // A signal is raised by the next request, as one of our own errors.
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}
