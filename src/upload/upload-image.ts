@@ -1,0 +1,114 @@
+// An image to one object of a store: parts side by side, digests beside them, nothing left on failure.
+import { messageOf, PublishError } from '../errors.ts';
+import { interruption, throwIfInterrupted } from '../registry/deadline.ts';
+import { etagsDiffer, multipartEtag } from '../registry/etag.ts';
+import type {
+  MultipartTier,
+  ObjectInfo,
+  PartInfo,
+  PartUpload,
+  ReadTier,
+} from '../registry/object-store.ts';
+import type { RetryPolicy } from '../registry/retry.ts';
+import type { DigestAlgorithm } from './digests.ts';
+import type { Digests } from './hash-image.ts';
+import { planParts } from './part-plan.ts';
+import { PartSender } from './send-parts.ts';
+import type { ImageSource } from './source.ts';
+
+export interface UploadPolicy extends RetryPolicy {
+  partSizeMib: number;
+  /** Parts under way at once. */
+  concurrency: number;
+  /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
+  partMs: number;
+}
+
+export interface UploadImageOptions {
+  key: string;
+  contentType?: string;
+  source: ImageSource;
+  algorithms: readonly DigestAlgorithm[];
+  policy: UploadPolicy;
+  signal?: AbortSignal | undefined;
+  /** Bytes sent so far; what was sent in vain is taken off again. */
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+export interface UploadImageResult {
+  size: number;
+  etag: string | null;
+  digests: Digests;
+}
+
+type Target = MultipartTier & Pick<ReadTier, 'stat' | 'url'>;
+
+/**
+ * Uploads the source. When it resolves, the store has said of each part and of the whole that it
+ * received what was sent; when it rejects, the multipart upload is gone, also after a signal.
+ * @throws UPLOAD, REGISTRY, INTEGRITY (what arrived is not what was sent), INTERRUPTED. With
+ * `undoFailures` where the upload could not be aborted.
+ */
+export async function uploadImage(
+  store: Target,
+  options: UploadImageOptions,
+): Promise<UploadImageResult> {
+  const { key, source, policy, signal, contentType } = options;
+  const plan = planParts(source.size, policy.partSizeMib * 1024 * 1024, store.limits);
+  const upload = await store.startUpload(key, {
+    signal,
+    ...(contentType === undefined ? {} : { contentType }),
+  });
+  const sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5 });
+  try {
+    const parts = await sender.sendAll();
+    const digests = await sender.digests();
+    throwIfInterrupted(signal, 'upload');
+    const info = await upload.complete(parts, { signal });
+    checkObject(store, info, { size: source.size, parts });
+    return { size: info.size, etag: info.etag, digests };
+  } catch (error) {
+    throw await abortAfter(upload, signal?.aborted ? asInterruption(error, signal) : error);
+  } finally {
+    await sender.close();
+  }
+}
+
+/** Deaf to the signal: an upload that stays open costs its owner money. */
+async function abortAfter(upload: PartUpload, error: unknown): Promise<unknown> {
+  try {
+    await upload.abort();
+    return error;
+  } catch (abortError) {
+    if (!(error instanceof PublishError && abortError instanceof Error)) return error;
+    const message = `${error.message} Its multipart upload ${upload.uploadId} stays open: ${messageOf(abortError)}`;
+    return new PublishError(error.code, message, {
+      step: 'upload',
+      cause: error,
+      undoFailures: [abortError],
+    });
+  }
+}
+
+function asInterruption(error: unknown, signal: AbortSignal): unknown {
+  return error instanceof PublishError ? error : interruption(signal, 'upload');
+}
+
+/** What the store says it has, against what was sent. */
+function checkObject(
+  store: Target,
+  info: ObjectInfo,
+  sent: { size: number; parts: readonly PartInfo[] },
+): void {
+  const what = `${info.key} in ${store.url}`;
+  if (info.size !== sent.size) {
+    throw integrity(`${what} has ${info.size} bytes, but ${sent.size} were sent.`);
+  }
+  if (etagsDiffer(info.etag, multipartEtag(sent.parts))) {
+    throw integrity(`${what} has the ETag ${info.etag}, which is not the one of the parts sent.`);
+  }
+}
+
+function integrity(message: string): PublishError {
+  return new PublishError('INTEGRITY', `${message} Publish it again.`, { step: 'upload' });
+}
