@@ -58,13 +58,21 @@ export async function linkInto(root: string, from: string, path: string): Promis
 
 /** Makes a folder below the root with all above it, each one durable in its parent. */
 export async function makeFolder(root: string, folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE }).catch((error) => {
+    throw hasCode(error, 'EEXIST', 'ENOTDIR') ? notFolder(folder, error) : error;
+  });
   await assertInside(root, folder);
   if (first === undefined) return;
   for (let at = folder; ; at = dirname(at)) {
     await syncFolder(dirname(at));
     if (at === first) return;
   }
+}
+
+// Not left to stand as EEXIST, which means a lost race everywhere else.
+function notFolder(folder: string, cause: unknown): PublishError {
+  const message = `${folder} is no directory, or lies below a file; name another one.`;
+  return new PublishError('REGISTRY', message, { step: 'registry', cause });
 }
 
 export async function syncFolder(folder: string): Promise<void> {

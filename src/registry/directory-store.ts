@@ -5,7 +5,6 @@ import {
   chmod,
   constants,
   lstat,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -21,7 +20,6 @@ import {
   byBytes,
   createFile,
   FILE_MODE,
-  FOLDER_MODE,
   fileError,
   hasCode,
   isRegularFile,
@@ -72,7 +70,7 @@ export class DirectoryStore implements ObjectStore {
 
   async checkAccess(options: CallOptions = {}): Promise<void> {
     await this.#do(`Opening the registry ${this.url}`, options, async () => {
-      await mkdir(this.#root, { recursive: true, mode: FOLDER_MODE });
+      await makeFolder(this.#root, this.#root);
       await access(this.#root, constants.R_OK | constants.W_OK | constants.X_OK);
     });
   }

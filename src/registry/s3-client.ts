@@ -48,6 +48,8 @@ async function clientConfig(options: S3Options): Promise<S3ClientConfig> {
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
   return {
     maxAttempts: 1,
+    // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
     // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
     // halves the rate. Content-MD5 is what every server checks.
@@ -66,6 +68,8 @@ async function clientConfig(options: S3Options): Promise<S3ClientConfig> {
     },
   };
 }
+
+const ignore = () => undefined;
 
 function checkEndpoint(endpoint: string): string {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;

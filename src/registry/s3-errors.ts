@@ -40,7 +40,8 @@ export function isMissingKey(error: unknown): boolean {
 
 /** True where the server said that the multipart upload is not there. */
 export function isMissingUpload(error: unknown): boolean {
-  return factsOf(error).name === 'NoSuchUpload';
+  // Ceph 20 answers ListParts of an upload that is gone with NoSuchKey.
+  return factsOf(error).name === 'NoSuchUpload' || isMissingKey(error);
 }
 
 const CREDENTIALS_CURE =

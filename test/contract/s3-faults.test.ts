@@ -1,0 +1,278 @@
+// What only a bucket can do to us: refused access, lost answers, answers that lie, servers that rest.
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { openStore } from '#dist/registry/open-store.js';
+import { openRegistry, type Registry, type RegistryOptions } from '#dist/registry/registry.js';
+import { RetryingStore } from '#dist/registry/retrying-store.js';
+import { fileSource } from '#dist/upload/source.js';
+import { lab } from '../support/lab.ts';
+import { closedPort, type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts';
+import { bucketPlace, type Place, scratchFolder } from './places.ts';
+
+const MIB = 1024 ** 2;
+const QUICK = { retries: 3, retryMinMs: 1, retryMaxMs: 5 };
+
+let place: Place;
+let proxy: FaultyProxy;
+let folder: string;
+beforeAll(async () => {
+  place = await bucketPlace();
+  proxy = await startFaultyProxy(lab().s3.endpoint);
+  folder = await scratchFolder();
+});
+afterAll(() => proxy.stop());
+afterEach(() => {
+  proxy.fault = () => undefined;
+});
+
+function throughProxy(options: RegistryOptions = {}): Promise<Registry> {
+  const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
+  return openRegistry(place.url, { ...options, s3, upload: { ...QUICK, ...options.upload } });
+}
+
+async function storeThroughProxy(): Promise<RetryingStore> {
+  const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
+  return new RetryingStore(
+    await openStore(place.url, { s3, requestMs: 5000, partMs: 5000 }),
+    QUICK,
+  );
+}
+
+/** Spoils the first `times` requests that fit, and no other. */
+function spoil(times: number, fits: RegExp, fault: ReturnType<FaultyProxy['fault']>): void {
+  let left = times;
+  proxy.fault = (method, url) => {
+    if (left === 0 || !fits.test(`${method} ${url}`)) return undefined;
+    left -= 1;
+    return fault;
+  };
+}
+
+async function source(size: number) {
+  const file = join(folder, `source-${randomBytes(4).toString('hex')}`);
+  await writeFile(file, randomBytes(size));
+  return fileSource(file);
+}
+
+describe('access', () => {
+  const SECRET = 'planted-secret-1234567890';
+
+  async function refusal(url: string, options: RegistryOptions): Promise<Error> {
+    const registry = await openRegistry(url, { ...options, upload: QUICK });
+    const error = await registry.checkAccess().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (!(error instanceof Error)) throw new Error(`${url} was not refused`);
+    const { accessKeyId, secretAccessKey } = lab().s3;
+    const shown = inspect(error, { depth: 10, showHidden: true });
+    for (const secret of [accessKeyId, secretAccessKey, SECRET])
+      expect(shown).not.toContain(secret);
+    return error;
+  }
+
+  test('a bucket that is not there is named', async () => {
+    expect(await refusal('s3://no-such-bucket-here/x', place.options)).toMatchObject({
+      code: 'REGISTRY',
+      retryable: false,
+      message: expect.stringContaining('there is no bucket no-such-bucket-here'),
+    });
+  });
+
+  test.each([
+    ['a wrong secret', { AWS_SECRET_ACCESS_KEY: SECRET }],
+    ['an unknown key', { AWS_ACCESS_KEY_ID: SECRET }],
+  ])('%s is told as wrong credentials', async (_what, wrong) => {
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = process.env;
+    Object.assign(process.env, wrong);
+    try {
+      expect(await refusal(place.url, place.options)).toMatchObject({
+        code: 'REGISTRY',
+        retryable: false,
+        message: expect.stringContaining('check the credentials'),
+      });
+    } finally {
+      Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+    }
+  });
+
+  test('a server that is not there is named', async () => {
+    const endpoint = `http://127.0.0.1:${await closedPort()}`;
+    expect(await refusal('s3://bucket/x', { s3: { endpoint } })).toMatchObject({
+      code: 'REGISTRY',
+      retryable: true,
+      message: expect.stringContaining(`${endpoint} cannot be reached`),
+    });
+  });
+
+  test('a server that gives no answer is given up at the deadline', async () => {
+    spoil(1, /^GET/, 'stall');
+    const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
+    const registry = await openRegistry(place.url, {
+      s3,
+      requestTimeoutMs: 200,
+      upload: { ...QUICK, retries: 0 },
+    });
+    await expect(registry.checkAccess()).rejects.toMatchObject({
+      code: 'REGISTRY',
+      retryable: true,
+      message: expect.stringContaining('no answer within 0.2 s'),
+    });
+  });
+
+  test('https needs the CA file, and goes with it', async () => {
+    const { tlsEndpoint, caFile } = lab().s3;
+    expect(await refusal(place.url, { s3: { endpoint: tlsEndpoint } })).toMatchObject({
+      code: 'REGISTRY',
+      retryable: false,
+      message: expect.stringContaining('set a CA file'),
+    });
+    const registry = await openRegistry(place.url, { s3: { endpoint: tlsEndpoint, caFile } });
+    await expect(registry.checkAccess()).resolves.toBeUndefined();
+  });
+});
+
+describe('records', () => {
+  test('a create whose answer is lost is ours when asked again', async () => {
+    spoil(1, /^PUT .*record/, 'lose');
+    const registry = await throughProxy();
+    const { id } = await registry.queueImage({ name: 'lost', disk_format: 'raw' });
+    expect((await place.keys()).filter((key) => key.includes(id))).toEqual([
+      `images/${id}/record/00000001.json`,
+    ]);
+    expect(await registry.getImage(id)).toMatchObject({ version: 1, name: 'lost' });
+  });
+
+  test('a create whose request is lost, while somebody else wins, is lost', async () => {
+    const store = await storeThroughProxy();
+    spoil(1, /^PUT .*taken/, 'reset');
+    proxy.fault = ((inner) => (method: string, url: string) => {
+      const fault = inner(method, url);
+      if (fault === 'reset') void place.store.create('taken', Buffer.from('theirs'));
+      return fault;
+    })(proxy.fault);
+    // The other's write may come after our second try, which is a fair win; the bytes tell.
+    const outcome = await store.create('taken', Buffer.from('ours')).then(
+      () => 'ours',
+      (error: { code: string }) => error.code,
+    );
+    await expect.poll(() => place.store.read('taken')).toBeDefined();
+    const there = Buffer.from((await place.store.read('taken')) ?? []).toString();
+    expect(outcome).toBe(there === 'ours' ? 'ours' : 'PRECONDITION_LOST');
+  });
+
+  test('SlowDown, resets and 500 are tried again, a refusal is not', async () => {
+    const registry = await throughProxy();
+    const body = '<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>';
+    for (const fault of [{ status: 503, body }, { status: 500, body: '' }, 'reset'] as const) {
+      spoil(3, /^GET/, fault);
+      await expect(registry.checkAccess()).resolves.toBeUndefined();
+      spoil(4, /^GET/, fault);
+      await expect(registry.checkAccess()).rejects.toMatchObject({
+        code: 'REGISTRY',
+        retryable: true,
+      });
+    }
+    spoil(1, /^GET/, { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' });
+    await expect(registry.checkAccess()).rejects.toMatchObject({
+      code: 'REGISTRY',
+      retryable: false,
+      message: expect.stringContaining('AccessDenied'),
+    });
+  });
+});
+
+describe('uploads', () => {
+  const LIES = {
+    status: 200,
+    body: '<?xml version="1.0"?><Error><Code>InternalError</Code></Error>',
+  };
+
+  test.each([
+    ['a part is answered 503', 2, /partNumber=2/, { status: 503, body: '' }],
+    ['a part is cut off', 2, /partNumber=1&/, 'reset'],
+    ["a part's answer is lost", 2, /partNumber=3/, 'lose'],
+    ["a part's ETag is another", 1, /partNumber=2/, { etag: `"${'0'.repeat(32)}"` }],
+    ['the start is lost', 1, /^POST .*uploads/, 'lose'],
+    ["the completion's answer is lost", 1, /^POST .*uploadId/, 'lose'],
+    ['the completion says 200 and means an error', 1, /^POST .*uploadId/, LIES],
+    ['the completion took effect and lies', 1, /^POST .*uploadId/, { ...LIES, after: true }],
+    ['the completion is answered 500', 2, /^POST .*uploadId/, { status: 500, body: '' }],
+  ] as const)('goes through where %s', async (_what, times, fits, fault) => {
+    const registry = await throughProxy();
+    const { id } = await registry.queueImage({ name: 'faulty', disk_format: 'raw' });
+    await registry.markSaving(id);
+    const from = await source(40 * MIB + 5);
+    spoil(times, fits, fault);
+    let last = 0;
+    const { digests, size } = await registry.uploadData(id, 'vda.raw', from, {
+      onProgress: (bytes) => {
+        last = bytes;
+      },
+    });
+    expect(last).toBe(size);
+    await registry.activateImage(id, { data: { name: 'vda.raw', size, sha256: digests.sha256 } });
+    await registry.pullImage(id, join(folder, id));
+    expect(await place.openUploads()).toEqual([]);
+    await registry.deleteImage(id);
+  });
+
+  test('is given up, with nothing left, where a part fails for good', async () => {
+    const registry = await throughProxy();
+    const { id } = await registry.queueImage({ name: 'given-up', disk_format: 'raw' });
+    proxy.fault = (_method, url) =>
+      url.includes('partNumber=2') ? { status: 503, body: '' } : undefined;
+    const before = proxy.seen.length;
+    await expect(registry.uploadData(id, 'vda.raw', await source(80 * MIB))).rejects.toMatchObject({
+      code: 'UPLOAD',
+      retryable: true,
+    });
+    const tries = proxy.seen.slice(before).filter((line) => line.includes('partNumber=2&'));
+    expect(tries).toHaveLength(1 + QUICK.retries);
+    expect(await place.openUploads()).toEqual([]);
+    expect((await place.keys()).filter((key) => key.endsWith('vda.raw'))).toEqual([]);
+  });
+
+  test('a part that stalls is tried again at its deadline', async () => {
+    const registry = await throughProxy({ upload: { ...QUICK, partMs: 1500 } });
+    const { id } = await registry.queueImage({ name: 'stalled', disk_format: 'raw' });
+    spoil(1, /partNumber=2/, 'stall');
+    const { size } = await registry.uploadData(id, 'vda.raw', await source(40 * MIB));
+    expect(await place.store.stat(`images/${id}/vda.raw`)).toMatchObject({ size });
+    expect(await place.openUploads()).toEqual([]);
+  });
+
+  test('says so where it cannot even be aborted', async () => {
+    const registry = await throughProxy();
+    const { id } = await registry.queueImage({ name: 'stuck', disk_format: 'raw' });
+    proxy.fault = (method, url) =>
+      url.includes('uploadId=') && method !== 'GET' ? { status: 503, body: '' } : undefined;
+    await expect(registry.uploadData(id, 'vda.raw', await source(MIB))).rejects.toMatchObject({
+      code: 'UPLOAD',
+      message: expect.stringContaining('stays open'),
+      undoFailures: [expect.any(Error)],
+    });
+    proxy.fault = () => undefined;
+    for await (const { key, uploadId } of place.store.listUploads('')) {
+      await place.store.resumeUpload(key, uploadId).abort();
+    }
+  });
+});
+
+test('a pull whose connection breaks goes on where it broke', async () => {
+  const registry = await throughProxy();
+  const { id } = await registry.queueImage({ name: 'pull', disk_format: 'raw' });
+  await registry.markSaving(id);
+  const from = await source(20 * MIB);
+  const { digests, size } = await registry.uploadData(id, 'vda.raw', from);
+  await registry.activateImage(id, { data: { name: 'vda.raw', size, sha256: digests.sha256 } });
+  spoil(2, /^GET .*vda.raw/, 'reset');
+  await registry.pullImage(id, join(folder, 'pull'));
+  spoil(99, /^GET .*vda.raw/, 'reset');
+  await expect(registry.pullImage(id, join(folder, 'pull-2'))).rejects.toMatchObject({
+    code: 'REGISTRY',
+  });
+});

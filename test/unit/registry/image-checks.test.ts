@@ -1,0 +1,132 @@
+// Validation: our own input is refused as USAGE, somebody else's bytes as REGISTRY, and nothing crashes.
+
+import { describe, expect, test } from 'vitest';
+import {
+  assertAlias,
+  assertObjectName,
+  assertRecord,
+  validateRecord,
+} from '#dist/registry/image-checks.js';
+import { activeRecord } from './record.ts';
+
+const object = { name: 'vda.qcow2', size: 10, sha256: 'a'.repeat(64) };
+
+/** What is wrong, and a word of the message that names it. */
+const WRONG: [string, Record<string, unknown>, string][] = [
+  ['an id that is none', { id: '../../etc' }, 'id is'],
+  ['version 0', { version: 0 }, 'version'],
+  ['a version that is text', { version: '3' }, 'version'],
+  ['an empty name', { name: '' }, 'name'],
+  ['a name of 256 characters', { name: 'x'.repeat(256) }, 'name'],
+  ['a name with an escape', { name: 'a\u001b[2J' }, 'name'],
+  ['an unknown status', { status: 'pending' }, 'status'],
+  ['a status of the prototype', { status: 'constructor' }, 'status'],
+  ['an unknown visibility', { visibility: 'secret' }, 'visibility'],
+  ['protected as text', { protected: 'yes' }, 'protected'],
+  ['tags that are no list', { tags: 'nginx' }, 'tags'],
+  ['an empty tag', { tags: [''] }, 'tag'],
+  ['a tag of 256 characters', { tags: ['t'.repeat(256)] }, 'tag'],
+  ['a tag twice', { tags: ['a', 'b', 'a'] }, 'twice'],
+  ['a tag that is a number', { tags: [1] }, 'tag'],
+  ['an unknown format', { disk_format: 'iso' }, 'disk_format'],
+  ['another container', { container_format: 'ova' }, 'container_format'],
+  ['a negative size', { size: -1 }, 'size'],
+  ['a size that is no number', { virtual_size: 'big' }, 'virtual_size'],
+  ['a checksum that is no hex', { checksum: 'zz' }, 'checksum'],
+  ['an unknown digest', { os_hash_algo: 'crc32' }, 'os_hash_algo'],
+  ['a time that is none', { created_at: 'yesterday' }, 'created_at'],
+  ['a time without a zone', { updated_at: '2026-01-02T03:04:05' }, 'updated_at'],
+  ['active without data', { data: null }, 'no data'],
+  ['another size than its data', { size: 11 }, 'differ'],
+  ['data in another folder', { data: { ...object, name: '../x/vda.qcow2' } }, 'name'],
+  ['data in the folder of records', { data: { ...object, name: 'record' } }, 'record'],
+  ['data with a hidden name', { data: { ...object, name: '.uploads' } }, 'name'],
+  ['a short sha256', { data: { ...object, sha256: 'abc' } }, 'sha256'],
+  ['an artefact that is null', { artefacts: [null] }, 'object'],
+  ['properties that are a list', { properties: [] }, 'properties'],
+  ['a property that is a number', { properties: { a: 1 } }, 'property'],
+  ['a property without a key', { properties: { '': 'x' } }, 'property'],
+  ['a property named as a field', { properties: { status: 'active' } }, 'field'],
+  ['a property of 64 KiB', { properties: { a: 'x'.repeat(65_536) } }, 'property'],
+];
+
+describe('a record', () => {
+  test('that is right is taken as it is, from a store and to one', () => {
+    const record = activeRecord();
+    expect(validateRecord(JSON.parse(JSON.stringify(record)), 'here')).toEqual(record);
+    expect(assertRecord(record)).toEqual(record);
+  });
+
+  test('may have fields that are not known', () => {
+    const later = { ...activeRecord(), write_id: 'x', os_new_field: [1] };
+    expect(validateRecord(later, 'here')).toEqual(activeRecord());
+  });
+
+  test.each(WRONG)('with %s is refused both ways', (_what, changes, word) => {
+    const record = { ...activeRecord(), ...changes };
+    expect(() => validateRecord(record, 'images/x/record/00000001.json')).toThrow(
+      expect.objectContaining({
+        code: 'REGISTRY',
+        message: expect.stringMatching(`images/x/record/00000001.json.*${word}`),
+      }),
+    );
+    expect(() => assertRecord(record as never)).toThrow(
+      expect.objectContaining({ code: 'USAGE', message: expect.stringContaining(word) }),
+    );
+  });
+
+  test.each(Object.keys(activeRecord()))('without %s is refused by its name', (field) => {
+    const { [field]: _, ...rest } = activeRecord() as unknown as Record<string, unknown>;
+    expect(() => validateRecord(rest, 'here')).toThrow(
+      expect.objectContaining({ code: 'REGISTRY', message: expect.stringContaining(field) }),
+    );
+  });
+
+  test.each([null, undefined, 1, 'text', [], [activeRecord()]])(
+    'that is %j is refused',
+    (value) => {
+      expect(() => validateRecord(value, 'here')).toThrow(
+        expect.objectContaining({
+          code: 'REGISTRY',
+          message: expect.stringContaining('no JSON object'),
+        }),
+      );
+    },
+  );
+});
+
+describe('an alias', () => {
+  test.each(['web', 'web/latest', 'a', '1', 'Team_A/web-1.2/stable', '2026'])(
+    '%s is right',
+    (alias) => {
+      expect(() => assertAlias(alias)).not.toThrow();
+    },
+  );
+
+  test.each([
+    '',
+    '/',
+    'web/',
+    '/web',
+    'a//b',
+    '.',
+    '..',
+    'a/../b',
+    '.hidden',
+    'a b',
+    'ä',
+    'a\\b',
+    'a\nb',
+    'web/00000001.json',
+    'x'.repeat(256),
+  ])('%j is refused', (alias) => {
+    expect(() => assertAlias(alias)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+});
+
+test.each(['', 'record', '../x', 'a/b', '.x', 'a b', 'x'.repeat(256)])(
+  '%j cannot be the name of an object',
+  (name) => {
+    expect(() => assertObjectName(name)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  },
+);
