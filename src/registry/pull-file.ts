@@ -4,7 +4,8 @@ import { constants, type FileHandle, link, open, rename, stat, unlink } from 'no
 import { dirname } from 'node:path';
 import { PublishError } from '../errors.ts';
 import { interruption } from './deadline.ts';
-import { fileError, hasCode, orMissing, syncFolder, withFile } from './directory-files.ts';
+import { syncFolder, withFile } from './directory-files.ts';
+import { fileError, hasCode, orMissing } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 

@@ -31,7 +31,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
   upload: ['registry', 'config.ts'],
-  registry: ['upload', 'config.ts'],
+  registry: ['upload', 'config.ts', 'config'],
   run: ['libvirt', 'config.ts'],
   libvirt: ['config.ts'],
 };
