@@ -1,4 +1,4 @@
-// Is there room for what a run will write, with the reserve left untouched?
+// Whether there is room for what a run will write, with the reserve left untouched.
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { PublishError } from '../errors.ts';

@@ -1,7 +1,7 @@
 // Names that move: where each alias points, and has pointed.
 import { PublishError } from '../errors.ts';
 import { mapBounded } from './bounded.ts';
-import { assertAlias, isAlias, isImageId } from './image-checks.ts';
+import { assertAlias, isAlias, isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { createVersion, readNewest, readVersion, versionOf } from './records.ts';
 

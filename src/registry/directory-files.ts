@@ -1,6 +1,5 @@
 // Files of a directory registry: durable, never half there, never outside the root.
 import { randomUUID } from 'node:crypto';
-import type { Dirent } from 'node:fs';
 import {
   constants,
   type FileHandle,
@@ -8,12 +7,12 @@ import {
   lstat,
   mkdir,
   open,
-  readdir,
   realpath,
   unlink,
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
-import { type ErrorCode, messageOf, PublishError, type Step } from '../errors.ts';
+import { PublishError } from '../errors.ts';
+import { hasCode, orMissing } from './file-errors.ts';
 
 // NOTE: these are upper bounds: the umask takes away from them and nothing adds to them. Images
 // hold whatever the guest held, so nobody but the owner and the group ever reads one.
@@ -115,96 +114,6 @@ export async function assertInside(root: string, folder: string): Promise<void> 
   throw new PublishError('REGISTRY', message, { step: 'registry' });
 }
 
-/**
- * Every file below the root whose key starts with `prefix` and comes after `startAfter`, in the
- * order of the keys' UTF-8 bytes, without reading folders that hold none of them.
- */
-export async function* walkKeys(
-  root: string,
-  prefix: string,
-  startAfter = '',
-): AsyncGenerator<string> {
-  const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-  yield* walkFolder(root, folder, { prefix, startAfter });
-}
-
-/** Entries of a folder (a key that ends in `/`, or empty), folders with `/`, in byte order. */
-export async function sortedEntries(root: string, folder: string): Promise<string[]> {
-  const entries = await orMissing(readdir(join(root, folder), { withFileTypes: true }));
-  return (entries ?? []).filter(isOurs).map(entryName).sort(byBytes);
-}
-
-export function byBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
 export async function isRegularFile(path: string): Promise<boolean> {
   return (await orMissing(lstat(path)))?.isFile() ?? false;
-}
-
-/** The answer, or `undefined` where the file or a folder above it is not there. */
-export async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
-    throw error;
-  }
-}
-
-/** The value, or `undefined` where the text is no JSON (cut short by a crash, or somebody else's). */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
-}
-
-/** A failure of the file system as one of ours; one of ours is passed through. */
-export function fileError(error: unknown, doing: string, step: Step): PublishError {
-  if (error instanceof PublishError) return error;
-  const [code, cure] = explain(error, step);
-  return new PublishError(code, `${doing} failed: ${messageOf(error)}${cure}`, {
-    step,
-    cause: error,
-  });
-}
-
-function explain(error: unknown, step: Step): [ErrorCode, string] {
-  if (hasCode(error, 'EEXIST')) return ['PRECONDITION_LOST', '; somebody else was first.'];
-  if (hasCode(error, 'ENOSPC', 'EDQUOT')) return ['NO_SPACE', '; make room there.'];
-  if (hasCode(error, 'EACCES', 'EPERM', 'EROFS')) {
-    return ['REGISTRY', '; give this user the right to write there.'];
-  }
-  return [step === 'upload' ? 'UPLOAD' : 'REGISTRY', '.'];
-}
-
-async function* walkFolder(
-  root: string,
-  folder: string,
-  range: { prefix: string; startAfter: string },
-): AsyncGenerator<string> {
-  const { prefix, startAfter } = range;
-  for (const name of await sortedEntries(root, folder)) {
-    const key = folder + name;
-    if (!key.startsWith(prefix) && !prefix.startsWith(key)) continue;
-    const isFolder = key.endsWith('/');
-    const isBefore = byBytes(key, startAfter) <= 0;
-    if (isFolder && (!isBefore || startAfter.startsWith(key))) yield* walkFolder(root, key, range);
-    if (!isFolder && !isBefore && key.startsWith(prefix)) yield key;
-  }
-}
-
-function isOurs(entry: Dirent): boolean {
-  return (entry.isFile() || entry.isDirectory()) && entry.name !== UPLOADS_FOLDER;
-}
-
-function entryName(entry: Dirent): string {
-  return entry.isDirectory() ? `${entry.name}/` : entry.name;
 }

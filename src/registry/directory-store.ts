@@ -1,39 +1,15 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
 import { randomUUID } from 'node:crypto';
-import {
-  access,
-  chmod,
-  constants,
-  lstat,
-  open,
-  readdir,
-  readFile,
-  rmdir,
-  unlink,
-} from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { access, constants, lstat, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
-import {
-  assertInside,
-  byBytes,
-  createFile,
-  FILE_MODE,
-  fileError,
-  hasCode,
-  isRegularFile,
-  linkInto,
-  makeFolder,
-  openRegular,
-  orMissing,
-  sortedEntries,
-  syncFolder,
-  UPLOADS_FOLDER,
-  walkKeys,
-  withFile,
-} from './directory-files.ts';
-import { DirectoryUpload, readUploadKey, startDirectoryUpload } from './directory-upload.ts';
+import { createFile, makeFolder, openRegular, withFile } from './directory-files.ts';
+import { moveFile, removeFile } from './directory-move.ts';
+import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
+import { sortedEntries, walkKeys } from './directory-walk.ts';
+import { fileError, orMissing } from './file-errors.ts';
 import {
   assertKey,
   type CallOptions,
@@ -143,25 +119,15 @@ export class DirectoryStore implements ObjectStore {
   async remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
     for (const key of keys) {
       const path = this.#path(key);
-      await this.#do(`Removing ${key} in ${this.url}`, options, () => this.#remove(path));
+      await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, path));
     }
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {
     const path = this.#path(key);
-    return this.#do(`Moving ${from} to ${key} in ${this.url}`, options, async () => {
-      const facts = await lstat(from);
-      // Under another name somebody could go on writing into what is published.
-      if (!facts.isFile() || facts.nlink !== 1) return false;
-      await makeFolder(this.#root, dirname(path));
-      if ((await lstat(dirname(path))).dev !== facts.dev) return false;
-      await chmod(from, FILE_MODE);
-      const file = await open(from, 'r');
-      await withFile(file, () => file.sync());
-      if (!(await linked(linkInto(this.#root, from, path)))) return false;
-      await unlink(from);
-      return true;
-    });
+    return this.#do(`Moving ${from} to ${key} in ${this.url}`, options, () =>
+      moveFile(this.#root, from, path),
+    );
   }
 
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
@@ -183,30 +149,9 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async *listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {
-    const folder = join(this.#root, UPLOADS_FOLDER);
-    const uploads = await this.#do(`Listing uploads in ${this.url}`, options, async () => {
-      const names = (await orMissing(readdir(folder))) ?? [];
-      const ids = names
-        .filter((name) => name.endsWith('.json'))
-        .map((name) => basename(name, '.json'));
-      const found: OpenUpload[] = [];
-      for (const uploadId of ids) {
-        const open = await readUploadKey(this.#root, uploadId);
-        if (open?.key.startsWith(prefix)) found.push({ ...open, uploadId });
-      }
-      return found.sort((a, b) => byBytes(a.key, b.key));
-    });
-    yield* uploads;
-  }
-
-  async #remove(path: string): Promise<void> {
-    if (!(await isRegularFile(path))) return;
-    await assertInside(this.#root, dirname(path));
-    await orMissing(unlink(path));
-    // A folder that is empty now goes too, as in a bucket; one that is not stays.
-    for (let at = dirname(path); at !== this.#root; at = dirname(at)) {
-      if (!(await removedEmpty(at))) return;
-    }
+    yield* await this.#do(`Listing uploads in ${this.url}`, options, () =>
+      readUploads(this.#root, prefix),
+    );
   }
 
   #path(key: string): string {
@@ -222,27 +167,5 @@ export class DirectoryStore implements ObjectStore {
     } catch (error) {
       throw fileError(error, doing, step);
     }
-  }
-}
-
-/** False where this pair of file systems, or this one, has no hard links. */
-async function linked(linking: Promise<void>): Promise<boolean> {
-  try {
-    await linking;
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP')) return false;
-    throw error;
-  }
-}
-
-async function removedEmpty(folder: string): Promise<boolean> {
-  try {
-    await rmdir(folder);
-    await syncFolder(dirname(folder));
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) return false;
-    throw error;
   }
 }

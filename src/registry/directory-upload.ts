@@ -1,21 +1,27 @@
 // One multipart upload in a directory: parts written in place into one file, linked when it is whole.
 import { createHash } from 'node:crypto';
-import { open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { PublishError } from '../errors.ts';
 import { throwIfInterrupted } from './deadline.ts';
 import {
   FILE_MODE,
-  fileError,
   linkInto,
   makeFolder,
-  orMissing,
-  parseJson,
   syncFolder,
   UPLOADS_FOLDER,
   withFile,
 } from './directory-files.ts';
-import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
+import { byBytes } from './directory-walk.ts';
+import { fileError, orMissing, parseJson } from './file-errors.ts';
+import type {
+  CallOptions,
+  ObjectInfo,
+  OpenUpload,
+  PartBody,
+  PartInfo,
+  PartUpload,
+} from './object-store.ts';
 
 interface WrittenPart extends PartInfo {
   start: number;
@@ -33,8 +39,20 @@ export async function startDirectoryUpload(root: string, key: string, id: string
   await syncFolder(paths.folder);
 }
 
+/** The uploads whose key starts with `prefix`, by key. */
+export async function readUploads(root: string, prefix: string): Promise<OpenUpload[]> {
+  const names = (await orMissing(readdir(uploadPaths(root, '').folder))) ?? [];
+  const found: OpenUpload[] = [];
+  for (const name of names.filter((each) => each.endsWith('.json'))) {
+    const uploadId = basename(name, '.json');
+    const about = await readUploadKey(root, uploadId);
+    if (about?.key.startsWith(prefix)) found.push({ ...about, uploadId });
+  }
+  return found.sort((a, b) => byBytes(a.key, b.key));
+}
+
 /** What an upload is for; `undefined` where it is gone or its note cannot be understood. */
-export async function readUploadKey(
+async function readUploadKey(
   root: string,
   id: string,
 ): Promise<{ key: string; startedAt: Date | null } | undefined> {

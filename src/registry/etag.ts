@@ -1,6 +1,6 @@
 // What an ETag says about the bytes behind it, where it has a shape that says anything. Pure.
 import { createHash } from 'node:crypto';
-import type { PartInfo } from './object-store.ts';
+import type { ObjectInfo, PartInfo } from './object-store.ts';
 
 /** True for an ETag that is an md5: of an object put at once, or of a part. */
 export function isMd5(etag: string | null): etag is string {
@@ -30,4 +30,14 @@ export function etagsDiffer(etag: string | null, expected: string | undefined): 
 export function unquote(etag: string | undefined): string | null {
   const bare = etag?.replace(/^"|"$/g, '') ?? '';
   return bare === '' ? null : bare;
+}
+
+/** What a store's answer says of an object. */
+export function objectInfo(
+  key: string,
+  size: number | undefined,
+  etag: string | undefined,
+  lastModified: Date | undefined,
+): ObjectInfo {
+  return { key, size: size ?? 0, etag: unquote(etag), lastModified: lastModified ?? null };
 }

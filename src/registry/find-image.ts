@@ -2,8 +2,8 @@
 import { PublishError } from '../errors.ts';
 import { readAlias } from './aliases.ts';
 import type { ImageRecord } from './image.ts';
-import { isAlias, isImageId } from './image-checks.ts';
 import { IMAGES, listRecords, notFound, readRecord } from './image-records.ts';
+import { isAlias, isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 
 /** Shorter beginnings of an id are taken for names. */

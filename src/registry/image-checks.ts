@@ -2,14 +2,9 @@
 import { PublishError } from '../errors.ts';
 import { DISK_FORMATS, VISIBILITIES } from '../snapshot-types.ts';
 import { IMAGE_STATUSES, type ImageObject, type ImageRecord } from './image.ts';
+import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const MAX_NAME = 255;
 const MAX_VALUE = 65_535;
-
-export function isImageId(text: string): boolean {
-  return UUID.test(text);
-}
 
 /**
  * The record in a value read from a store. Fields that are not known are left out.
@@ -29,39 +24,6 @@ export function assertRecord(record: ImageRecord): ImageRecord {
   const problem = recordProblem(record as unknown as Record<string, unknown>);
   if (problem !== undefined) throw usage(`The image cannot be written: ${problem}.`);
   return pickFields(record as unknown as Record<string, unknown>);
-}
-
-/**
- * Segments of `A-Z a-z 0-9 . _ -`, joined by `/`, 255 characters at most. No segment begins with a
- * dot or looks like a version (`00000001.json`), which stands beside it in the registry.
- * @throws USAGE
- */
-export function assertAlias(alias: string): void {
-  if (isAlias(alias)) return;
-  throw usage(
-    `${JSON.stringify(alias)} cannot be an alias; use letters, digits, ".", "_" and "-", ` +
-      'with "/" between, as in web/latest.',
-  );
-}
-
-/** True for what `assertAlias` lets pass. */
-export function isAlias(text: string): boolean {
-  return (
-    text.length <= MAX_NAME &&
-    text
-      .split('/')
-      .every((part) => /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(part) && !/^\d+\.json$/.test(part))
-  );
-}
-
-/**
- * The name of an object beside the data (`vda.qcow2`, `domain.xml`): one segment of a key. `record`
- * is taken by the versions of the record.
- * @throws USAGE
- */
-export function assertObjectName(name: string): void {
-  const problem = objectNameProblem(name);
-  if (problem !== undefined) throw usage(`${problem}.`);
 }
 
 type Check = (value: unknown) => boolean;
@@ -167,13 +129,6 @@ function imageObjectProblem(object: unknown): string | undefined {
   return objectNameProblem(name);
 }
 
-// NOTE: a record is somebody else's bytes, and its object names become keys and, in a directory,
-// paths: no name may lead anywhere but to a file beside the others.
-function objectNameProblem(name: string): string | undefined {
-  if (/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/.test(name) && name !== 'record') return undefined;
-  return `${describe(name)} cannot be the name of an object of an image`;
-}
-
 function firstProblem<T>(
   items: readonly T[],
   problem: (item: T) => string | undefined,
@@ -197,14 +152,4 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function hasControl(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
   return /[\u0000-\u001f\u007f]/.test(text);
-}
-
-/** A value in a message: short, and on one line whatever it holds. */
-function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
-
-function usage(message: string): PublishError {
-  return new PublishError('USAGE', message, { step: 'registry' });
 }

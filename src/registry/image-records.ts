@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
 import { mapBounded } from './bounded.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
-import { assertRecord, isImageId, validateRecord } from './image-checks.ts';
+import { assertRecord, validateRecord } from './image-checks.ts';
+import { isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
 
@@ -12,6 +13,8 @@ const READS_AT_ONCE = 16;
 /** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
 const CHANGE_ATTEMPTS = 50;
 const CHANGE_PAUSE_MS = 20;
+/** Characters of a `status_reason`. */
+const MAX_REASON = 2000;
 
 export const IMAGES = 'images/';
 
@@ -65,6 +68,37 @@ export async function changeRecord(
     }
     await pause(attempt, options.signal);
   }
+}
+
+/** Kills an image; one that is killed already keeps its first reason. */
+export async function killRecord(
+  store: ObjectStore,
+  id: string,
+  reason: string,
+  options: CallOptions = {},
+): Promise<ImageRecord> {
+  const record = await readRecord(store, id, options);
+  if (record?.status === 'killed') return record;
+  const status_reason = reason.slice(0, MAX_REASON);
+  return changeRecord(
+    store,
+    id,
+    (current) => ({ ...current, status: 'killed', status_reason }),
+    options,
+  );
+}
+
+/** @throws IMAGE_NOT_FOUND, IMAGE_STATUS unless the image is one that an alias may point to. */
+export async function assertActive(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<void> {
+  const record = await readRecord(store, id, options);
+  if (record === undefined) throw notFound(id, store.url);
+  if (record.status === 'active') return;
+  const message = `Image ${id} is ${record.status}; an alias points to active images only.`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'alias' });
 }
 
 /**

@@ -4,7 +4,8 @@ import { constants, type FileHandle, link, open, rename, stat, unlink } from 'no
 import { dirname } from 'node:path';
 import { PublishError } from '../errors.ts';
 import { interruption } from './deadline.ts';
-import { fileError, hasCode, orMissing, syncFolder, withFile } from './directory-files.ts';
+import { syncFolder, withFile } from './directory-files.ts';
+import { fileError, hasCode, orMissing } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 
@@ -70,31 +71,79 @@ async function copyVerified(
   { signal, onProgress, policy }: PullOptions & { policy: RetryPolicy },
 ): Promise<void> {
   const hash = createHash('sha256');
-  let at = 0;
-  const write = async (chunk: Uint8Array) => {
-    for (let done = 0; done < chunk.byteLength; ) {
-      const { bytesWritten } = await output.write(chunk, done, chunk.byteLength - done, at + done);
-      done += bytesWritten;
-    }
-    hash.update(chunk);
-    at += chunk.byteLength;
-    onProgress?.(at);
-  };
+  const writer = new BatchWriter(output);
   await withRetries(policy, { signal, step: 'pull' }, async () => {
     // Past its end an object has no range to give.
-    if (at > 0 && at >= size) return;
-    const stream = await store.openRead(key, { start: at, signal });
+    if (writer.taken > 0 && writer.taken >= size) return;
+    const stream = await store.openRead(key, { start: writer.taken, signal });
     if (stream === undefined) throw damaged(`${key} is not in ${store.url}`);
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
       if (signal?.aborted) throw interruption(signal, 'pull');
-      if (at + chunk.byteLength > size) throw damaged(`${key} has more than its ${size} bytes`);
-      await write(chunk);
+      if (writer.taken + chunk.byteLength > size) {
+        throw damaged(`${key} has more than its ${size} bytes`);
+      }
+      hash.update(chunk);
+      await writer.take(chunk);
+      onProgress?.(writer.taken);
     }
   });
-  if (at !== size) throw damaged(`${key} has ${at} bytes, but its record says ${size}`);
+  await writer.finish();
+  if (writer.taken !== size) {
+    throw damaged(`${key} has ${writer.taken} bytes, but its record says ${size}`);
+  }
   const found = hash.digest('hex');
   if (found === sha256) return;
   throw damaged(`${key} has the sha256 ${found}, but its record says ${sha256}`);
+}
+
+const BATCH_BYTES = 1024 * 1024;
+
+/**
+ * Writes chunks one after the other, a MiB at once, while the next ones arrive and are hashed: a
+ * socket gives 64 KiB at a time, and a trip to the thread pool for each costs more than the copy.
+ */
+class BatchWriter {
+  /** Bytes taken so far, written or about to be. */
+  taken = 0;
+  readonly #file: FileHandle;
+  #batch: Uint8Array[] = [];
+  #batchBytes = 0;
+  #written = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async take(chunk: Uint8Array): Promise<void> {
+    this.#batch.push(chunk);
+    this.#batchBytes += chunk.byteLength;
+    this.taken += chunk.byteLength;
+    if (this.#batchBytes >= BATCH_BYTES) await this.#flush();
+  }
+
+  async finish(): Promise<void> {
+    await this.#flush();
+    await this.#writing;
+  }
+
+  async #flush(): Promise<void> {
+    await this.#writing;
+    const bytes = Buffer.concat(this.#batch);
+    this.#writing = this.#write(bytes, this.#written);
+    // Raised by the next flush; until then it must not count as unhandled.
+    this.#writing.catch(() => undefined);
+    this.#written += bytes.byteLength;
+    this.#batch = [];
+    this.#batchBytes = 0;
+  }
+
+  async #write(bytes: Uint8Array, at: number): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const left = bytes.byteLength - done;
+      done += (await this.#file.write(bytes, done, left, at + done)).bytesWritten;
+    }
+  }
 }
 
 async function nameIt(partial: string, file: string, overwrite: boolean): Promise<void> {

@@ -4,7 +4,7 @@ import { PublishError } from '../errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from './etag.ts';
 import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
 import { isMissingUpload } from './s3-errors.ts';
-import type { S3Store } from './s3-store.ts';
+import { type S3Requests, statObject } from './s3-requests.ts';
 
 /** A part up to this size has the usual deadline, a larger one as much more. */
 const USUAL_PART_BYTES = 16 * 1024 * 1024;
@@ -12,10 +12,10 @@ const USUAL_PART_BYTES = 16 * 1024 * 1024;
 export class S3Upload implements PartUpload {
   readonly key: string;
   readonly uploadId: string;
-  readonly #store: S3Store;
+  readonly #s3: S3Requests;
 
-  constructor(store: S3Store, key: string, uploadId: string) {
-    this.#store = store;
+  constructor(s3: S3Requests, key: string, uploadId: string) {
+    this.#s3 = s3;
     this.key = key;
     this.uploadId = uploadId;
   }
@@ -29,11 +29,11 @@ export class S3Upload implements PartUpload {
       ...(md5 === undefined ? {} : { ContentMD5: Buffer.from(md5, 'hex').toString('base64') }),
     };
     const doing = `sending part ${number} of ${this.key}`;
-    const ms = this.#store.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
+    const ms = this.#s3.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
     const call = { ...this.#call(doing, options), ms };
-    const { ETag } = await this.#store.call(call, (signal) =>
+    const { ETag } = await this.#s3.call(call, (signal) =>
       sendBody(body, signal, (Body, abortSignal) =>
-        this.#store.client.uploadPart({ ...input, Body }, { abortSignal }),
+        this.#s3.client.uploadPart({ ...input, Body }, { abortSignal }),
       ),
     );
     return { number, size: length, etag: unquote(ETag) };
@@ -44,10 +44,10 @@ export class S3Upload implements PartUpload {
   // object is looked at: the right size and ETag under our key can only come from our parts.
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     try {
-      await this.#store.call(
+      await this.#s3.call(
         this.#call(`completing the upload of ${this.key}`, options),
         (abortSignal) =>
-          this.#store.client.completeMultipartUpload(
+          this.#s3.client.completeMultipartUpload(
             {
               ...this.#at(),
               IfNoneMatch: '*',
@@ -68,7 +68,7 @@ export class S3Upload implements PartUpload {
       }
       return made;
     }
-    const info = await this.#store.stat(this.key, options);
+    const info = await statObject(this.#s3, this.key, options);
     if (info !== undefined) return info;
     throw new PublishError('UPLOAD', `${this.key} is not there after its upload was completed.`, {
       step: 'upload',
@@ -78,8 +78,8 @@ export class S3Upload implements PartUpload {
 
   async abort(options: CallOptions = {}): Promise<void> {
     const call = this.#call(`aborting the upload of ${this.key}`, options);
-    await this.#store.call(call, (abortSignal) =>
-      gone(this.#store.client.abortMultipartUpload(this.#at(), { abortSignal })),
+    await this.#s3.call(call, (abortSignal) =>
+      gone(this.#s3.client.abortMultipartUpload(this.#at(), { abortSignal })),
     );
   }
 
@@ -92,8 +92,8 @@ export class S3Upload implements PartUpload {
         ...(marker === undefined ? {} : { PartNumberMarker: marker }),
       };
       const call = this.#call(`listing the parts of ${this.key}`, options);
-      const page = await this.#store.call(call, (abortSignal) =>
-        gone(this.#store.client.listParts(input, { abortSignal })),
+      const page = await this.#s3.call(call, (abortSignal) =>
+        gone(this.#s3.client.listParts(input, { abortSignal })),
       );
       for (const { PartNumber = 0, Size = 0, ETag } of page?.Parts ?? []) {
         parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
@@ -110,7 +110,7 @@ export class S3Upload implements PartUpload {
     error: unknown,
   ): Promise<ObjectInfo | undefined> {
     if (options.signal?.aborted) return undefined;
-    const info = await this.#store.stat(this.key, options).catch((lookError: unknown) => {
+    const info = await statObject(this.#s3, this.key, options).catch((lookError: unknown) => {
       // That the second question failed too changes nothing about the first answer.
       if (lookError instanceof PublishError) throw error;
       throw lookError;
@@ -121,11 +121,11 @@ export class S3Upload implements PartUpload {
   }
 
   #at() {
-    return { ...this.#store.at(this.key), UploadId: this.uploadId };
+    return { ...this.#s3.at(this.key), UploadId: this.uploadId };
   }
 
   #call(doing: string, { signal }: CallOptions) {
-    return { doing, step: 'upload', ms: this.#store.options.partMs, signal } as const;
+    return { doing, step: 'upload', ms: this.#s3.options.partMs, signal } as const;
   }
 }
 

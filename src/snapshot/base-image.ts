@@ -1,4 +1,4 @@
-// Is a disk's backing file an image of this registry?
+// Tells whether a disk's backing file is an image of this registry.
 import { stat } from 'node:fs/promises';
 import type { Layer } from '../capture/backing-chain.ts';
 import type { ImageRecord } from '../registry/image.ts';

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { ignoreEvents, type OnEvent } from '../events.ts';
 import { requireCompression } from '../flatten/qemu-img.ts';
-import { assertAlias } from '../registry/image-checks.ts';
+import { assertAlias } from '../registry/names.ts';
 import type { SnapshotOptions } from '../snapshot-types.ts';
 
 type Decided =

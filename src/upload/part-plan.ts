@@ -1,6 +1,6 @@
 // How an image of any size is cut into parts. Pure.
-import prettyBytes from 'pretty-bytes';
 import { PublishError } from '../errors.ts';
+import { formatBytes } from '../format-bytes.ts';
 import type { StoreLimits } from '../registry/object-store.ts';
 
 const MIB = 1024 * 1024;
@@ -30,8 +30,8 @@ export function planParts(size: number, wantedPartSize: number, limits: StoreLim
   if (size > limits.maxObjectBytes || partSize > limits.maxPartBytes) {
     const most = Math.min(limits.maxObjectBytes, limits.maxPartBytes * limits.maxParts);
     const message =
-      `The image has ${prettyBytes(size, { binary: true })}, ` +
-      `but the registry takes ${prettyBytes(most, { binary: true })} at most.`;
+      `The image has ${formatBytes(size)}, ` +
+      `but the registry takes ${formatBytes(most)} at most.`;
     throw new PublishError('UPLOAD', message, { step: 'upload' });
   }
   return { size, partSize, count: Math.max(1, Math.ceil(size / partSize)) };

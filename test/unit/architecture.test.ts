@@ -34,7 +34,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
   upload: ['registry', 'config.ts'],
-  registry: ['upload', 'config.ts'],
+  registry: ['upload', 'config.ts', 'config'],
   run: ['libvirt', 'config.ts'],
   libvirt: ['config.ts'],
 };
@@ -65,7 +65,13 @@ const PROCESS_USES: Record<string, readonly string[]> = {
 };
 
 /** Files that are worth more than 200 lines, each with its reason beside it. */
-const LONG_FILES: readonly string[] = [];
+const LONG_FILES: readonly string[] = [
+  // One signature after the other, and one method a call: lists, with nothing to follow.
+  'libvirt/ffi.ts',
+  'libvirt/domain.ts',
+  // The facade of the registry: one short method each, with its contract.
+  'registry/registry.ts',
+];
 
 const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts'))

@@ -1,0 +1,73 @@
+// The objects of an image: its data and what lies beside it, in and asked for.
+import { createHash } from 'node:crypto';
+import { PublishError } from '../errors.ts';
+import { digestAlgorithms } from '../upload/digests.ts';
+import { hashImage } from '../upload/hash-image.ts';
+import type { ImageSource } from '../upload/source.ts';
+import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';
+import type { ImageObject } from './image.ts';
+import { imageFolder } from './image-records.ts';
+import { assertObjectName } from './names.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+import type { UploadDataOptions, UploadedObject } from './registry-types.ts';
+
+interface UploadRequest extends UploadDataOptions {
+  id: string;
+  name: string;
+  source: ImageSource;
+  policy: UploadPolicy;
+}
+
+/** See Registry.uploadData. */
+export async function uploadData(
+  store: ObjectStore,
+  { id, name, source, policy, hash, signal, onProgress, moveFrom }: UploadRequest,
+): Promise<UploadedObject> {
+  assertObjectName(name);
+  const algorithms = digestAlgorithms(hash);
+  const key = imageFolder(id) + name;
+  if (moveFrom !== undefined && store.moveIn !== undefined) {
+    // Before it is moved: what is in the registry under its name is never looked at half done.
+    const digests = await hashImage(source, algorithms, { signal, onProgress });
+    const moved = await store.moveIn(key, moveFrom, { signal });
+    if (moved) return { name, size: source.size, digests, etag: null, moved };
+  }
+  const sent = { key, source, algorithms, policy, signal, onProgress };
+  return { name, ...(await uploadImage(store, sent)), moved: false };
+}
+
+/** See Registry.putArtefact. */
+export async function putArtefact(
+  store: ObjectStore,
+  { id, name, body }: { id: string; name: string; body: string | Uint8Array },
+  options: CallOptions,
+): Promise<ImageObject> {
+  assertObjectName(name);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  await store.create(imageFolder(id) + name, bytes, options);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return { name, size: bytes.byteLength, sha256 };
+}
+
+/** Asks the store for each object. @throws INTEGRITY where one is missing or has another size. */
+export async function checkObjects(
+  store: ObjectStore,
+  id: string,
+  objects: readonly ImageObject[],
+  options: CallOptions,
+): Promise<void> {
+  await Promise.all(objects.map((object) => checkObject(store, id, object, options)));
+}
+
+async function checkObject(
+  store: ObjectStore,
+  id: string,
+  object: ImageObject,
+  options: CallOptions,
+): Promise<void> {
+  const info = await store.stat(imageFolder(id) + object.name, options);
+  if (info?.size === object.size) return;
+  const found = info === undefined ? 'is not there' : `has ${info.size} bytes`;
+  const message = `${object.name} of image ${id} should have ${object.size} bytes but ${found}.`;
+  throw new PublishError('INTEGRITY', message, { step: 'activate' });
+}

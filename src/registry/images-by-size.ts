@@ -1,0 +1,21 @@
+// Finds images by the size of their data, without reading every record.
+import type { ImageRecord } from './image.ts';
+import { IMAGES, readRecord } from './image-records.ts';
+import { isImageId } from './names.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+
+/** NOTE: LIST tells the sizes, so only the records of those that fit are read. */
+export async function findImagesBySize(
+  store: ObjectStore,
+  size: number,
+  options: CallOptions,
+): Promise<ImageRecord[]> {
+  const found: ImageRecord[] = [];
+  for await (const object of store.list(IMAGES, options)) {
+    if (object.size !== size) continue;
+    const [id = '', name] = object.key.slice(IMAGES.length).split('/');
+    const record = isImageId(id) ? await readRecord(store, id, options) : undefined;
+    if (record?.status === 'active' && record.data?.name === name) found.push(record);
+  }
+  return found;
+}

@@ -1,0 +1,71 @@
+// What goes into a registry's methods and what comes out of them.
+import type { Digests } from '../upload/hash-image.ts';
+import type { UploadPolicy } from '../upload/upload-image.ts';
+import type { ImageObject, ImageRecord } from './image.ts';
+import type { CallOptions } from './object-store.ts';
+import type { S3Options } from './s3-client.ts';
+
+export interface RegistryOptions {
+  s3?: S3Options;
+  /** Deadline of one request, and of silence while an object is read. */
+  requestTimeoutMs?: number;
+  upload?: Partial<UploadPolicy>;
+}
+
+/** What a new image must and may say of itself; the rest has Glance's defaults. */
+export type NewImage = Pick<ImageRecord, 'name' | 'disk_format'> &
+  Partial<
+    Pick<
+      ImageRecord,
+      | 'id'
+      | 'visibility'
+      | 'protected'
+      | 'os_hidden'
+      | 'tags'
+      | 'owner'
+      | 'virtual_size'
+      | 'min_disk'
+      | 'min_ram'
+      | 'properties'
+    >
+  >;
+
+/** What is known once the data is there. `size` is the data's. */
+export type ActiveFields = { data: ImageObject } & Partial<
+  Pick<
+    ImageRecord,
+    | 'artefacts'
+    | 'virtual_size'
+    | 'min_disk'
+    | 'min_ram'
+    | 'checksum'
+    | 'os_hash_algo'
+    | 'os_hash_value'
+    | 'properties'
+  >
+>;
+
+export interface UploadDataOptions extends CallOptions {
+  /** Digests beside sha256. */
+  hash?: readonly string[];
+  onProgress?: ((bytes: number) => void) | undefined;
+  /** The source's file may be moved into the registry, where that can be done; it is gone then. */
+  moveFrom?: string | undefined;
+}
+
+export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {
+  digests: Digests;
+  etag: string | null;
+  /** True where the file was taken in without being copied. */
+  moved: boolean;
+}
+
+export interface ListImagesOptions extends CallOptions {
+  /** Killed and deleted images too, as far as their records are there. */
+  all?: boolean;
+}
+
+export interface DeleteOptions extends CallOptions {
+  /** Also where an alias points to the image. */
+  force?: boolean;
+}

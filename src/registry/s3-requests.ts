@@ -1,0 +1,105 @@
+// One request to a bucket: where it goes, its deadline, and its failures as ours.
+import type { PublishError, Step } from '../errors.ts';
+import { withDeadline } from './deadline.ts';
+import { objectInfo } from './etag.ts';
+import { assertKey, type CallOptions, type ObjectInfo } from './object-store.ts';
+import type { S3, S3Options } from './s3-client.ts';
+import { isMissingKey, s3Error } from './s3-errors.ts';
+
+export interface S3StoreOptions extends S3Options {
+  bucket: string;
+  /** Without slashes at its ends; empty for the bucket itself. */
+  prefix: string;
+  /** For the answer to one request, and for silence while an object is read. */
+  requestMs: number;
+  /** For sending one part, and for the store to put an object together. */
+  partMs: number;
+}
+
+/** One request: what the message says it was doing, its deadline, and what makes it. */
+export interface S3Call {
+  doing: string;
+  step?: Step;
+  ms?: number;
+  signal?: AbortSignal | undefined;
+}
+
+export class S3Requests {
+  /** `s3://bucket/prefix`, without a slash at its end. */
+  readonly url: string;
+  readonly client: S3;
+  readonly options: S3StoreOptions;
+  /** Of every key: empty, or with a slash at its end. */
+  readonly prefix: string;
+
+  constructor(client: S3, options: S3StoreOptions) {
+    this.client = client;
+    this.options = options;
+    this.prefix = options.prefix === '' ? '' : `${options.prefix}/`;
+    this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
+  }
+
+  /** Bucket and key of an object. @throws USAGE where the key cannot be one. */
+  at(key: string): { Bucket: string; Key: string } {
+    assertKey(key);
+    return { Bucket: this.options.bucket, Key: this.prefix + key };
+  }
+
+  /** Makes one request within its deadline; whatever goes wrong comes out as a PublishError. */
+  async call<T>(
+    { doing, signal, step = 'registry', ms = this.options.requestMs }: S3Call,
+    request: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await withDeadline({ what: this.server, ms, step, signal }, request);
+    } catch (error) {
+      throw this.explain(error, { doing, step });
+    }
+  }
+
+  /** What went wrong with a request, as a PublishError. */
+  explain(error: unknown, { doing, step = 'registry' }: S3Call): PublishError {
+    return s3Error(error, { doing, step, bucket: this.options.bucket, server: this.server });
+  }
+
+  get server(): string {
+    return this.options.endpoint ?? 'AWS S3';
+  }
+}
+
+/** One cheap request that shows whether the bucket is there and may be read. */
+export async function checkBucket(s3: S3Requests, { signal }: CallOptions): Promise<void> {
+  await s3.call({ doing: `opening ${s3.url}`, signal }, (abortSignal) =>
+    s3.client.listObjectsV2(
+      { Bucket: s3.options.bucket, Prefix: s3.prefix, MaxKeys: 1 },
+      { abortSignal },
+    ),
+  );
+}
+
+/** What the bucket says of an object; `undefined` where it is not there. */
+export async function statObject(
+  s3: S3Requests,
+  key: string,
+  { signal }: CallOptions,
+): Promise<ObjectInfo | undefined> {
+  const answer = await s3.call({ doing: `looking at ${key}`, signal }, (abortSignal) =>
+    absent(s3.client.headObject(s3.at(key), { abortSignal })),
+  );
+  if (answer !== undefined) {
+    return objectInfo(key, answer.ContentLength, answer.ETag, answer.LastModified);
+  }
+  // NOTE: the answer to HEAD has no body, so 404 may also mean the bucket; LIST tells them apart.
+  await checkBucket(s3, { signal });
+  return undefined;
+}
+
+/** A request for one object, or `undefined` where the server says it is not there. */
+export async function absent<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (isMissingKey(error)) return undefined;
+    throw error;
+  }
+}
