@@ -23,7 +23,8 @@ test.each(headings)('the message "%s" is one of the source', (heading) => {
 });
 
 test('every command of the table has a file, and every script is there', () => {
-  const commands = [...readme.matchAll(/^\| `([a-z]+)[ `]/gm)].map(([, name = '']) => name);
+  const section = readme.split('## Use')[1]?.split('\n## ')[0] ?? '';
+  const commands = [...section.matchAll(/^\| `([a-z]+)[ `]/gm)].map(([, name = '']) => name);
   expect(commands.length).toBeGreaterThan(4);
   for (const name of commands)
     expect(existsSync(`${root}src/cli/commands/${name}.ts`), name).toBe(true);
