@@ -1,0 +1,33 @@
+// What npm packs and installs globally is the whole product: it publishes a running domain.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { makeSandbox } from '../support/cli.ts';
+import { createDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { expectWhole, photograph } from '../support/guest-photo.ts';
+
+const root = new URL('../..', import.meta.url).pathname;
+
+test('npm pack and a global install give a command that works', async () => {
+  const { dir, env } = await makeSandbox();
+  const prefix = join(dir, 'global');
+  await mkdir(prefix);
+  const quiet = ['--silent', '--no-audit', '--no-fund'];
+  // NOTE: what is packed is the `dist` that is tested here; prepack would build it anew under the
+  // feet of the other tests.
+  const packing = ['pack', '--ignore-scripts', '--pack-destination', dir, ...quiet, root];
+  const name = (await must('npm', packing, { timeoutMs: 120_000 })).trim();
+  const installing = ['install', '--global', '--prefix', prefix, ...quiet, join(dir, name)];
+  await must('npm', installing, { timeoutMs: 170_000 });
+  const command = join(prefix, 'bin/virt-publish');
+  const run = (...args: string[]) =>
+    must(command, args, { env: { ...process.env, ...env }, timeoutMs: 60_000 });
+
+  expect(await run('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+  const domain = await createDomain();
+  const before = await photograph(domain);
+  const id = (await run('snapshot', domain.name, '--quiet')).trim();
+  expect(await run('list', '--json')).toContain(id);
+  await expectWhole(domain, before);
+});
