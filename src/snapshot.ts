@@ -3,20 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
+import { refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
+import { runStep } from './events.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import { lockDomain } from './run/lock.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
+import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
-import {
-  checkSpace,
-  type Decision,
-  decide,
-  describePlan,
-  type Session,
-  withSession,
-} from './snapshot/session.ts';
+import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings } from './snapshot/settings.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
@@ -53,9 +49,9 @@ export async function planSnapshot(
 
 async function run(session: Session, runId: string): Promise<SnapshotResult> {
   const decision = await decide(session);
-  const plan = await describePlan(session, decision);
-  await checkSpace(session, decision);
+  const plan = describePlan(session, decision);
   const { settings } = session;
+  await runStep(settings.onEvent, 'space', async () => refuseTooLittleSpace(decision.space));
   const where = { stateDir: settings.config.stateDir, workDir: settings.workDir };
   const facts = { runId, uri: settings.connect, domain: plan.domain, registry: plan.registry };
   return withRun(facts, where, (open) =>

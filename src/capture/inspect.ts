@@ -24,12 +24,15 @@ export interface Inspection {
   snapshots: number;
   checkpoints: number;
   hasManagedSave: boolean;
+  /** Of the library, as 9000000 for 9.0.0: some flags came late. */
+  libvirtVersion: number;
   /** `none`: no channel; `silent`: a channel, but nobody answers. */
   agent: 'answers' | 'silent' | 'none';
 }
 
 export interface InspectOptions {
   disk: string | undefined;
+  libvirtVersion: number;
   timeoutMs: number;
   agentTimeoutMs: number;
   signal: AbortSignal;
@@ -47,7 +50,7 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
   const description = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
   const disk = chooseDisk(description, options.disk);
   await refuseBusyDisk(domain, disk, active);
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, signal, libvirtVersion } = options;
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -59,6 +62,7 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
     inactiveXml,
     description,
     disk,
+    libvirtVersion,
     facts: await readDiskFacts(disk, { shared: active, timeoutMs, signal }),
     snapshots: (await domain.listSnapshots()).length,
     checkpoints: (await domain.listCheckpoints()).length,

@@ -126,8 +126,13 @@ function lossesOfUndefine(inspection: Inspection): { forGood: string[]; forNow: 
   if (snapshots > 0) forNow.push('the metadata of its snapshots');
   if (checkpoints > 0) forNow.push('the metadata of its checkpoints');
   if (hasManagedSave) forGood.push('its managed save image');
-  if (description.tpm && !description.tpm.persistentState) forGood.push('the state of its vTPM');
+  if (description.tpm && !keepsTpm(inspection)) forGood.push('the state of its vTPM');
   return { forGood, forNow };
+}
+
+/** NOTE: KEEP_TPM came with libvirt 8.9; before, an undefine throws the vTPM's state away. */
+function keepsTpm({ description, libvirtVersion }: Inspection): boolean {
+  return libvirtVersion >= 8_009_000 && description.tpm?.persistentState === true;
 }
 
 function undefinedParts({ description, autostart }: Inspection): string[] {

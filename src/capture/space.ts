@@ -18,7 +18,8 @@ export interface Reserve {
   fraction: number;
 }
 
-type SpaceRow = SnapshotPlan['space'][number] & { device: number };
+/** A need, and what is free for it beyond the reserve; `device` tells file systems apart. */
+export type SpaceRow = SnapshotPlan['space'][number] & { device: number };
 
 /**
  * Looks up what is free beyond the reserve for each need; nothing is refused yet.

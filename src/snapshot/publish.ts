@@ -10,8 +10,9 @@ import type { SnapshotResult } from '../snapshot-types.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
+import type { Decision } from './decide.ts';
 import { imageProperties, minDiskGib } from './image-fields.ts';
-import type { Decision, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
 export interface FlatImage {

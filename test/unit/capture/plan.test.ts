@@ -30,6 +30,7 @@ function inspection(changes = {}, devices = disk('vda')) {
     snapshots: 0,
     checkpoints: 0,
     hasManagedSave: false,
+    libvirtVersion: 9_000_000,
     agent: 'answers' as const,
     ...changes,
   };
@@ -128,12 +129,19 @@ describe('the mode', () => {
 
 describe('the method', () => {
   const tpm = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+  const persistentTpm = tpm.replace("version='2.0'", "version='2.0' persistent_state='yes'");
   test.each([
     ['nothing to lose', inspection(), 'rebase'],
     ['snapshots', inspection({ snapshots: 1 }), 'copy'],
     ['checkpoints', inspection({ checkpoints: 1 }), 'copy'],
     ['a managed save image', inspection({ hasManagedSave: true }), 'copy'],
     ['a vTPM that is not persistent', inspection({}, disk('vda') + tpm), 'copy'],
+    ['a persistent vTPM', inspection({}, disk('vda') + persistentTpm), 'rebase'],
+    [
+      'a persistent vTPM and a libvirt before 8.9',
+      inspection({ libvirtVersion: 8_008_000 }, disk('vda') + persistentTpm),
+      'copy',
+    ],
   ])('with %s', (_, seen, method) => {
     expect(planCapture(seen, wishes).method).toBe(method);
   });

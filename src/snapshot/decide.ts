@@ -1,0 +1,84 @@
+// Looks at everything and decides how the image is taken; changes nothing.
+import { type Inspection, inspectDomain } from '../capture/inspect.ts';
+import { type CapturePlan, planCapture } from '../capture/plan.ts';
+import type { SpaceRow } from '../capture/space.ts';
+import { runStep } from '../events.ts';
+import { openRegistry, type Registry } from '../registry/registry.ts';
+import type { SnapshotPlan } from '../snapshot-types.ts';
+import type { Session } from './session.ts';
+import { measureNeeds } from './space-needs.ts';
+
+/** All that was learned and decided before the first act. */
+export interface Decision {
+  inspection: Inspection;
+  capture: CapturePlan;
+  registry: Registry;
+  imageName: string;
+  space: SpaceRow[];
+}
+
+/**
+ * Inspects the domain, opens the registry and decides how the image is taken.
+ * @throws PublishError for everything that cannot be done, before anything is touched.
+ */
+export async function decide({ settings, host, domain }: Session): Promise<Decision> {
+  const { config, signal, onEvent } = settings;
+  return runStep(
+    onEvent,
+    'inspect',
+    async () => {
+      const inspection = await inspectDomain(domain, {
+        disk: settings.disk,
+        libvirtVersion: await (await host.work()).getLibVersion(),
+        timeoutMs: config.timeouts.requestMs,
+        agentTimeoutMs: config.timeouts.freezeMs,
+        signal,
+      });
+      const capture = planCapture(inspection, settings);
+      const registry = await openRegistry(settings.registry, {
+        s3: config.s3,
+        upload: { ...config.upload, partMs: config.timeouts.partMs },
+        requestTimeoutMs: config.timeouts.requestMs,
+      });
+      await registry.checkAccess({ signal });
+      const imageName = settings.name ?? defaultName(inspection.name);
+      const space = await measureNeeds(settings, { inspection, capture, registry });
+      return { inspection, capture, registry, imageName, space };
+    },
+    ({ inspection, capture }) =>
+      `${inspection.disk.target} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
+  );
+}
+
+/** The decision as it is shown to people and callers. */
+export function describePlan(
+  { settings }: Session,
+  { inspection, capture, registry, imageName, space }: Decision,
+): SnapshotPlan {
+  const { name, uuid, state, persistent, autostart, disk, facts } = inspection;
+  return {
+    domain: { name, uuid, state, persistent, autostart },
+    disk: {
+      target: disk.target,
+      bus: disk.bus,
+      source: disk.source,
+      format: disk.format,
+      virtualSize: facts.virtualSize,
+    },
+    backingChain: facts.backingChain,
+    mode: capture.mode,
+    modeReason: capture.modeReason,
+    method: capture.method,
+    methodReason: capture.methodReason,
+    quiesce: capture.quiesce,
+    undefines: capture.undefines,
+    detaches: capture.detaches.map(({ address }) => address),
+    image: { name: imageName, diskFormat: settings.format, compress: settings.compress },
+    registry: registry.url,
+    space: space.map(({ device: _, ...row }) => row),
+  };
+}
+
+function defaultName(domain: string): string {
+  return `${domain}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
+}
