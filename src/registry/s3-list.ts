@@ -1,6 +1,7 @@
 // The listings of a bucket, page after page: objects, folders, open uploads.
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
+import { assertPage, noS3Answer } from './s3-answer.ts';
 import type { S3Requests } from './s3-requests.ts';
 
 export async function* listObjects(
@@ -78,9 +79,16 @@ function objectsPage(
     ...input,
     ...(token === undefined ? {} : { ContinuationToken: token }),
   };
-  return s3.call({ doing: `listing ${s3.url}`, signal }, (abortSignal) =>
-    s3.client.listObjectsV2(request, { abortSignal }),
-  );
+  const doing = `listing ${s3.url}`;
+  return s3.call({ doing, signal }, async (abortSignal) => {
+    const page = await s3.client.listObjectsV2(request, { abortSignal });
+    assertPage(page, page.NextContinuationToken, doing);
+    const { KeyCount, Contents = [], CommonPrefixes = [] } = page;
+    if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
+      throw noS3Answer(doing, 'registry', `it should have ${KeyCount} keys`);
+    }
+    return page;
+  });
 }
 
 function uploadsPage(
@@ -90,9 +98,12 @@ function uploadsPage(
   signal: AbortSignal | undefined,
 ) {
   const request = { Bucket: s3.options.bucket, Prefix: s3.prefix + prefix, ...after };
-  return s3.call({ doing: `listing uploads in ${s3.url}`, signal }, (abortSignal) =>
-    s3.client.listMultipartUploads(request, { abortSignal }),
-  );
+  const doing = `listing uploads in ${s3.url}`;
+  return s3.call({ doing, signal }, async (abortSignal) => {
+    const page = await s3.client.listMultipartUploads(request, { abortSignal });
+    assertPage(page, page.NextKeyMarker, doing);
+    return page;
+  });
 }
 
 function relative(s3: S3Requests, key: string): string {

@@ -31,8 +31,8 @@ export const INVALID_KEY = { status: 403, body: xml('InvalidAccessKeyId') };
 export const LIES = { status: 200, body: xml('InternalError') };
 
 const LIGHT: readonly Fault[] = [
-  ...['reset', 'reset', 'reset-middle', 'lose', 'lose', 'stall', 'stall-after'] as const,
-  ...['short', 'cut', 'closed'] as const,
+  ...(['reset', 'reset', 'reset-middle', 'lose', 'lose', 'stall', 'stall-after'] as const),
+  ...(['short', 'cut', 'closed'] as const),
   ...[SLOW_DOWN, SLOW_DOWN, { ...SLOW_DOWN, early: true }, INTERNAL_ERROR],
   { ...INTERNAL_ERROR, after: true },
 ];

@@ -13,7 +13,10 @@ import { judge, type Outcome } from './s3-outcome.ts';
 import { makeSchedule } from './s3-schedule.ts';
 
 const MIB = 1024 ** 2;
-const SEEDS = Array.from({ length: Number(process.env.VIRT_PUBLISH_TEST_SEEDS ?? 90) }, (_, at) => at + 1);
+const SEEDS = Array.from(
+  { length: Number(process.env.VIRT_PUBLISH_TEST_SEEDS ?? 90) },
+  (_, at) => at + 1,
+);
 const FIRST = process.env.VIRT_PUBLISH_TEST_SEED;
 const SIZES = [8 * MIB + 5, 3 * MIB, 0];
 const LIMIT_MS = 1000;
@@ -98,7 +101,9 @@ function row(
     `${String(spoiled).padStart(3)}/${String(log.length).padEnd(3)} spoiled`,
     `${ms.toFixed(0).padStart(5)} ms`,
     status.padEnd(6),
-    error === undefined ? 'done' : `${(error as { code: string }).code}: ${(error as Error).message.slice(0, 150)}`,
+    error === undefined
+      ? 'done'
+      : `${(error as { code: string }).code}: ${(error as Error).message.slice(0, 150)}`,
     leftUploads > 0 ? `(${leftUploads} open upload)` : '',
     leftObject ? '(data left)' : '',
   ].join('  ');
