@@ -37,12 +37,13 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
 }
 
 /**
- * True where the server said that the object is not there. A mere 404 is not taken for that, but
- * after HEAD (`NotFound`), whose answer has no body: a relay that has lost its server gives 404 too.
+ * True where the server said that the object is not there. A mere 404 (the SDK calls it NotFound)
+ * is taken for that after HEAD alone, whose answer has no body: a relay that has lost its server
+ * gives 404 too.
  */
-export function isMissingKey(error: unknown): boolean {
+export function isMissingKey(error: unknown, isHead = false): boolean {
   const { name } = factsOf(error);
-  return name === 'NoSuchKey' || name === 'NotFound';
+  return name === 'NoSuchKey' || (isHead && name === 'NotFound');
 }
 
 /** True where the server said that the multipart upload is not there. */

@@ -18,6 +18,7 @@ import { buffer } from 'node:stream/consumers';
  *   an end; `closed`: half of it, its length not told, and an orderly end. An answer without a
  *   body is cut within its head.
  * - `twice`: the server gets it two times, as from a relay that tries again; the second answer counts.
+ * - `garbage`: what is answered is no HTTP.
  * - An answer: given instead of the server's; with `after`, once the server has acted; with
  *   `early`, before the body of the request is read, and the connection stays open.
  * - `etag`, `headers`: the server's answer with these instead of its own.
@@ -32,6 +33,7 @@ export type Fault =
   | 'cut'
   | 'closed'
   | 'twice'
+  | 'garbage'
   | { status: number; body: string; after?: boolean; early?: boolean }
   | { etag: string }
   | { headers: Record<string, string> };
@@ -112,6 +114,7 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
   const { incoming, outgoing } = exchange;
   if (fault === 'reset') return void incoming.socket.destroy();
   if (fault === 'stall') return void incoming.resume();
+  if (fault === 'garbage') return void incoming.socket.end('SSH-2.0-OpenSSH_9.2\r\n');
   const spoils = typeof fault === 'object' && 'status' in fault;
   if (spoils && !fault.after) return answerInstead(exchange, fault);
   const sent = await buffer(incoming);
