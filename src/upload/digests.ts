@@ -61,6 +61,8 @@ class ThreadDigester implements Digester {
     this.#worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
       workerData: { path, algorithm },
       env: {},
+      // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
+      execArgv: [],
     });
     this.#worker.on('message', (answer: DigestAnswer) => this.#settle(answer));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));

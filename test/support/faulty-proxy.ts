@@ -19,6 +19,7 @@ import { buffer } from 'node:stream/consumers';
  *   body is cut within its head.
  * - `twice`: the server gets it two times, as from a relay that tries again; the second answer counts.
  * - `garbage`: what is answered is no HTTP.
+ * - `instead`: the server hears nothing; `instead` of the proxy is done, and the answer is lost.
  * - An answer: given instead of the server's; with `after`, once the server has acted; with
  *   `early`, before the body of the request is read, and the connection stays open.
  * - `etag`, `headers`: the server's answer with these instead of its own.
@@ -34,6 +35,7 @@ export type Fault =
   | 'closed'
   | 'twice'
   | 'garbage'
+  | 'instead'
   | { status: number; body: string; after?: boolean; early?: boolean }
   | { etag: string }
   | { headers: Record<string, string> };
@@ -52,6 +54,8 @@ export interface FaultyProxy {
   seen: string[];
   /** The same, each with what was done to it. */
   log: Seen[];
+  /** What the fault `instead` does. */
+  instead: (url: string) => Promise<void>;
   /** Connections from the client that are open. */
   connections(): Promise<number>;
   stop(): Promise<void>;
@@ -64,11 +68,14 @@ export async function startFaultyProxy(upstream: string): Promise<FaultyProxy> {
     proxy.seen.push(`${method} ${url}`);
     proxy.log.push({ method, url, fault });
     // A client that goes away in the middle is what these tests are made of.
-    handle({ incoming, outgoing, upstream }, fault).catch(() => incoming.socket.destroy());
+    handle({ incoming, outgoing, upstream, instead: proxy.instead }, fault).catch(() =>
+      incoming.socket.destroy(),
+    );
   });
   const proxy: FaultyProxy = {
     endpoint: '',
     fault: () => undefined,
+    instead: () => Promise.resolve(),
     seen: [],
     log: [],
     connections: () =>
@@ -102,6 +109,7 @@ interface Exchange {
   incoming: IncomingMessage;
   outgoing: ServerResponse;
   upstream: string;
+  instead: (url: string) => Promise<void>;
 }
 
 interface Answer {
@@ -115,6 +123,10 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
   if (fault === 'reset') return void incoming.socket.destroy();
   if (fault === 'stall') return void incoming.resume();
   if (fault === 'garbage') return void incoming.socket.end('SSH-2.0-OpenSSH_9.2\r\n');
+  if (fault === 'instead') {
+    await exchange.instead(incoming.url ?? '');
+    return void incoming.socket.destroy();
+  }
   const spoils = typeof fault === 'object' && 'status' in fault;
   if (spoils && !fault.after) return answerInstead(exchange, fault);
   const sent = await buffer(incoming);
