@@ -56,6 +56,8 @@ export function isMissingUpload(error: unknown): boolean {
 const CREDENTIALS_CURE =
   'check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile).';
 
+const CONFLICT = 'another request for the same key was under way.';
+
 function byName(name: string, { bucket, server }: S3Request): Finding | undefined {
   switch (name) {
     case 'NoSuchBucket':
@@ -92,7 +94,7 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
       return { code: 'PRECONDITION_LOST', says: 'it exists already; somebody else was first.' };
     case 'ConditionalRequestConflict':
     case 'OperationAborted':
-      return { retryable: true, says: 'another request for the same key was under way.' };
+      return { retryable: true, says: CONFLICT };
     case 'BadDigest':
     case 'IncompleteBody':
     case 'XAmzContentSHA256Mismatch':
@@ -148,6 +150,8 @@ function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding
     return { retryable: true, says };
   }
   if (status === 412) return { code: 'PRECONDITION_LOST', says: 'it exists already.' };
+  // Ceph 20 says BucketAlreadyExists to an abort beside another one, whose answer was lost.
+  if (status === 409) return { retryable: true, says: CONFLICT };
   const says = `the server answered ${status} (${text}).`;
   if (status === 401 || status === 403) {
     // The answer to HEAD has no body that would say more.

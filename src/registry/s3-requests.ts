@@ -63,7 +63,7 @@ export class S3Requests {
   }
 
   get server(): string {
-    return this.options.endpoint ?? 'AWS S3';
+    return this.options.endpoint ?? 'S3';
   }
 }
 

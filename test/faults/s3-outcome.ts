@@ -34,7 +34,10 @@ export interface Judged {
  * An active image must verify and have no upload beside it. Of any other the uploads that are left
  * are ended here, as `gc` does: each must be one whose end was asked for and spoiled.
  */
-export async function judge({ bucket, id, data, sha256, log }: Judged): Promise<Outcome> {
+export async function judge(
+  judged: Judged,
+): Promise<Outcome & { record: ImageRecord | undefined }> {
+  const { bucket, id, data, sha256, log } = judged;
   const folder = `images/${id}/`;
   const keys = await listKeys(bucket, folder);
   const record = await newestRecord(bucket, keys, folder);
@@ -43,7 +46,7 @@ export async function judge({ bucket, id, data, sha256, log }: Judged): Promise<
   if (record?.status === 'active') {
     expect(uploads).toEqual([]);
     await expectVerified(bucket, `${folder}${data}`, record, sha256);
-    return { status: 'active', leftUploads: 0, leftObject: false };
+    return { status: 'active', leftUploads: 0, leftObject: false, record };
   }
   const status = record?.status ?? 'none';
   expect(['queued', 'saving', 'killed', 'none']).toContain(status);
@@ -53,7 +56,7 @@ export async function judge({ bucket, id, data, sha256, log }: Judged): Promise<
     await s3Client().send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
   }
   expect(await openUploads(bucket, folder)).toEqual([]);
-  return { status, leftUploads: uploads.length, leftObject: hasData };
+  return { status, leftUploads: uploads.length, leftObject: hasData, record };
 }
 
 /** The object as the server has it, not as the proxy tells it. */

@@ -344,3 +344,12 @@ describe('a start whose answers are lost', () => {
     expect(await place.openUploads('images/')).toEqual([]);
   });
 });
+
+test('a conflict with a request whose answer was lost is waited out', async () => {
+  const store = await place.retrying();
+  const upload = await store.startUpload(`abort-${randomUUID()}`);
+  place.spoil('abort', { status: 409, body: '<Error><Code>BucketAlreadyExists</Code></Error>' }, 2);
+  await upload.abort();
+  expect(place.count('abort')).toBe(3);
+  expect(await uploadsOf(store, upload.key)).toEqual([]);
+});

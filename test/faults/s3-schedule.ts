@@ -31,7 +31,16 @@ export const INVALID_KEY = { status: 403, body: xml('InvalidAccessKeyId') };
 export const LIES = { status: 200, body: xml('InternalError') };
 
 const LIGHT: readonly Fault[] = [
-  ...(['reset', 'reset', 'reset-middle', 'lose', 'lose', 'stall', 'stall-after'] as const),
+  ...([
+    'reset',
+    'reset',
+    'reset-middle',
+    'lose',
+    'lose',
+    'garbage',
+    'stall',
+    'stall-after',
+  ] as const),
   ...(['short', 'cut', 'closed'] as const),
   ...[SLOW_DOWN, SLOW_DOWN, { ...SLOW_DOWN, early: true }, INTERNAL_ERROR],
   { ...INTERNAL_ERROR, after: true },
@@ -52,7 +61,7 @@ const STICKY: readonly Fault[] = [EXPIRED, INVALID_KEY, 'reset', 'lose'];
  * and on how often the same was asked before: parts that race each other change nothing.
  */
 export function makeSchedule(seed: number): Schedule {
-  const percent = [2, 5, 10, 20, 40][seed % 5] ?? 10;
+  const percent = [5, 10, 20, 30, 40][seed % 5] ?? 10;
   const times = new Map<string, number>();
   let sticky: Fault | undefined;
   const fault = (method: string, url: string): Fault | undefined => {
@@ -61,7 +70,7 @@ export function makeSchedule(seed: number): Schedule {
     const nth = (times.get(name) ?? 0) + 1;
     times.set(name, nth);
     const random = randomOf(`${seed}/${name}/${nth}`);
-    if (random() * 400 < percent / 10) {
+    if (random() * 200 < 1) {
       sticky = pick(STICKY, random());
       return sticky;
     }
