@@ -1,9 +1,10 @@
 // An upload against what goes wrong around its parts: deadlines, digests, progress, memory of the dead.
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CompleteMultipartUploadCommand, ListPartsCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -164,6 +165,44 @@ describe('deadlines', () => {
     await expectNothingOf(id);
     // Lets the two threads go: one for sha256, one for the parts' md5.
     await must('sh', ['-c', 'exec 3<>"$0"; sleep 1', fifo]);
+  });
+});
+
+describe('a body', () => {
+  const BODY = randomBytes(12 * MIB);
+  beforeAll(async () => {
+    await (await place.store()).create('large', BODY);
+  });
+
+  async function read(stream: Readable | undefined): Promise<Buffer> {
+    if (stream === undefined) throw new Error('it is not there');
+    return Buffer.concat(await stream.toArray());
+  }
+
+  test('may be read as slowly as its reader likes', async () => {
+    const stream = await (await place.store({ requestMs: 300 })).openRead('large');
+    await sleep(1500);
+    expect((await read(stream)).equals(BODY)).toBe(true);
+  });
+
+  test('that falls silent is given up after requestMs, also after a pause', async () => {
+    place.spoil('get', 'hang');
+    const stream = await (await place.store({ requestMs: 300 })).openRead('large');
+    await sleep(700);
+    expect(await failureOf(read(stream))).toMatchObject({
+      code: 'REGISTRY',
+      retryable: true,
+      message: expect.stringContaining('no answer in time'),
+    });
+  });
+
+  test.each(['get', 'list'] as const)('of a %s that hangs is asked for again', async (kind) => {
+    const store = await place.retrying({ requestMs: 400 });
+    await store.create(`small-${kind}`, Buffer.from('{"a":1}'));
+    place.spoil(kind, 'hang', 1);
+    if (kind === 'get') expect(await store.read(`small-${kind}`)).toHaveLength(7);
+    else expect((await store.list(`small-${kind}`).next()).value).toMatchObject({ size: 7 });
+    expect(place.count(kind)).toBe(2);
   });
 });
 

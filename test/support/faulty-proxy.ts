@@ -15,8 +15,8 @@ import { buffer } from 'node:stream/consumers';
  *   has reached the server; `lose`: when the server has acted.
  * - `stall`: no answer ever comes, the server hears nothing; `stall-after`: the server acts.
  * - `short`: half of the body under its whole Content-Length; `cut`: half of it, chunked, without
- *   an end; `closed`: half of it, its length not told, and an orderly end. An answer without a
- *   body is cut within its head.
+ *   an end; `closed`: half of it, its length not told, and an orderly end; `hang`: half of it, and
+ *   then nothing. An answer without a body is cut within its head.
  * - `twice`: the server gets it two times, as from a relay that tries again; the second answer counts.
  * - `garbage`: what is answered is no HTTP.
  * - `instead`: the server hears nothing; `instead` of the proxy is done, and the answer is lost.
@@ -33,6 +33,7 @@ export type Fault =
   | 'short'
   | 'cut'
   | 'closed'
+  | 'hang'
   | 'twice'
   | 'garbage'
   | 'instead'
@@ -135,7 +136,7 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
   const answer = await forward(exchange, sent);
   if (fault === 'stall-after') return;
   if (fault === 'lose') return void incoming.socket.destroy();
-  if (fault === 'short' || fault === 'cut' || fault === 'closed') {
+  if (fault === 'short' || fault === 'cut' || fault === 'closed' || fault === 'hang') {
     return truncate(exchange, answer, fault);
   }
   if (spoils) {
@@ -164,13 +165,13 @@ function changedHeaders(fault: Fault | undefined): Record<string, string> {
 function truncate(
   { incoming, outgoing }: Exchange,
   { status, headers, body }: Answer,
-  how: 'short' | 'cut' | 'closed',
+  how: 'short' | 'cut' | 'closed' | 'hang',
 ): void {
   const { socket } = incoming;
   if (body.length === 0) return void socket.end(`HTTP/1.1 ${status} OK\r\nContent-Le`);
   const { 'content-length': _length, 'transfer-encoding': _encoding, ...rest } = headers;
   const half = body.subarray(0, Math.floor(body.length / 2));
-  const length = how === 'short' ? { 'content-length': body.length } : {};
+  const length = how === 'short' || how === 'hang' ? { 'content-length': body.length } : {};
   if (how === 'closed') {
     outgoing.useChunkedEncodingByDefault = false;
     outgoing.shouldKeepAlive = false;
@@ -180,7 +181,7 @@ function truncate(
     return;
   }
   outgoing.writeHead(status, { ...rest, ...length });
-  outgoing.write(half, () => socket.destroy());
+  outgoing.write(half, () => (how === 'hang' ? undefined : socket.destroy()));
 }
 
 /** The server gets the head and half of the body, then the connection breaks on both sides. */
