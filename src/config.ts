@@ -53,11 +53,12 @@ export interface Config {
     freezeMs: number;
     managedSaveMs: number;
     convertMs: number;
+    detachMs: number;
     checkMs: number;
     partMs: number;
     requestMs: number;
   };
-  reserve: { minBytes: number; fraction: number };
+  reserve: { minBytes: number; fraction: number; pollMs: number };
 }
 
 /** Any part of the configuration; what is left out stays as it was. */

@@ -1,13 +1,16 @@
 // What a run tells while it goes: steps, bytes and notes.
 import type { Step } from './errors.ts';
 
+/** `debug` is told where it was asked for (`--verbose`, `--log-file`). */
+export type NoteLevel = 'debug' | 'info' | 'warning';
+
 /** Bytes are bytes of the source of the step; `total` is unknown for a stream of unknown length. */
 export type RunEvent =
   | { type: 'run'; runId: string; domain: string }
   | { type: 'step'; step: Step; state: 'started'; detail?: string }
   | { type: 'step'; step: Step; state: 'done' | 'failed'; ms: number; detail?: string }
   | { type: 'progress'; step: Step; bytes: number; total: number }
-  | { type: 'note'; level: 'info' | 'warning'; step: Step; message: string };
+  | { type: 'note'; level: NoteLevel; step: Step; message: string };
 
 export type OnEvent = (event: RunEvent) => void;
 

@@ -2,6 +2,13 @@
 export { type Config, type ConfigOverrides, type ConfigSources, loadConfig } from './config.ts';
 export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './errors.ts';
 export type { OnEvent, RunEvent } from './events.ts';
+export {
+  listRuns,
+  type RecoveredRun,
+  type RecoverOptions,
+  type RunStatus,
+  recoverRuns,
+} from './recover.ts';
 export type { ImageObject, ImageRecord, ImageStatus } from './registry/image.ts';
 export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';
 export { createSnapshot, planSnapshot } from './snapshot.ts';

@@ -2,18 +2,21 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
-import type { CaptureRun } from './capture/capture-run.ts';
+import type { CaptureRun, StillDisk } from './capture/capture-run.ts';
+import { withReserveWatch } from './capture/reserve-watch.ts';
 import { refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runStep } from './events.ts';
+import { recoverRuns } from './recover.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
+import type { NewEntry } from './run/journal.ts';
 import { lockDomain } from './run/lock.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
-import { decideSettings } from './snapshot/settings.ts';
+import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
 /**
@@ -27,7 +30,10 @@ export async function createSnapshot(
 ): Promise<SnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
   const runId = randomUUID();
+  // Before the domain is looked for: a dead run may have left it undefined.
+  await mendEarlierRuns(settings, settings.domain);
   return withSession(settings, async (session) => {
+    await mendEarlierRuns(settings, session.domain.uuid);
     const lock = await lockDomain(session.domain, runId);
     try {
       settings.onEvent({ type: 'run', runId, domain: session.domain.name });
@@ -47,32 +53,72 @@ export async function planSnapshot(
   return withSession(settings, async (session) => describePlan(session, await decide(session)));
 }
 
+/**
+ * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
+ * image that could not be cleared away is no obstacle.
+ */
+async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<void> {
+  const { config, signal, onEvent } = settings;
+  for (const { runId, outcome, error } of await recoverRuns(config, {
+    ...{ refs: [domain], signal, onEvent },
+  })) {
+    if (error?.code === 'GUEST_NOT_RESTORED') throw error;
+    if (error) warn(settings, `run ${runId}, which died, is not mended: ${error.message}`);
+    if (outcome === 'mended') warn(settings, `run ${runId} had died; what it left was put right`);
+  }
+}
+
 async function run(session: Session, runId: string): Promise<SnapshotResult> {
   const decision = await decide(session);
   const plan = describePlan(session, decision);
   const { settings } = session;
   await runStep(settings.onEvent, 'space', async () => refuseTooLittleSpace(decision.space));
-  const where = { stateDir: settings.config.stateDir, workDir: settings.workDir };
-  const facts = { runId, uri: settings.connect, domain: plan.domain, registry: plan.registry };
-  return withRun(facts, where, (open) =>
-    withImageRecord(session, decision, runId, async () => {
+  const place = {
+    stateDir: settings.config.stateDir,
+    workDir: settings.workDir,
+    onWarning: (message: string) => warn(settings, message),
+  };
+  const facts = {
+    ...{ runId, uri: settings.connect, domain: identityOf(plan.domain) },
+    ...{ registry: plan.registry, s3: settings.config.s3 },
+  };
+  return withRun(facts, place, (open) =>
+    withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
+      open.journal.onWritten((entry) => tell(settings, entry));
       const path = join(open.folder.scratch, `image.${settings.format}`);
-      const still = await capture(captureRun(session, decision, open), (disk) =>
-        flattenDisk(session, decision, { still: disk, path }),
-      );
-      return { ...(await publishImage(session, decision, { id: runId, still, path })), plan };
+      const still = await captureAndFlatten(session, decision, { open, path });
+      await open.journal.reach('captured');
+      const image = { id: runId, still, path, journal: open.journal };
+      return { ...(await publishImage(session, decision, image)), plan };
     }),
   );
+}
+
+/** All that is written here is written under watch: the run gives itself up before a disk is full. */
+async function captureAndFlatten(
+  session: Session,
+  decision: Decision,
+  { open, path }: { open: OpenRun; path: string },
+): Promise<StillDisk> {
+  const { settings } = session;
+  const { config, signal, workDir } = settings;
+  const isCold = decision.capture.mode === 'cold';
+  const directories = [workDir, ...(isCold ? [config.managedSaveDir] : [])];
+  return withReserveWatch({ directories, reserve: config.reserve, signal }, async (watch) => {
+    const watched = { ...session, settings: { ...settings, signal: watch.signal } };
+    return capture({ ...captureRun(watched, decision, open), checkReserve: watch.check }, (disk) =>
+      flattenDisk(watched, decision, { still: disk, path }),
+    );
+  });
 }
 
 function captureRun(
   { settings, host, domain }: Session,
   { inspection, capture: plan }: Decision,
   { folder, journal }: OpenRun,
-): CaptureRun {
+): Omit<CaptureRun, 'checkReserve'> {
   const { onEvent, signal, bandwidthMib, config } = settings;
-  const onRemark = (message: string) =>
-    onEvent({ type: 'note', level: 'warning', step: 'restore', message });
+  const onRemark = (message: string) => warn(settings, message);
   const context = { host, name: inspection.name, uuid: inspection.uuid };
   const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
   const { timeouts } = config;
@@ -80,4 +126,18 @@ function captureRun(
     ...{ host, domain, inspection, plan, folder, journal, scope },
     ...{ timeouts, bandwidthMib, onEvent, signal },
   };
+}
+
+function identityOf({ name, uuid }: SnapshotPlan['domain']): { name: string; uuid: string } {
+  return { name, uuid };
+}
+
+function tell({ onEvent }: SnapshotSettings, entry: NewEntry): void {
+  const name = entry.type === 'point' ? entry.name : 'act' in entry ? entry.act : '';
+  const message = `journal: ${entry.type} ${name}`;
+  onEvent({ type: 'note', level: 'debug', step: 'restore', message });
+}
+
+function warn({ onEvent }: SnapshotSettings, message: string): void {
+  onEvent({ type: 'note', level: 'warning', step: 'restore', message });
 }

@@ -17,6 +17,7 @@ export interface CaptureTimeouts {
   freezeMs: number;
   managedSaveMs: number;
   convertMs: number;
+  detachMs: number;
 }
 
 export interface CaptureRun {
@@ -28,6 +29,8 @@ export interface CaptureRun {
   journal: Journal;
   scope: GuestScope<GuestContext>;
   timeouts: CaptureTimeouts;
+  /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
+  checkReserve: () => Promise<void>;
   /** MiB/s; 0 is no cap. */
   bandwidthMib: number;
   onEvent: OnEvent;

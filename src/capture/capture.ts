@@ -1,7 +1,7 @@
 // Makes a disk hold still for as long as it is used, and puts the guest back whatever happens.
 import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { type GuardOptions, startGuard } from '../run/guard.ts';
+import { type Guard, type GuardOptions, startGuard } from '../run/guard.ts';
 import type { UndoFailure } from '../run/guest-scope.ts';
 import type { CaptureRun, UseStillDisk } from './capture-run.ts';
 import { captureCold, captureOffline } from './cold.ts';
@@ -23,19 +23,21 @@ export async function capture<T>(run: CaptureRun, use: UseStillDisk<T>): Promise
   }
 }
 
+const GUARD_SLACK_MS = 2000;
+
 /** The guard is there from before the first act until the guest is whole. */
 async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T> {
-  const guard = await startGuard(run.journal, guardOptions(run));
+  const onLost = (message: string) =>
+    run.onEvent({ type: 'note', level: 'warning', step: 'restore', message });
+  const guard = await startGuard(run.journal, guardOptions(run), onLost);
   let result: T;
   try {
     result = await work();
   } catch (error) {
-    await restore(run, error);
-    await guard.release();
+    await restoreOrAbandon(run, guard, error);
     throw error;
   }
-  await restore(run, undefined);
-  await guard.release();
+  await restoreOrAbandon(run, guard, undefined);
   return result;
 }
 
@@ -43,7 +45,18 @@ function guardOptions({ folder, timeouts }: CaptureRun): GuardOptions {
   const { freezeMs, mirrorMs, managedSaveMs, convertMs } = timeouts;
   // This process keeps its own deadlines; the guard's come after them, for when it cannot.
   const guestMs = Math.max(mirrorMs, managedSaveMs + convertMs) + 2 * freezeMs;
-  return { runPath: folder.path, freezeMs: 2 * freezeMs, guestMs };
+  return { runPath: folder.path, freezeMs: 2 * freezeMs + GUARD_SLACK_MS, guestMs };
+}
+
+/** What this process cannot put back, the guard goes on trying to. */
+async function restoreOrAbandon(run: CaptureRun, guard: Guard, cause: unknown): Promise<void> {
+  try {
+    await restore(run, cause);
+  } catch (error) {
+    guard.abandon();
+    throw error;
+  }
+  await guard.release();
 }
 
 async function restore(run: CaptureRun, cause: unknown): Promise<void> {

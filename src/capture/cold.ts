@@ -6,9 +6,9 @@ import type { JobInfo } from '../libvirt/domain.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
+import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, StillDisk, UseStillDisk } from './capture-run.ts';
 
-const DETACH_MS = 30_000;
 const CLOCK_TIMEOUT_S = 5;
 
 /**
@@ -21,6 +21,8 @@ export async function captureCold<T>(run: CaptureRun, use: UseStillDisk<T>): Pro
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await runStep(onEvent, 'save', () => saveGuest(run));
   const result = await use(stillDisk(run));
+  // A guard that came in between has started the guest below the reader.
+  await refuseIfTakenOver(run.folder.path, 'save');
   await runStep(onEvent, 'start', () => scope.takeBack(save));
   await setClock(run);
   if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
@@ -44,13 +46,13 @@ function stillDisk({ inspection }: CaptureRun): StillDisk {
   return { path: disk.source, format: disk.format, consistency, freezeMs: null };
 }
 
-async function detachDevices({ plan, scope, domain, signal }: CaptureRun): Promise<void> {
+async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureRun): Promise<void> {
   for (const device of plan.detaches) {
     await scope.perform(detach, device, async () => {
       await domain.detachDeviceFlags(device.xml, VIR_DOMAIN_AFFECT_LIVE);
       // The guest lets go of a device in its own time: the call only asks it to.
       const isGone = async () => !(await domain.getXMLDesc(0)).includes(device.address);
-      await pollUntil(isGone, { timeoutMs: DETACH_MS, pollMs: 200, signal });
+      await pollUntil(isGone, { timeoutMs: timeouts.detachMs, pollMs: 200, signal });
     });
   }
 }

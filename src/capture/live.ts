@@ -9,6 +9,7 @@ import {
 import { saveMetadata } from '../run/domain-metadata.ts';
 import { freeze, mirror, undefine } from '../run/guest-acts.ts';
 import { writeSecret } from '../run/run-folder.ts';
+import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import { awaitMirror, endMirror, startMirror } from './mirror.ts';
 import { freezeGuest } from './quiesce.ts';
@@ -89,7 +90,9 @@ async function takePointInTime(
   run.signal.throwIfAborted();
   const startedAt = performance.now();
   const frozen = await freezeGuest(run);
-  await endMirror(run, delta, { frozen });
+  await endMirror(run, delta, frozen ? { frozenAt: startedAt } : {});
+  // A guard that came in between has thawed the guest, or has ended the mirror before its time.
+  await refuseIfTakenOver(run.folder.path, 'quiesce');
   await run.scope.settle(mirror);
   if (!frozen) return { consistency: 'crash', freezeMs: null };
   await run.scope.takeBack(freeze);

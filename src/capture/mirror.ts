@@ -17,6 +17,7 @@ import { freeze, mirror } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
 
 const MIB = 1024 * 1024;
+const MIN_ABORT_MS = 1000;
 
 /** @throws PublishError MIRROR where libvirt refuses the job. */
 export async function startMirror(run: CaptureRun, delta: string): Promise<void> {
@@ -79,7 +80,7 @@ export async function awaitMirror(run: CaptureRun, delta: string): Promise<void>
  */
 async function isReady(run: CaptureRun, delta: string, stall: StallWatch): Promise<boolean> {
   const job = await readJob(run);
-  if (!job) throw failed(run, await causeOfDeath(run));
+  if (!job) throw await vanished(run);
   run.onEvent({ type: 'progress', step: 'mirror', bytes: job.cur, total: job.end });
   if (job.end - job.cur <= 1 && (await isMirrorReady(run, delta))) return true;
   if (stall.isStalled(job.cur)) {
@@ -107,6 +108,12 @@ async function isMirrorReady({ domain, inspection }: CaptureRun, delta: string):
   return disk?.mirror?.path === delta && disk.mirror.ready === 'yes';
 }
 
+/** A full disk has a code of its own. */
+async function vanished(run: CaptureRun): Promise<PublishError> {
+  await run.checkReserve();
+  return failed(run, await causeOfDeath(run));
+}
+
 /** A failed job leaves no error behind: it is gone, and what can be known is asked for. */
 async function causeOfDeath({ host, inspection }: CaptureRun): Promise<string> {
   const domain = await host.domain(inspection.uuid);
@@ -119,28 +126,37 @@ async function causeOfDeath({ host, inspection }: CaptureRun): Promise<string> {
 /**
  * Ends the mirror and keeps the old disk: the delta stays as the disk was at this moment. Where the
  * guest is frozen and libvirt does not answer in time, it is thawed on the other connection.
- * @throws PublishError MIRROR where the job was gone or did not end in time.
+ *
+ * NOTE: an abort resolves also where the job failed at that very moment (libvirt reports the error
+ * of a pivot alone), and a delta that ran out of space is incomplete then. So the space is looked at
+ * on both sides of the abort: with the reserve free there was no lack of it.
+ * @throws PublishError MIRROR where the job was gone or did not end in time; NO_SPACE
  */
 export async function endMirror(
   run: CaptureRun,
   delta: string,
-  { frozen }: { frozen: boolean },
+  { frozenAt }: { frozenAt?: number },
 ): Promise<void> {
-  if (!(await isMirrorReady(run, delta))) throw failed(run, await causeOfDeath(run));
+  await run.checkReserve();
+  if (!(await isMirrorReady(run, delta))) throw await vanished(run);
   const aborting = run.domain.blockJobAbort(run.inspection.disk.target, 0);
   const outcome = await Promise.race([
     aborting.then(() => 'ended' as const),
-    deadline(run, frozen),
+    deadline(run, frozenAt),
   ]);
-  if (outcome === 'ended') return;
+  if (outcome === 'ended') return run.checkReserve();
   // Whatever the abort does now, the guest comes first.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
   await thawOnControl(run);
   throw failed(run, `did not end within ${run.timeouts.freezeMs} ms while the guest was frozen`);
 }
 
-async function deadline(run: CaptureRun, frozen: boolean): Promise<'late'> {
-  const timeoutMs = frozen ? run.timeouts.freezeMs : run.timeouts.mirrorStallMs;
+/** What the freeze itself took is gone from its time; some is left in any case. */
+async function deadline({ timeouts }: CaptureRun, frozenAt?: number): Promise<'late'> {
+  const timeoutMs =
+    frozenAt === undefined
+      ? timeouts.mirrorStallMs
+      : Math.max(MIN_ABORT_MS, timeouts.freezeMs - (performance.now() - frozenAt));
   await new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
   return 'late';
 }

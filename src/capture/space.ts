@@ -33,12 +33,22 @@ export async function measureSpace(
   return Promise.all(
     needs.map(async (need) => {
       const existing = await nearestExisting(need.directory);
-      const { bavail, blocks, bsize } = await statfs(existing);
-      const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
+      const { beyondReserve } = await readSpace(existing, reserve);
       const { dev } = await stat(existing);
-      return { ...need, available: Math.max(0, bavail * bsize - kept), device: dev };
+      return { ...need, available: Math.max(0, beyondReserve), device: dev };
     }),
   );
+}
+
+/** Bytes free beyond the reserve of the directory's file system; below 0 where it is touched. */
+export async function readSpace(
+  directory: string,
+  reserve: Reserve,
+): Promise<{ free: number; beyondReserve: number }> {
+  const { bavail, blocks, bsize } = await statfs(directory);
+  const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
+  const free = bavail * bsize;
+  return { free, beyondReserve: free - kept };
 }
 
 /** @throws PublishError NO_SPACE where the needs of one file system together exceed what is free. */
@@ -66,7 +76,8 @@ export async function onSameFileSystem(one: string, other: string): Promise<bool
   return a?.dev === b?.dev;
 }
 
-async function nearestExisting(path: string): Promise<string> {
+/** The directory, or the nearest one above it that is there. */
+export async function nearestExisting(path: string): Promise<string> {
   try {
     await access(path);
     return path;

@@ -21,6 +21,9 @@ process.on('warning', (warning) => {
     process.stderr.write(`virt-publish: warning: ${warning.message}\n`);
 });
 
+const testAt = process.env.VIRT_PUBLISH_TEST_AT;
+if (testAt !== undefined) (await import('./test-hook.ts')).installTestHook(testAt);
+
 const { runCli } = await import('./program.ts');
 // NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command
 // alive. On Linux all that was written to standard output is out by now, pipes included.

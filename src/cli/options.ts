@@ -8,6 +8,8 @@ export interface GlobalFlags {
   json?: boolean;
   quiet?: boolean;
   progress: boolean;
+  verbose?: boolean;
+  logFile?: string;
   config?: string;
 }
 
@@ -26,6 +28,8 @@ export function addGlobalOptions(command: Command): Command {
     .option('--json', 'NDJSON events and one final object on standard output')
     .option('-q, --quiet', 'tell nothing but warnings and errors')
     .option('--no-progress', 'a plain log instead of the live display')
+    .option('-v, --verbose', 'tell each act on the domain and each point of the journal too')
+    .option('--log-file <file>', 'append a full log to this file, NDJSON with --json')
     .option('--config <file>', 'read this configuration file too');
 }
 

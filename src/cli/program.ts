@@ -6,8 +6,10 @@ import { addAliasCommand } from './commands/alias.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addListCommand } from './commands/list.ts';
 import { addPullCommand } from './commands/pull.ts';
+import { addRecoverCommand } from './commands/recover.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
+import { addStatusCommand } from './commands/status.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
 
@@ -21,6 +23,7 @@ Examples:
   virt-publish snapshot web01 --registry s3://images/golden --alias web/latest
   virt-publish list
   virt-publish pull web/latest web.qcow2
+  virt-publish status                              runs that go on, or died
 `;
 
 /**
@@ -57,7 +60,8 @@ export function buildProgram(setExitCode: SetExitCode): Command {
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
   const add = [addSnapshotCommand, addListCommand, addShowCommand, addPullCommand];
-  for (const addCommand of [...add, addDeleteCommand, addAliasCommand])
+  const mend = [addStatusCommand, addRecoverCommand];
+  for (const addCommand of [...add, addDeleteCommand, addAliasCommand, ...mend])
     addCommand(program, setExitCode);
   return program;
 }

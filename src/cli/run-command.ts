@@ -6,6 +6,7 @@ import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
 import type { GlobalFlags } from './options.ts';
 import { createOutput, type Output } from './output.ts';
+import type { LogFile } from './report/log-file.ts';
 import { createReporter, type Reporter } from './report/reporter.ts';
 import { type SignalWords, withSignals } from './signals.ts';
 import { styleFor } from './style.ts';
@@ -46,14 +47,19 @@ export async function runCommand(
   const json = flags.json === true;
   let runId: string | null = null;
   let reporter: Reporter | undefined;
+  let logError: (error: unknown) => void = () => undefined;
   try {
     const progress = flags.progress;
     const live = await createReporter({ json, quiet: flags.quiet === true, progress, writeJson });
     reporter = live;
+    const log = await openLog(flags);
     const onEvent: OnEvent = (event) => {
       if (event.type === 'run') runId = event.runId;
-      live.onEvent(event);
+      log?.onEvent(event);
+      const isDebug = event.type === 'note' && event.level === 'debug';
+      if (!isDebug || flags.verbose === true) live.onEvent(event);
     };
+    logError = (error) => log?.onError(error);
     const files = flags.config === undefined ? [] : [resolve(flags.config)];
     const product = await withSignals(words, live.say, async (signal) => {
       const config = await loadConfig({ env: process.env, files, overrides });
@@ -66,10 +72,16 @@ export async function runCommand(
     return 0;
   } catch (error) {
     reporter?.stop();
+    logError(error);
     if (json) writeJson({ time: now(), runId, ...failureJson(error) });
     else process.stderr.write(failureText(error, styleFor(process.stderr)));
     return exitCodeOf(error);
   }
+}
+
+async function openLog({ logFile, json }: GlobalFlags): Promise<LogFile | undefined> {
+  if (logFile === undefined) return undefined;
+  return (await import('./report/log-file.ts')).openLogFile(logFile, json === true);
 }
 
 function now(): string {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
 import { digestAlgorithms } from '../upload/digests.ts';
 import { hashImage } from '../upload/hash-image.ts';
+import { findUploaded } from '../upload/resume-upload.ts';
 import type { ImageSource } from '../upload/source.ts';
 import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';
 import type { ImageObject } from './image.ts';
@@ -21,18 +22,22 @@ interface UploadRequest extends UploadDataOptions {
 /** See Registry.uploadData. */
 export async function uploadData(
   store: ObjectStore,
-  { id, name, source, policy, hash, signal, onProgress, moveFrom }: UploadRequest,
+  { id, name, source, policy, hash, signal, onProgress, moveFrom, resume }: UploadRequest,
 ): Promise<UploadedObject> {
   assertObjectName(name);
   const algorithms = digestAlgorithms(hash);
   const key = imageFolder(id) + name;
+  if (resume) {
+    const there = await findUploaded(store, { key, source, algorithms, signal });
+    if (there) return { name, ...there, moved: false };
+  }
   if (moveFrom !== undefined && store.moveIn !== undefined) {
     // Before it is moved: what is in the registry under its name is never looked at half done.
     const digests = await hashImage(source, algorithms, { signal, onProgress });
     const moved = await store.moveIn(key, moveFrom, { signal });
     if (moved) return { name, size: source.size, digests, etag: null, moved };
   }
-  const sent = { key, source, algorithms, policy, signal, onProgress };
+  const sent = { key, source, algorithms, policy, signal, onProgress, resume };
   return { name, ...(await uploadImage(store, sent)), moved: false };
 }
 

@@ -51,6 +51,8 @@ export interface UploadDataOptions extends CallOptions {
   onProgress?: ((bytes: number) => void) | undefined;
   /** The source's file may be moved into the registry, where that can be done; it is gone then. */
   moveFrom?: string | undefined;
+  /** Goes on with what an earlier process left of this upload. */
+  resume?: boolean | undefined;
 }
 
 export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {

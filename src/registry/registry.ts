@@ -10,6 +10,7 @@ import {
 } from './aliases.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
+import { discardImage } from './discard-image.ts';
 import { findImage } from './find-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { checkObjects, putArtefact, uploadData } from './image-data.ts';
@@ -106,6 +107,18 @@ export class Registry {
   /** The image failed; an image that is killed already keeps its first reason. */
   killImage(id: string, reason: string, options: CallOptions = {}): Promise<ImageRecord> {
     return killRecord(this.#store, id, reason, options);
+  }
+
+  /**
+   * What is left of an image that failed goes: its record says `killed` and why, its uploads are
+   * aborted, its objects removed. An image that became active stays as it is.
+   */
+  discardImage(
+    id: string,
+    reason: string,
+    options: CallOptions = {},
+  ): Promise<ImageRecord | undefined> {
+    return discardImage(this.#store, id, reason, options);
   }
 
   /**

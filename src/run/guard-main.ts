@@ -1,11 +1,15 @@
 // The guard's own process: waits for the run to end, and puts the guest back where it ended badly.
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PublishError } from '../errors.ts';
 import { openConnection } from '../libvirt/connection.ts';
 import type { GuardOptions } from './guard.ts';
 import { freeze } from './guest-acts.ts';
-import { JOURNAL_FILE, readJournal, runFacts } from './journal.ts';
+import { JOURNAL_FILE, pendingActs, type RunFacts, readJournal, runFacts } from './journal.ts';
+import { lockDomain } from './lock.ts';
 import { restoreGuest } from './restore-guest.ts';
+import { markTakenOver } from './take-over.ts';
 
 type Message =
   | { type: 'intent'; act: string }
@@ -13,20 +17,23 @@ type Message =
   | { type: 'released' };
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
-const RESTORE_TRIES = 30;
-const RESTORE_PAUSE_MS = 2000;
-
-const options = JSON.parse(process.argv[2] ?? '{}') as GuardOptions;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-await guard(options);
+const RESTORE_FOR_MS = 10 * 60_000;
+const FIRST_PAUSE_MS = 50;
+const PAUSE_MS = 2000;
+/** Longer is too long for a timer of Node. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Ends when the run has released its guest, or when the guest has been put back. */
 async function guard({ runPath, freezeMs, guestMs }: GuardOptions): Promise<void> {
-  const uri = runFacts(await readJournal(`${runPath}/${JOURNAL_FILE}`))?.uri ?? '';
+  const facts = runFacts(await readJournal(join(runPath, JOURNAL_FILE)));
+  if (!facts) throw new Error(`${runPath} is no run`);
   // Proves that libvirt takes this process as a client before the run relies on it.
-  await (await openConnection(uri, { callTimeoutMs: guestMs })).close();
+  await (await openConnection(facts.uri, { callTimeoutMs: MAX_TIMER_MS })).close();
   process.stdout.write('ready\n');
-  const timers = new Timers(() => void restore(runPath));
+  let takingOver: Promise<void> = Promise.resolve();
+  const timers = new Timers(() => {
+    takingOver = takingOver.then(() => takeOver(runPath));
+  });
   for await (const line of createInterface({ input: process.stdin })) {
     const message = JSON.parse(line) as Message;
     if (message.type === 'released') return timers.stopAll();
@@ -34,24 +41,67 @@ async function guard({ runPath, freezeMs, guestMs }: GuardOptions): Promise<void
     else timers.start(message.act, message.act === freeze.name ? freezeMs : guestMs);
   }
   timers.stopAll();
-  await restore(runPath);
+  await takingOver;
+  await restoreAfterDeath(runPath, facts);
 }
 
-async function restore(runPath: string): Promise<void> {
-  for (let attempt = 0; attempt < RESTORE_TRIES; attempt += 1) {
-    if (await isWhole(runPath)) return;
-    await sleep(RESTORE_PAUSE_MS);
+/** The run lives, holds the lock, and hangs. The mark tells it so, should it ever go on. */
+async function takeOver(runPath: string): Promise<void> {
+  // A mark that cannot be written (a full disk) must not keep the guest frozen.
+  await markTakenOver(runPath).catch(() => undefined);
+  await persist(() => isWhole(runPath, false));
+}
+
+/**
+ * The run is dead. Its guest is put back under the domain's lock, so that no other run begins on
+ * it meanwhile. Whoever has the lock already mends dead runs before all else.
+ */
+async function restoreAfterDeath(runPath: string, { runId, domain }: RunFacts): Promise<void> {
+  await persist(async () => {
+    const lock = await lockDomain(domain, runId, { role: 'guard' }).catch((error: unknown) => {
+      if (error instanceof PublishError && error.code === 'DOMAIN_BUSY') return undefined;
+      throw error;
+    });
+    if (!lock) return isNothingPending(runPath);
+    try {
+      return await isWhole(runPath, true);
+    } finally {
+      await lock.release();
+    }
+  });
+}
+
+/** Tries until it is done; at once at first, since the kernel may still be at the run's death. */
+async function persist(isDone: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + RESTORE_FOR_MS;
+  for (let pauseMs = FIRST_PAUSE_MS; performance.now() < deadline; ) {
+    if (await isDone()) return;
+    await sleep(pauseMs);
+    pauseMs = Math.min(pauseMs * 2, PAUSE_MS);
   }
 }
 
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
-async function isWhole(runPath: string): Promise<boolean> {
+async function isWhole(runPath: string, justDied: boolean): Promise<boolean> {
   try {
-    return (await restoreGuest(runPath, () => undefined)).length === 0;
+    const failures = await restoreGuest(runPath, { onRemark: () => undefined, justDied });
+    return failures.length === 0;
   } catch (error) {
-    // The folder is gone: the run has ended well after all.
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    return isGone(error);
   }
+}
+
+async function isNothingPending(runPath: string): Promise<boolean> {
+  try {
+    return pendingActs(await readJournal(join(runPath, JOURNAL_FILE))).length === 0;
+  } catch (error) {
+    return isGone(error);
+  }
+}
+
+/** Where the folder is gone, the run has ended well after all, or somebody has mended it. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 /** One deadline for each act that is pending. */
@@ -65,7 +115,7 @@ class Timers {
 
   start(act: string, ms: number): void {
     this.stop(act);
-    this.#timers.set(act, setTimeout(this.#onLate, ms));
+    this.#timers.set(act, setTimeout(this.#onLate, Math.min(ms, MAX_TIMER_MS)));
   }
 
   stop(act: string): void {
@@ -77,3 +127,8 @@ class Timers {
     for (const act of [...this.#timers.keys()]) this.stop(act);
   }
 }
+
+// At the end of the file: a class is not there before its line has been run.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+await guard(JSON.parse(process.argv[2] ?? '{}') as GuardOptions);
+process.exit(0);

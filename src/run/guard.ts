@@ -17,6 +17,8 @@ export interface GuardOptions {
 export interface Guard {
   /** The guest is whole: the guard ends and does nothing. */
   release(): Promise<void>;
+  /** The guest is not whole, and this process can do no more: the guard goes on trying. */
+  abandon(): void;
 }
 
 const START_MS = 15_000;
@@ -24,13 +26,18 @@ const END_MS = 5_000;
 
 /**
  * Starts the guard and waits until it has its own connection to libvirt. It is told of each entry
- * of the journal; when the pipe to it breaks, this process is dead.
+ * of the journal; when the pipe to it breaks, this process is dead. `onLost` is called where it
+ * ends before it was released.
  *
  * NOTE: the guard is the leader of a session of its own, so that a Ctrl-C or a hang-up that ends
  * this process group does not reach it.
  * @throws PublishError LIBVIRT where it does not come up.
  */
-export async function startGuard(journal: Journal, options: GuardOptions): Promise<Guard> {
+export async function startGuard(
+  journal: Journal,
+  options: GuardOptions,
+  onLost: (message: string) => void,
+): Promise<Guard> {
   const main = fileURLToPath(new URL('./guard-main.js', import.meta.url));
   const child = spawn(process.execPath, [main, JSON.stringify(options)], {
     detached: true,
@@ -39,12 +46,28 @@ export async function startGuard(journal: Journal, options: GuardOptions): Promi
   // A guard that has died must not take this process with it: EPIPE is an event, not an exception.
   child.stdin?.on('error', () => child.stdin?.destroy());
   await awaitReady(child);
+  const tellLost = () => onLost(LOST);
+  child.once('exit', tellLost);
   child.unref();
   journal.onWritten((entry) => {
     if (entry.type === 'intent' || entry.type === 'undone') tell(child, entry);
   });
-  return { release: () => release(child) };
+  await journal.reach('guard', { pid: child.pid ?? null });
+  const stopListening = () => child.off('exit', tellLost);
+  return {
+    release: () => {
+      stopListening();
+      return release(child);
+    },
+    abandon: () => {
+      stopListening();
+      child.stdin?.end();
+    },
+  };
 }
+
+const LOST =
+  'the guard process has ended before its time. The run goes on; if it is killed now, run virt-publish recover';
 
 async function awaitReady(child: ChildProcess): Promise<void> {
   const deadline = AbortSignal.timeout(START_MS);

@@ -18,6 +18,8 @@ export interface GuestContext {
   host: Host;
   name: string;
   uuid: string;
+  /** The host has been started anew since the act was done. */
+  rebooted?: boolean;
 }
 
 export interface UndefineData {
@@ -49,7 +51,7 @@ const SAVE_END_MS = 30_000;
 
 export const undefine: Act<UndefineData> = {
   name: 'undefine',
-  async undo({ host, uuid, name }, { xmlPath, autostart, metadataPath }) {
+  async undo({ host, uuid, name, rebooted }, { xmlPath, autostart, metadataPath }) {
     const before = await host.domain(uuid);
     const wasPersistent = (await before?.isPersistent()) ?? false;
     if (!wasPersistent) {
@@ -62,6 +64,11 @@ export const undefine: Act<UndefineData> = {
       if (metadataPath !== null) await restoreMetadata(domain, metadataPath);
     }
     if (before) return undefined;
+    // NOTE: libvirt starts the domains of this mark when it comes up, and did not know this one.
+    if (rebooted && autostart && domain && !(await domain.isActive())) {
+      await domain.createWithFlags(0);
+      return `the host was restarted meanwhile; domain ${name} is defined again and started, as its autostart mark says`;
+    }
     return `domain ${name} was switched off meanwhile; it is defined again and left off`;
   },
   mend: ({ host, name }, { xmlPath, autostart }) =>

@@ -86,12 +86,16 @@ export class GuestScope<Context> {
    * Resolves to what could not be taken back; empty when the guest is whole.
    */
   async restore(): Promise<UndoFailure[]> {
-    const failures: UndoFailure[] = [];
-    for (const pending of this.#newestFirst()) {
-      const failure = await this.#undo(pending);
-      if (failure) failures.push(failure);
+    for (let attempt = 1; ; attempt += 1) {
+      // All are tried before any is tried again: one that hangs must not hold the others up.
+      const failures: UndoFailure[] = [];
+      for (const pending of this.#newestFirst()) {
+        const failure = await this.#undo(pending);
+        if (failure) failures.push(failure);
+      }
+      if (failures.length === 0 || attempt === UNDO_TRIES) return failures;
+      await sleep(UNDO_PAUSE_MS);
     }
-    return failures;
   }
 
   #newestFirst(): PendingAct[] {
@@ -103,7 +107,7 @@ export class GuestScope<Context> {
     const act = acts[pending.act];
     if (!act) return new UndoFailure(pending.act, '', new Error('no such act is known'));
     try {
-      const remark = await tryOften(() => act.undo(context, pending.data));
+      const remark = await act.undo(context, pending.data);
       if (remark !== undefined) onRemark(remark);
     } catch (error) {
       return new UndoFailure(pending.act, act.mend(context, pending.data), error);
@@ -115,16 +119,5 @@ export class GuestScope<Context> {
       onRemark(`the journal could not be written: ${messageOf(error)}`);
     });
     return undefined;
-  }
-}
-
-async function tryOften<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (attempt === UNDO_TRIES) throw error;
-      await sleep(UNDO_PAUSE_MS);
-    }
   }
 }

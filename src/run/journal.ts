@@ -20,8 +20,18 @@ export interface RunFacts {
   uri: string;
   domain: { name: string; uuid: string };
   registry: string;
+  /** How an S3 registry is reached; no keys. */
+  s3?: S3Facts;
   /** Absolute path of the folder with the delta and the image. */
   scratch: string;
+}
+
+export interface S3Facts {
+  endpoint: string | null;
+  region: string | null;
+  profile: string | null;
+  pathStyle: boolean | null;
+  caFile: string | null;
 }
 
 /** An act that was announced and not taken back. */
@@ -35,10 +45,18 @@ export type NewEntry = Fresh<JournalEntry>;
 
 type Fresh<T> = T extends { time: string } ? Omit<T, 'time'> : never;
 
+type Listener = (entry: NewEntry) => void;
+const observers: Listener[] = [];
+
+/** Calls `listener` for each entry of every journal of this process, once it is on disk. */
+export function observeJournals(listener: Listener): void {
+  observers.push(listener);
+}
+
 /** Appends to one run's journal; each entry is on disk when its promise resolves. */
 export class Journal {
   readonly #file: FileHandle;
-  readonly #listeners: ((entry: NewEntry) => void)[] = [];
+  readonly #listeners: Listener[] = [...observers];
 
   private constructor(file: FileHandle) {
     this.#file = file;
@@ -60,7 +78,7 @@ export class Journal {
   }
 
   /** Calls `listener` for each entry once it is on disk. */
-  onWritten(listener: (entry: NewEntry) => void): void {
+  onWritten(listener: Listener): void {
     this.#listeners.push(listener);
   }
 
@@ -69,6 +87,11 @@ export class Journal {
     await this.#file.appendFile(`${line}\n`);
     await this.#file.datasync();
     for (const listener of this.#listeners) listener(entry);
+  }
+
+  /** Something that has been reached; recover goes on from it. */
+  async reach(name: string, data?: unknown): Promise<void> {
+    await this.write({ type: 'point', name, ...(data === undefined ? {} : { data }) });
   }
 
   async close(): Promise<void> {
@@ -100,6 +123,24 @@ export function pendingActs(entries: readonly JournalEntry[]): PendingAct[] {
     if (index !== -1) pending.splice(index, 1);
   }
   return pending;
+}
+
+/**
+ * Of what is pending, the acts that were not marked as done. The call behind such an act may still
+ * be on its way to libvirt when its caller is dead already.
+ */
+export function unsureActs(entries: readonly JournalEntry[]): PendingAct[] {
+  const last = entries.findLast(({ type }) => type === 'intent' || type === 'done');
+  if (last?.type !== 'intent') return [];
+  return pendingActs(entries)
+    .filter(({ act }) => act === last.act)
+    .slice(-1);
+}
+
+/** The data of the newest point of this name; undefined where it was not reached. */
+export function reached(entries: readonly JournalEntry[], name: string): unknown {
+  const point = entries.findLast((entry) => entry.type === 'point' && entry.name === name);
+  return point?.type === 'point' ? (point.data ?? null) : undefined;
 }
 
 /** Makes a new name in a directory survive a power cut. */

@@ -2,11 +2,16 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
+
+/** `guard` and `recover` hold the lock of a run that is dead while they put its guest back. */
+export type LockRole = 'run' | 'guard' | 'recover';
 
 /** Who holds a domain's lock. */
 export interface LockHolder {
   runId: string;
+  role: LockRole;
   pid: number;
   since: string;
 }
@@ -15,7 +20,14 @@ export interface DomainLock {
   release(): Promise<void>;
 }
 
+export interface LockOptions {
+  role?: LockRole;
+  /** How long to wait for somebody who puts the guest back; nobody else is waited for. */
+  waitMs?: number;
+}
+
 const ASK_TIMEOUT_MS = 1000;
+const PAUSE_MS = 50;
 
 /**
  * Takes the lock of a domain, or says who has it.
@@ -28,46 +40,73 @@ const ASK_TIMEOUT_MS = 1000;
 export async function lockDomain(
   domain: { name: string; uuid: string },
   runId: string,
+  { role = 'run', waitMs = 0 }: LockOptions = {},
 ): Promise<DomainLock> {
-  const address = `\0virt-publish/domain/${domain.uuid}`;
-  const holder: LockHolder = { runId, pid: process.pid, since: new Date().toISOString() };
-  const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy());
-    socket.end(JSON.stringify(holder));
-  });
-  try {
-    server.listen(address);
-    await once(server, 'listening');
-  } catch (error) {
-    if (!isInUse(error)) throw error;
-    throw busy(domain.name, await askHolder(address), error);
+  const deadline = performance.now() + waitMs;
+  const holder: LockHolder = { runId, role, pid: process.pid, since: new Date().toISOString() };
+  for (;;) {
+    const lock = await tryLock(domain.uuid, holder);
+    if (lock) return lock;
+    const other = await askLock(domain.uuid);
+    // It has just ended, and the lock is free.
+    if (other === 'free') continue;
+    const isMending = other !== 'silent' && other.role !== 'run';
+    if (!isMending || performance.now() >= deadline) throw busy(domain.name, other);
+    await sleep(PAUSE_MS);
   }
-  server.unref();
-  return { release: () => closeServer(server) };
 }
 
-async function askHolder(address: string): Promise<LockHolder | undefined> {
-  const socket = connect(address);
+/** Who holds the domain's lock. `silent`: somebody who does not answer, as a stopped process. */
+export async function askLock(uuid: string): Promise<LockHolder | 'free' | 'silent'> {
+  const socket = connect(addressOf(uuid));
   const deadline = setTimeout(() => socket.destroy(), ASK_TIMEOUT_MS);
   try {
     return JSON.parse(await text(socket)) as LockHolder;
-  } catch {
-    // It has just ended, or hangs: that it had the lock is all that is known.
-    return undefined;
+  } catch (error) {
+    const isFree = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+    return isFree ? 'free' : 'silent';
   } finally {
     clearTimeout(deadline);
   }
 }
 
-function busy(name: string, holder: LockHolder | undefined, cause: unknown): PublishError {
-  const who = holder
-    ? `run ${holder.runId} (process ${holder.pid}, since ${holder.since})`
-    : 'another run';
-  return new PublishError(
-    'DOMAIN_BUSY',
-    `domain ${name} is being published by ${who}; wait until it has ended, or end it with SIGTERM`,
-    { step: 'inspect', retryable: true, cause },
-  );
+async function tryLock(uuid: string, holder: LockHolder): Promise<DomainLock | undefined> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end(JSON.stringify(holder));
+  });
+  try {
+    server.listen(addressOf(uuid));
+    await once(server, 'listening');
+  } catch (error) {
+    if (isInUse(error)) return undefined;
+    throw error;
+  }
+  server.unref();
+  return { release: () => closeServer(server) };
+}
+
+function addressOf(uuid: string): string {
+  return `\0virt-publish/domain/${uuid}`;
+}
+
+function busy(name: string, holder: LockHolder | 'silent'): PublishError {
+  return new PublishError('DOMAIN_BUSY', `domain ${name} ${describe(holder)}`, {
+    step: 'inspect',
+    retryable: true,
+  });
+}
+
+function describe(holder: LockHolder | 'silent'): string {
+  if (holder === 'silent') {
+    return 'is held by a run that does not answer; look for a virt-publish process that is stopped';
+  }
+  const { role, runId, pid, since } = holder;
+  const who = `run ${runId} (process ${pid}, since ${since})`;
+  if (role === 'run') {
+    return `is being published by ${who}; wait until it has ended, or end it with SIGTERM`;
+  }
+  return `is being put back after ${who} died; try again in a moment`;
 }
 
 function isInUse(error: unknown): boolean {

@@ -1,13 +1,28 @@
 // A run's folder and journal, made before its first act and gone after its last.
 import { join } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { JOURNAL_FILE, Journal, type RunFacts } from './journal.ts';
-import { createRunFolder, type RunFolder, readBootId, removeRunFolder } from './run-folder.ts';
+import {
+  makeRunFolder,
+  type RunFolder,
+  readBootId,
+  removeRunFolder,
+  runFolder,
+} from './run-folder.ts';
 
 export interface OpenRun {
   folder: RunFolder;
   journal: Journal;
 }
+
+export interface RunPlace {
+  stateDir: string;
+  workDir: string;
+  /** Told where the folders could not be removed after the work. */
+  onWarning: (message: string) => void;
+}
+
+type GivenFacts = Omit<RunFacts, 'pid' | 'bootId' | 'scratch'>;
 
 /**
  * Gives `work` a folder and a journal, and removes both when it settles. They stay where the guest
@@ -15,31 +30,62 @@ export interface OpenRun {
  * @throws PublishError WORK_DIR; what `work` throws.
  */
 export async function withRun<T>(
-  facts: Omit<RunFacts, 'pid' | 'bootId' | 'scratch'>,
-  where: { stateDir: string; workDir: string },
+  facts: GivenFacts,
+  place: RunPlace,
   work: (run: OpenRun) => Promise<T>,
 ): Promise<T> {
-  const folder = await createRunFolder(facts.runId, where);
+  const folder = runFolder(facts.runId, place);
+  await makeRunFolder(folder.path);
   let isWhole = true;
   try {
-    const journal = await Journal.create(join(folder.path, JOURNAL_FILE));
-    try {
-      await journal.write({ type: 'run', facts: await completeFacts(facts, folder) });
-      return await work({ folder, journal });
-    } finally {
-      await journal.close();
-    }
+    return await withJournal(facts, folder, work);
   } catch (error) {
     isWhole = !(error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED');
     throw error;
   } finally {
-    if (isWhole) await removeRunFolder(folder);
+    if (isWhole) await remove(folder, place);
   }
 }
 
-async function completeFacts(
-  facts: Omit<RunFacts, 'pid' | 'bootId' | 'scratch'>,
+async function withJournal<T>(
+  facts: GivenFacts,
   folder: RunFolder,
-): Promise<RunFacts> {
+  work: (run: OpenRun) => Promise<T>,
+): Promise<T> {
+  const journal = await createJournal(folder);
+  try {
+    await journal.write({ type: 'run', facts: await completeFacts(facts, folder) });
+    // After the entry that names it: a scratch folder that no journal knows would stay for ever.
+    await makeRunFolder(folder.scratch);
+    return await work({ folder, journal });
+  } finally {
+    await journal.close();
+  }
+}
+
+async function createJournal({ path }: RunFolder): Promise<Journal> {
+  try {
+    return await Journal.create(join(path, JOURNAL_FILE));
+  } catch (error) {
+    throw new PublishError(
+      'WORK_DIR',
+      `cannot write the run's journal in ${path}: ${messageOf(error)}; see to the state directory`,
+      { step: 'space', cause: error },
+    );
+  }
+}
+
+/** A folder that stays is no reason to call a finished run failed, nor to hide why it failed. */
+async function remove(folder: RunFolder, { onWarning }: RunPlace): Promise<void> {
+  try {
+    await removeRunFolder(folder);
+  } catch (error) {
+    onWarning(
+      `the run's files could not be removed (${messageOf(error)}); virt-publish recover removes them later`,
+    );
+  }
+}
+
+async function completeFacts(facts: GivenFacts, folder: RunFolder): Promise<RunFacts> {
   return { ...facts, pid: process.pid, bootId: await readBootId(), scratch: folder.scratch };
 }

@@ -1,12 +1,32 @@
 // Puts a guest back from the journal of a run alone: for the guard, and for recover.
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Host } from '../libvirt/host.ts';
 import { guestActs } from './guest-acts.ts';
 import { GuestScope, type UndoFailure } from './guest-scope.ts';
-import { JOURNAL_FILE, Journal, pendingActs, readJournal, runFacts } from './journal.ts';
+import {
+  JOURNAL_FILE,
+  Journal,
+  type PendingAct,
+  pendingActs,
+  readJournal,
+  runFacts,
+  unsureActs,
+} from './journal.ts';
+import { endOrphans } from './orphans.ts';
+import { readBootId } from './run-folder.ts';
+
+export interface RestoreOptions {
+  onRemark: (remark: string) => void;
+  /** The run died just now: a call of its may still be on its way to libvirt. */
+  justDied?: boolean;
+}
 
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
 const CALL_TIMEOUT_MS = 60_000;
+
+/** By then libvirt has begun whatever a dead client asked it for. */
+const IN_FLIGHT_MS = 1000;
 
 /**
  * Takes back all that the journal in `runPath` announced and did not mark as taken back. Safe to
@@ -15,19 +35,26 @@ const CALL_TIMEOUT_MS = 60_000;
  */
 export async function restoreGuest(
   runPath: string,
-  onRemark: (remark: string) => void,
+  { onRemark, justDied = false }: RestoreOptions,
 ): Promise<UndoFailure[]> {
   const path = join(runPath, JOURNAL_FILE);
   const entries = await readJournal(path);
   const facts = runFacts(entries);
   const pending = pendingActs(entries);
   if (!facts || pending.length === 0) return [];
+  await endOrphans(facts.scratch);
   const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
+  const rebooted = facts.bootId !== (await readBootId());
+  const context = { host, ...facts.domain, rebooted };
   const journal = await Journal.reopen(path);
+  const undo = (acts: readonly PendingAct[]) =>
+    new GuestScope({ journal, acts: guestActs, context, onRemark }, acts).restore();
   try {
-    const context = { host, ...facts.domain };
-    const scope = new GuestScope({ journal, acts: guestActs, context, onRemark }, pending);
-    return await scope.restore();
+    const failures = await undo(pending);
+    const unsure = justDied ? unsureActs(entries) : [];
+    if (unsure.length === 0 || failures.length > 0) return failures;
+    await sleep(IN_FLIGHT_MS);
+    return await undo(unsure);
   } finally {
     await journal.close();
     await host.close();

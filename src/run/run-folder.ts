@@ -1,8 +1,8 @@
 // The folders of one run: what it must remember, and the large files it works on.
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
-import { syncDirectory } from './journal.ts';
+import { JOURNAL_FILE, syncDirectory } from './journal.ts';
 
 export interface RunFolder {
   /** Below the state directory: `journal.ndjson` and `domain.xml`. */
@@ -11,21 +11,34 @@ export interface RunFolder {
   scratch: string;
 }
 
-/**
- * Makes both folders of a run. They may be traversed by all, since QEMU's own user must reach the
- * delta, and listed by nobody else.
- * @throws PublishError WORK_DIR where one cannot be made.
- */
-export async function createRunFolder(
+/** Where the folders of a run are to be. */
+export function runFolder(
   runId: string,
-  where: { stateDir: string; workDir: string },
-): Promise<RunFolder> {
-  const folder = {
-    path: join(where.stateDir, 'runs', runId),
-    scratch: join(where.workDir, runId),
-  };
-  for (const path of new Set([folder.path, folder.scratch])) await makeFolder(path);
-  return folder;
+  { stateDir, workDir }: { stateDir: string; workDir: string },
+): RunFolder {
+  return { path: join(runsFolder(stateDir), runId), scratch: join(workDir, runId) };
+}
+
+/** The folder of all runs in a state directory. */
+export function runsFolder(stateDir: string): string {
+  return join(stateDir, 'runs');
+}
+
+/**
+ * Makes one folder of a run. It may be traversed by all, since QEMU's own user must reach the
+ * delta, and listed by nobody else.
+ * @throws PublishError WORK_DIR where it cannot be made.
+ */
+export async function makeRunFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o711 });
+  } catch (error) {
+    throw new PublishError(
+      'WORK_DIR',
+      `cannot make the folder ${path}: ${messageOf(error)}; choose a directory you can write to with --work-dir`,
+      { step: 'space', cause: error },
+    );
+  }
 }
 
 /** Writes a file that only its owner may read, and is on disk when the promise resolves. */
@@ -40,25 +53,16 @@ export async function writeSecret(path: string, content: string): Promise<void> 
   await syncDirectory(dirname(path));
 }
 
-/** Removes both folders with all they hold. */
+/** Removes both folders with all they hold; the journal goes last, as it says where the rest is. */
 export async function removeRunFolder(folder: RunFolder): Promise<void> {
-  await rm(folder.scratch, { recursive: true, force: true });
+  if (folder.scratch !== folder.path) await rm(folder.scratch, { recursive: true, force: true });
+  for (const name of await readdir(folder.path)) {
+    if (name !== JOURNAL_FILE) await rm(join(folder.path, name), { recursive: true, force: true });
+  }
   await rm(folder.path, { recursive: true, force: true });
 }
 
 /** The kernel's id of this boot: a process of another boot is dead, whatever its pid says. */
 export async function readBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o711 });
-  } catch (error) {
-    throw new PublishError(
-      'WORK_DIR',
-      `cannot make the folder ${path}: ${messageOf(error)}; choose a directory you can write to with --work-dir`,
-      { step: 'space', cause: error },
-    );
-  }
 }

@@ -2,15 +2,16 @@
 import { rm } from 'node:fs/promises';
 import type { StillDisk } from '../capture/capture-run.ts';
 import { messageOf } from '../errors.ts';
-import { runStep } from '../events.ts';
+import { type OnEvent, runStep } from '../events.ts';
 import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
-import type { ImageRecord } from '../registry/image.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Journal } from '../run/journal.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
-import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
+import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties, minDiskGib } from './image-fields.ts';
 import type { Session } from './session.ts';
 
@@ -21,13 +22,13 @@ export interface FlatImage {
 }
 
 /**
- * Queues the image's record for the time of `work`, and has it say `killed` and why where `work`
- * fails.
+ * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
+ * and why, and nothing of the image's data is left.
  */
 export async function withImageRecord<T>(
   { settings }: Session,
   { registry, imageName, inspection }: Decision,
-  id: string,
+  { id, journal }: { id: string; journal: Journal },
   work: () => Promise<T>,
 ): Promise<T> {
   const { onEvent, visibility, tags, properties } = settings;
@@ -46,15 +47,28 @@ export async function withImageRecord<T>(
     }),
   );
   try {
+    await journal.reach('queued');
     return await work();
   } catch (error) {
-    await runStep(onEvent, 'roll back', () => registry.killImage(id, messageOf(error))).catch(
-      (failure: unknown) => {
-        const message = `the record of image ${id} could not be marked as killed (${messageOf(failure)}); it was never active`;
-        onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
-      },
-    );
+    await rollBack(registry, { id, reason: messageOf(error) }, onEvent);
     throw error;
+  }
+}
+
+async function rollBack(
+  registry: Registry,
+  { id, reason }: { id: string; reason: string },
+  onEvent: OnEvent,
+): Promise<void> {
+  const warn = (message: string) =>
+    onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
+  try {
+    const record = await runStep(onEvent, 'roll back', () => registry.discardImage(id, reason));
+    if (record?.status === 'active') warn(`image ${id} is active already and stays`);
+  } catch (failure) {
+    warn(
+      `what is left of image ${id} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+    );
   }
 }
 
@@ -79,61 +93,23 @@ export async function flattenDisk(
 export async function publishImage(
   { settings }: Session,
   decision: Decision,
-  { id, still, path }: FlatImage & { id: string },
+  { id, still, path, journal }: FlatImage & { id: string; journal: Journal },
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
   await checkImage(flattenRequest(settings, path));
   const base = await findBaseImage(registry, inspection.facts.backingChain, signal);
-  const name = `${inspection.disk.target}.${settings.format}`;
-  const source = await fileSource(path);
-  const { digests, size } = await runStep(onEvent, 'upload', async () => {
-    await registry.markSaving(id);
-    return registry.uploadData(id, name, source, {
-      hash: settings.hash,
-      moveFrom: path,
-      signal,
-      onProgress: (bytes) =>
-        onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
-    });
-  });
-  const artefact = await registry.putArtefact(
-    id,
-    'domain.xml',
-    scrubDomainXml(inspection.inactiveXml),
-  );
-  const image = await runStep(onEvent, 'activate', () => {
-    signal.throwIfAborted();
-    return registry.activateImage(id, {
-      data: { name, size, sha256: digests.sha256 },
-      artefacts: [artefact],
-      ...hashFields(digests),
-      min_ram: base?.min_ram ?? 0,
-      properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
-    });
-  });
-  return { image, aliases: await moveAliases(settings, decision, image) };
-}
-
-/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
-function hashFields({ md5, sha512, sha256 }: Digests) {
-  return {
-    checksum: md5 ?? null,
-    os_hash_algo: sha512 === undefined ? 'sha256' : 'sha512',
-    os_hash_value: sha512 ?? sha256,
+  const { size } = await fileSource(path);
+  const image: ImageToPublish = {
+    ...{ id, path, size, hash: settings.hash, aliases: settings.aliases },
+    name: `${inspection.disk.target}.${settings.format}`,
+    min_ram: base?.min_ram ?? 0,
+    properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
+    domainXml: scrubDomainXml(inspection.inactiveXml),
   };
-}
-
-async function moveAliases(
-  { aliases, onEvent }: Session['settings'],
-  { registry }: Decision,
-  image: ImageRecord,
-): Promise<SnapshotResult['aliases']> {
-  const moved: { alias: string; version: number }[] = [];
-  for (const alias of aliases) {
-    moved.push(await runStep(onEvent, 'alias', () => registry.setAlias(alias, image.id)));
-  }
-  return moved;
+  await journal.reach(IMAGE_POINT, image);
+  const reach = (name: string, data?: unknown) => journal.reach(name, data);
+  return finishImage(registry, image, { onEvent, signal, reach });
 }
 
 function flattenRequest(

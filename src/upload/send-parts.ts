@@ -11,7 +11,11 @@ import { type Digests, DigestWalk } from './hash-image.ts';
 import { type PartPlan, type PlannedPart, partAt, partsOf } from './part-plan.ts';
 import type { UploadImageOptions } from './upload-image.ts';
 
-type SendOptions = UploadImageOptions & { withMd5: boolean };
+type SendOptions = UploadImageOptions & {
+  withMd5: boolean;
+  /** Parts that are there already, by number. */
+  kept: ReadonlyMap<number, PartInfo>;
+};
 
 /** How far the whole digests may fall behind the parts: further, and the page cache goes cold. */
 const MAX_LAG_PARTS = 16;
@@ -72,6 +76,11 @@ export class PartSender {
         this.#steps[part.number - 1 - MAX_LAG_PARTS],
       ]);
       const [md5] = await unlessAborted(hashed, this.#stop.signal, 'upload');
+      const kept = this.#options.kept.get(part.number);
+      if (kept && isSame(kept, part, md5)) {
+        this.#progress(kept.size);
+        return kept;
+      }
       return await this.#sendWithRetries(part, md5);
     } catch (error) {
       this.#stop.abort(error);
@@ -132,6 +141,11 @@ export class PartSender {
     this.#sentBytes += bytes;
     this.#options.onProgress?.(this.#sentBytes);
   }
+}
+
+/** NOTE: an ETag that is no md5 (SSE-KMS) tells nothing about the bytes: the part is sent again. */
+function isSame(kept: PartInfo, { start, end }: PlannedPart, md5: string | undefined): boolean {
+  return kept.size === end - start && isMd5(kept.etag) && kept.etag.toLowerCase() === md5;
 }
 
 function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefined): void {

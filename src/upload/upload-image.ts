@@ -13,6 +13,7 @@ import type { RetryPolicy } from '../registry/retry.ts';
 import type { DigestAlgorithm } from './digests.ts';
 import type { Digests } from './hash-image.ts';
 import { planParts } from './part-plan.ts';
+import { findUpload } from './resume-upload.ts';
 import { PartSender } from './send-parts.ts';
 import type { ImageSource } from './source.ts';
 
@@ -31,6 +32,8 @@ export interface UploadImageOptions {
   algorithms: readonly DigestAlgorithm[];
   policy: UploadPolicy;
   signal?: AbortSignal | undefined;
+  /** Goes on with what an earlier process left of this very upload. */
+  resume?: boolean | undefined;
   /** Bytes sent so far; what was sent in vain is taken off again. */
   onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -41,7 +44,7 @@ export interface UploadImageResult {
   digests: Digests;
 }
 
-type Target = MultipartTier & Pick<ReadTier, 'stat' | 'url'>;
+export type Target = MultipartTier & Pick<ReadTier, 'stat' | 'url'>;
 
 /**
  * Uploads the source. When it resolves, the store has said of each part and of the whole that it
@@ -55,14 +58,14 @@ export async function uploadImage(
 ): Promise<UploadImageResult> {
   const { key, source, policy, signal, contentType } = options;
   const plan = planParts(source.size, policy.partSizeMib * 1024 * 1024, store.limits);
-  const upload = await store.startUpload(key, {
-    signal,
-    ...(contentType === undefined ? {} : { contentType }),
-  });
+  const earlier = options.resume ? await findUpload(store, key, { signal }) : undefined;
+  const start = { signal, ...(contentType === undefined ? {} : { contentType }) };
+  const upload = earlier?.upload ?? (await store.startUpload(key, start));
   let sender: PartSender | undefined;
   try {
     // Within the `try`: it starts threads, and a machine may refuse one.
-    sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5 });
+    const kept = earlier?.parts ?? new Map();
+    sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5, kept });
     const parts = await sender.sendAll();
     const digests = await sender.digests();
     await source.checkUnchanged?.();

@@ -27,9 +27,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'snapshot-types.ts': [],
   'config.ts': ['config'],
   config: [],
-  'index.ts': ['snapshot.ts', 'registry', 'config.ts'],
-  cli: ['snapshot.ts', 'registry', 'run', 'config.ts', 'config'],
-  'snapshot.ts': ['snapshot', ...STEPS, 'config.ts'],
+  'index.ts': ['snapshot.ts', 'recover.ts', 'registry', 'config.ts'],
+  cli: ['snapshot.ts', 'recover.ts', 'registry', 'run', 'config.ts', 'config'],
+  'snapshot.ts': ['snapshot', 'recover.ts', ...STEPS, 'config.ts'],
+  'recover.ts': ['recover', 'run', 'config.ts'],
+  recover: ['snapshot', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
@@ -62,6 +64,8 @@ const PROCESS_USES: Record<string, readonly string[]> = {
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
   'run/open-run.ts': ['pid'],
+  // Children of a process that is gone have nobody else to end them.
+  'run/orphans.ts': ['kill'],
 };
 
 /** Files that are worth more than 200 lines, each with its reason beside it. */

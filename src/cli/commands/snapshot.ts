@@ -10,6 +10,7 @@ import {
   type SnapshotOptions,
   VISIBILITIES,
 } from '../../snapshot-types.ts';
+import { deadlinesHelp } from '../deadlines-help.ts';
 import {
   addRegistryOptions,
   choiceOption,
@@ -52,6 +53,7 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
   addImageOptions(command);
   addCaptureOptions(command);
   addRegistryOptions(command);
+  command.addHelpText('after', () => `\n${deadlinesHelp()}`);
   command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<SnapshotFlags>();
     const { runCommand } = await import('../run-command.ts');

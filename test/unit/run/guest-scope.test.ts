@@ -65,11 +65,8 @@ test('newest first, and one that fails stops no other', async () => {
   for (const one of [define, mirror, freeze]) await scope.perform(one, null, async () => undefined);
   failing.add('mirror');
   const failures = await scope.restore();
-  expect(log).toEqual([
-    'undo freeze null',
-    ...Array(3).fill('undo mirror null'),
-    'undo define null',
-  ]);
+  const again = ['undo mirror null', 'undo mirror null'];
+  expect(log).toEqual(['undo freeze null', 'undo mirror null', 'undo define null', ...again]);
   expect(failures).toMatchObject([
     { mend: 'mend-mirror', message: expect.stringContaining('mirror') },
   ]);

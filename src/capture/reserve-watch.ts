@@ -1,0 +1,79 @@
+// Watches the free space while a run writes: it gives itself up before the reserve is touched.
+import { PublishError } from '../errors.ts';
+import { formatBytes } from '../format-bytes.ts';
+import { nearestExisting, type Reserve, readSpace } from './space.ts';
+
+export interface ReserveWatch {
+  /** Aborts as the run's own signal does, and with PublishError NO_SPACE. */
+  signal: AbortSignal;
+  /** Looks now. @throws PublishError NO_SPACE */
+  check: () => Promise<void>;
+}
+
+export interface ReserveWatchOptions {
+  directories: readonly string[];
+  reserve: Reserve & { pollMs: number };
+  signal: AbortSignal;
+}
+
+/** With no reserve wanted, this much must be free all the same for a write to count as complete. */
+const LEAST_FREE = 1024 * 1024;
+
+/** `work` is watched until it settles. @throws what it throws; it is to obey the watch's signal. */
+export async function withReserveWatch<T>(
+  { directories, reserve, signal }: ReserveWatchOptions,
+  work: (watch: ReserveWatch) => Promise<T>,
+): Promise<T> {
+  const places = await Promise.all(directories.map(nearestExisting));
+  const paces = places.map((directory) => new Pace(directory, reserve));
+  const full = new AbortController();
+  const look = async () => {
+    for (const pace of paces) await pace.look();
+  };
+  const timer = setInterval(() => {
+    look().catch((error: unknown) => full.abort(error));
+  }, reserve.pollMs);
+  timer.unref();
+  const check = async () => {
+    for (const pace of paces) await pace.check();
+  };
+  try {
+    return await work({ signal: AbortSignal.any([signal, full.signal]), check });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** One file system, and how fast it fills up. */
+class Pace {
+  readonly #directory: string;
+  readonly #reserve: Reserve;
+  #before: number | undefined;
+
+  constructor(directory: string, reserve: Reserve) {
+    this.#directory = directory;
+    this.#reserve = reserve;
+  }
+
+  /** @throws PublishError NO_SPACE where the reserve would be touched before the next look. */
+  async look(): Promise<void> {
+    const { free, beyondReserve } = await readSpace(this.#directory, this.#reserve);
+    const written = Math.max(0, (this.#before ?? free) - free);
+    this.#before = free;
+    if (beyondReserve < written || free < LEAST_FREE) throw noSpace(this.#directory, free);
+  }
+
+  /** @throws PublishError NO_SPACE where the reserve is touched. */
+  async check(): Promise<void> {
+    const { free, beyondReserve } = await readSpace(this.#directory, this.#reserve);
+    if (beyondReserve < 0 || free < LEAST_FREE) throw noSpace(this.#directory, free);
+  }
+}
+
+function noSpace(directory: string, free: number): PublishError {
+  return new PublishError(
+    'NO_SPACE',
+    `the file system of ${directory} is filling up (${formatBytes(free)} free), and the run gave itself up before its reserve was touched; free some space, or name another directory with --work-dir`,
+    { step: 'space' },
+  );
+}

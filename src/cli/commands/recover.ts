@@ -1,0 +1,72 @@
+// `virt-publish recover`: mends what dead runs left, the guest first.
+import type { Command } from 'commander';
+import { PublishError } from '../../errors.ts';
+import type { RecoveredRun } from '../../recover.ts';
+import type { GlobalFlags } from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type RecoverFlags = GlobalFlags & { resume?: boolean };
+
+const RESTORING = {
+  first: 'stopping: what was begun is finished first…',
+  again: 'putting guests back, please wait',
+};
+
+export function addRecoverCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('recover')
+    .argument('[run-or-domain...]', 'runs by id, domains by name or UUID (default: all)')
+    .summary('put right what interrupted runs left')
+    .description(
+      'Puts guests back as they were before a run that died, and clears its files and its image away.\nRuns that are going are left alone. Safe to run at any time.',
+    )
+    .option('--resume', 'publish images whose file is whole, instead of dropping them');
+  command.action(async (refs: string[]) => {
+    const flags = command.optsWithGlobals<RecoverFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const frame = { flags, words: RESTORING };
+    setExitCode(await runCommand(frame, (context) => recover(refs, flags, context)));
+  });
+}
+
+async function recover(
+  refs: string[],
+  flags: RecoverFlags,
+  { config, signal, onEvent }: CommandContext,
+): Promise<Product> {
+  const { recoverRuns } = await import('../../recover.ts');
+  const resume = flags.resume === true;
+  const runs = await recoverRuns(config, { refs, resume, signal, onEvent });
+  for (const run of runs) {
+    const level = run.outcome === 'failed' ? 'warning' : 'info';
+    onEvent({ type: 'note', level, step: 'restore', message: describe(run) });
+  }
+  const failure = worstOf(runs);
+  if (failure) throw failure;
+  const said = runs.length === 0 ? 'nothing to recover' : runs.map(describe).join('\n');
+  const text = flags.quiet === true ? '' : said;
+  return { text, json: { runs: runs.map(({ error: _, ...run }) => run) } };
+}
+
+function describe({ runId, domain, outcome, image, remarks, error }: RecoveredRun): string {
+  const what = error?.message ?? (image === null ? 'no image' : `image ${image}`);
+  const words = outcome === 'skipped' ? remarks.join('; ') : what;
+  return `${runId} on ${domain ?? 'no domain'}: ${outcome}, ${words}`;
+}
+
+/** All were tried; a guest that is not whole is the loudest. */
+function worstOf(runs: readonly RecoveredRun[]): PublishError | undefined {
+  const errors = runs.flatMap(({ error }) => (error ? [error] : []));
+  const [first = undefined] = [
+    ...errors.filter(({ code }) => code === 'GUEST_NOT_RESTORED'),
+    ...errors,
+  ];
+  if (!first || errors.length === 1) return first;
+  const others = errors.filter((error) => error !== first);
+  return new PublishError(first.code, first.message, {
+    ...{ step: 'restore', cause: first, retryable: first.retryable },
+    undoFailures: [...first.undoFailures, ...others],
+    ...(first.mend === undefined ? {} : { mend: first.mend }),
+  });
+}

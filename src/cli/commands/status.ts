@@ -1,0 +1,45 @@
+// `virt-publish status`: the runs of this host, and what dead ones left to mend.
+import type { Command } from 'commander';
+import type { RunStatus } from '../../recover.ts';
+import type { GlobalFlags } from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+const COLUMNS = ['RUN', 'DOMAIN', 'STATE', 'STARTED', 'LAST STEP', 'TO MEND'];
+
+export function addStatusCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('status')
+    .summary('show the runs of this host')
+    .description(
+      'Shows the runs of this host: going, being put back, or dead and left to `virt-publish recover`.',
+    );
+  command.action(async () => {
+    const flags = command.optsWithGlobals<GlobalFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    setExitCode(await runCommand({ flags }, status));
+  });
+}
+
+async function status({ config }: CommandContext): Promise<Product> {
+  const { listRuns } = await import('../../recover.ts');
+  const runs = await listRuns(config);
+  const { formatTable } = await import('../table.ts');
+  const { formatDate, printable } = await import('../format.ts');
+  const rows = runs.map((run) => [
+    run.runId,
+    printable(run.domain?.name ?? '-'),
+    run.state,
+    run.startedAt === null ? '-' : formatDate(run.startedAt),
+    run.last ?? '-',
+    toMend(run),
+  ]);
+  const titles = COLUMNS.map((title) => ({ title }));
+  return { text: formatTable(titles, rows), json: { runs } };
+}
+
+function toMend({ state, toMend: acts, resumable }: RunStatus): string {
+  if (state === 'going') return '-';
+  const guest = acts.length === 0 ? 'its files' : `guest (${acts.join(', ')}), its files`;
+  return resumable ? `${guest}; can be resumed` : guest;
+}

@@ -1,0 +1,40 @@
+// For the fault tests alone: VIRT_PUBLISH_TEST_AT ends or stops this process at a point of its journal.
+import { type NewEntry, observeJournals } from '../run/journal.ts';
+
+/** `intent:undefine=SIGKILL`, `done:mirror=SIGSTOP`, `point:image=SIGKILL,guard` (the guard dies first). */
+const HOOK = /^(\w+:[\w ]+)=(SIG[A-Z]+)(,guard)?$/;
+
+/**
+ * `list` writes the name of each point to standard error instead.
+ * @throws where the text is no hook: a test that injects nothing must not pass.
+ */
+export function installTestHook(text: string): void {
+  if (text === 'list') {
+    observeJournals((entry) => process.stderr.write(`test hook: ${nameOf(entry)}\n`));
+    return;
+  }
+  const [, at, signal, guardToo] = HOOK.exec(text) ?? [];
+  if (at === undefined || signal === undefined) throw new Error(`${text} is no test hook`);
+  let guardPid = 0;
+  observeJournals((entry) => {
+    if (nameOf(entry) === 'point:guard' && 'data' in entry)
+      guardPid = (entry.data as { pid: number }).pid;
+    if (nameOf(entry) !== at) return;
+    if (guardToo !== undefined) killGuard(guardPid);
+    process.kill(process.pid, signal as NodeJS.Signals);
+  });
+}
+
+function nameOf(entry: NewEntry): string {
+  if (entry.type === 'run') return 'run:started';
+  return `${entry.type}:${entry.type === 'point' ? entry.name : entry.act}`;
+}
+
+/** Where the guest is whole the guard has ended already. */
+function killGuard(pid: number): void {
+  try {
+    if (pid > 0) process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}

@@ -1,0 +1,145 @@
+// Mends what dead runs left: the guest first, then the image, from their journals alone.
+import type { Config } from './config.ts';
+import { messageOf, PublishError } from './errors.ts';
+import { ignoreEvents, type OnEvent } from './events.ts';
+import { mendImage } from './recover/mend-image.ts';
+import { canResume, type RunStatus, statusOf } from './recover/run-status.ts';
+import type { UndoFailure } from './run/guest-scope.ts';
+import { lockDomain } from './run/lock.ts';
+import { endOrphans } from './run/orphans.ts';
+import { restoreGuest } from './run/restore-guest.ts';
+import { removeRunFolder } from './run/run-folder.ts';
+import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
+
+export type { RunStatus } from './recover/run-status.ts';
+
+export interface RecoverOptions {
+  /** Runs by id, or domains by name or UUID; all where left out. */
+  refs?: readonly string[];
+  /** Runs whose image file is whole are published after all. */
+  resume?: boolean;
+  signal?: AbortSignal;
+  onEvent?: OnEvent;
+}
+
+/** What became of one run. */
+export interface RecoveredRun {
+  runId: string;
+  domain: string | null;
+  /** `skipped`: it is going, or somebody else mends it just now. */
+  outcome: 'mended' | 'published' | 'skipped' | 'failed';
+  /** The image's status now; null where it has no record, or could not be asked for. */
+  image: string | null;
+  remarks: string[];
+  error: PublishError | null;
+}
+
+type State = Pick<Config, 'stateDir' | 'upload' | 'timeouts'>;
+
+/** How long a guard that is at work is waited for. */
+const WAIT_FOR_GUARD_MS = 15_000;
+
+/** The runs that have left something in the state directory, the oldest first. */
+export async function listRuns(config: Pick<Config, 'stateDir'>): Promise<RunStatus[]> {
+  return (await readRuns(config.stateDir)).map(statusOf);
+}
+
+/**
+ * Mends dead runs, each by itself whatever became of the others; safe to run again, and beside
+ * anything else. A run whose guest or image could not be mended keeps its folder and its error.
+ * @throws only where the state directory cannot be read.
+ */
+export async function recoverRuns(
+  config: State,
+  options: RecoverOptions = {},
+): Promise<RecoveredRun[]> {
+  const results: RecoveredRun[] = [];
+  for (const run of await readRuns(config.stateDir)) {
+    if (isMeant(run, options.refs)) results.push(await recoverRun(config, run, options));
+  }
+  return results;
+}
+
+function isMeant({ runId, facts }: RunOnDisk, refs: readonly string[] | undefined): boolean {
+  if (!refs || refs.length === 0) return true;
+  const names = [runId, facts?.domain.name, facts?.domain.uuid];
+  return refs.some((ref) => names.includes(ref));
+}
+
+async function recoverRun(
+  config: State,
+  run: RunOnDisk,
+  options: RecoverOptions,
+): Promise<RecoveredRun> {
+  const { runId, facts } = run;
+  const told: RecoveredRun = {
+    ...{ runId, domain: facts?.domain.name ?? null, image: null },
+    ...{ outcome: 'skipped', remarks: [], error: null },
+  };
+  if (run.state === 'going') return { ...told, remarks: ['it is going'] };
+  try {
+    if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
+    else await underLock(config, { runId, domain: facts.domain }, told, options);
+  } catch (error) {
+    if (isBusy(error)) return { ...told, outcome: 'skipped', remarks: [messageOf(error)] };
+    return { ...told, outcome: 'failed', error: asPublishError(error) };
+  }
+  return told.outcome === 'skipped' ? { ...told, outcome: 'mended' } : told;
+}
+
+async function underLock(
+  config: State,
+  { runId, domain }: { runId: string; domain: { name: string; uuid: string } },
+  told: RecoveredRun,
+  options: RecoverOptions,
+): Promise<void> {
+  const lock = await lockDomain(domain, runId, { role: 'recover', waitMs: WAIT_FOR_GUARD_MS });
+  try {
+    const run = await readRun(config.stateDir, runId);
+    // Somebody else has mended it while the lock was waited for.
+    if (run?.facts) await mend(config, run, run.facts, { told, options });
+  } finally {
+    await lock.release();
+  }
+}
+
+async function mend(
+  config: State,
+  run: RunOnDisk,
+  facts: NonNullable<RunOnDisk['facts']>,
+  { told, options }: { told: RecoveredRun; options: RecoverOptions },
+): Promise<void> {
+  const { onEvent = ignoreEvents, signal = new AbortController().signal } = options;
+  const onRemark = (remark: string) => {
+    told.remarks.push(remark);
+    onEvent({ type: 'note', level: 'warning', step: 'restore', message: remark });
+  };
+  await endOrphans(facts.scratch);
+  const failures = await restoreGuest(run.path, { onRemark });
+  const resume = options.resume === true && failures.length === 0 && canResume(run);
+  const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
+  told.image = image.status;
+  told.outcome = image.published ? 'published' : 'mended';
+  if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
+  await removeRunFolder({ path: run.path, scratch: facts.scratch });
+}
+
+function notRestored(
+  { runId }: RunOnDisk,
+  name: string,
+  undoFailures: readonly UndoFailure[],
+): PublishError {
+  const mend = undoFailures.map((failure) => failure.mend).join(' && ');
+  const what = undoFailures.map(({ message }) => message).join('; ');
+  const message = `domain ${name} of run ${runId} could not be put back as it was: ${what}`;
+  return new PublishError('GUEST_NOT_RESTORED', message, { step: 'restore', undoFailures, mend });
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof PublishError && error.code === 'DOMAIN_BUSY';
+}
+
+function asPublishError(error: unknown): PublishError {
+  if (error instanceof PublishError) return error;
+  return new PublishError('INTERNAL', messageOf(error), { step: 'restore', cause: error });
+}

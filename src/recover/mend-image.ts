@@ -1,0 +1,112 @@
+// The image of a dead run: published after all where that was asked for and can be, else killed.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import { messageOf, PublishError } from '../errors.ts';
+import type { OnEvent } from '../events.ts';
+import { openRegistry, type Registry } from '../registry/registry.ts';
+import { JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
+import type { RunOnDisk } from '../run/runs.ts';
+import { shellQuote } from '../run/shell-quote.ts';
+import {
+  ACTIVE_POINT,
+  finishImage,
+  IMAGE_POINT,
+  type ImageToPublish,
+  moveAliases,
+  UPLOADED_POINT,
+  type UploadedImage,
+} from '../snapshot/finish.ts';
+import { lastStep } from './run-status.ts';
+
+export interface MendImageOptions {
+  resume: boolean;
+  onEvent: OnEvent;
+  signal: AbortSignal;
+  onRemark: (remark: string) => void;
+}
+
+export interface MendedImage {
+  /** Null where the image has no record. */
+  status: string | null;
+  published: boolean;
+}
+
+/**
+ * An image that became active stays. Any other is killed with the reason, and what was uploaded of
+ * it goes; unless it can be resumed and is to be.
+ * @throws PublishError REGISTRY where the registry cannot be reached; what a resume fails with, if
+ * it may go through another time.
+ */
+export async function mendImage(
+  config: Pick<Config, 'upload' | 'timeouts'>,
+  run: RunOnDisk,
+  facts: RunFacts,
+  options: MendImageOptions,
+): Promise<MendedImage> {
+  const registry = await openRegistry(facts.registry, {
+    ...(facts.s3 === undefined ? {} : { s3: facts.s3 }),
+    requestTimeoutMs: config.timeouts.requestMs,
+    upload: { ...config.upload, partMs: config.timeouts.partMs },
+  });
+  const image = (reached(run.entries, IMAGE_POINT) ?? undefined) as ImageToPublish | undefined;
+  let reason = `the run died (last: ${lastStep(run) ?? 'nothing'})`;
+  if (options.resume && image && (await isStillThere(run, image))) {
+    const refused = await tryResume(registry, run, image, options);
+    if (refused === undefined) return { status: 'active', published: true };
+    reason += `, and could not be resumed: ${refused}`;
+  }
+  const { signal } = options;
+  const record = await registry.discardImage(run.runId, reason, { signal });
+  if (record?.status === 'active' && image) await seeToAliases(registry, image, options);
+  return { status: record?.status ?? null, published: false };
+}
+
+/** The file as it was, or the object that it was moved or sent to. */
+async function isStillThere({ entries }: RunOnDisk, image: ImageToPublish): Promise<boolean> {
+  if (reached(entries, UPLOADED_POINT) !== undefined) return true;
+  const file = await stat(image.path).catch(() => undefined);
+  return file?.size === image.size;
+}
+
+/** Resolves to why it cannot be resumed, or to undefined where the image is active. */
+async function tryResume(
+  registry: Registry,
+  run: RunOnDisk,
+  image: ImageToPublish,
+  { onEvent, signal }: MendImageOptions,
+): Promise<string | undefined> {
+  const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
+  const uploaded = reached(run.entries, UPLOADED_POINT) as UploadedImage | undefined;
+  const reach = (name: string, data?: unknown) => journal.reach(name, data);
+  try {
+    if (reached(run.entries, ACTIVE_POINT) !== undefined)
+      await moveAliases(registry, image, onEvent);
+    else await finishImage(registry, image, { onEvent, signal, reach, resume: true, uploaded });
+    return undefined;
+  } catch (error) {
+    const isFinal = error instanceof PublishError && FINAL.has(error.code);
+    if (!isFinal) throw error;
+    return messageOf(error);
+  } finally {
+    await journal.close();
+  }
+}
+
+/** Trying again would only meet the same. */
+const FINAL: ReadonlySet<string> = new Set(['INTEGRITY', 'IMAGE_STATUS', 'IMAGE_NOT_FOUND']);
+
+/** The image was active before the run died, but its aliases may not have been moved yet. */
+async function seeToAliases(
+  registry: Registry,
+  image: ImageToPublish,
+  { signal, onRemark }: MendImageOptions,
+): Promise<void> {
+  for (const alias of image.aliases) {
+    const now = await registry.resolveAlias(alias, { signal });
+    if (now?.image_id === image.id) continue;
+    onRemark(
+      `image ${image.id} is active, but alias ${alias} was not moved to it; if it should be: virt-publish alias set ${shellQuote(alias)} ${image.id}`,
+    );
+  }
+}

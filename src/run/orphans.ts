@@ -1,0 +1,36 @@
+// Ends what a dead run's own children still do: nobody waits for a qemu-img whose parent is gone.
+import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+/**
+ * Kills every qemu-img that works on a file below `scratch`, a folder that belongs to one run.
+ *
+ * NOTE: such a child holds QEMU's lock on the disk of a guest that waits in a managed save, which
+ * cannot be started before it is gone.
+ */
+export async function endOrphans(scratch: string): Promise<void> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids) {
+    const args = await argumentsOf(pid);
+    const isOurs = args.slice(1).some((argument) => argument.includes(`${scratch}/`));
+    if (basename(args[0] ?? '') === 'qemu-img' && isOurs) kill(Number(pid));
+  }
+}
+
+async function argumentsOf(pid: string): Promise<string[]> {
+  try {
+    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
+  } catch {
+    // It has ended since the folder was read.
+    return [];
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    const isGone = error instanceof Error && 'code' in error && error.code === 'ESRCH';
+    if (!isGone) throw error;
+  }
+}

@@ -1,0 +1,130 @@
+// The last stretch of a run, from an image file that is whole to an active image; `recover --resume` walks it again.
+import { createHash } from 'node:crypto';
+import { PublishError } from '../errors.ts';
+import { type OnEvent, runStep } from '../events.ts';
+import type { ImageObject, ImageRecord } from '../registry/image.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { SnapshotResult } from '../snapshot-types.ts';
+import type { Digests } from '../upload/hash-image.ts';
+import { fileSource } from '../upload/source.ts';
+
+/** All that is needed to publish an image file. It stands in the journal, and holds no secret. */
+export interface ImageToPublish {
+  id: string;
+  /** The image file. */
+  path: string;
+  size: number;
+  /** Name of its object in the registry. */
+  name: string;
+  hash: readonly string[];
+  min_ram: number;
+  properties: Record<string, string>;
+  /** Scrubbed. */
+  domainXml: string;
+  aliases: readonly string[];
+}
+
+/** Points of the journal from here on, each with what a resume needs of it. */
+export const IMAGE_POINT = 'image';
+export const UPLOADED_POINT = 'uploaded';
+export const ACTIVE_POINT = 'active';
+
+export interface UploadedImage {
+  size: number;
+  digests: Digests;
+}
+
+export interface FinishOptions {
+  onEvent: OnEvent;
+  signal: AbortSignal;
+  /** Writes a point to the run's journal. */
+  reach: (name: string, data?: unknown) => Promise<void>;
+  /** An earlier process was at this before. */
+  resume?: boolean;
+  /** What that one had uploaded already. */
+  uploaded?: UploadedImage | undefined;
+}
+
+/** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */
+export async function finishImage(
+  registry: Registry,
+  image: ImageToPublish,
+  options: FinishOptions,
+): Promise<Omit<SnapshotResult, 'plan'>> {
+  const { onEvent, signal, reach } = options;
+  const uploaded = options.uploaded ?? (await upload(registry, image, options));
+  const artefact = await putDomainXml(registry, image, options);
+  const record = await runStep(onEvent, 'activate', () => {
+    signal.throwIfAborted();
+    return registry.activateImage(image.id, {
+      data: { name: image.name, size: uploaded.size, sha256: uploaded.digests.sha256 },
+      artefacts: [artefact],
+      ...hashFields(uploaded.digests),
+      min_ram: image.min_ram,
+      properties: image.properties,
+    });
+  });
+  await reach(ACTIVE_POINT);
+  return { image: record, aliases: await moveAliases(registry, image, onEvent) };
+}
+
+/** Points the image's aliases to it. An alias that does so already is left as it is. */
+export async function moveAliases(
+  registry: Registry,
+  { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
+  onEvent: OnEvent,
+): Promise<SnapshotResult['aliases']> {
+  const moved: { alias: string; version: number }[] = [];
+  for (const alias of aliases) {
+    const { version } = await runStep(onEvent, 'alias', async () => {
+      const now = await registry.resolveAlias(alias);
+      return now?.image_id === id ? now : registry.setAlias(alias, id);
+    });
+    moved.push({ alias, version });
+  }
+  return moved;
+}
+
+async function upload(
+  registry: Registry,
+  { id, path, name, hash }: ImageToPublish,
+  { onEvent, signal, reach, resume }: FinishOptions,
+): Promise<UploadedImage> {
+  const source = await fileSource(path);
+  const { size, digests } = await runStep(onEvent, 'upload', async () => {
+    await registry.updateImage(id, (record) => ({ ...record, status: 'saving' }));
+    return registry.uploadData(id, name, source, {
+      ...{ hash, moveFrom: path, signal, resume },
+      onProgress: (bytes) =>
+        onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
+    });
+  });
+  await reach(UPLOADED_POINT, { size, digests } satisfies UploadedImage);
+  return { size, digests };
+}
+
+async function putDomainXml(
+  registry: Registry,
+  { id, domainXml }: ImageToPublish,
+  { resume }: FinishOptions,
+): Promise<ImageObject> {
+  const name = 'domain.xml';
+  try {
+    return await registry.putArtefact(id, name, domainXml);
+  } catch (error) {
+    // Written by the process before, of the very text that its journal has.
+    const isThere = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    if (!(resume && isThere)) throw error;
+    const sha256 = createHash('sha256').update(domainXml).digest('hex');
+    return { name, size: Buffer.byteLength(domainXml), sha256 };
+  }
+}
+
+/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
+function hashFields({ md5, sha512, sha256 }: Digests) {
+  return {
+    checksum: md5 ?? null,
+    os_hash_algo: sha512 === undefined ? 'sha256' : 'sha512',
+    os_hash_value: sha512 ?? sha256,
+  } satisfies Partial<ImageRecord>;
+}

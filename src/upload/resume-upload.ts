@@ -1,0 +1,74 @@
+// What an earlier process left of an upload: parts of it, or the whole object.
+import { createHash } from 'node:crypto';
+import { PublishError } from '../errors.ts';
+import type {
+  CallOptions,
+  ObjectInfo,
+  PartInfo,
+  PartUpload,
+  ReadTier,
+} from '../registry/object-store.ts';
+import type { DigestAlgorithm } from './digests.ts';
+import { type Digests, hashImage } from './hash-image.ts';
+import type { ImageSource } from './source.ts';
+import type { Target } from './upload-image.ts';
+
+/**
+ * The newest open upload of this key with its parts; others of the key are aborted. Undefined where
+ * there is none. Nobody else writes to a key of this image.
+ */
+export async function findUpload(
+  store: Target,
+  key: string,
+  options: CallOptions,
+): Promise<{ upload: PartUpload; parts: ReadonlyMap<number, PartInfo> } | undefined> {
+  const open: { upload: PartUpload; startedAt: number }[] = [];
+  for await (const { key: found, uploadId, startedAt } of store.listUploads(key, options)) {
+    if (found !== key) continue;
+    const upload = store.resumeUpload(key, uploadId);
+    open.push({ upload, startedAt: startedAt?.getTime() ?? 0 });
+  }
+  open.sort((a, b) => b.startedAt - a.startedAt);
+  const [newest, ...others] = open;
+  for (const { upload } of others) await upload.abort(options);
+  if (!newest) return undefined;
+  const parts = await newest.upload.listParts(options);
+  return { upload: newest.upload, parts: new Map(parts.map((part) => [part.number, part])) };
+}
+
+interface Wanted extends CallOptions {
+  key: string;
+  source: ImageSource;
+  algorithms: readonly DigestAlgorithm[];
+}
+
+/**
+ * The object, where it is there already and holds exactly the source's bytes: it is read back,
+ * since only that tells the same in every store. Undefined where there is none.
+ * @throws INTEGRITY where it holds something else.
+ */
+export async function findUploaded(
+  store: Pick<ReadTier, 'stat' | 'openRead' | 'url'>,
+  { key, source, algorithms, signal }: Wanted,
+): Promise<{ size: number; etag: string | null; digests: Digests } | undefined> {
+  const info = await store.stat(key, { signal });
+  if (info === undefined) return undefined;
+  const digests = await hashImage(source, algorithms, { signal });
+  if (info.size === source.size && (await sha256Of(store, info, { signal })) === digests.sha256) {
+    return { size: info.size, etag: info.etag, digests };
+  }
+  const message = `${key} in ${store.url} is not what this run made.`;
+  throw new PublishError('INTEGRITY', message, { step: 'upload' });
+}
+
+async function sha256Of(
+  store: Pick<ReadTier, 'openRead'>,
+  { key }: ObjectInfo,
+  options: CallOptions,
+): Promise<string | undefined> {
+  const stream = await store.openRead(key, options);
+  if (stream === undefined) return undefined;
+  const hash = createHash('sha256');
+  for await (const chunk of stream) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}

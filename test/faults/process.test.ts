@@ -1,0 +1,110 @@
+// The process is killed at each point of its journal: the guard has the guest whole at once, recover clears the rest.
+import { expect, test } from 'vitest';
+import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+
+const WHOLE_WITHIN_MS = 2000;
+
+type Death = 'SIGKILL' | 'SIGKILL,guard' | 'SIGTERM';
+
+interface Row {
+  mode: string;
+  point: string;
+  death: Death;
+  whole: string;
+  image: string;
+  result: string;
+}
+
+const table: Row[] = [];
+
+test.each([
+  ['live', 'qcow2-on-raw'],
+  ['cold', 'qcow2'],
+] as const)(
+  '%s: SIGKILL, SIGKILL with the guard, and SIGTERM at each point',
+  async (mode, shape) => {
+    const sandbox = await makeSandbox();
+    const domain = await createDomain({ shape, autostart: true, vncPassword: 'Vnc-5ecr' });
+    const before = await photograph(domain);
+    const args = ['snapshot', domain.name, '--mode', mode, '--quiet'];
+    const points = await listPoints(args, sandbox);
+    expect(points.length).toBeGreaterThan(8);
+    for (const death of ['SIGKILL', 'SIGKILL,guard', 'SIGTERM'] as const) {
+      for (const point of points) {
+        const row = await dieAt({ domain, before, sandbox, args, point, death });
+        table.push({ ...row, mode });
+      }
+    }
+    await expectNothingLeft(sandbox);
+    await domain.waitForTick();
+    print(table.filter((row) => row.mode === mode));
+    expect(table.filter((row) => row.mode === mode && row.result !== 'ok')).toEqual([]);
+  },
+  600_000,
+);
+
+/** The points of an undisturbed run, in order. */
+async function listPoints(args: readonly string[], sandbox: Sandbox): Promise<string[]> {
+  const ran = await runCli(args, { sandbox, env: { VIRT_PUBLISH_TEST_AT: 'list' } });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+  const points = [...ran.stderr.matchAll(/^test hook: (.*)$/gm)].map(([, name = '']) => name);
+  return [...new Set(points)];
+}
+
+interface Case {
+  domain: TestDomain;
+  before: GuestPhoto;
+  sandbox: Sandbox;
+  args: readonly string[];
+  point: string;
+  death: Death;
+}
+
+async function dieAt(one: Case): Promise<Omit<Row, 'mode'>> {
+  const { point, death } = one;
+  const row = { point, death, whole: '', image: '', result: 'ok' };
+  try {
+    const known = new Set((await imagesIn(one.sandbox)).map(({ id }) => id));
+    const ran = await runUntilDead(one);
+    if (death === 'SIGKILL,guard') await recover(one.sandbox);
+    const limit = death === 'SIGKILL' ? WHOLE_WITHIN_MS : 100;
+    row.whole = `${await untilWhole(one.domain, one.before, limit)} ms`;
+    if (death === 'SIGKILL') await recover(one.sandbox);
+    const image = (await imagesIn(one.sandbox)).find(({ id }) => !known.has(id));
+    row.image = image?.status ?? 'none';
+    await expectNothingLeft(one.sandbox);
+    if (death === 'SIGTERM') expect(ran.exitCode).toBe(row.image === 'active' ? 0 : 130);
+    else expect(ran.exitCode).toBeNull();
+    if (point === 'point:active') expect(row.image).toBe('active');
+  } catch (error) {
+    row.result = error instanceof Error ? error.message.slice(0, 500) : String(error);
+  }
+  return row;
+}
+
+async function runUntilDead({ args, sandbox, point, death }: Case): Promise<CliResult> {
+  const env = { VIRT_PUBLISH_TEST_AT: `${point}=${death}` };
+  return (await startCli(args, { sandbox, env })).done;
+}
+
+async function recover(sandbox: Sandbox): Promise<void> {
+  const ran = await runCli(['recover'], { sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+}
+
+function print(rows: readonly Row[]): void {
+  const lines = rows.map(({ mode, point, death, whole, image, result }) =>
+    [
+      mode.padEnd(5),
+      point.padEnd(18),
+      death.padEnd(14),
+      whole.padStart(8),
+      image.padEnd(7),
+      result,
+    ].join('  '),
+  );
+  process.stdout.write(`${lines.join('\n')}\n`);
+}

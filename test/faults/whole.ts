@@ -1,0 +1,74 @@
+// Whether a guest is as it was, asked again and again; and what a run may leave in a registry.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import type { ImageRecord } from '#dist/index.js';
+import { openRegistry } from '#dist/registry/registry.js';
+import type { Sandbox } from '../support/cli.ts';
+import type { TestDomain } from '../support/domains.ts';
+import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
+
+/** What is wrong with the guest, in words; null where it is whole. */
+export async function flawOf(domain: TestDomain, before: GuestPhoto): Promise<string | null> {
+  try {
+    const now = await photograph(domain);
+    for (const key of Object.keys(before) as (keyof GuestPhoto)[]) {
+      if (now[key] !== before[key]) return `${key} is ${now[key].slice(0, 80)}`;
+    }
+    if (before.state === 'shut off') return null;
+    for (const { target } of domain.disks) {
+      if ((await domain.blockJob(target)) !== null) return `a block job runs on ${target}`;
+    }
+    if (before.state === 'running' && domain.hasAgent && (await domain.agent.frozen())) {
+      return 'it is frozen';
+    }
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message.slice(0, 300) : String(error);
+  }
+}
+
+/** Milliseconds until the guest is whole. @throws where it is not by then, with what is wrong. */
+export async function untilWhole(
+  domain: TestDomain,
+  before: GuestPhoto,
+  timeoutMs: number,
+): Promise<number> {
+  const startedAt = performance.now();
+  for (;;) {
+    const flaw = await flawOf(domain, before);
+    const ms = Math.round(performance.now() - startedAt);
+    if (flaw === null) return ms;
+    if (ms > timeoutMs) throw new Error(`after ${ms} ms the guest is not whole: ${flaw}`);
+    await sleep(30);
+  }
+}
+
+/** No run, no scratch file; in the registry records alone, but for images that are active. */
+export async function expectNothingLeft(sandbox: Sandbox): Promise<void> {
+  expect(await readdir(join(sandbox.stateDir, 'runs')).catch(() => [])).toEqual([]);
+  const images = await imagesIn(sandbox);
+  expect(images.filter(({ status }) => status !== 'killed' && status !== 'active')).toEqual([]);
+  const active = images.filter(({ status }) => status === 'active').map(({ id }) => id);
+  const files = await filesBelow(join(sandbox.stateDir, 'registry'));
+  const strays = files.filter(
+    (file) => !/^images\/[^/]+\/record\//.test(file) && !active.some((id) => file.includes(id)),
+  );
+  expect(strays.filter((file) => !file.startsWith('aliases/'))).toEqual([]);
+}
+
+/** Every image of the sandbox's own registry, killed ones too. */
+export async function imagesIn(sandbox: Sandbox): Promise<ImageRecord[]> {
+  const registry = await openRegistry(join(sandbox.stateDir, 'registry'));
+  const images: ImageRecord[] = [];
+  for await (const image of registry.listImages({ all: true })) images.push(image);
+  return images;
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
