@@ -56,7 +56,7 @@ export function observeJournals(listener: Listener): void {
 /** Appends to one run's journal; each entry is on disk when its promise resolves. */
 export class Journal {
   readonly #file: FileHandle;
-  readonly #listeners: Listener[] = [...observers];
+  readonly #listeners: Listener[] = [];
 
   private constructor(file: FileHandle) {
     this.#file = file;
@@ -86,7 +86,7 @@ export class Journal {
     const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
     await this.#file.appendFile(`${line}\n`);
     await this.#file.datasync();
-    for (const listener of this.#listeners) listener(entry);
+    for (const listener of [...this.#listeners, ...observers]) listener(entry);
   }
 
   /** Something that has been reached; recover goes on from it. */

@@ -1,0 +1,142 @@
+// Disks that fill up or turn read-only below a run: it gives itself up, and nobody's guest is paused.
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, createDomainOn, type TestDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { expectWhole, photograph } from '../support/guest-photo.ts';
+import { lab } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
+import { findConvert, slowQemuImgPath } from './slow-qemu-img.ts';
+import { fillUp, makeSmallDisk, type SmallDisk } from './small-disk.ts';
+import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+
+const MIB = 1024 * 1024;
+const RESERVE = 32 * MIB;
+
+let sandbox: Sandbox;
+beforeEach(async () => {
+  sandbox = await makeSandbox();
+});
+
+/** A guest whose disk grows on this file system: the first to be paused if it runs full. */
+async function guestBeside(disk: SmallDisk): Promise<TestDomain> {
+  const dir = join(disk.path, 'beside');
+  await mkdir(dir, { mode: 0o711 });
+  const base = join(dir, 'base.raw');
+  await copyFile(lab().rootImage, base);
+  const path = join(dir, 'disk.qcow2');
+  const backing = ['-b', base, '-F', 'raw'];
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, path]);
+  const release = () => Promise.resolve();
+  return createDomainOn(dir, [
+    { target: 'vda', type: 'file', path, format: 'qcow2', backing: [], release },
+  ]);
+}
+
+test.each(['mirror', 'convert'])(
+  'somebody fills the work directory during the %s: given up before the reserve is touched',
+  async (step) => {
+    const disk = await makeSmallDisk(400);
+    const beside = await guestBeside(disk);
+    const domain = await createDomain({ shape: 'qcow2' });
+    const before = await photograph(domain);
+    const besideBefore = await photograph(beside);
+    const env = {
+      VIRT_PUBLISH_RESERVE_MIN_BYTES: String(RESERVE),
+      ...(step === 'convert' ? { PATH: await slowQemuImgPath(2) } : {}),
+    };
+    const workDir = join(disk.path, 'work');
+    const speed = step === 'mirror' ? ['--bandwidth', '2'] : [];
+    const args = ['snapshot', domain.name, '--work-dir', workDir, ...speed, '--json'];
+    const { child, done } = await startCli(args, { sandbox, env });
+    if (step === 'mirror') await waitFor('the mirror', () => domain.blockJob());
+    else await waitFor('qemu-img', () => findConvert(workDir));
+    let freeAtEnd = Number.NaN;
+    child.once('exit', () => {
+      freeAtEnd = 0;
+    });
+    const least = await fillUp(disk, () => !Number.isNaN(freeAtEnd));
+    const ran = await done;
+    expect(ran.exitCode, ran.stdout).toBe(31);
+    expect(ran.events.at(-1)).toMatchObject({ code: 'NO_SPACE' });
+    // The filler goes on until the run has ended: what it took by then is its own.
+    expect(least).toBeGreaterThan(RESERVE / 2);
+    await expectWhole(domain, before);
+    await expectWhole(beside, besideBefore);
+    expect((await beside.virsh('domblkerror')).trim()).toBe('No errors found');
+    await expectNothingLeft(sandbox);
+    expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+    await domain.destroy();
+    await beside.destroy();
+    await disk.remove();
+  },
+);
+
+test('no reserve at all, and the delta has no room: NO_SPACE, and the guest runs on', async () => {
+  const disk = await makeSmallDisk(100);
+  const domain = await createDomain({ shape: 'qcow2' });
+  const before = await photograph(domain);
+  const env = { VIRT_PUBLISH_RESERVE_MIN_BYTES: '0', VIRT_PUBLISH_RESERVE_FRACTION: '0' };
+  const args = ['snapshot', domain.name, '--work-dir', disk.path, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await must('sh', ['-c', `dd if=/dev/zero of=${disk.path}/filler bs=1M 2>/dev/null || true`]);
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(31);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  await domain.destroy();
+  await disk.remove();
+});
+
+test('a disk that is full just when the mirror is ended publishes nothing', async () => {
+  const disk = await makeSmallDisk(200);
+  const domain = await createDomain({ shape: 'qcow2' });
+  const before = await photograph(domain);
+  const env = {
+    VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
+    VIRT_PUBLISH_RESERVE_FRACTION: '0',
+    // Stopped before the freeze, the mirror is ready and follows what the guest writes.
+    VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP',
+  };
+  const args = ['snapshot', domain.name, '--work-dir', disk.path, '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', async () => (await domain.liveXml()).includes("ready='yes'"));
+  await must('sh', ['-c', `dd if=/dev/zero of=${disk.path}/filler bs=1M 2>/dev/null || true`]);
+  await must('sh', ['-c', `dd if=/dev/zero of=${disk.path}/rest bs=4k 2>/dev/null || true`]);
+  child.kill('SIGCONT');
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(31);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  await domain.destroy();
+  await disk.remove();
+});
+
+test('the state and work directory turn read-only: the guest is whole all the same', async () => {
+  const disk = await makeSmallDisk(200);
+  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const before = await photograph(domain);
+  const env = {
+    VIRT_PUBLISH_STATE_DIR: disk.path,
+    VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
+    VIRT_PUBLISH_REGISTRY: join(sandbox.stateDir, 'registry'),
+  };
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await disk.makeReadOnly();
+  const ran = await done;
+  expect([20, 31], ran.stdout).toContain(ran.exitCode);
+  expect(ran.stdout).toContain('could not be removed');
+  await untilWhole(domain, before, 1000);
+  await expectWhole(domain, before);
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+  const again = await runCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  expect(again.exitCode).toBe(32);
+  await expectWhole(domain, before);
+  await domain.destroy();
+  await disk.remove();
+});

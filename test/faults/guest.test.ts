@@ -1,0 +1,172 @@
+// What can happen to a guest, its agent and libvirt's answers in the middle of a run.
+import { rename } from 'node:fs/promises';
+import { beforeEach, expect, test } from 'vitest';
+import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { expectWhole, photograph } from '../support/guest-photo.ts';
+import { waitFor } from '../support/wait.ts';
+import { findConvert, slowQemuImgPath } from './slow-qemu-img.ts';
+import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+
+const HOOK = `--import ${new URL('./fail-libvirt.mjs', import.meta.url).href}`;
+
+let sandbox: Sandbox;
+beforeEach(async () => {
+  sandbox = await makeSandbox();
+});
+
+/** Runs a slow live snapshot and does `fault` while its mirror copies. */
+async function duringMirror(
+  domain: TestDomain,
+  fault: () => Promise<unknown>,
+  env: Record<string, string> = {},
+): Promise<CliResult> {
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await fault();
+  return done;
+}
+
+async function expectKilled(): Promise<void> {
+  await expectNothingLeft(sandbox);
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+}
+
+test.each([
+  ['powers itself off', ['shutdown', '--mode', 'agent']],
+  ['is destroyed', ['destroy']],
+])('a guest that %s in the middle of the copy stays defined, and off', async (_, command) => {
+  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const before = await photograph(domain);
+  const [verb = '', ...flags] = command;
+  const ran = await duringMirror(domain, () => domain.tryVirsh(verb, ...flags));
+  expect(ran.exitCode, ran.stdout).toBe(20);
+  expect(ran.stdout).toContain('switched off meanwhile');
+  await expectWhole(domain, { ...before, state: 'shut off' });
+  await expectKilled();
+  await domain.destroy();
+});
+
+test('an agent that hangs inside the freeze: loud, and whole as soon as it answers', async () => {
+  const domain = await createDomain({ shape: 'qcow2' });
+  const before = await photograph(domain);
+  const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 25; killall -CONT qemu-ga) &';
+  const hang = () => domain.agent.call('guest-exec', { path: '/bin/sh', arg: ['-c', script] });
+  const ran = await duringMirror(domain, hang, { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' });
+  expect(ran.exitCode, ran.stdout).toBe(50);
+  expect(ran.events.at(-1)).toMatchObject({
+    code: 'GUEST_NOT_RESTORED',
+    mend: [expect.stringContaining('domfsthaw')],
+  });
+  // All but the thaw was done at once, whatever the thaw did.
+  expect(await domain.info('Persistent')).toBe('yes');
+  expect(await domain.blockJob()).toBeNull();
+  await domain.agent.wait();
+  await untilWhole(domain, before, 10_000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await domain.destroy();
+});
+
+test('--quiesce require with an agent that hangs publishes nothing', async () => {
+  const domain = await createDomain({ shape: 'qcow2' });
+  const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' };
+  const args = ['snapshot', domain.name, '--bandwidth', '8', '--quiesce', 'require', '--json'];
+  const { done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await domain.agent.hang();
+  const ran = await done;
+  expect([21, 50], ran.stdout).toContain(ran.exitCode);
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+  expect(await domain.info('Persistent')).toBe('yes');
+  await domain.destroy();
+});
+
+test('libvirt refuses: once is mended, for ever is told with a command that works', async () => {
+  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const before = await photograph(domain);
+  const snapshot = (fail: string) =>
+    runCli(['snapshot', domain.name, '--json'], {
+      sandbox,
+      env: { NODE_OPTIONS: HOOK, FAIL_LIBVIRT: fail },
+    });
+
+  const once = await snapshot('defineXML=1');
+  expect(once.exitCode, once.stdout).toBe(0);
+  await expectWhole(domain, before);
+
+  const abort = await snapshot('blockJobAbort=1');
+  expect(abort.exitCode, abort.stdout).not.toBe(0);
+  expect(abort.exitCode).not.toBe(50);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+
+  const thaw = await snapshot('fsThaw=1');
+  expect(thaw.exitCode, thaw.stdout).toBe(0);
+  await expectWhole(domain, before);
+
+  for (const call of ['defineXML=99', 'blockJobAbort=99', 'fsThaw=99']) {
+    const never = await snapshot(call);
+    expect(never.exitCode, `${call} ${never.stdout}`).toBe(50);
+    const { mend, message, undoFailures } = never.events.at(-1) as {
+      mend: string[];
+      message: string;
+      undoFailures: string[];
+    };
+    expect(undoFailures.length, message).toBeGreaterThan(0);
+    // The command must work without the hook, and with nothing but a shell.
+    await must('sh', ['-c', mend.at(-1) ?? 'false']);
+    await untilWhole(domain, before, 2000);
+    const recovered = await runCli(['recover', '--json'], { sandbox });
+    expect(recovered.exitCode, recovered.stdout).toBe(0);
+    await expectWhole(domain, before);
+    await expectNothingLeft(sandbox);
+  }
+  await domain.destroy();
+});
+
+test('a layer of the chain that is missing is found before anything is touched', async () => {
+  const domain = await createDomain({ shape: 'chain3' });
+  const before = await photograph(domain);
+  const [, base] = domain.disk().backing;
+  await rename(base?.path ?? '', `${base?.path}.gone`);
+  const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox });
+  await rename(`${base?.path}.gone`, base?.path ?? '');
+  expect(ran.exitCode, ran.stdout).toBe(30);
+  expect(ran.stdout).toContain(base?.path ?? '?');
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  await domain.destroy();
+});
+
+test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (mode) => {
+  const domain = await createDomain({ shape: 'qcow2' });
+  const before = await photograph(domain);
+  const env = { PATH: await slowQemuImgPath(8) };
+  const args = ['snapshot', domain.name, '--mode', mode, '--json'];
+  const { done } = await startCli(args, { sandbox, env });
+  process.kill(await waitFor('qemu-img', () => findConvert(sandbox.dir)), 'SIGKILL');
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(30);
+  await expectWhole(domain, before);
+  await expectKilled();
+  await domain.destroy();
+});
+
+test('kill -9 while a cold run converts: its qemu-img goes too, and the guest runs again', async () => {
+  const domain = await createDomain({ shape: 'qcow2' });
+  const before = await photograph(domain);
+  const env = { PATH: await slowQemuImgPath(1) };
+  const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  const convert = await waitFor('qemu-img', () => findConvert(sandbox.dir));
+  child.kill('SIGKILL');
+  await done;
+  await untilWhole(domain, before, 3000);
+  expect(await findConvert(sandbox.dir), `qemu-img ${convert}`).toBeUndefined();
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectWhole(domain, before);
+  await expectKilled();
+  await domain.destroy();
+});

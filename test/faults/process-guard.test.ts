@@ -1,0 +1,145 @@
+// The guard when its run hangs, is signalled as a group, or when the guard itself dies.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
+import { readJournal, runFacts } from '#dist/run/journal.js';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { waitFor } from '../support/wait.ts';
+import { expectNothingLeft, flawOf, imagesIn, untilWhole } from './whole.ts';
+
+let domain: TestDomain;
+let before: GuestPhoto;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  domain = await createDomain({ shape: 'qcow2', autostart: true });
+  before = await photograph(domain);
+});
+beforeEach(async () => {
+  sandbox = await makeSandbox();
+});
+
+const SHORT = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' };
+
+test('a run that is stopped while the guest is frozen: the guard thaws it, and the run fails', async () => {
+  const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'done:freeze=SIGSTOP' };
+  const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  await waitFor('the freeze', async () => (await flawOf(domain, before))?.includes('persistent'));
+  // twice the deadline and two seconds of slack
+  await untilWhole(domain, before, 8000);
+  const status = await runCli(['status', '--json'], { sandbox });
+  expect(status.stdout).toContain('"state":"going"');
+  child.kill('SIGCONT');
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(20);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
+});
+
+test('a run that is stopped just before the freeze publishes nothing either', async () => {
+  const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP' };
+  const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  await waitFor('the undefine', async () => (await flawOf(domain, before)) !== null);
+  await untilWhole(domain, before, 8000);
+  child.kill('SIGCONT');
+  expect((await done).exitCode).toBe(20);
+  await untilWhole(domain, before, 2000);
+  expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
+});
+
+test('a cold run that is stopped: the guard starts the guest, and the run fails', async () => {
+  const env = {
+    VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '100',
+    VIRT_PUBLISH_TIMEOUTS_MIRROR_MS: '1000',
+    VIRT_PUBLISH_TIMEOUTS_MANAGED_SAVE_MS: '4000',
+    VIRT_PUBLISH_TIMEOUTS_CONVERT_MS: '1000',
+    VIRT_PUBLISH_TEST_AT: 'done:save=SIGSTOP',
+  };
+  const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  await waitFor('the save', async () => (await domain.state()) === 'shut off');
+  await untilWhole(domain, before, 15_000);
+  child.kill('SIGCONT');
+  const ran = await done;
+  expect([22, 30], ran.stdout).toContain(ran.exitCode);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
+});
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  '%s to the whole process group, twice: undone, exit 130',
+  async (signal) => {
+    const args = ['snapshot', domain.name, '--bandwidth', '1', '--json'];
+    const { child, done } = await startCli(args, { sandbox });
+    await waitFor('the mirror', () => domain.blockJob());
+    process.kill(-(child.pid ?? 0), signal);
+    await sleep(20);
+    process.kill(-(child.pid ?? 0), signal);
+    expect((await done).exitCode).toBe(130);
+    await untilWhole(domain, before, 500);
+    await expectNothingLeft(sandbox);
+  },
+);
+
+test('kill -9 of the whole process group in the middle of a mirror', async () => {
+  const args = ['snapshot', domain.name, '--bandwidth', '1', '--json'];
+  const { child, done } = await startCli(args, { sandbox });
+  await waitFor('the mirror', () => domain.blockJob());
+  process.kill(-(child.pid ?? 0), 'SIGKILL');
+  await done;
+  await untilWhole(domain, before, 2000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectNothingLeft(sandbox);
+});
+
+test('kill -9 in the middle of a managed save', async () => {
+  const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
+  const { child, done } = await startCli(args, { sandbox });
+  await waitFor('the save', async () =>
+    (await domain.tryVirsh('domjobinfo')).stdout.includes('Operation'),
+  );
+  child.kill('SIGKILL');
+  await done;
+  await untilWhole(domain, before, 10_000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+});
+
+test('the guard is killed: the run says so, and goes on to its end', async () => {
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox });
+  await waitFor('the mirror', () => domain.blockJob());
+  process.kill(await guardPid(sandbox), 'SIGKILL');
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  expect(ran.stdout).toContain('the guard process has ended before its time');
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+});
+
+test('while a run goes, a second one and recover leave it alone', async () => {
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox });
+  await waitFor('the mirror', () => domain.blockJob());
+  const second = await runCli(['snapshot', domain.name, '--json'], { sandbox });
+  expect(second.exitCode).toBe(11);
+  const recovered = await runCli(['recover', '--json'], { sandbox });
+  expect(recovered.exitCode).toBe(0);
+  expect(recovered.stdout).toContain('"outcome":"skipped"');
+  expect((await done).exitCode).toBe(0);
+  await expectWhole(domain, before);
+});
+
+async function guardPid({ stateDir }: Sandbox): Promise<number> {
+  const [run = ''] = await readdir(join(stateDir, 'runs'));
+  const entries = await readJournal(join(stateDir, 'runs', run, 'journal.ndjson'));
+  expect(runFacts(entries)?.domain.name).toBe(domain.name);
+  const point = entries.find((entry) => entry.type === 'point' && entry.name === 'guard');
+  return (point as unknown as { data: { pid: number } }).data.pid;
+}

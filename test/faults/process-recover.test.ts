@@ -1,0 +1,211 @@
+// Recover from the journal alone: after a power cut, a vanished domain, and on to a finished image.
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type DomainOptions, type TestDomain } from '../support/domains.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { expectGoodImage, pull } from '../support/publishing.ts';
+import { createBucket, listKeys, listUploads, s3Env } from '../support/s3.ts';
+import { expectNothingLeft, imagesIn } from './whole.ts';
+
+interface Dead {
+  domain: TestDomain;
+  before: GuestPhoto;
+  sandbox: Sandbox;
+}
+
+/** A run that died, with its guard, at this point. */
+async function dieAt(
+  point: string,
+  args: readonly string[] = [],
+  { env = {}, ...options }: DomainOptions & { env?: Record<string, string> } = {},
+): Promise<Dead> {
+  const sandbox = await makeSandbox();
+  const domain = await createDomain({ autostart: true, ...options });
+  const before = await photograph(domain);
+  await kill(domain, sandbox, point, args, env);
+  return { domain, before, sandbox };
+}
+
+async function kill(
+  domain: TestDomain,
+  sandbox: Sandbox,
+  point: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<void> {
+  const hook = { ...env, VIRT_PUBLISH_TEST_AT: `${point}=SIGKILL,guard` };
+  const { done } = await startCli(['snapshot', domain.name, ...args], { sandbox, env: hook });
+  expect((await done).exitCode).toBeNull();
+}
+
+async function recover(sandbox: Sandbox, ...args: string[]) {
+  const ran = await runCli(['recover', '--json', ...args], { sandbox });
+  expect(ran.exitCode, ran.stdout + ran.stderr).toBe(0);
+  return ran;
+}
+
+/** As after a power cut: the journal tells of another boot, the domain is gone. */
+async function otherBoot({ sandbox, domain }: Dead): Promise<void> {
+  const [run = ''] = await readdir(join(sandbox.stateDir, 'runs'));
+  const path = join(sandbox.stateDir, 'runs', run, 'journal.ndjson');
+  const text = await readFile(path, 'utf8');
+  await writeFile(path, text.replace(/"bootId":"[^"]*"/, '"bootId":"another"'));
+  await domain.tryVirsh('destroy');
+}
+
+test('status tells of a dead run, recover mends it, and a second recover has nothing to do', async () => {
+  const { domain, before, sandbox } = await dieAt('done:freeze');
+  const told = await runCli(['status', '--json'], { sandbox });
+  expect(told.events.at(-1)).toMatchObject({
+    runs: [
+      {
+        state: 'dead',
+        last: 'freeze done',
+        toMend: ['undefine', 'mirror', 'freeze'],
+        domain: { name: domain.name },
+        resumable: false,
+      },
+    ],
+  });
+  expect((await runCli(['status'], { sandbox })).stdout).toContain('dead');
+  await recover(sandbox, domain.name);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  expect((await recover(sandbox)).events.at(-1)).toMatchObject({ runs: [] });
+  const [image] = await imagesIn(sandbox);
+  expect(image).toMatchObject({ status: 'killed' });
+  expect(image?.status_reason).toContain('freeze done');
+});
+
+test('recover leaves runs of other domains alone', async () => {
+  const { domain, sandbox } = await dieAt('done:undefine');
+  await recover(sandbox, 'another-domain');
+  expect(await domain.info('Persistent')).toBe('no');
+  await recover(sandbox);
+  expect(await domain.info('Persistent')).toBe('yes');
+});
+
+test('the guest was switched off meanwhile: it is defined, left off, and that is said', async () => {
+  const { domain, before, sandbox } = await dieAt('done:mirror');
+  await domain.tryVirsh('destroy');
+  const ran = await recover(sandbox);
+  expect(ran.stdout).toContain('switched off meanwhile');
+  await expectWhole(domain, { ...before, state: 'shut off' });
+  await expectNothingLeft(sandbox);
+});
+
+test('after a power cut a domain with the autostart mark is defined and started', async () => {
+  const dead = await dieAt('done:mirror');
+  await otherBoot(dead);
+  const ran = await recover(dead.sandbox);
+  expect(ran.stdout).toContain('the host was restarted');
+  await dead.domain.waitUntilUp();
+  await expectWhole(dead.domain, dead.before);
+  await expectNothingLeft(dead.sandbox);
+});
+
+test('after a power cut in a managed save the guest is started from it', async () => {
+  const dead = await dieAt('done:save', ['--mode', 'cold']);
+  await otherBoot(dead);
+  await recover(dead.sandbox);
+  await expectWhole(dead.domain, dead.before);
+  await expectNothingLeft(dead.sandbox);
+});
+
+test('the next snapshot of that domain mends it before all else, also where it vanished', async () => {
+  const { domain, before, sandbox } = await dieAt('done:mirror');
+  await domain.tryVirsh('destroy');
+  const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox });
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  expect(ran.stdout).toContain('had died');
+  await expectWhole(domain, { ...before, state: 'shut off' });
+  await expectNothingLeft(sandbox);
+  const images = await imagesIn(sandbox);
+  expect(images.map(({ status }) => status).sort()).toEqual(['active', 'killed']);
+});
+
+test.each(['point:image', 'point:uploaded'])('died at %s: --resume publishes it', async (point) => {
+  const sandbox = await makeSandbox();
+  const domain = await createDomain();
+  await domain.agent.writeFile('/data/marker', 'resumed');
+  const ticks = await domain.ticks();
+  await kill(domain, sandbox, point, ['--alias', 'web/latest', '--property', 'os_distro=tiny']);
+  const ran = await recover(sandbox, '--resume');
+  expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });
+  await expectNothingLeft(sandbox);
+  const [image] = await imagesIn(sandbox);
+  expect(image?.properties).toMatchObject({ os_distro: 'tiny', snapshot_mode: 'live' });
+  await domain.destroy();
+  const file = await pull('web/latest', 'qcow2', sandbox);
+  await expectGoodImage(file, 'qcow2', { ticks, marker: 'resumed' });
+});
+
+test('died after it became active: the image stays, and the alias is told of or moved', async () => {
+  const { domain, sandbox } = await dieAt('point:active', ['--alias', 'web/latest']);
+  const ran = await recover(sandbox);
+  expect(ran.stdout).toContain('alias web/latest was not moved');
+  const [image] = await imagesIn(sandbox);
+  expect(image?.status).toBe('active');
+  await expectNothingLeft(sandbox);
+  await kill(domain, sandbox, 'point:active', ['--alias', 'web/next']);
+  await recover(sandbox, '--resume');
+  const shown = await runCli(['show', 'web/next', '--json'], { sandbox });
+  expect(shown.exitCode, shown.stdout).toBe(0);
+});
+
+test('a run that died before its image was whole is killed, --resume or not', async () => {
+  const { sandbox } = await dieAt('point:captured');
+  await recover(sandbox, '--resume');
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+  await expectNothingLeft(sandbox);
+});
+
+test('after a power cut an image file is not trusted', async () => {
+  const dead = await dieAt('point:image');
+  await otherBoot(dead);
+  await recover(dead.sandbox, '--resume');
+  expect((await imagesIn(dead.sandbox)).map(({ status }) => status)).toEqual(['killed']);
+});
+
+test.each(['done:mirror', 'point:image', 'point:uploaded'])(
+  'a bucket: died at %s, recover leaves no object but the record, and no upload',
+  async (point) => {
+    const bucket = await createBucket();
+    const env = s3Env();
+    const flags = [
+      '--registry',
+      `s3://${bucket}/gold`,
+      '--endpoint',
+      env.AWS_ENDPOINT_URL_S3 ?? '',
+    ];
+    const { AWS_ENDPOINT_URL_S3: _, ...keys } = env;
+    const { domain, before, sandbox } = await dieAt(point, flags, { env: keys });
+    // The endpoint comes from the journal; the keys, which are not in it, from the environment.
+    const ran = await runCli(['recover', '--json'], { sandbox, env: keys });
+    expect(ran.exitCode, ran.stdout).toBe(0);
+    await expectWhole(domain, before);
+    expect((await listKeys(bucket)).filter((key) => !key.includes('/record/'))).toEqual([]);
+    expect(await listUploads(bucket)).toEqual([]);
+  },
+);
+
+test('a registry that cannot be reached: the guest is whole, the run stays until it can', async () => {
+  const bucket = await createBucket();
+  const env = s3Env();
+  const { domain, before, sandbox } = await dieAt('done:mirror', ['--registry', `s3://${bucket}`], {
+    env,
+  });
+  const dark = {
+    ...env,
+    AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9',
+    VIRT_PUBLISH_UPLOAD_RETRIES: '0',
+  };
+  const failed = await runCli(['recover', '--json'], { sandbox, env: dark });
+  expect(failed.exitCode).toBe(44);
+  await expectWhole(domain, before);
+  const ran = await runCli(['recover', '--json'], { sandbox, env });
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  await expectNothingLeft(sandbox);
+});

@@ -1,0 +1,30 @@
+// A qemu-img in front of the real one that converts slowly, so that a test can come in between.
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/lab.ts';
+
+/** A PATH in which `qemu-img convert` reads no more than so many MiB a second. */
+export async function slowQemuImgPath(mibPerSecond: number): Promise<string> {
+  const folder = await makeFolder('vp-test-bin');
+  const real = (await must('sh', ['-c', 'command -v qemu-img'])).trim();
+  const script = `#!/bin/sh
+[ "$1" = convert ] || exec ${real} "$@"
+shift
+exec ${real} convert -r ${mibPerSecond}M "$@"
+`;
+  await writeFile(join(folder, 'qemu-img'), script);
+  await chmod(join(folder, 'qemu-img'), 0o755);
+  return `${folder}:${process.env.PATH}`;
+}
+
+/** The qemu-img that converts something below this folder; undefined where there is none. */
+export async function findConvert(folder: string): Promise<number | undefined> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const args = line.split('\0');
+    const isConvert = args[0]?.endsWith('qemu-img') === true && args.includes('convert');
+    if (isConvert && line.includes(folder)) return Number(pid);
+  }
+  return undefined;
+}

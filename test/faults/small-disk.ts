@@ -1,0 +1,64 @@
+// A small file system of a test's own, on a loop device, and somebody who fills it up.
+import { open, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cleanUp, cleanUpLater } from '../support/cleanup.ts';
+import { must, run } from '../support/exec.ts';
+import { makeFolder } from '../support/lab.ts';
+
+const MIB = 1024 * 1024;
+
+export interface SmallDisk {
+  path: string;
+  free(): Promise<number>;
+  /** As after an I/O error: read-only for all, also for files that are open. */
+  makeReadOnly(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** An ext4 of this size, open to QEMU's user; it goes with its test file. */
+export async function makeSmallDisk(sizeMib: number): Promise<SmallDisk> {
+  const folder = await makeFolder('vp-test-disk');
+  const image = join(folder, 'disk.raw');
+  const path = join(folder, 'mnt');
+  await must('truncate', ['-s', `${sizeMib}M`, image]);
+  await must('mke2fs', ['-q', '-t', 'ext4', '-m', '0', image]);
+  await must('mkdir', ['-m', '711', path]);
+  await must('mount', ['-o', 'loop', image, path]);
+  await must('chmod', ['711', path]);
+  const owner = {};
+  cleanUpLater(owner, async () => {
+    await run('umount', ['-l', path]);
+  });
+  return {
+    path,
+    free: () => freeOn(path),
+    makeReadOnly: async () => {
+      // NOTE: a plain remount is refused while a file is open for writing; an error of the disk is not.
+      await must('mount', ['-o', 'remount,abort', path]);
+    },
+    remove: () => cleanUp(owner),
+  };
+}
+
+/** Writes a MiB every few milliseconds until `isOver`; resolves to the least that was ever free. */
+export async function fillUp(disk: SmallDisk, isOver: () => boolean): Promise<number> {
+  const file = await open(join(disk.path, 'filler'), 'w');
+  let least = await disk.free();
+  try {
+    while (!isOver() && least > 2 * MIB) {
+      await file.write(Buffer.alloc(MIB, 1));
+      await file.datasync();
+      least = Math.min(least, await disk.free());
+      await sleep(30);
+    }
+  } finally {
+    await file.close();
+  }
+  return least;
+}
+
+async function freeOn(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
