@@ -11,6 +11,7 @@ export default defineConfig({
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...real } },
       { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...real } },
+      { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...real } },
       { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...real } },
     ],
   },

@@ -8,13 +8,16 @@ import {
   VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT,
   VIR_DOMAIN_BLOCK_REBASE_SHALLOW,
 } from '../libvirt/constants.ts';
-import type { BlockJobInfo } from '../libvirt/domain.ts';
+import type { BlockJobInfo, Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { mirrorTargetXml } from '../libvirt/mirror-target-xml.ts';
 import { pollUntil } from '../poll.ts';
 import { freeze, mirror } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
+import { StallWatch } from './stall-watch.ts';
+
+type DiskErrors = Awaited<ReturnType<Domain['getDiskErrors']>>;
 
 const MIB = 1024 * 1024;
 const MIN_ABORT_MS = 1000;
@@ -95,9 +98,7 @@ async function readJob({ domain, inspection }: CaptureRun): Promise<BlockJobInfo
     return await domain.blockJobInfo(inspection.disk.target);
   } catch (error) {
     // The guest was switched off: a transient domain is gone, a persistent one not running.
-    const isOff =
-      isLibvirtError(error, VIR_ERR.NO_DOMAIN) || isLibvirtError(error, VIR_ERR.OPERATION_INVALID);
-    if (isOff) return undefined;
+    if (isOff(error)) return undefined;
     throw error;
   }
 }
@@ -117,19 +118,35 @@ async function vanished(run: CaptureRun): Promise<PublishError> {
 /** A failed job leaves no error behind: it is gone, and what can be known is asked for. */
 async function causeOfDeath({ host, inspection }: CaptureRun): Promise<string> {
   const domain = await host.domain(inspection.uuid);
-  if (!(domain && (await domain.isActive()))) return 'ended: the guest was switched off meanwhile';
-  const errors = await domain.getDiskErrors();
+  const errors = domain && (await diskErrors(domain));
+  if (!errors) return 'ended: the guest was switched off meanwhile';
   const told = errors.map(({ disk, error }) => `${disk}: ${error}`).join(', ') || 'none';
   return `ended before it was ready, and libvirt knows no block job any more (disk errors of the guest: ${told}); see whether the work directory is full, and the domain's log below /var/log/libvirt/qemu`;
+}
+
+/** Undefined where the guest is off, or goes off while it is asked: it may be gone altogether then. */
+async function diskErrors(domain: Domain): Promise<DiskErrors | undefined> {
+  try {
+    return (await domain.isActive()) ? await domain.getDiskErrors() : undefined;
+  } catch (error) {
+    if (isOff(error)) return undefined;
+    throw error;
+  }
+}
+
+function isOff(error: unknown): boolean {
+  return (
+    isLibvirtError(error, VIR_ERR.NO_DOMAIN) || isLibvirtError(error, VIR_ERR.OPERATION_INVALID)
+  );
 }
 
 /**
  * Ends the mirror and keeps the old disk: the delta stays as the disk was at this moment. Where the
  * guest is frozen and libvirt does not answer in time, it is thawed on the other connection.
  *
- * NOTE: an abort resolves also where the job failed at that very moment (libvirt reports the error
- * of a pivot alone), and a delta that ran out of space is incomplete then. So the space is looked at
- * on both sides of the abort: with the reserve free there was no lack of it.
+ * NOTE: an abort resolves also where the job ran out of space at that very moment (libvirt 9.0,
+ * QEMU 7.2: exit 0, and the job's event says `canceled`), and the delta is incomplete then. So the
+ * space is looked at on both sides of the abort: with the reserve free there was no lack of it.
  * @throws PublishError MIRROR where the job was gone or did not end in time; NO_SPACE
  */
 export async function endMirror(
@@ -177,23 +194,4 @@ function failed({ inspection }: CaptureRun, what: string): PublishError {
   return new PublishError('MIRROR', `the mirror of disk ${disk.target} of domain ${name} ${what}`, {
     step: 'mirror',
   });
-}
-
-/** Notices that a number has not moved for a while. */
-class StallWatch {
-  readonly #timeoutMs: number;
-  #last = -1;
-  #movedAt = performance.now();
-
-  constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
-  }
-
-  isStalled(value: number): boolean {
-    if (value !== this.#last) {
-      this.#last = value;
-      this.#movedAt = performance.now();
-    }
-    return performance.now() - this.#movedAt > this.#timeoutMs;
-  }
 }

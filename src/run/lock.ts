@@ -91,22 +91,19 @@ function addressOf(uuid: string): string {
 }
 
 function busy(name: string, holder: LockHolder | 'silent'): PublishError {
-  return new PublishError('DOMAIN_BUSY', `domain ${name} ${describe(holder)}`, {
-    step: 'inspect',
-    retryable: true,
-  });
+  const options = { step: 'inspect', retryable: true } as const;
+  return new PublishError('DOMAIN_BUSY', describe(name, holder), options);
 }
 
-function describe(holder: LockHolder | 'silent'): string {
+function describe(name: string, holder: LockHolder | 'silent'): string {
   if (holder === 'silent') {
-    return 'is held by a run that does not answer; look for a virt-publish process that is stopped';
+    return `domain ${name} is held by a run that does not answer; look for a virt-publish process that is stopped`;
   }
   const { role, runId, pid, since } = holder;
-  const who = `run ${runId} (process ${pid}, since ${since})`;
   if (role === 'run') {
-    return `is being published by ${who}; wait until it has ended, or end it with SIGTERM`;
+    return `domain ${name} is being published by run ${runId} (process ${pid}, since ${since}); wait until it has ended, or end it with SIGTERM`;
   }
-  return `is being put back after ${who} died; try again in a moment`;
+  return `domain ${name} is being put back after run ${runId} died (by process ${pid}, since ${since}); try again in a moment`;
 }
 
 function isInUse(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, startCli } from '../support/cli.ts';
 import { createDomain } from '../support/domains.ts';
-import { expectWhole, photograph } from '../support/guest-photo.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { createBucket, listKeys, rclone, s3Env } from '../support/s3.ts';
 import { expectNothingLeft, imagesIn } from './whole.ts';
 
@@ -29,12 +29,12 @@ test('twenty snapshots at once, two on each of ten domains: ten succeed, ten are
     ...Array(DOMAINS).fill(0),
     ...Array(DOMAINS).fill(11),
   ]);
-  for (const [index, domain] of domains.entries()) {
-    const photo = before[index];
-    if (photo) await expectWhole(domain, photo);
-  }
+  const whole = domains.map((domain, index) => expectWhole(domain, before[index] as GuestPhoto));
+  await Promise.all(whole);
   await expectNothingLeft(sandbox);
-  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(Array(DOMAINS).fill('active'));
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(
+    Array(DOMAINS).fill('active'),
+  );
   await Promise.all(domains.map((domain) => domain.destroy()));
 }, 300_000);
 
@@ -52,7 +52,8 @@ test('a secret is found in no output, log, journal, record or error', async () =
   const logged = [...args, '--verbose', '--log-file', log];
 
   const said: string[] = [];
-  const keep = ({ stdout, stderr }: { stdout: string; stderr: string }) => said.push(stdout, stderr);
+  const keep = ({ stdout, stderr }: { stdout: string; stderr: string }) =>
+    said.push(stdout, stderr);
   keep(await runCli([...logged], { sandbox, env }));
   keep(await runCli([...logged, '--json'], { sandbox, env }));
   keep(await runCli([...logged, '--dry-run'], { sandbox, env }));

@@ -45,7 +45,7 @@ test.each(['mirror', 'convert'])(
     const besideBefore = await photograph(beside);
     const env = {
       VIRT_PUBLISH_RESERVE_MIN_BYTES: String(RESERVE),
-      ...(step === 'convert' ? { PATH: await slowQemuImgPath(2) } : {}),
+      ...(step === 'convert' ? { PATH: await slowQemuImgPath(200) } : {}),
     };
     const workDir = join(disk.path, 'work');
     const speed = step === 'mirror' ? ['--bandwidth', '2'] : [];
@@ -57,6 +57,9 @@ test.each(['mirror', 'convert'])(
     child.once('exit', () => {
       freeAtEnd = 0;
     });
+    await must('fallocate', [
+      ...['-l', String((await disk.free()) - RESERVE - 48 * MIB), join(disk.path, 'ballast')],
+    ]);
     const least = await fillUp(disk, () => !Number.isNaN(freeAtEnd));
     const ran = await done;
     expect(ran.exitCode, ran.stdout).toBe(31);

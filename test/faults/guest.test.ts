@@ -52,7 +52,7 @@ test.each([
 test('an agent that hangs inside the freeze: loud, and whole as soon as it answers', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
-  const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 25; killall -CONT qemu-ga) &';
+  const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 15; killall -CONT qemu-ga) &';
   const hang = () => domain.agent.call('guest-exec', { path: '/bin/sh', arg: ['-c', script] });
   const ran = await duringMirror(domain, hang, { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' });
   expect(ran.exitCode, ran.stdout).toBe(50);
@@ -143,7 +143,7 @@ test('a layer of the chain that is missing is found before anything is touched',
 test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (mode) => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
-  const env = { PATH: await slowQemuImgPath(8) };
+  const env = { PATH: await slowQemuImgPath(1000) };
   const args = ['snapshot', domain.name, '--mode', mode, '--json'];
   const { done } = await startCli(args, { sandbox, env });
   process.kill(await waitFor('qemu-img', () => findConvert(sandbox.dir)), 'SIGKILL');
@@ -157,7 +157,7 @@ test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (m
 test('kill -9 while a cold run converts: its qemu-img goes too, and the guest runs again', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
-  const env = { PATH: await slowQemuImgPath(1) };
+  const env = { PATH: await slowQemuImgPath(500) };
   const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
   const { child, done } = await startCli(args, { sandbox, env });
   const convert = await waitFor('qemu-img', () => findConvert(sandbox.dir));

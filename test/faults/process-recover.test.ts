@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
-import { createDomain, type DomainOptions, type TestDomain } from '../support/domains.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
 import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { expectGoodImage, pull } from '../support/publishing.ts';
 import { createBucket, listKeys, listUploads, s3Env } from '../support/s3.ts';
@@ -15,14 +15,22 @@ interface Dead {
   sandbox: Sandbox;
 }
 
+/** Every test leaves it whole, running or off. */
+let shared: TestDomain | undefined;
+
 /** A run that died, with its guard, at this point. */
 async function dieAt(
   point: string,
   args: readonly string[] = [],
-  { env = {}, ...options }: DomainOptions & { env?: Record<string, string> } = {},
+  env: Record<string, string> = {},
 ): Promise<Dead> {
   const sandbox = await makeSandbox();
-  const domain = await createDomain({ autostart: true, ...options });
+  shared ??= await createDomain({ autostart: true });
+  const domain = shared;
+  if ((await domain.state()) === 'shut off') {
+    await domain.virsh('start');
+    await domain.waitUntilUp();
+  }
   const before = await photograph(domain);
   await kill(domain, sandbox, point, args, env);
   return { domain, before, sandbox };
@@ -181,7 +189,7 @@ test.each(['done:mirror', 'point:image', 'point:uploaded'])(
       env.AWS_ENDPOINT_URL_S3 ?? '',
     ];
     const { AWS_ENDPOINT_URL_S3: _, ...keys } = env;
-    const { domain, before, sandbox } = await dieAt(point, flags, { env: keys });
+    const { domain, before, sandbox } = await dieAt(point, flags, keys);
     // The endpoint comes from the journal; the keys, which are not in it, from the environment.
     const ran = await runCli(['recover', '--json'], { sandbox, env: keys });
     expect(ran.exitCode, ran.stdout).toBe(0);
@@ -194,9 +202,11 @@ test.each(['done:mirror', 'point:image', 'point:uploaded'])(
 test('a registry that cannot be reached: the guest is whole, the run stays until it can', async () => {
   const bucket = await createBucket();
   const env = s3Env();
-  const { domain, before, sandbox } = await dieAt('done:mirror', ['--registry', `s3://${bucket}`], {
+  const { domain, before, sandbox } = await dieAt(
+    'done:mirror',
+    ['--registry', `s3://${bucket}`],
     env,
-  });
+  );
   const dark = {
     ...env,
     AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9',

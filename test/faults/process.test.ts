@@ -20,7 +20,7 @@ interface Row {
 
 const table: Row[] = [];
 
-test.each([
+test.concurrent.each([
   ['live', 'qcow2-on-raw'],
   ['cold', 'qcow2'],
 ] as const)(

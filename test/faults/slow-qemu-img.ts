@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { must } from '../support/exec.ts';
 import { makeFolder } from '../support/lab.ts';
 
-/** A PATH in which `qemu-img convert` reads no more than so many MiB a second. */
-export async function slowQemuImgPath(mibPerSecond: number): Promise<string> {
+/** A PATH in which `qemu-img convert` reads no more than so many KiB a second. */
+export async function slowQemuImgPath(kibPerSecond: number): Promise<string> {
   const folder = await makeFolder('vp-test-bin');
   const real = (await must('sh', ['-c', 'command -v qemu-img'])).trim();
   const script = `#!/bin/sh
 [ "$1" = convert ] || exec ${real} "$@"
 shift
-exec ${real} convert -r ${mibPerSecond}M "$@"
+exec ${real} convert -r ${kibPerSecond}k "$@"
 `;
   await writeFile(join(folder, 'qemu-img'), script);
   await chmod(join(folder, 'qemu-img'), 0o755);

@@ -75,7 +75,7 @@ describe('the order', () => {
       ...{ mode: 'auto', method: 'auto', format: 'raw', compress: 'none', quiesce: 'require' },
       ...{ hash: ['md5', 'sha512'], bandwidthMib: 5, visibility: 'private' },
     });
-    expect(config.reserve).toEqual({ minBytes: 1024 ** 3, fraction: 0.1 });
+    expect(config.reserve).toMatchObject({ minBytes: 1024 ** 3, fraction: 0.1 });
     expect(config.s3.pathStyle).toBe(true);
     expect(config.registry).toBe('s3://images/golden');
   });

@@ -1,0 +1,20 @@
+// Whether something that should move stands still.
+
+/** Notices that a number has not moved for a while. */
+export class StallWatch {
+  readonly #timeoutMs: number;
+  #last = -1;
+  #movedAt = performance.now();
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  isStalled(value: number): boolean {
+    if (value !== this.#last) {
+      this.#last = value;
+      this.#movedAt = performance.now();
+    }
+    return performance.now() - this.#movedAt > this.#timeoutMs;
+  }
+}

@@ -1,0 +1,73 @@
+// libvirtd itself goes away in the middle of a run, or has no room for a managed save.
+import { beforeAll, beforeEach, expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { waitFor } from '../support/wait.ts';
+import { type PrivateLibvirtd, startPrivateLibvirtd } from './private-libvirtd.ts';
+import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+
+let libvirtd: PrivateLibvirtd;
+let domain: TestDomain;
+let before: GuestPhoto;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  libvirtd = await startPrivateLibvirtd(4);
+  // Before anything asks for the lab: all of this file happens on this libvirtd.
+  process.env.LIBVIRT_DEFAULT_URI = libvirtd.uri;
+  domain = await createDomain({ shape: 'qcow2', autostart: true });
+  before = await photograph(domain);
+});
+beforeEach(async () => {
+  sandbox = await makeSandbox();
+});
+
+async function expectKilled(): Promise<void> {
+  await expectNothingLeft(sandbox);
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+}
+
+test('libvirtd is restarted in the middle of the copy: the guest is whole', async () => {
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { done } = await startCli(args, { sandbox });
+  await waitFor('the mirror', () => domain.blockJob());
+  await libvirtd.restart();
+  const ran = await done;
+  await untilWhole(domain, before, 5000);
+  if (ran.exitCode === 0) return;
+  expect([13, 20], ran.stdout).toContain(ran.exitCode);
+  await expectWhole(domain, before);
+  await expectKilled();
+});
+
+test('the run and its guard are killed, and libvirtd restarted: recover mends it', async () => {
+  const env = { VIRT_PUBLISH_TEST_AT: 'done:mirror=SIGKILL,guard' };
+  await (await startCli(['snapshot', domain.name, '--bandwidth', '4'], { sandbox, env })).done;
+  await libvirtd.restart();
+  const ran = await runCli(['recover', '--json'], { sandbox });
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  await expectWhole(domain, before);
+  await expectKilled();
+});
+
+test('the run is killed while libvirtd is away: the guard waits for it', async () => {
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { child, done } = await startCli(args, { sandbox });
+  await waitFor('the mirror', () => domain.blockJob());
+  const restarted = libvirtd.restart();
+  child.kill('SIGKILL');
+  await done;
+  await restarted;
+  await untilWhole(domain, before, 15_000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectKilled();
+});
+
+test('a managed save that runs out of space: exit 22, and the guest runs on', async () => {
+  const ran = await runCli(['snapshot', domain.name, '--mode', 'cold', '--json'], { sandbox });
+  expect(ran.exitCode, ran.stdout).toBe(22);
+  await expectWhole(domain, before);
+  await expectKilled();
+  await domain.destroy();
+});

@@ -1,0 +1,62 @@
+// A libvirtd of a test's own, in a mount namespace of its own: it may be killed without harm to anybody.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanUpLater } from '../support/cleanup.ts';
+import { run } from '../support/exec.ts';
+import { makeFolder } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
+
+export interface PrivateLibvirtd {
+  uri: string;
+  /** SIGKILL, and a new one comes up; the guests run on. */
+  restart(): Promise<void>;
+}
+
+/**
+ * Starts it with managed saves on a file system of so many MiB. Its socket is seen from everywhere,
+ * all else of its state by nobody but itself.
+ *
+ * NOTE: tini stays while libvirtd comes and goes, and takes in the guests that it leaves behind.
+ */
+export async function startPrivateLibvirtd(saveMib: number): Promise<PrivateLibvirtd> {
+  const dir = await makeFolder('vp-test-libvirtd');
+  const pidFile = join(dir, 'libvirtd.pid');
+  const script = `set -e
+for place in /run/libvirt /var/lib/libvirt /etc/libvirt/qemu /var/log/libvirt; do
+  mkdir -p $place; mount -t tmpfs -o mode=755 tmpfs $place
+done
+mkdir -p /var/lib/libvirt/qemu/save /var/log/libvirt/qemu
+mount -t tmpfs -o size=${saveMib}m tmpfs /var/lib/libvirt/qemu/save
+cat > ${dir}/libvirtd.conf <<EOF
+unix_sock_dir = "${dir}"
+auth_unix_rw = "none"
+EOF
+while :; do libvirtd --config ${dir}/libvirtd.conf --pid-file ${pidFile} || true; sleep 0.3; done
+`;
+  const child = spawn('tini', ['-s', '-g', '--', 'unshare', '-m', 'bash', '-c', script], {
+    stdio: 'ignore',
+    detached: true,
+  });
+  cleanUpLater({ dir }, () => stop(child));
+  const uri = `qemu+unix:///system?socket=${dir}/libvirt-sock`;
+  await untilUp(uri);
+  return {
+    uri,
+    restart: async () => {
+      process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGKILL');
+      await untilUp(uri);
+    },
+  };
+}
+
+async function untilUp(uri: string): Promise<void> {
+  const answers = async () => (await run('virsh', ['-q', '-c', uri, 'version'])).exitCode === 0;
+  await waitFor(`libvirtd at ${uri}`, answers, { everyMs: 200 });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const ended = new Promise((done) => child.once('exit', done));
+  process.kill(-(child.pid ?? 0), 'SIGKILL');
+  await ended;
+}
