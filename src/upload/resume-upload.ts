@@ -14,26 +14,26 @@ import type { ImageSource } from './source.ts';
 import type { Target } from './upload-image.ts';
 
 /**
- * The newest open upload of this key with its parts; others of the key are aborted. Undefined where
- * there is none. Nobody else writes to a key of this image.
+ * The open upload of this key that has the most parts, with them; others of the key are aborted.
+ * Undefined where there is none. Nobody else writes to a key of this image.
  */
 export async function findUpload(
   store: Target,
   key: string,
   options: CallOptions,
 ): Promise<{ upload: PartUpload; parts: ReadonlyMap<number, PartInfo> } | undefined> {
-  const open: { upload: PartUpload; startedAt: number }[] = [];
-  for await (const { key: found, uploadId, startedAt } of store.listUploads(key, options)) {
+  const open: { upload: PartUpload; parts: readonly PartInfo[] }[] = [];
+  for await (const { key: found, uploadId } of store.listUploads(key, options)) {
     if (found !== key) continue;
     const upload = store.resumeUpload(key, uploadId);
-    open.push({ upload, startedAt: startedAt?.getTime() ?? 0 });
+    open.push({ upload, parts: await upload.listParts(options) });
   }
-  open.sort((a, b) => b.startedAt - a.startedAt);
-  const [newest, ...others] = open;
+  open.sort((a, b) => b.parts.length - a.parts.length);
+  const [fullest, ...others] = open;
   for (const { upload } of others) await upload.abort(options);
-  if (!newest) return undefined;
-  const parts = await newest.upload.listParts(options);
-  return { upload: newest.upload, parts: new Map(parts.map((part) => [part.number, part])) };
+  if (!fullest) return undefined;
+  const parts = new Map(fullest.parts.map((part) => [part.number, part]));
+  return { upload: fullest.upload, parts };
 }
 
 interface Wanted extends CallOptions {

@@ -3,6 +3,7 @@ import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
 import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 import { type PrivateLibvirtd, startPrivateLibvirtd } from './private-libvirtd.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
@@ -14,8 +15,8 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   libvirtd = await startPrivateLibvirtd(4);
-  // Before anything asks for the lab: all of this file happens on this libvirtd.
-  process.env.LIBVIRT_DEFAULT_URI = libvirtd.uri;
+  // All of this file happens on this libvirtd.
+  lab().uri = libvirtd.uri;
   domain = await createDomain({ shape: 'qcow2', autostart: true });
   before = await photograph(domain);
 });

@@ -22,7 +22,7 @@ async function duringMirror(
   fault: () => Promise<unknown>,
   env: Record<string, string> = {},
 ): Promise<CliResult> {
-  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const args = ['snapshot', domain.name, '--bandwidth', '10', '--json'];
   const { done } = await startCli(args, { sandbox, env });
   await waitFor('the mirror', () => domain.blockJob());
   await fault();
@@ -52,7 +52,7 @@ test.each([
 test('an agent that hangs inside the freeze: loud, and whole as soon as it answers', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
-  const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 15; killall -CONT qemu-ga) &';
+  const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 24; killall -CONT qemu-ga) &';
   const hang = () => domain.agent.call('guest-exec', { path: '/bin/sh', arg: ['-c', script] });
   const ran = await duringMirror(domain, hang, { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' });
   expect(ran.exitCode, ran.stdout).toBe(50);

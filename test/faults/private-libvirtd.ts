@@ -23,6 +23,7 @@ export async function startPrivateLibvirtd(saveMib: number): Promise<PrivateLibv
   const dir = await makeFolder('vp-test-libvirtd');
   const pidFile = join(dir, 'libvirtd.pid');
   const script = `set -e
+echo $$ > ${dir}/loop.pid
 for place in /run/libvirt /var/lib/libvirt /etc/libvirt/qemu /var/log/libvirt; do
   mkdir -p $place; mount -t tmpfs -o mode=755 tmpfs $place
 done
@@ -32,13 +33,14 @@ cat > ${dir}/libvirtd.conf <<EOF
 unix_sock_dir = "${dir}"
 auth_unix_rw = "none"
 EOF
+virtlogd --daemon --pid-file ${dir}/virtlogd.pid
 while :; do libvirtd --config ${dir}/libvirtd.conf --pid-file ${pidFile} || true; sleep 0.3; done
 `;
   const child = spawn('tini', ['-s', '-g', '--', 'unshare', '-m', 'bash', '-c', script], {
     stdio: 'ignore',
     detached: true,
   });
-  cleanUpLater({ dir }, () => stop(child));
+  cleanUpLater({ dir }, () => stop(dir, child));
   const uri = `qemu+unix:///system?socket=${dir}/libvirt-sock`;
   await untilUp(uri);
   return {
@@ -55,8 +57,11 @@ async function untilUp(uri: string): Promise<void> {
   await waitFor(`libvirtd at ${uri}`, answers, { everyMs: 200 });
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+/** The loop first, or it would start the next one. */
+async function stop(dir: string, child: ChildProcess): Promise<void> {
   const ended = new Promise((done) => child.once('exit', done));
-  process.kill(-(child.pid ?? 0), 'SIGKILL');
+  for (const name of ['loop', 'libvirtd', 'virtlogd']) {
+    process.kill(Number(await readFile(join(dir, `${name}.pid`), 'utf8')), 'SIGKILL');
+  }
   await ended;
 }

@@ -1,0 +1,90 @@
+// An upload that another process began: the parts that are there and right are kept, all others are sent.
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { readDefaults } from '#dist/registry/defaults.js';
+import type { ObjectStore, PartUpload } from '#dist/registry/object-store.js';
+import { openStore } from '#dist/registry/open-store.js';
+import { fileSource } from '#dist/upload/source.js';
+import { uploadImage } from '#dist/upload/upload-image.js';
+import { lab, makeFolder } from '../support/lab.ts';
+import { createBucket, listUploads } from '../support/s3.ts';
+
+const MIB = 1024 * 1024;
+const PART = 5 * MIB;
+
+async function s3Store(bucket: string): Promise<ObjectStore> {
+  const { s3 } = lab();
+  process.env.AWS_ACCESS_KEY_ID = s3.accessKeyId;
+  process.env.AWS_SECRET_ACCESS_KEY = s3.secretAccessKey;
+  const { endpoint, region } = s3;
+  return openStore(`s3://${bucket}/x`, {
+    ...{ s3: { endpoint, region }, requestMs: 60_000, partMs: 60_000 },
+  });
+}
+
+/** The store, telling which parts are sent to uploads that are gone on with. */
+function counting(store: ObjectStore, sent: number[]): ObjectStore {
+  const resumeUpload: ObjectStore['resumeUpload'] = (key, uploadId) => {
+    const upload = store.resumeUpload(key, uploadId);
+    const counted: PartUpload = {
+      ...{ key: upload.key, uploadId: upload.uploadId },
+      putPart: (number, body, options) => {
+        sent.push(number);
+        return upload.putPart(number, body, options);
+      },
+      complete: (parts, options) => upload.complete(parts, options),
+      abort: (options) => upload.abort(options),
+      listParts: (options) => upload.listParts(options),
+    };
+    return counted;
+  };
+  return new Proxy(store, {
+    get: (target, name) => {
+      if (name === 'resumeUpload') return resumeUpload;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+test('right parts are kept; wrong, short and missing ones are sent', async () => {
+  const bucket = await createBucket();
+  const store = await s3Store(bucket);
+  const path = join(await makeFolder('vp-test-resume'), 'image');
+  const bytes = randomBytes(4 * PART + 1000);
+  await writeFile(path, bytes);
+  const key = 'images/some/vda.raw';
+  const stale = await store.startUpload(key);
+  const earlier = await store.startUpload(key);
+  const put = async (upload: PartUpload, number: number, content: Buffer) => {
+    const start = (number - 1) * PART;
+    const open = () => Readable.from([content]);
+    await upload.putPart(number, { start, length: content.length, open });
+  };
+  await put(stale, 1, bytes.subarray(0, PART));
+  await put(earlier, 1, bytes.subarray(0, PART));
+  await put(earlier, 2, randomBytes(PART));
+  await put(earlier, 3, bytes.subarray(2 * PART, 3 * PART));
+  await put(earlier, 4, bytes.subarray(3 * PART, 4 * PART - 1));
+
+  const sent: number[] = [];
+  const { upload } = readDefaults();
+  const { digests, size } = await uploadImage(counting(store, sent), {
+    ...{ key, source: await fileSource(path), algorithms: ['sha256'], resume: true },
+    policy: { ...upload, partSizeMib: PART / MIB },
+  });
+
+  expect(size).toBe(bytes.length);
+  expect(sent.sort()).toEqual([2, 4, 5]);
+  const stored = await store.openRead(key);
+  const hash = createHash('sha256');
+  for await (const chunk of stored ?? []) hash.update(chunk as Uint8Array);
+  const expected = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+  expect([hash.digest('hex'), digests.sha256]).toEqual([expected, expected]);
+  expect(await listUploads(bucket)).toEqual([]);
+});
