@@ -16,6 +16,13 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
+/** One domain for the tests that leave it as it was. */
+let shared: TestDomain | undefined;
+async function lasting(): Promise<TestDomain> {
+  shared ??= await createDomain({ shape: 'qcow2', autostart: true });
+  return shared;
+}
+
 /** Runs a slow live snapshot and does `fault` while its mirror copies. */
 async function duringMirror(
   domain: TestDomain,
@@ -84,7 +91,7 @@ test('--quiesce require with an agent that hangs publishes nothing', async () =>
 });
 
 test('libvirt refuses: once is mended, for ever is told with a command that works', async () => {
-  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const domain = await lasting();
   const before = await photograph(domain);
   const snapshot = (fail: string) =>
     runCli(['snapshot', domain.name, '--json'], {
@@ -123,7 +130,6 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
     await expectWhole(domain, before);
     await expectNothingLeft(sandbox);
   }
-  await domain.destroy();
 });
 
 test('a layer of the chain that is missing is found before anything is touched', async () => {
@@ -141,7 +147,7 @@ test('a layer of the chain that is missing is found before anything is touched',
 });
 
 test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (mode) => {
-  const domain = await createDomain({ shape: 'qcow2' });
+  const domain = await lasting();
   const before = await photograph(domain);
   const env = { PATH: await slowQemuImgPath(1000) };
   const args = ['snapshot', domain.name, '--mode', mode, '--json'];
@@ -151,11 +157,10 @@ test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (m
   expect(ran.exitCode, ran.stdout).toBe(30);
   await expectWhole(domain, before);
   await expectKilled();
-  await domain.destroy();
 });
 
 test('kill -9 while a cold run converts: its qemu-img goes too, and the guest runs again', async () => {
-  const domain = await createDomain({ shape: 'qcow2' });
+  const domain = await lasting();
   const before = await photograph(domain);
   const env = { PATH: await slowQemuImgPath(500) };
   const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
@@ -168,5 +173,4 @@ test('kill -9 while a cold run converts: its qemu-img goes too, and the guest ru
   expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
   await expectWhole(domain, before);
   await expectKilled();
-  await domain.destroy();
 });

@@ -112,7 +112,7 @@ test('kill -9 in the middle of a managed save', async () => {
 });
 
 test('the guard is killed: the run says so, and goes on to its end', async () => {
-  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const args = ['snapshot', domain.name, '--bandwidth', '16', '--json'];
   const { done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
   process.kill(await guardPid(sandbox), 'SIGKILL');
@@ -124,7 +124,7 @@ test('the guard is killed: the run says so, and goes on to its end', async () =>
 });
 
 test('while a run goes, a second one and recover leave it alone', async () => {
-  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const args = ['snapshot', domain.name, '--bandwidth', '16', '--json'];
   const { done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
   const second = await runCli(['snapshot', domain.name, '--json'], { sandbox });
