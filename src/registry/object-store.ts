@@ -20,6 +20,14 @@ export interface RangeOptions extends CallOptions {
   end?: number;
 }
 
+/** A bucket as its server knows it. Two of the same `server` can copy between each other. */
+export interface StoreLocation {
+  server: string;
+  bucket: string;
+  /** Of every key: empty, or with a slash at its end. */
+  prefix: string;
+}
+
 export interface ListOptions extends CallOptions {
   /** Only keys after this one, in the order of their UTF-8 bytes. */
   startAfter?: string;
@@ -33,6 +41,8 @@ export interface ListOptions extends CallOptions {
 export interface ReadTier {
   /** What the user named, as `s3://bucket/prefix` or a path; never holds credentials. */
   readonly url: string;
+  /** Where a bucket's objects are for its own server; only buckets have it. */
+  readonly location?: StoreLocation;
   /**
    * One cheap request that shows a missing bucket, refused credentials or an unreachable server.
    * A directory that is not there yet is made.
@@ -82,6 +92,16 @@ export interface PartBody {
   open(): Readable;
 }
 
+/** Bytes `start` (included) to `end` (not included) of an object that the same server has. */
+export interface PartOrigin {
+  location: StoreLocation;
+  key: string;
+  start: number;
+  end: number;
+  /** Only if the object still is this one. */
+  etag: string | null;
+}
+
 /** A part the store has. */
 export interface PartInfo {
   number: number;
@@ -95,6 +115,8 @@ export interface PartUpload {
   readonly uploadId: string;
   /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
   putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
+  /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
+  copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
   /**
    * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
    * object itself is looked at, since only that tells.
@@ -136,7 +158,15 @@ export interface PruneTier {
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
 }
 
-export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier {}
+/** What only some stores can do at all; whether it works is tried, see abilities.ts. */
+export interface ExtraTier {
+  /** A link that reads one object without credentials. */
+  presign?(key: string, options: CallOptions & { expiresSeconds: number }): Promise<string>;
+  /** Sends an object with a wrong checksum; true where the server refused it. */
+  refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
+}
+
+export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}
 
 /** What `read` takes into memory at most; records are a few KiB, a domain's XML some more. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;

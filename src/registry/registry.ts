@@ -1,6 +1,7 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
+import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
 import {
   type AliasRecord,
   listAliasRecords,
@@ -61,11 +62,14 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
 export class Registry {
   readonly url: string;
   readonly #store: ObjectStore;
+  /** The same with nothing tried again: probes want the first answer. */
+  readonly #bare: ObjectStore;
   readonly #policy: UploadPolicy;
 
   /** `store` makes each request once; the registry tries again by `policy`. */
   constructor(store: ObjectStore, policy: UploadPolicy) {
     this.#store = new RetryingStore(store, policy);
+    this.#bare = store;
     this.#policy = policy;
     this.url = store.url;
   }
@@ -78,6 +82,11 @@ export class Registry {
   /** One cheap request. @throws REGISTRY that says what is wrong: bucket, credentials or server. */
   checkAccess(options: CallOptions = {}): Promise<void> {
     return this.#store.checkAccess(options);
+  }
+
+  /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
+  probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
+    return probeAbilities(this.#bare, options);
   }
 
   /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */

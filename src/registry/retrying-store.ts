@@ -10,8 +10,10 @@ import type {
   OpenUpload,
   PartBody,
   PartInfo,
+  PartOrigin,
   PartUpload,
   RangeOptions,
+  StoreLocation,
 } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 
@@ -24,7 +26,10 @@ export class RetryingStore implements ObjectStore {
   readonly url: string;
   readonly limits;
   readonly wantsPartMd5: boolean;
+  readonly location?: StoreLocation;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
+  readonly presign?: NonNullable<ObjectStore['presign']>;
+  readonly refusesWrongChecksum?: NonNullable<ObjectStore['refusesWrongChecksum']>;
   readonly #store: ObjectStore;
   readonly #policy: RetryPolicy;
 
@@ -34,8 +39,12 @@ export class RetryingStore implements ObjectStore {
     this.url = store.url;
     this.limits = store.limits;
     this.wantsPartMd5 = store.wantsPartMd5;
-    const { moveIn } = store;
+    const { location, moveIn, presign, refusesWrongChecksum } = store;
+    if (location !== undefined) this.location = location;
     if (moveIn !== undefined) this.moveIn = moveIn.bind(store);
+    if (presign !== undefined) this.presign = presign.bind(store);
+    if (refusesWrongChecksum !== undefined)
+      this.refusesWrongChecksum = refusesWrongChecksum.bind(store);
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -133,6 +142,7 @@ export class RetryingStore implements ObjectStore {
 class RetryingUpload implements PartUpload {
   readonly key: string;
   readonly uploadId: string;
+  readonly copyPart?: NonNullable<PartUpload['copyPart']>;
   readonly #upload: PartUpload;
   readonly #policy: RetryPolicy;
 
@@ -141,10 +151,18 @@ class RetryingUpload implements PartUpload {
     this.uploadId = upload.uploadId;
     this.#upload = upload;
     this.#policy = policy;
+    if (upload.copyPart !== undefined) this.copyPart = (...copy) => this.#copyPart(...copy);
   }
 
   putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
     return this.#upload.putPart(number, body, options);
+  }
+
+  async #copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
+    return this.#retry(options, async () => {
+      const part = await this.#upload.copyPart?.(number, from, options);
+      return part as PartInfo;
+    });
   }
 
   complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {

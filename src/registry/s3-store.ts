@@ -14,8 +14,10 @@ import {
   type RangeOptions,
   SMALL_OBJECT_BYTES,
   type StoreLimits,
+  type StoreLocation,
 } from './object-store.ts';
 import { watchBody } from './s3-body.ts';
+import { refusesWrongChecksum } from './s3-checksum.ts';
 import { createS3Client } from './s3-client.ts';
 import { listFolders, listObjects, listUploads } from './s3-list.ts';
 import {
@@ -48,11 +50,14 @@ export class S3Store implements ObjectStore {
   readonly url: string;
   readonly limits = S3_LIMITS;
   readonly wantsPartMd5 = true;
+  readonly location: StoreLocation;
   readonly #s3: S3Requests;
 
   constructor(s3: S3Requests) {
     this.#s3 = s3;
     this.url = s3.url;
+    const { bucket } = s3.options;
+    this.location = { server: s3.server, bucket, prefix: s3.prefix };
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -142,6 +147,10 @@ export class S3Store implements ObjectStore {
 
   resumeUpload(key: string, uploadId: string): PartUpload {
     return new S3Upload(this.#s3, key, uploadId);
+  }
+
+  refusesWrongChecksum(key: string, options: CallOptions = {}): Promise<boolean> {
+    return refusesWrongChecksum(this.#s3, key, options);
   }
 
   #watch(body: Readable, call: S3Call): Readable {

@@ -2,7 +2,14 @@
 import type { Readable } from 'node:stream';
 import { PublishError } from '../errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from './etag.ts';
-import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
+import type {
+  CallOptions,
+  ObjectInfo,
+  PartBody,
+  PartInfo,
+  PartOrigin,
+  PartUpload,
+} from './object-store.ts';
 import { isMissingUpload } from './s3-errors.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
 
@@ -37,6 +44,25 @@ export class S3Upload implements PartUpload {
       ),
     );
     return { number, size: length, etag: unquote(ETag) };
+  }
+
+  async copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
+    const { location, key, start, end, etag } = from;
+    const path = `${location.bucket}/${location.prefix}${key}`;
+    const input = {
+      ...this.#at(),
+      PartNumber: number,
+      // NOTE: the SDK sends the header as it is, and a key may hold what a header may not.
+      CopySource: path.split('/').map(encodeURIComponent).join('/'),
+      CopySourceRange: `bytes=${start}-${end - 1}`,
+      ...(etag === null ? {} : { CopySourceIfMatch: `"${etag}"` }),
+    };
+    const doing = `copying part ${number} of ${this.key}`;
+    const ms = this.#s3.options.partMs * Math.max(1, (end - start) / USUAL_PART_BYTES);
+    const answer = await this.#s3.call({ ...this.#call(doing, options), ms }, (abortSignal) =>
+      this.#s3.client.uploadPartCopy(input, { abortSignal }),
+    );
+    return { number, size: end - start, etag: unquote(answer.CopyPartResult?.ETag) };
   }
 
   // NOTE: the answer may be lost after the object was made, may be a 200 with an error in its body
