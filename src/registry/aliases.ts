@@ -22,7 +22,7 @@ export interface MoveOptions extends CallOptions {
 const ALIASES = 'aliases/';
 const READS_AT_ONCE = 16;
 
-function aliasFolder(alias: string): string {
+export function aliasFolder(alias: string): string {
   return `${ALIASES}${alias}/`;
 }
 
@@ -35,6 +35,17 @@ export async function readAlias(
   assertAlias(alias);
   const newest = await readNewest(store, aliasFolder(alias), options);
   return newest === undefined ? undefined : validateAlias(newest.value, newest.key);
+}
+
+/** One move of the alias; `undefined` where it is not there. */
+export async function readAliasVersion(
+  store: ObjectStore,
+  alias: string,
+  version: number,
+  options: CallOptions = {},
+): Promise<AliasRecord | undefined> {
+  const found = await readVersion(store, aliasFolder(alias), version, options);
+  return found === undefined ? undefined : validateAlias(found.value, found.key);
 }
 
 /**

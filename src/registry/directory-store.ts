@@ -7,6 +7,7 @@ import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
 import { createFile, makeFolder, openRegular, withFile } from './directory-files.ts';
 import { moveFile, removeFile } from './directory-move.ts';
+import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
 import { sortedEntries, walkKeys } from './directory-walk.ts';
 import { fileError, orMissing } from './file-errors.ts';
@@ -121,6 +122,14 @@ export class DirectoryStore implements ObjectStore {
       const path = this.#path(key);
       await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, path));
     }
+  }
+
+  listStrays(): AsyncGenerator<ObjectInfo> {
+    return listStrays(this.#root);
+  }
+
+  removeStray(key: string, options: CallOptions = {}): Promise<void> {
+    return this.#do(`Removing ${key}`, options, () => removeStray(this.#root, key));
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {

@@ -127,6 +127,8 @@ export interface PartUpload {
   abort(options?: CallOptions): Promise<void>;
   /** The parts that are there, by number; empty where the upload is gone. */
   listParts(options?: CallOptions): Promise<PartInfo[]>;
+  /** When its last part came, by the store's clock; null where it has none or is gone. */
+  touchedAt(options?: CallOptions): Promise<Date | null>;
 }
 
 export interface OpenUpload {
@@ -156,6 +158,10 @@ export interface MultipartTier {
 export interface PruneTier {
   /** Removes objects; those that are not there count as removed. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
+  /** What a crash left beside the objects and uploads; only a directory can have such files. */
+  listStrays?(options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /** Removes what `listStrays` found. */
+  removeStray?(key: string, options?: CallOptions): Promise<void>;
 }
 
 /** What only some stores can do at all; whether it works is tried, see abilities.ts. */

@@ -30,6 +30,8 @@ export class RetryingStore implements ObjectStore {
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
   readonly presign?: NonNullable<ObjectStore['presign']>;
   readonly refusesWrongChecksum?: NonNullable<ObjectStore['refusesWrongChecksum']>;
+  readonly listStrays?: NonNullable<ObjectStore['listStrays']>;
+  readonly removeStray?: NonNullable<ObjectStore['removeStray']>;
   readonly #store: ObjectStore;
   readonly #policy: RetryPolicy;
 
@@ -39,12 +41,8 @@ export class RetryingStore implements ObjectStore {
     this.url = store.url;
     this.limits = store.limits;
     this.wantsPartMd5 = store.wantsPartMd5;
-    const { location, moveIn, presign, refusesWrongChecksum } = store;
-    if (location !== undefined) this.location = location;
-    if (moveIn !== undefined) this.moveIn = moveIn.bind(store);
-    if (presign !== undefined) this.presign = presign.bind(store);
-    if (refusesWrongChecksum !== undefined)
-      this.refusesWrongChecksum = refusesWrongChecksum.bind(store);
+    if (store.location !== undefined) this.location = store.location;
+    Object.assign(this, optionalMethods(store));
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -139,6 +137,14 @@ export class RetryingStore implements ObjectStore {
   }
 }
 
+/** What only some stores can do is passed on as it is. */
+function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
+  const { moveIn, presign, refusesWrongChecksum, listStrays, removeStray } = store;
+  const methods = { moveIn, presign, refusesWrongChecksum, listStrays, removeStray };
+  const there = Object.entries(methods).filter(([, method]) => method !== undefined);
+  return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
+}
+
 class RetryingUpload implements PartUpload {
   readonly key: string;
   readonly uploadId: string;
@@ -171,6 +177,10 @@ class RetryingUpload implements PartUpload {
 
   abort(options: CallOptions = {}): Promise<void> {
     return this.#retry(options, () => this.#upload.abort(options));
+  }
+
+  touchedAt(options: CallOptions = {}): Promise<Date | null> {
+    return this.#retry(options, () => this.#upload.touchedAt(options));
   }
 
   listParts(options: CallOptions = {}): Promise<PartInfo[]> {

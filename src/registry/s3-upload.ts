@@ -10,7 +10,7 @@ import type {
   PartOrigin,
   PartUpload,
 } from './object-store.ts';
-import { isMissingUpload } from './s3-errors.ts';
+import { copyPart, gone, listParts } from './s3-parts.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
 
 /** A part up to this size has the usual deadline, a larger one as much more. */
@@ -46,23 +46,11 @@ export class S3Upload implements PartUpload {
     return { number, size: length, etag: unquote(ETag) };
   }
 
-  async copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
-    const { location, key, start, end, etag } = from;
-    const path = `${location.bucket}/${location.prefix}${key}`;
-    const input = {
-      ...this.#at(),
-      PartNumber: number,
-      // NOTE: the SDK sends the header as it is, and a key may hold what a header may not.
-      CopySource: path.split('/').map(encodeURIComponent).join('/'),
-      CopySourceRange: `bytes=${start}-${end - 1}`,
-      ...(etag === null ? {} : { CopySourceIfMatch: `"${etag}"` }),
-    };
+  copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
+    const ms = this.#s3.options.partMs * Math.max(1, (from.end - from.start) / USUAL_PART_BYTES);
     const doing = `copying part ${number} of ${this.key}`;
-    const ms = this.#s3.options.partMs * Math.max(1, (end - start) / USUAL_PART_BYTES);
-    const answer = await this.#s3.call({ ...this.#call(doing, options), ms }, (abortSignal) =>
-      this.#s3.client.uploadPartCopy(input, { abortSignal }),
-    );
-    return { number, size: end - start, etag: unquote(answer.CopyPartResult?.ETag) };
+    const call = { ...this.#call(doing, options), ms };
+    return copyPart(this.#s3, { ...this.#at(), PartNumber: number }, from, call);
   }
 
   // NOTE: the answer may be lost after the object was made, may be a 200 with an error in its body
@@ -110,23 +98,21 @@ export class S3Upload implements PartUpload {
   }
 
   async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
+    const call = this.#call(`listing the parts of ${this.key}`, options);
     const parts: PartInfo[] = [];
-    let marker: string | undefined;
-    do {
-      const input = {
-        ...this.#at(),
-        ...(marker === undefined ? {} : { PartNumberMarker: marker }),
-      };
-      const call = this.#call(`listing the parts of ${this.key}`, options);
-      const page = await this.#s3.call(call, (abortSignal) =>
-        gone(this.#s3.client.listParts(input, { abortSignal })),
-      );
-      for (const { PartNumber = 0, Size = 0, ETag } of page?.Parts ?? []) {
-        parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
-      }
-      marker = page?.IsTruncated ? page.NextPartNumberMarker : undefined;
-    } while (marker !== undefined);
+    for await (const { PartNumber = 0, Size = 0, ETag } of listParts(this.#s3, this.#at(), call)) {
+      parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
+    }
     return parts;
+  }
+
+  async touchedAt(options: CallOptions = {}): Promise<Date | null> {
+    const call = this.#call(`looking at the upload of ${this.key}`, options);
+    let last: Date | null = null;
+    for await (const { LastModified } of listParts(this.#s3, this.#at(), call)) {
+      if (LastModified !== undefined && (last === null || LastModified > last)) last = LastModified;
+    }
+    return last;
   }
 
   /** The object, if it is what these parts make; INTERRUPTED is no reason to look. */
@@ -180,15 +166,5 @@ async function sendBody<T>(
   } finally {
     signal.removeEventListener('abort', onAbort);
     stream.destroy();
-  }
-}
-
-/** A request about an upload, or `undefined` where the server says the upload is not there. */
-async function gone<T>(request: Promise<T>): Promise<T | undefined> {
-  try {
-    return await request;
-  } catch (error) {
-    if (isMissingUpload(error)) return undefined;
-    throw error;
   }
 }

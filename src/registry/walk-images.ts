@@ -1,0 +1,83 @@
+// Which images there are and the newest version of each, from listings alone.
+import { mapBounded } from './bounded.ts';
+import { isImageId } from './names.ts';
+import type { CallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
+import { versionOf } from './records.ts';
+
+export const IMAGES = 'images/';
+
+/** The newest record version of one image. */
+export interface NewestVersion {
+  id: string;
+  version: number;
+  /** Changes whenever the bytes of that version do, as far as the store can tell. */
+  stamp: string;
+}
+
+/** Keys after which a bucket is listed in several places at once: two pages. */
+const SMALL_KEYS = 2000;
+const LISTINGS_AT_ONCE = 8;
+const HEX = '0123456789abcdef';
+
+/**
+ * The newest version of every image, in the order of their ids.
+ *
+ * NOTE: a page of a LIST has 1000 keys, needs the one before it, and takes a server some 20 ms. An
+ * image has about five keys, so ten thousand images are fifty pages. Ids are random: beyond a few
+ * pages each first digit is listed by itself, several at once. A directory gains nothing by that.
+ */
+export async function* newestVersions(
+  store: ObjectStore,
+  options: CallOptions = {},
+): AsyncGenerator<NewestVersion> {
+  const first = new Newest();
+  let keys = 0;
+  for await (const object of store.list(IMAGES, options)) {
+    const done = first.take(object);
+    if (done !== undefined) yield done;
+    keys += 1;
+    if (keys >= SMALL_KEYS && store.location !== undefined) {
+      yield* listRest(store, first, object.key, options);
+      return;
+    }
+  }
+  if (first.last !== undefined) yield first.last;
+}
+
+async function* listRest(
+  store: ObjectStore,
+  first: Newest,
+  after: string,
+  options: CallOptions,
+): AsyncGenerator<NewestVersion> {
+  const digit = after.charAt(IMAGES.length);
+  const digits = [...HEX].filter((each) => each >= digit);
+  const begin = HEX.includes(digit) ? first : new Newest();
+  const lists = mapBounded(digits, LISTINGS_AT_ONCE, async (prefix) => {
+    const newest = prefix === digit ? begin : new Newest();
+    const from = prefix === digit ? { ...options, startAfter: after } : options;
+    const found: NewestVersion[] = [];
+    for await (const object of store.list(IMAGES + prefix, from)) {
+      const done = newest.take(object);
+      if (done !== undefined) found.push(done);
+    }
+    return newest.last === undefined ? found : [...found, newest.last];
+  });
+  for await (const list of lists) yield* list;
+}
+
+/** Follows a listing: the last record version of an image is its newest. */
+class Newest {
+  last: NewestVersion | undefined;
+
+  /** Takes the next key; the image before it where it is of another one. */
+  take({ key, etag, size, lastModified }: ObjectInfo): NewestVersion | undefined {
+    const [, id = '', folder, ...rest] = key.split('/');
+    const version = folder === 'record' && rest.length === 1 ? versionOf(key) : undefined;
+    if (version === undefined || !isImageId(id)) return undefined;
+    const before = this.last;
+    const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
+    this.last = { id, version, stamp };
+    return before !== undefined && before.id !== id ? before : undefined;
+  }
+}
