@@ -3,11 +3,19 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { PublishError } from '../errors.ts';
 import { addAliasCommand } from './commands/alias.ts';
+import { addCopyCommand } from './commands/copy.ts';
+import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
+import { addGcCommand } from './commands/gc.ts';
 import { addListCommand } from './commands/list.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
+import { addReactivateCommand } from './commands/reactivate.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
+import { addSumsCommand } from './commands/sums.ts';
+import { addUpdateCommand } from './commands/update.ts';
+import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
 
@@ -57,8 +65,10 @@ export function buildProgram(setExitCode: SetExitCode): Command {
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
   const add = [addSnapshotCommand, addListCommand, addShowCommand, addPullCommand];
-  for (const addCommand of [...add, addDeleteCommand, addAliasCommand])
-    addCommand(program, setExitCode);
+  const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
+  const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
+  const clean = [addPruneCommand, addGcCommand];
+  for (const addCommand of [...add, ...change, ...keep, ...clean]) addCommand(program, setExitCode);
   return program;
 }
 

@@ -1,6 +1,6 @@
 // The history of an alias, and the way back in it.
 import { PublishError } from '../errors.ts';
-import { type AliasRecord, aliasFolder, moveAlias, readAliasVersion } from './aliases.ts';
+import { type AliasRecord, aliasFolder, moveAlias, noAlias, readAliasVersion } from './aliases.ts';
 import { mapBounded } from './bounded.ts';
 import { assertActive } from './image-records.ts';
 import { assertAlias } from './names.ts';
@@ -42,7 +42,7 @@ export async function rollbackAlias(
   const options = { signal };
   const log = await readAliasLog(store, alias, options);
   const current = log.at(-1);
-  if (current === undefined) throw nowhere(`There is no alias ${alias} in ${store.url}.`);
+  if (current === undefined) throw noAlias(alias, store.url);
   const target = log.findLast(({ version, image_id }) =>
     toVersion === undefined
       ? image_id !== null && image_id !== current.image_id

@@ -125,6 +125,11 @@ function validateAlias(value: unknown, key: string): AliasRecord {
   throw new PublishError('REGISTRY', message, { step: 'alias' });
 }
 
+export function noAlias(alias: string, url: string): PublishError {
+  const message = `There is no alias ${alias} in ${url}; see what there is with "alias list".`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
+}
+
 function lost(alias: string, cause?: unknown): PublishError {
   const message = `Alias ${alias} was moved by somebody else; look where it points now and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause });

@@ -8,6 +8,7 @@ import {
   listAliasRecords,
   type MoveOptions,
   moveAlias,
+  noAlias,
   readAlias,
 } from './aliases.ts';
 import { type CopiedImage, copyImage } from './copy-image.ts';
@@ -280,7 +281,8 @@ export class Registry {
    * again on an image that is deleted, by its full id, it removes what is left.
    * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (protected, or an alias points to it)
    */
-  deleteImage(ref: string, options: DeleteOptions = {}): Promise<ImageRecord> {
+  async deleteImage(ref: string, options: DeleteOptions = {}): Promise<ImageRecord> {
+    await this.#firstWrite?.check(options);
     return deleteImage(this.#store, ref, options);
   }
 
@@ -304,15 +306,25 @@ export class Registry {
     return moveAlias(this.#store, alias, imageId, options);
   }
 
+  /** Its history stays, and a later move goes on from there. @throws as setAlias */
+  async removeAlias(alias: string, options: MoveOptions = {}): Promise<AliasRecord> {
+    const known = await readAlias(this.#store, alias, options);
+    if (known === undefined) throw noAlias(alias, this.url);
+    await this.#firstWrite?.check(options);
+    return moveAlias(this.#store, alias, null, options);
+  }
+
   /** Where the alias points; `undefined` where it points nowhere. @throws USAGE */
   async resolveAlias(alias: string, options: CallOptions = {}): Promise<AliasRecord | undefined> {
     const record = await readAlias(this.#store, alias, options);
     return record?.image_id === null ? undefined : record;
   }
 
-  /** Every move of the alias, oldest first. @throws USAGE */
-  aliasLog(alias: string, options: CallOptions = {}): Promise<AliasRecord[]> {
-    return readAliasLog(this.#store, alias, options);
+  /** Every move of the alias, oldest first. @throws USAGE, IMAGE_NOT_FOUND (it was never set) */
+  async aliasLog(alias: string, options: CallOptions = {}): Promise<AliasRecord[]> {
+    const log = await readAliasLog(this.#store, alias, options);
+    if (log.length === 0) throw noAlias(alias, this.url);
+    return log;
   }
 
   /** A next version that points to where an earlier one did. @throws as rollbackAlias */
