@@ -27,6 +27,8 @@ import {
 
 const TIB = 1024 ** 4;
 const READ_CHUNK_BYTES = 1024 * 1024;
+/** Keys that `listPages` gives at once. */
+const PAGE = 1000;
 
 export class DirectoryStore implements ObjectStore {
   readonly url: string;
@@ -106,6 +108,17 @@ export class DirectoryStore implements ObjectStore {
       const info = await this.stat(next.value, options);
       if (info !== undefined) yield info;
     }
+  }
+
+  async *listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
+    let page: ObjectInfo[] = [];
+    for await (const object of this.list(prefix, options)) {
+      page.push(object);
+      if (page.length < PAGE) continue;
+      yield page;
+      page = [];
+    }
+    if (page.length > 0) yield page;
   }
 
   async *listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {

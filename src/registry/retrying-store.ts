@@ -61,12 +61,19 @@ export class RetryingStore implements ObjectStore {
     return this.#retry(options, () => this.#store.stat(key, options));
   }
 
-  /** Goes on after the last key it gave, so that a page that fails costs only that page. */
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const page of this.listPages(prefix, options)) yield* page;
+  }
+
+  /** Goes on after the last key it gave, so that a page that fails costs only that page. */
+  async *listPages(
+    prefix: string,
+    options: ListOptions = {},
+  ): AsyncGenerator<readonly ObjectInfo[]> {
     let startAfter = options.startAfter;
     const open = () => {
       const from = startAfter === undefined ? options : { ...options, startAfter };
-      return this.#store.list(prefix, from)[Symbol.asyncIterator]();
+      return this.#store.listPages(prefix, from)[Symbol.asyncIterator]();
     };
     let pages = open();
     for (;;) {
@@ -75,7 +82,7 @@ export class RetryingStore implements ObjectStore {
         return pages.next();
       });
       if (next.done) return;
-      startAfter = next.value.key;
+      startAfter = next.value.at(-1)?.key ?? startAfter;
       yield next.value;
     }
   }

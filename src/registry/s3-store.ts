@@ -19,7 +19,8 @@ import {
 import { watchBody } from './s3-body.ts';
 import { refusesWrongChecksum } from './s3-checksum.ts';
 import { createS3Client } from './s3-client.ts';
-import { listFolders, listObjects, listUploads } from './s3-list.ts';
+import { LeanReader } from './s3-lean.ts';
+import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
   absent,
   checkBucket,
@@ -52,9 +53,11 @@ export class S3Store implements ObjectStore {
   readonly wantsPartMd5 = true;
   readonly location: StoreLocation;
   readonly #s3: S3Requests;
+  readonly #lean: LeanReader;
 
   constructor(s3: S3Requests) {
     this.#s3 = s3;
+    this.#lean = new LeanReader(s3);
     this.url = s3.url;
     const { bucket } = s3.options;
     this.location = { server: s3.server, bucket, prefix: s3.prefix };
@@ -79,9 +82,12 @@ export class S3Store implements ObjectStore {
   }
 
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
+    const at = this.#s3.at(key);
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
+      const lean = await this.#lean.read(at.Key, abortSignal);
+      if (lean !== undefined) return lean;
       const { Body, ContentLength = 0 } =
-        (await absent(this.#s3.client.getObject(this.#s3.at(key), { abortSignal }))) ?? {};
+        (await absent(this.#s3.client.getObject(at, { abortSignal }))) ?? {};
       if (Body === undefined) return undefined;
       if (ContentLength <= SMALL_OBJECT_BYTES) return Body.transformToByteArray();
       (Body as Readable).destroy();
@@ -108,8 +114,12 @@ export class S3Store implements ObjectStore {
     return statObject(this.#s3, key, options);
   }
 
-  list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
-    return listObjects(this.#s3, prefix, options);
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const page of this.listPages(prefix, options)) yield* page;
+  }
+
+  listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
+    return listObjectPages(this.#s3, this.#lean, prefix, options);
   }
 
   listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {

@@ -32,12 +32,12 @@ export async function* newestVersions(
 ): AsyncGenerator<NewestVersion> {
   const first = new Newest();
   let keys = 0;
-  for await (const object of store.list(IMAGES, options)) {
-    const done = first.take(object);
-    if (done !== undefined) yield done;
-    keys += 1;
-    if (keys >= SMALL_KEYS && store.location !== undefined) {
-      yield* listRest(store, first, object.key, options);
+  for await (const page of store.listPages(IMAGES, options)) {
+    yield* first.takeAll(page);
+    keys += page.length;
+    const last = page.at(-1);
+    if (keys >= SMALL_KEYS && store.location !== undefined && last !== undefined) {
+      yield* listRest(store, first, last.key, options);
       return;
     }
   }
@@ -57,9 +57,8 @@ async function* listRest(
     const newest = prefix === digit ? begin : new Newest();
     const from = prefix === digit ? { ...options, startAfter: after } : options;
     const found: NewestVersion[] = [];
-    for await (const object of store.list(IMAGES + prefix, from)) {
-      const done = newest.take(object);
-      if (done !== undefined) found.push(done);
+    for await (const page of store.listPages(IMAGES + prefix, from)) {
+      found.push(...newest.takeAll(page));
     }
     return newest.last === undefined ? found : [...found, newest.last];
   });
@@ -69,6 +68,11 @@ async function* listRest(
 /** Follows a listing: the last record version of an image is its newest. */
 class Newest {
   last: NewestVersion | undefined;
+
+  /** The images that these keys show to be complete. */
+  takeAll(objects: readonly ObjectInfo[]): NewestVersion[] {
+    return objects.flatMap((object) => this.take(object) ?? []);
+  }
 
   /** Takes the next key; the image before it where it is of another one. */
   take({ key, etag, size, lastModified }: ObjectInfo): NewestVersion | undefined {

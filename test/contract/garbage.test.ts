@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Garbage } from '#dist/registry/garbage.js';
 import { openRegistry, type Registry } from '#dist/registry/registry.js';
+import { removeGarbage } from '#dist/registry/remove-garbage.js';
 import { PLACES, type Place } from './places.ts';
 import { all, publish } from './publish.ts';
 
@@ -16,7 +17,19 @@ const HOUR_MS = 3600_000;
 const brief = (found: readonly Garbage[]) =>
   found.map(({ kind, key }) => `${kind} ${key.split('/').slice(2).join('/')}`).sort();
 
-describe.each(PLACES)('$name', ({ name, make }) => {
+/** A run that died in its upload. */
+async function deadRun(registry: Registry, { store }: Place): Promise<string> {
+  const { id } = await registry.queueImage({ name: 'dead', disk_format: 'raw' });
+  await registry.markSaving(id);
+  await registry.putArtefact(id, 'domain.xml', '<domain/>');
+  const upload = await store.startUpload(`images/${id}/vda.raw`);
+  const body = Buffer.from('bytes');
+  const open = () => Readable.from([body]);
+  await upload.putPart(1, { start: 0, length: body.byteLength, open });
+  return id;
+}
+
+describe.each(PLACES)('$name', ({ make }) => {
   let place: Place;
   let registry: Registry;
   beforeEach(async () => {
@@ -25,24 +38,9 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     await registry.checkAccess();
   });
 
-  const part = (body: Buffer) => ({
-    ...{ start: 0, length: body.byteLength },
-    open: () => Readable.from([body]),
-  });
-
-  /** A run that died in its upload. */
-  async function deadRun(): Promise<string> {
-    const { id } = await registry.queueImage({ name: 'dead', disk_format: 'raw' });
-    await registry.markSaving(id);
-    await registry.putArtefact(id, 'domain.xml', '<domain/>');
-    const upload = await place.store.startUpload(`images/${id}/vda.raw`);
-    await upload.putPart(1, part(Buffer.from('bytes')));
-    return id;
-  }
-
   test('a dead run, its upload and its objects are found, and with them gone nothing is', async () => {
     const kept = await publish(registry, { name: 'kept' }, { artefact: '<x/>' });
-    const dead = await deadRun();
+    const dead = await deadRun(registry, place);
     const orphan = randomUUID();
     await place.store.create(`images/${orphan}/vda.raw`, Buffer.from('of no record'));
     await place.store.create(`images/${kept.id}/forgotten`, Buffer.from('of no record'));
@@ -87,24 +85,30 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await all(registry.collectGarbage(ALL))).toEqual([]);
   });
 
-  test('an image that moves on while it is looked at is left alone', async () => {
-    const id = await deadRun();
-    const seen: Garbage[] = [];
-    const collecting = registry.collectGarbage({ ...ALL, remove: true });
-    const { store } = place;
-    const racer = await openRegistry(place.url, place.options);
+  test('what moved on since it was found is left alone', async () => {
+    const id = await deadRun(registry, place);
+    const found = await all(registry.collectGarbage(ALL));
+    expect(brief(found)).toContain('image ');
     // The run comes back between the look and the removal.
-    const dry = await all(registry.collectGarbage(ALL));
-    expect(brief(dry)).toContain('image ');
-    await racer.updateImage(id, (record) => ({ ...record, properties: { back: 'yes' } }));
-    await racer.updateImage(id, (record) => ({ ...record, status: 'killed' }));
-    for await (const garbage of collecting) seen.push(garbage);
-    expect(brief(seen)).not.toContain('image ');
-    expect(await store.read(`images/${id}/record/00000004.json`)).toBeDefined();
+    await registry.updateImage(id, (record) => ({ ...record, properties: { back: 'yes' } }));
+    const before = await place.keys();
+    for (const garbage of found) expect(await removeGarbage(place.store, garbage, {})).toBe(false);
+    expect(await place.keys()).toEqual(before);
+    expect(await registry.getImage(id)).toMatchObject({ status: 'saving' });
+  });
+});
+
+describe('directory', () => {
+  let place: Place;
+  let registry: Registry;
+  beforeEach(async () => {
+    place = await (PLACES[0]?.make() ?? Promise.reject(new Error('no directory')));
+    registry = await openRegistry(place.url, place.options);
+    await registry.checkAccess();
   });
 
-  test.runIf(name === 'directory')('one young part keeps a whole unfinished image', async () => {
-    const id = await deadRun();
+  test('one young part keeps a whole unfinished image', async () => {
+    const id = await deadRun(registry, place);
     const long = new Date(Date.now() - 48 * HOUR_MS);
     const age = async (paths: readonly string[]) => {
       for (const path of paths) await utimes(join(place.url, path), long, long);
@@ -119,7 +123,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await registry.getImage(id)).toMatchObject({ status: 'saving' });
   });
 
-  test.runIf(name === 'directory')('files that a crash left go, and young ones stay', async () => {
+  test('files that a crash left go, and young ones stay', async () => {
     await registry.queueImage({ name: 'makes the folders', disk_format: 'raw' });
     const uploads = join(place.url, '.uploads');
     const old = new Date(Date.now() - 48 * HOUR_MS);
