@@ -11,8 +11,8 @@ import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
 import { sortedEntries, walkKeys } from './directory-walk.ts';
 import { fileError, orMissing } from './file-errors.ts';
+import { assertKey } from './object-key.ts';
 import {
-  assertKey,
   type CallOptions,
   type CreateOptions,
   type ListOptions,

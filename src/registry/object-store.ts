@@ -1,6 +1,5 @@
 // What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
 import type { Readable } from 'node:stream';
-import { PublishError } from '../errors.ts';
 
 /** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
 export interface ObjectInfo {
@@ -178,23 +177,3 @@ export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTi
 
 /** What `read` takes into memory at most; records are a few KiB, a domain's XML some more. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;
-
-/**
- * Holds for every store what holds for the narrowest: no empty, `.` or `..` segment, no control
- * character, 1024 bytes at most (S3), nothing below `.uploads/` (the directory store's own).
- * @throws USAGE
- */
-export function assertKey(key: string): void {
-  const segments = key.split('/');
-  const bad =
-    segments.some((segment) => segment === '' || segment === '.' || segment === '..') ||
-    segments[0] === '.uploads' ||
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-    /[\u0000-\u001f\u007f]/.test(key) ||
-    Buffer.byteLength(key) > 1024;
-  if (bad) {
-    throw new PublishError('USAGE', `${JSON.stringify(key)} cannot be a key in a registry.`, {
-      step: 'registry',
-    });
-  }
-}

@@ -8,14 +8,12 @@ import type {
   ObjectInfo,
   ObjectStore,
   OpenUpload,
-  PartBody,
-  PartInfo,
-  PartOrigin,
   PartUpload,
   RangeOptions,
   StoreLocation,
 } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
+import { RetryingUpload } from './retrying-upload.ts';
 
 /**
  * Wraps `store`. Two calls are passed on as they are: `putPart`, since whoever sends a part also
@@ -150,53 +148,6 @@ function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
   const methods = { moveIn, presign, refusesWrongChecksum, listStrays, removeStray };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);
   return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
-}
-
-class RetryingUpload implements PartUpload {
-  readonly key: string;
-  readonly uploadId: string;
-  readonly copyPart?: NonNullable<PartUpload['copyPart']>;
-  readonly #upload: PartUpload;
-  readonly #policy: RetryPolicy;
-
-  constructor(upload: PartUpload, policy: RetryPolicy) {
-    this.key = upload.key;
-    this.uploadId = upload.uploadId;
-    this.#upload = upload;
-    this.#policy = policy;
-    if (upload.copyPart !== undefined) this.copyPart = (...copy) => this.#copyPart(...copy);
-  }
-
-  putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
-    return this.#upload.putPart(number, body, options);
-  }
-
-  async #copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
-    return this.#retry(options, async () => {
-      const part = await this.#upload.copyPart?.(number, from, options);
-      return part as PartInfo;
-    });
-  }
-
-  complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
-    return this.#retry(options, () => this.#upload.complete(parts, options));
-  }
-
-  abort(options: CallOptions = {}): Promise<void> {
-    return this.#retry(options, () => this.#upload.abort(options));
-  }
-
-  touchedAt(options: CallOptions = {}): Promise<Date | null> {
-    return this.#retry(options, () => this.#upload.touchedAt(options));
-  }
-
-  listParts(options: CallOptions = {}): Promise<PartInfo[]> {
-    return this.#retry(options, () => this.#upload.listParts(options));
-  }
-
-  #retry<T>(options: CallOptions, attempt: (n: number) => Promise<T>): Promise<T> {
-    return withRetries(this.#policy, { signal: options.signal, step: 'upload' }, attempt);
-  }
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
