@@ -7,7 +7,7 @@ import type { Product } from '../run-command.ts';
 import { ageValue } from '../values.ts';
 
 interface GcFlags {
-  olderThan: number;
+  olderThan?: number;
   delete?: boolean;
 }
 
@@ -20,7 +20,7 @@ export function addGcCommand(program: Command, setExitCode: SetExitCode): void {
     .description(
       'Finds what runs that died have left, and nobody has touched for a day: data of no record,\nopen uploads, images left in queued or saving, superseded versions of records. Only --delete\nremoves it. What another client is working on right now is younger and never touched.',
     )
-    .option('--older-than <age>', 'touch only what is older (default: 24h)', ageValue, DAY_MS)
+    .option('--older-than <age>', 'touch only what is older (default: 24h)', ageValue)
     .option('--delete', 'remove it; without this it is only listed');
   onRegistry<GcFlags>(command, setExitCode, gc);
 }
@@ -30,7 +30,7 @@ async function gc(context: RegistryContext, flags: GcFlags): Promise<Product> {
   const remove = flags.delete === true;
   const found: Garbage[] = [];
   for await (const garbage of registry.collectGarbage({
-    olderThanMs: flags.olderThan,
+    olderThanMs: flags.olderThan ?? DAY_MS,
     remove,
     signal,
   }))
