@@ -45,7 +45,7 @@ export class LeanReader {
       ...(token === undefined ? {} : { 'continuation-token': token }),
     };
     const body = await this.#get('', search, signal);
-    return body === undefined ? undefined : parseListPage(body.toString('utf8'));
+    return body === undefined ? undefined : parseListPage(body.toString('utf8'), this.#s3.prefix);
   }
 
   async #get(

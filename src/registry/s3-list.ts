@@ -18,7 +18,7 @@ export async function* listObjectPages(
       const query = { prefix: s3.prefix + prefix, startAfter: from, token };
       return (await lean.listPage(query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
     });
-    yield page.objects.map((object) => ({ ...object, key: relative(s3, object.key) }));
+    yield page.objects;
     token = page.nextToken;
   } while (token !== undefined);
 }
@@ -90,7 +90,7 @@ async function sdkPage(
   };
   const page = await s3.client.listObjectsV2(input, { abortSignal });
   const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>
-    objectInfo(Key, Size, ETag, LastModified),
+    objectInfo(relative(s3, Key), Size, ETag, LastModified),
   );
   return { objects, nextToken: page.IsTruncated ? page.NextContinuationToken : undefined };
 }

@@ -67,21 +67,29 @@ async function* listRest(
 
 /** Follows a listing: the last record version of an image is its newest. */
 class Newest {
-  last: NewestVersion | undefined;
+  #last: { id: string; version: number; object: ObjectInfo } | undefined;
+
+  get last(): NewestVersion | undefined {
+    if (this.#last === undefined) return undefined;
+    const { id, version, object } = this.#last;
+    const { etag, size, lastModified } = object;
+    const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
+    return { id, version, stamp };
+  }
 
   /** The images that these keys show to be complete. */
   takeAll(objects: readonly ObjectInfo[]): NewestVersion[] {
-    return objects.flatMap((object) => this.take(object) ?? []);
+    return objects.flatMap((object) => this.#take(object) ?? []);
   }
 
   /** Takes the next key; the image before it where it is of another one. */
-  take({ key, etag, size, lastModified }: ObjectInfo): NewestVersion | undefined {
-    const [, id = '', folder, ...rest] = key.split('/');
-    const version = folder === 'record' && rest.length === 1 ? versionOf(key) : undefined;
-    if (version === undefined || !isImageId(id)) return undefined;
-    const before = this.last;
-    const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
-    this.last = { id, version, stamp };
-    return before !== undefined && before.id !== id ? before : undefined;
+  #take(object: ObjectInfo): NewestVersion | undefined {
+    const [, id = '', folder, ...rest] = object.key.split('/');
+    if (folder !== 'record' || rest.length !== 1 || !isImageId(id)) return undefined;
+    const version = versionOf(object.key);
+    if (version === undefined) return undefined;
+    const done = this.#last !== undefined && this.#last.id !== id ? this.last : undefined;
+    this.#last = { id, version, object };
+    return done;
   }
 }

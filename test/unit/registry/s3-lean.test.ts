@@ -48,17 +48,21 @@ describe('a page of keys', () => {
     '<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>12</Size></Contents>';
 
   it('is read as it is', () => {
-    expect(parseListPage(page(`<IsTruncated>false</IsTruncated>${contents}`))).toEqual({
-      objects: [
-        {
-          key: 'a & b\t<c>',
-          size: 12,
-          etag: 'd41d8cd98f00b204e9800998ecf8427e',
-          lastModified: new Date('2026-01-02T03:04:05.678Z'),
-        },
-      ],
-      nextToken: undefined,
-    });
+    const text = page(`<IsTruncated>false</IsTruncated>${contents}`);
+    const { objects = [], nextToken } = parseListPage(text) ?? {};
+    expect(nextToken).toBeUndefined();
+    expect(
+      objects.map(({ key, size, etag, lastModified }) => ({ key, size, etag, lastModified })),
+    ).toEqual([
+      {
+        key: 'a & b\t<c>',
+        size: 12,
+        etag: 'd41d8cd98f00b204e9800998ecf8427e',
+        lastModified: new Date('2026-01-02T03:04:05.678Z'),
+      },
+    ]);
+    expect(parseListPage(text, 'a & ')?.objects[0]?.key).toBe('b\t<c>');
+    expect(parseListPage(text, 'other/')).toBeUndefined();
   });
 
   it('goes on where it says so, before or after its keys', () => {
