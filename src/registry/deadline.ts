@@ -10,9 +10,13 @@ export interface DeadlineOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What `work` has, after its signal fired, to come to its end by itself. */
+const GRACE_MS = 1000;
+
 /**
  * Runs `work` with a signal that fires at the deadline or with the caller's signal. What `work`
- * throws after that is replaced by the reason.
+ * throws after that is replaced by the reason. Work that is deaf to its signal (the SDK, while a
+ * `credential_process` hangs) is waited for a second longer, and then no more.
  * @throws REGISTRY or UPLOAD (by the step; retryable) at the deadline, INTERRUPTED on the signal.
  */
 export async function withDeadline<T>(
@@ -28,14 +32,40 @@ export async function withDeadline<T>(
   const timer = setTimeout(() => controller.abort(deadlineError(options)), options.ms);
   // Many requests at once listen to one signal, and each takes its listener away again.
   if (signal !== undefined) setMaxListeners(0, signal);
+  const grace = graceAfter(controller.signal);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    return await work(controller.signal);
+    return await Promise.race([work(controller.signal), grace.over]);
   } catch (error) {
     throw controller.signal.aborted ? controller.signal.reason : error;
   } finally {
     clearTimeout(timer);
+    grace.cancel();
     signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Waits for a promise that cannot be cancelled, no longer than until the signal fires. Whatever
+ * comes of it afterwards is dropped.
+ * @throws INTERRUPTED, or the signal's reason where that is one of our errors.
+ */
+export async function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  step: Step,
+): Promise<T> {
+  throwIfInterrupted(signal, step);
+  if (signal === undefined) return promise;
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(interruption(signal, step));
+  });
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
@@ -49,6 +79,17 @@ export function interruption(signal: AbortSignal | undefined, step: Step): Publi
   const reason: unknown = signal?.reason;
   if (reason instanceof PublishError) return reason;
   return new PublishError('INTERRUPTED', 'Interrupted.', { step, cause: reason });
+}
+
+function graceAfter(signal: AbortSignal): { over: Promise<never>; cancel: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<never>((_resolve, reject) => {
+    const onAbort = () => {
+      timer = setTimeout(() => reject(signal.reason), GRACE_MS);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  return { over, cancel: () => clearTimeout(timer) };
 }
 
 function deadlineError({ what, ms, step }: DeadlineOptions): PublishError {

@@ -9,12 +9,12 @@ export function isMd5(etag: string | null): etag is string {
 
 /**
  * The ETag of an object made of these parts: the md5 of their md5s, and their number. Undefined
- * where a part's ETag is no md5 (SSE-KMS).
+ * where a part's ETag is no md5.
  */
 export function multipartEtag(parts: readonly PartInfo[]): string | undefined {
   const whole = createHash('md5');
-  for (const { etag } of parts) {
-    if (!isMd5(etag)) return undefined;
+  for (const { etag, opaqueEtag } of parts) {
+    if (opaqueEtag || !isMd5(etag)) return undefined;
     whole.update(etag, 'hex');
   }
   return `${whole.digest('hex')}-${parts.length}`;

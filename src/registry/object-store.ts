@@ -108,6 +108,8 @@ export interface PartInfo {
   number: number;
   size: number;
   etag: string | null;
+  /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
+  opaqueEtag?: boolean;
 }
 
 /** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */

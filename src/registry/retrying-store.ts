@@ -94,17 +94,18 @@ export class RetryingStore implements ObjectStore {
   }
 
   /**
-   * NOTE: when the answer to a create is lost, the next try is told that the key exists. It is
-   * ours exactly when it holds our bytes: every body that can be raced for carries a random
-   * `write_id`, so two writers never write the same bytes, and a race keeps its one winner.
+   * NOTE: when the answer to a create is lost, the next try is told that the key exists; so is the
+   * first one where a relay between (nginx, for a PUT) has tried again by itself. It is ours exactly
+   * when it holds our bytes: every body that can be raced for carries a random `write_id`, so two
+   * writers never write the same bytes, and a race keeps its one winner.
    */
   create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
-    return this.#retry(options, async (attempt) => {
+    return this.#retry(options, async () => {
       try {
         await this.#store.create(key, body, options);
       } catch (error) {
         const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
-        if (!lost || attempt === 1) throw error;
+        if (!lost) throw error;
         const there = await this.#store.read(key, options);
         if (there === undefined || Buffer.compare(there, body) !== 0) throw error;
       }
@@ -115,25 +116,47 @@ export class RetryingStore implements ObjectStore {
     return this.#retry(options, () => this.#store.remove(keys, options));
   }
 
-  /** A start whose answer was lost leaves an upload open that nobody knows: those are ended here. */
+  /**
+   * A start whose answer was lost leaves an upload open that nobody knows. They are found by their
+   * key, which no other run has, and ended; after a failure all of them, deaf to the signal.
+   */
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
     let attempts = 0;
-    const upload = await this.#retry(options, (attempt) => {
-      attempts = attempt;
-      return this.#store.startUpload(key, options);
-    });
-    if (attempts > 1) await this.#endOthers(upload, options);
-    return new RetryingUpload(upload, this.#policy);
+    try {
+      const upload = await this.#retry(options, (attempt) => {
+        attempts = attempt;
+        return this.#store.startUpload(key, options);
+      });
+      if (attempts > 1) await this.#endUploads(key, upload.uploadId, options);
+      return new RetryingUpload(upload, this.#policy);
+    } catch (error) {
+      const refused = error instanceof PublishError && !error.retryable && !options.signal?.aborted;
+      if (attempts === 0 || (attempts === 1 && refused)) throw error;
+      throw await this.#endAfter(error, key);
+    }
   }
 
   resumeUpload(key: string, uploadId: string): PartUpload {
     return new RetryingUpload(this.#store.resumeUpload(key, uploadId), this.#policy);
   }
 
-  async #endOthers(upload: PartUpload, options: CallOptions): Promise<void> {
-    for await (const other of this.listUploads(upload.key, options)) {
-      if (other.key !== upload.key || other.uploadId === upload.uploadId) continue;
-      await this.resumeUpload(other.key, other.uploadId).abort(options);
+  async #endUploads(key: string, butId: string | undefined, options: CallOptions): Promise<void> {
+    for await (const open of this.listUploads(key, options)) {
+      if (open.key !== key || open.uploadId === butId) continue;
+      await this.resumeUpload(key, open.uploadId).abort(options);
+    }
+  }
+
+  async #endAfter(error: unknown, key: string): Promise<unknown> {
+    try {
+      await this.#endUploads(key, undefined, {});
+      return error;
+    } catch (endError) {
+      if (!(error instanceof PublishError && endError instanceof PublishError)) return error;
+      const { code, step = 'upload', retryable } = error;
+      const message = `${error.message} A multipart upload of ${key} may stay open: ${endError.message}`;
+      const undoFailures = [...error.undoFailures, endError];
+      return new PublishError(code, message, { step, retryable, cause: error, undoFailures });
     }
   }
 

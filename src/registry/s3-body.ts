@@ -1,12 +1,13 @@
 // The body of an answer as a stream that ends: on silence, on the caller's signal, with our errors.
 import { PassThrough, type Readable } from 'node:stream';
-import type { PublishError } from '../errors.ts';
+import { PublishError } from '../errors.ts';
 import { interruption } from './deadline.ts';
+import { SMALL_OBJECT_BYTES } from './object-store.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 
 interface SocketTimeout {
-  setTimeout(ms: number, callback: () => void): unknown;
+  setTimeout(ms: number, callback?: () => void): unknown;
 }
 
 export interface WatchOptions {
@@ -25,7 +26,12 @@ export function watchBody(
   const onAbort = () => out.destroy(interruption(signal, 'registry'));
   const onSilence = () =>
     out.destroy(explain(Object.assign(new Error(), { name: 'TimeoutError' })));
-  body.setTimeout?.(idleMs, onSilence);
+  // NOTE: a reader that pauses silences the connection too (a pipe into a pager). Node tells of a
+  // silence once, so it is set again; what counts is a server that is waited for.
+  body.setTimeout?.(idleMs, () => {
+    if (out.writableNeedDrain) body.setTimeout?.(idleMs);
+    else onSilence();
+  });
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
   body.once('error', (error) => out.destroy(explain(error)));
@@ -34,4 +40,22 @@ export function watchBody(
     body.destroy();
   });
   return body.pipe(out);
+}
+
+/** A small body, whole; `what` it is, for the message. @throws INTEGRITY where it is not small. */
+export async function readSmallBody(body: Readable, what: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    // Leaving the loop destroys the stream, and the connection with it.
+    if (size > SMALL_OBJECT_BYTES) throw tooLarge(what);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(what: string): PublishError {
+  const message = `${what} has more than ${SMALL_OBJECT_BYTES} bytes, more than such an object can have.`;
+  return new PublishError('INTEGRITY', message, { step: 'registry' });
 }

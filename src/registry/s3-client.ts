@@ -19,15 +19,17 @@ export interface S3Options {
   caFile?: string | null | undefined;
 }
 
+/** At most; less where a whole request may take no longer. */
 const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_SOCKETS = 128;
 
 /**
- * Makes the client. No request is made yet, no credential looked up.
+ * Makes the client. No request is made yet, no credential looked up. `requestMs` is the longest
+ * that a connection may take to come about.
  * @throws CONFIG where an option cannot be used.
  */
-export async function createS3Client(options: S3Options): Promise<S3> {
-  const config = await clientConfig(options);
+export async function createS3Client(options: S3Options, requestMs: number): Promise<S3> {
+  const config = await clientConfig(options, Math.min(CONNECT_TIMEOUT_MS, requestMs));
   const client = new S3(config);
   try {
     await client.config.region();
@@ -42,7 +44,7 @@ export async function createS3Client(options: S3Options): Promise<S3> {
   }
 }
 
-async function clientConfig(options: S3Options): Promise<S3ClientConfig> {
+async function clientConfig(options: S3Options, connectMs: number): Promise<S3ClientConfig> {
   const { endpoint, region, profile, pathStyle } = options;
   const ca = options.caFile ? [...rootCertificates, await readCa(options.caFile)] : undefined;
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
@@ -60,7 +62,7 @@ async function clientConfig(options: S3Options): Promise<S3ClientConfig> {
     ...(region ? { region } : {}),
     ...(profile ? { profile } : {}),
     requestHandler: {
-      connectionTimeout: CONNECT_TIMEOUT_MS,
+      connectionTimeout: connectMs,
       // Its warning goes to the console, which is not ours to write on.
       socketAcquisitionWarningTimeout: 2_147_483_647,
       httpAgent: new HttpAgent(sockets),

@@ -1,5 +1,6 @@
 // What an S3 server or the way to it said, as an error of ours: which, whether it may pass, and the cure.
 import { type ErrorCode, PublishError, type Step } from '../errors.ts';
+import { type Facts, factsOf, systemCode } from './s3-facts.ts';
 
 /** What a request was about, for the message. */
 export interface S3Request {
@@ -23,7 +24,10 @@ interface Finding {
 export function s3Error(error: unknown, request: S3Request): PublishError {
   if (error instanceof PublishError) return error;
   const { name, status, text } = factsOf(error);
-  const finding = byName(name, request) ?? bySystem(error, name, request) ?? byStatus(status, text);
+  const finding =
+    byName(name, request) ??
+    bySystem(error, name, request) ??
+    byStatus({ name, status, text }, request);
   const code = finding.code ?? (request.step === 'upload' ? 'UPLOAD' : 'REGISTRY');
   return new PublishError(code, `${capital(request.doing)} failed: ${finding.says}`, {
     step: request.step,
@@ -32,20 +36,27 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
   });
 }
 
-/** True where the server said that the object is not there. */
-export function isMissingKey(error: unknown): boolean {
-  const { name, status } = factsOf(error);
-  return name === 'NoSuchKey' || (status === 404 && name !== 'NoSuchBucket');
+/**
+ * True where the server said that the object is not there. A mere 404 (the SDK calls it NotFound)
+ * is taken for that after HEAD alone, whose answer has no body: a relay that has lost its server
+ * gives 404 too.
+ */
+export function isMissingKey(error: unknown, isHead = false): boolean {
+  const { name } = factsOf(error);
+  return name === 'NoSuchKey' || (isHead && name === 'NotFound');
 }
 
 /** True where the server said that the multipart upload is not there. */
 export function isMissingUpload(error: unknown): boolean {
   // Ceph 20 answers ListParts of an upload that is gone with NoSuchKey.
-  return factsOf(error).name === 'NoSuchUpload' || isMissingKey(error);
+  const { name } = factsOf(error);
+  return name === 'NoSuchUpload' || name === 'NoSuchKey';
 }
 
 const CREDENTIALS_CURE =
   'check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile).';
+
+const CONFLICT = 'another request for the same key was under way.';
 
 function byName(name: string, { bucket, server }: S3Request): Finding | undefined {
   switch (name) {
@@ -82,12 +93,15 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
     case 'PreconditionFailed':
       return { code: 'PRECONDITION_LOST', says: 'it exists already; somebody else was first.' };
     case 'ConditionalRequestConflict':
-      return { retryable: true, says: 'another request for the same key was under way.' };
+    case 'OperationAborted':
+      return { retryable: true, says: CONFLICT };
     case 'BadDigest':
+    case 'IncompleteBody':
+    case 'XAmzContentSHA256Mismatch':
       return {
         code: 'INTEGRITY',
         retryable: true,
-        says: 'the server received other bytes than were sent (wrong Content-MD5).',
+        says: `the server received other bytes than were sent (${name}).`,
       };
     default:
       return undefined;
@@ -108,7 +122,7 @@ function bySystem(error: unknown, name: string, { server }: S3Request): Finding 
   if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
     return registry(`the certificate of ${server} is not trusted (${code}); set a CA file.`);
   }
-  if (code !== undefined && PASSING_CODES.has(code)) {
+  if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
     return { retryable: true, says: `the connection to ${server} broke (${code}).` };
   }
   if (name === 'TimeoutError')
@@ -123,40 +137,35 @@ const PASSING_CODES = new Set([
   'EAI_AGAIN',
   'ECONNABORTED',
   'ERR_STREAM_PREMATURE_CLOSE',
-  'HPE_INVALID_CONSTANT',
-  'HPE_INVALID_EOF_STATE',
 ]);
 
-/** 5xx, 408 and 429 pass (S3 gives `RequestTimeout` as 400, `SlowDown` as 503); other 4xx do not. */
-function byStatus(status: number | undefined, text: string): Finding {
-  const passes = status !== undefined && (status >= 500 || status === 408 || status === 429);
-  const timedOut = text.startsWith('RequestTimeout');
-  const code = status === 401 || status === 403 ? { code: 'REGISTRY' as const } : {};
+/**
+ * 5xx, 408 and 429 pass (S3 gives `RequestTimeout` as 400, `SlowDown` as 503); other 4xx do not,
+ * nor does what the server cannot do at all. A success that the SDK could not read was cut short.
+ */
+function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
+  if (status === undefined) return { says: text };
+  if (status < 300) {
+    const says = `the answer of ${server} was cut short or is not S3's (${firstLine(text)}).`;
+    return { retryable: true, says };
+  }
   if (status === 412) return { code: 'PRECONDITION_LOST', says: 'it exists already.' };
-  const says = status === undefined ? text : `the server answered ${status} (${text}).`;
-  return { ...code, retryable: passes || timedOut, says };
+  // Ceph 20 says BucketAlreadyExists to an abort beside another one, whose answer was lost.
+  if (status === 409) return { retryable: true, says: CONFLICT };
+  const says = `the server answered ${status} (${text}).`;
+  if (status === 401 || status === 403) {
+    // The answer to HEAD has no body that would say more.
+    const isMute = /^(Unknown|UnknownError|Forbidden|Unauthorized|40[13])$/.test(name);
+    return registry(
+      isMute ? `${server} refused the request (${status}); ${CREDENTIALS_CURE}` : says,
+    );
+  }
+  const passes = (status >= 500 && status !== 501 && status !== 505) || status === 408;
+  return { retryable: passes || status === 429 || name === 'RequestTimeout', says };
 }
 
 function registry(says: string): Finding {
   return { code: 'REGISTRY', says };
-}
-
-function factsOf(error: unknown): { name: string; status: number | undefined; text: string } {
-  if (!(error instanceof Error)) return { name: 'Error', status: undefined, text: String(error) };
-  const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
-  const code = 'Code' in error && typeof error.Code === 'string' ? error.Code : error.name;
-  const text = error.message === '' || error.message === code ? code : `${code}: ${error.message}`;
-  return { name: code, status: $metadata?.httpStatusCode, text };
-}
-
-function systemCode(error: unknown): string | undefined {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string') return at.code;
-    const inner =
-      at instanceof AggregateError ? at.errors.map(systemCode).find(Boolean) : undefined;
-    if (inner !== undefined) return inner;
-  }
-  return undefined;
 }
 
 // NOTE: the SDK's own error keeps the whole answer and may keep the request, with the access key
@@ -165,6 +174,11 @@ function safeCause(name: string, status: number | undefined, text: string): Erro
   return new Error(status === undefined ? text : `${text} (HTTP ${status})`, { cause: name });
 }
 
-function capital(text: string): string {
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? '';
+}
+
+/** The text as the beginning of a sentence. */
+export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

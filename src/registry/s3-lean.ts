@@ -1,5 +1,12 @@
 // Small reads and listings without the SDK in between, where that is safe; whatever is not plain goes to the SDK.
-import { Agent, get, type IncomingMessage, type RequestOptions } from 'node:http';
+import {
+  Agent,
+  get,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
+import { hasEtag } from './s3-answer.ts';
 import { type ListPage, parseListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
 import { encodePart, signGet } from './s3-sign.ts';
@@ -28,8 +35,16 @@ export class LeanReader {
   }
 
   /** The object at `key` (with the registry's prefix), or `undefined`: ask the SDK. */
-  read(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    return this.#get(`/${key.split('/').map(encodePart).join('/')}`, {}, signal);
+  async read(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
+    const path = `/${key.split('/').map(encodePart).join('/')}`;
+    const answer = await this.#get(path, {}, signal);
+    if (answer?.body === undefined) return undefined;
+    const { body, headers } = answer;
+    // What is not plainly whole, and S3's, is asked for again.
+    const isWhole = headers['content-length'] === String(body.byteLength);
+    return isWhole && headers.etag !== undefined && hasEtag(body, encryption(headers))
+      ? body
+      : undefined;
   }
 
   /** One page of keys, or `undefined`: ask the SDK. */
@@ -44,7 +59,7 @@ export class LeanReader {
       ...(startAfter === undefined ? {} : { 'start-after': startAfter }),
       ...(token === undefined ? {} : { 'continuation-token': token }),
     };
-    const body = await this.#get('', search, signal);
+    const { body } = (await this.#get('', search, signal)) ?? {};
     return body === undefined ? undefined : parseListPage(body.toString('utf8'), this.#s3.prefix);
   }
 
@@ -52,7 +67,7 @@ export class LeanReader {
     below: string,
     query: Record<string, string>,
     signal: AbortSignal,
-  ): Promise<Buffer | undefined> {
+  ): Promise<Answer | undefined> {
     const endpoint = this.#endpoint;
     if (endpoint === undefined || this.#isOff) return undefined;
     const { config } = this.#s3.client;
@@ -69,30 +84,43 @@ export class LeanReader {
       signal,
     };
     const answer = await send(target);
-    if (answer.status === 200) return answer.body;
+    if (answer.status === 200) return answer;
     // A signature or a clock it does not like will not become better.
     this.#isOff = answer.status !== 404 && answer.status < 500;
     return undefined;
   }
 }
 
-function send(target: RequestOptions): Promise<{ status: number; body: Buffer | undefined }> {
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  /** Undefined where it is not wanted. */
+  body: Buffer | undefined;
+}
+
+function encryption(headers: IncomingHttpHeaders) {
+  const text = (name: string) => headers[name]?.toString();
+  return {
+    ETag: headers.etag,
+    ServerSideEncryption: text('x-amz-server-side-encryption'),
+    SSECustomerAlgorithm: text('x-amz-server-side-encryption-customer-algorithm'),
+  };
+}
+
+function send(target: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = get(target, (answer: IncomingMessage) => {
-      const status = answer.statusCode ?? 0;
-      if (status !== 200 || Number(answer.headers['content-length'] ?? 0) > MAX_BYTES) {
-        answer.resume();
-        answer.once('error', reject);
-        answer.once('end', () =>
-          resolve({ status: status === 200 ? 404 : status, body: undefined }),
-        );
-        return;
-      }
+      const { statusCode: status = 0, headers } = answer;
+      const isWanted = status === 200 && !(Number(headers['content-length'] ?? 0) > MAX_BYTES);
       const chunks: Buffer[] = [];
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+      answer.on('data', (chunk: Buffer) => {
+        if (isWanted) chunks.push(chunk);
+      });
       // A body that is cut short is ECONNRESET here, by its Content-Length or its last chunk.
       answer.once('error', reject);
-      answer.once('end', () => resolve({ status, body: Buffer.concat(chunks) }));
+      answer.once('end', () =>
+        resolve({ status, headers, body: isWanted ? Buffer.concat(chunks) : undefined }),
+      );
     });
     request.once('error', reject);
   });

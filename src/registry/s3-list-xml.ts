@@ -29,6 +29,8 @@ export function parseListPage(text: string, prefix = ''): ListPage | undefined {
     objects.push(new ListedObject(key.slice(prefix.length), piece));
     if (end + CONTENTS_END < piece.length) outside += piece.slice(end);
   }
+  const count = field(outside, 'KeyCount');
+  if (count !== undefined && Number(count) !== objects.length) return undefined;
   const isTruncated = field(outside, 'IsTruncated');
   if (isTruncated === 'false') return { objects, nextToken: undefined };
   const nextToken = field(outside, 'NextContinuationToken');

@@ -1,6 +1,7 @@
 // The listings of a bucket, page after page: objects, folders, open uploads.
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
+import { assertPage, noS3Answer } from './s3-answer.ts';
 import type { LeanReader } from './s3-lean.ts';
 import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
@@ -69,7 +70,7 @@ async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal 
       ...(token === undefined ? {} : { ContinuationToken: token }),
     };
     const page = await s3.call({ doing: `listing ${s3.url}`, signal }, (abortSignal) =>
-      s3.client.listObjectsV2(request, { abortSignal }),
+      checkedPage(s3, request, abortSignal),
     );
     yield page;
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
@@ -88,11 +89,26 @@ async function sdkPage(
     ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
     ...(token === undefined ? {} : { ContinuationToken: token }),
   };
-  const page = await s3.client.listObjectsV2(input, { abortSignal });
+  const page = await checkedPage(s3, input, abortSignal);
   const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>
     objectInfo(relative(s3, Key), Size, ETag, LastModified),
   );
   return { objects, nextToken: page.IsTruncated ? page.NextContinuationToken : undefined };
+}
+
+async function checkedPage(
+  s3: S3Requests,
+  input: Parameters<S3Requests['client']['listObjectsV2']>[0],
+  abortSignal: AbortSignal,
+) {
+  const doing = `listing ${s3.url}`;
+  const page = await s3.client.listObjectsV2(input, { abortSignal });
+  assertPage(page, page.NextContinuationToken, doing);
+  const { KeyCount, Contents = [], CommonPrefixes = [] } = page;
+  if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
+    throw noS3Answer(doing, 'registry', `it should have ${KeyCount} keys`);
+  }
+  return page;
 }
 
 function uploadsPage(
@@ -102,9 +118,12 @@ function uploadsPage(
   signal: AbortSignal | undefined,
 ) {
   const request = { Bucket: s3.options.bucket, Prefix: s3.prefix + prefix, ...after };
-  return s3.call({ doing: `listing uploads in ${s3.url}`, signal }, (abortSignal) =>
-    s3.client.listMultipartUploads(request, { abortSignal }),
-  );
+  const doing = `listing uploads in ${s3.url}`;
+  return s3.call({ doing, signal }, async (abortSignal) => {
+    const page = await s3.client.listMultipartUploads(request, { abortSignal });
+    assertPage(page, page.NextKeyMarker, doing);
+    return page;
+  });
 }
 
 function relative(s3: S3Requests, key: string): string {

@@ -1,6 +1,7 @@
 // Requests about the parts of a multipart upload: their list, and parts that the server copies itself.
 import { unquote } from './etag.ts';
 import type { PartInfo, PartOrigin } from './object-store.ts';
+import { assertPage, isEncrypted, noS3Answer } from './s3-answer.ts';
 import { isMissingUpload } from './s3-errors.ts';
 import type { S3Call, S3Requests } from './s3-requests.ts';
 
@@ -19,6 +20,7 @@ export async function* listParts(s3: S3Requests, at: UploadAt, call: S3Call) {
     const page = await s3.call(call, (abortSignal) =>
       gone(s3.client.listParts(input, { abortSignal })),
     );
+    if (page !== undefined) assertPage(page, page.NextPartNumberMarker, call.doing, 'upload');
     yield* page?.Parts ?? [];
     marker = page?.IsTruncated ? page.NextPartNumberMarker : undefined;
   } while (marker !== undefined);
@@ -42,7 +44,10 @@ export async function copyPart(
   const answer = await s3.call(call, (abortSignal) =>
     s3.client.uploadPartCopy(input, { abortSignal }),
   );
-  return { number: at.PartNumber, size: end - start, etag: unquote(answer.CopyPartResult?.ETag) };
+  const made = unquote(answer.CopyPartResult?.ETag);
+  if (made === null) throw noS3Answer(call.doing, 'upload', 'it names no ETag');
+  const opaque = isEncrypted(answer) ? { opaqueEtag: true } : {};
+  return { number: at.PartNumber, size: end - start, etag: made, ...opaque };
 }
 
 /** A request about an upload, or `undefined` where the server says the upload is not there. */

@@ -64,7 +64,7 @@ export class S3Requests {
   }
 
   get server(): string {
-    return this.options.endpoint ?? 'AWS S3';
+    return this.options.endpoint ?? 'S3';
   }
 }
 
@@ -85,7 +85,7 @@ export async function statObject(
   { signal }: CallOptions,
 ): Promise<ObjectInfo | undefined> {
   const answer = await s3.call({ doing: `looking at ${key}`, signal }, (abortSignal) =>
-    absent(s3.client.headObject(s3.at(key), { abortSignal })),
+    absent(s3.client.headObject(s3.at(key), { abortSignal }), true),
   );
   if (answer !== undefined) {
     return objectInfo(key, answer.ContentLength, answer.ETag, answer.LastModified);
@@ -96,11 +96,11 @@ export async function statObject(
 }
 
 /** A request for one object, or `undefined` where the server says it is not there. */
-export async function absent<T>(request: Promise<T>): Promise<T | undefined> {
+export async function absent<T>(request: Promise<T>, isHead = false): Promise<T | undefined> {
   try {
     return await request;
   } catch (error) {
-    if (isMissingKey(error)) return undefined;
+    if (isMissingKey(error, isHead)) return undefined;
     throw error;
   }
 }

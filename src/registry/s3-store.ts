@@ -1,22 +1,21 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { PublishError } from '../errors.ts';
 import { eachBounded } from './bounded.ts';
-import {
-  type CallOptions,
-  type CreateOptions,
-  type ListOptions,
-  type ObjectInfo,
-  type ObjectStore,
-  type OpenUpload,
-  type PartUpload,
-  type RangeOptions,
-  SMALL_OBJECT_BYTES,
-  type StoreLimits,
-  type StoreLocation,
+import type {
+  CallOptions,
+  CreateOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  OpenUpload,
+  PartUpload,
+  RangeOptions,
+  StoreLimits,
+  StoreLocation,
 } from './object-store.ts';
-import { watchBody } from './s3-body.ts';
+import { hasEtag, noS3Answer } from './s3-answer.ts';
+import { readSmallBody, watchBody } from './s3-body.ts';
 import { refusesWrongChecksum } from './s3-checksum.ts';
 import { createS3Client } from './s3-client.ts';
 import { LeanReader } from './s3-lean.ts';
@@ -44,7 +43,8 @@ export const S3_LIMITS: StoreLimits = {
 
 /** @throws CONFIG where an option cannot be used. No request is made. */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
-  return new S3Store(new S3Requests(await createS3Client(options), options));
+  const client = await createS3Client(options, options.requestMs);
+  return new S3Store(new S3Requests(client, options));
 }
 
 export class S3Store implements ObjectStore {
@@ -76,9 +76,11 @@ export class S3Store implements ObjectStore {
       ContentType: options.contentType ?? 'application/octet-stream',
       IfNoneMatch: '*',
     };
-    await this.#s3.call({ doing: `storing ${key}`, signal: options.signal }, (abortSignal) =>
-      this.#s3.client.putObject(input, { abortSignal }),
-    );
+    const doing = `storing ${key}`;
+    await this.#s3.call({ doing, signal: options.signal }, async (abortSignal) => {
+      const { ETag } = await this.#s3.client.putObject(input, { abortSignal });
+      if (!ETag) throw noS3Answer(doing, 'registry', 'it names no ETag');
+    });
   }
 
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
@@ -86,16 +88,13 @@ export class S3Store implements ObjectStore {
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
       const lean = await this.#lean.read(at.Key, abortSignal);
       if (lean !== undefined) return lean;
-      const { Body, ContentLength = 0 } =
-        (await absent(this.#s3.client.getObject(at, { abortSignal }))) ?? {};
-      if (Body === undefined) return undefined;
-      if (ContentLength <= SMALL_OBJECT_BYTES) return Body.transformToByteArray();
-      (Body as Readable).destroy();
-      throw new PublishError(
-        'INTEGRITY',
-        `${key} in ${this.url} has ${ContentLength} bytes, more than such an object can have.`,
-        { step: 'registry' },
-      );
+      const answer = await absent(this.#s3.client.getObject(at, { abortSignal }));
+      if (answer?.Body === undefined) return undefined;
+      const body = await readSmallBody(answer.Body as Readable, `${key} in ${this.url}`);
+      // Without a length an answer that ends early looks like a whole one; the ETag tells.
+      const ended = answer.ContentLength !== undefined || hasEtag(body, answer);
+      if (ended) return body;
+      throw noS3Answer(`reading ${key}`, 'registry', 'its length is not told, its ETag is another');
     });
   }
 
@@ -149,10 +148,8 @@ export class S3Store implements ObjectStore {
     const { UploadId } = await this.#s3.call(call, (abortSignal) =>
       this.#s3.client.createMultipartUpload(input, { abortSignal }),
     );
-    if (UploadId !== undefined) return new S3Upload(this.#s3, key, UploadId);
-    throw new PublishError('UPLOAD', `${this.url} gave no upload id for ${key}.`, {
-      step: 'upload',
-    });
+    if (UploadId) return new S3Upload(this.#s3, key, UploadId);
+    throw noS3Answer(call.doing, 'upload', 'it names no upload');
   }
 
   resumeUpload(key: string, uploadId: string): PartUpload {

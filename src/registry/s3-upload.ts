@@ -10,6 +10,7 @@ import type {
   PartOrigin,
   PartUpload,
 } from './object-store.ts';
+import { isEncrypted, noS3Answer } from './s3-answer.ts';
 import { copyPart, gone, listParts } from './s3-parts.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
 
@@ -38,12 +39,14 @@ export class S3Upload implements PartUpload {
     const doing = `sending part ${number} of ${this.key}`;
     const ms = this.#s3.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
     const call = { ...this.#call(doing, options), ms };
-    const { ETag } = await this.#s3.call(call, (signal) =>
+    const answer = await this.#s3.call(call, (signal) =>
       sendBody(body, signal, (Body, abortSignal) =>
         this.#s3.client.uploadPart({ ...input, Body }, { abortSignal }),
       ),
     );
-    return { number, size: length, etag: unquote(ETag) };
+    const etag = unquote(answer.ETag);
+    if (etag === null) throw noS3Answer(doing, 'upload', 'it names no ETag');
+    return { number, size: length, etag, ...(isEncrypted(answer) ? { opaqueEtag: true } : {}) };
   }
 
   copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
@@ -123,9 +126,7 @@ export class S3Upload implements PartUpload {
   ): Promise<ObjectInfo | undefined> {
     if (options.signal?.aborted) return undefined;
     const info = await statObject(this.#s3, this.key, options).catch((lookError: unknown) => {
-      // That the second question failed too changes nothing about the first answer.
-      if (lookError instanceof PublishError) throw error;
-      throw lookError;
+      throw unseen(error, lookError);
     });
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     if (info === undefined || info.size !== size) return undefined;
@@ -142,8 +143,21 @@ export class S3Upload implements PartUpload {
 }
 
 /**
+ * What to raise where the completion failed and the object could not be looked at. A refusal after
+ * a lost answer may stand for a success (the upload is gone, the key exists), so it is not final
+ * while looking again may tell; otherwise the first answer counts.
+ */
+function unseen(error: unknown, lookError: unknown): unknown {
+  if (!(error instanceof PublishError && lookError instanceof PublishError)) return lookError;
+  const mayHaveBeenMade = lookError.retryable || error.code === 'PRECONDITION_LOST';
+  return !error.retryable && mayHaveBeenMade ? lookError : error;
+}
+
+/**
  * Sends a stream and closes it whatever happens. An error of the stream itself (the file cannot be
- * read) ends the request: Node's `pipe` would leave it waiting for bytes that never come.
+ * read) ends the request: Node's `pipe` would leave it waiting for bytes that never come. So does
+ * an answer that came before the body was sent: the half-sent request would hold its connection,
+ * and the connection the process.
  */
 async function sendBody<T>(
   body: PartBody,
@@ -165,6 +179,7 @@ async function sendBody<T>(
     throw broken ?? error;
   } finally {
     signal.removeEventListener('abort', onAbort);
+    if (!stream.readableEnded) controller.abort();
     stream.destroy();
   }
 }

@@ -1,5 +1,6 @@
 // Digests of an image, computed beside its upload: one algorithm a thread, in the order of the parts.
 import { createHash, type Hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
 import type { DigestAnswer, DigestRequest } from './digest-worker.ts';
@@ -40,6 +41,8 @@ export function openDigester(source: ImageSource, algorithm: DigestAlgorithm): D
     : new ThreadDigester(source.path, algorithm);
 }
 
+const CLOSE_GRACE_MS = 1000;
+
 interface Waiting {
   resolve(hex: string): void;
   reject(error: PublishError): void;
@@ -58,6 +61,8 @@ class ThreadDigester implements Digester {
     this.#worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
       workerData: { path, algorithm },
       env: {},
+      // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
+      execArgv: [],
     });
     this.#worker.on('message', (answer: DigestAnswer) => this.#settle(answer));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));
@@ -78,7 +83,13 @@ class ThreadDigester implements Digester {
   }
 
   async close(): Promise<void> {
-    await this.#worker.terminate();
+    // NOTE: a thread that hangs in a read (a file server that is gone) cannot be ended; whoever
+    // was interrupted must not wait for it.
+    const enough = new AbortController();
+    const grace = sleep(CLOSE_GRACE_MS, undefined, { signal: enough.signal, ref: true });
+    await Promise.race([this.#worker.terminate(), grace]);
+    enough.abort();
+    await grace.catch(() => undefined);
   }
 
   #ask(request: WithoutId<DigestRequest>): Promise<string> {

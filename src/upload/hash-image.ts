@@ -24,7 +24,9 @@ export async function hashImage(
       options.onProgress?.(end);
       at = end;
     }
-    return await walk.finish();
+    const digests = await walk.finish();
+    await source.checkUnchanged?.();
+    return digests;
   } finally {
     await walk.close();
   }

@@ -1,8 +1,8 @@
 // The parts of one upload on their way: so many at once, each tried again by itself, each checked.
 import { PassThrough, pipeline, type Readable, Transform } from 'node:stream';
-import { PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { eachBounded } from '../registry/bounded.ts';
-import { withDeadline } from '../registry/deadline.ts';
+import { unlessAborted, withDeadline } from '../registry/deadline.ts';
 import { isMd5 } from '../registry/etag.ts';
 import type { PartInfo, PartUpload } from '../registry/object-store.ts';
 import { withRetries } from '../registry/retry.ts';
@@ -55,8 +55,8 @@ export class PartSender {
 
   /** The digests of the whole, when all parts were sent. */
   async digests(): Promise<Digests> {
-    await Promise.all(this.#steps);
-    return this.#walk.finish();
+    const digests = Promise.all(this.#steps).then(() => this.#walk.finish());
+    return unlessAborted(digests, this.#options.signal, 'upload');
   }
 
   async close(): Promise<void> {
@@ -66,8 +66,12 @@ export class PartSender {
   async #sendOrStop(part: PlannedPart): Promise<PartInfo> {
     try {
       this.#hashAhead(part.number);
-      await this.#steps[part.number - 1 - MAX_LAG_PARTS];
-      const md5 = await this.#md5s[part.number - 1];
+      // A thread that reads cannot be interrupted, but nobody has to wait for it.
+      const hashed = Promise.all([
+        this.#md5s[part.number - 1],
+        this.#steps[part.number - 1 - MAX_LAG_PARTS],
+      ]);
+      const [md5] = await unlessAborted(hashed, this.#stop.signal, 'upload');
       return await this.#sendWithRetries(part, md5);
     } catch (error) {
       this.#stop.abort(error);
@@ -130,8 +134,8 @@ export class PartSender {
   }
 }
 
-function checkPart({ number, etag }: PartInfo, md5: string | undefined): void {
-  if (md5 === undefined || !isMd5(etag) || etag.toLowerCase() === md5) return;
+function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefined): void {
+  if (md5 === undefined || opaqueEtag || !isMd5(etag) || etag.toLowerCase() === md5) return;
   const message = `The store received other bytes for part ${number} than were sent (ETag ${etag}).`;
   throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
 }
@@ -151,8 +155,7 @@ function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: 
     highWaterMark: 1,
     transform(chunk: Uint8Array, _encoding, done) {
       seen += chunk.byteLength;
-      onBytes(chunk.byteLength);
-      done(null, chunk);
+      done(told(onBytes, chunk.byteLength), chunk);
     },
     flush(done) {
       const message = `The image ended ${length - seen} bytes before the end of a part.`;
@@ -161,6 +164,17 @@ function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: 
   });
   // The error reaches the reader by `counter`, which `pipeline` destroys with it.
   return pipeline(stream, counter, () => undefined);
+}
+
+/** A caller's callback that throws must fail the part; thrown in a stream it ends the process. */
+function told(onBytes: (bytes: number) => void, bytes: number): Error | null {
+  try {
+    onBytes(bytes);
+    return null;
+  } catch (error) {
+    const message = `The progress callback failed: ${messageOf(error)}.`;
+    return new PublishError('INTERNAL', message, { step: 'upload', cause: error });
+  }
 }
 
 /** Its failure is raised where it is awaited; until then it must not count as unhandled. */

@@ -1,4 +1,6 @@
 // Where the bytes of an image come from: a size, and streams of any range of it.
+
+import type { BigIntStats } from 'node:fs';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -11,6 +13,11 @@ export interface ImageSource {
   readonly path?: string;
   /** Bytes `start` (included) to `end` (not included), from anew on each call. */
   open(start: number, end: number): Readable;
+  /**
+   * Digests and parts read the source each by themselves, so it must not change while they do.
+   * @throws INTEGRITY where it is no longer what it was.
+   */
+  checkUnchanged?(): Promise<void>;
 }
 
 // NOTE: with Node's default of 64 KiB a part of 16 MiB is 256 reads and 256 writes; at 512 KiB the
@@ -19,7 +26,7 @@ const READ_CHUNK_BYTES = 512 * 1024;
 
 /** @throws UPLOAD where the file is not there or is none. */
 export async function fileSource(path: string): Promise<ImageSource> {
-  const size = await fileSize(path);
+  const before = await fileFacts(path);
   const open = (start: number, end: number) =>
     createReadStream(path, {
       start,
@@ -27,13 +34,21 @@ export async function fileSource(path: string): Promise<ImageSource> {
       end: Math.max(end - 1, 0),
       highWaterMark: READ_CHUNK_BYTES,
     });
-  return { size, path, open };
+  const checkUnchanged = async () => {
+    const now = await fileFacts(path);
+    if (IDENTITY.every((field) => now[field] === before[field])) return;
+    const message = `The image file ${path} was changed while it was read; publish it again when it is still.`;
+    throw new PublishError('INTEGRITY', message, { step: 'upload' });
+  };
+  return { size: Number(before.size), path, open, checkUnchanged };
 }
 
-async function fileSize(path: string): Promise<number> {
+const IDENTITY = ['dev', 'ino', 'size', 'mtimeNs'] as const;
+
+async function fileFacts(path: string): Promise<BigIntStats> {
   try {
-    const facts = await stat(path);
-    if (facts.isFile()) return facts.size;
+    const facts = await stat(path, { bigint: true });
+    if (facts.isFile()) return facts;
   } catch (error) {
     const message = `The image file ${path} cannot be read: ${messageOf(error)}`;
     throw new PublishError('UPLOAD', message, { step: 'upload', cause: error });

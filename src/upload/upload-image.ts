@@ -59,10 +59,13 @@ export async function uploadImage(
     signal,
     ...(contentType === undefined ? {} : { contentType }),
   });
-  const sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5 });
+  let sender: PartSender | undefined;
   try {
+    // Within the `try`: it starts threads, and a machine may refuse one.
+    sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5 });
     const parts = await sender.sendAll();
     const digests = await sender.digests();
+    await source.checkUnchanged?.();
     throwIfInterrupted(signal, 'upload');
     const info = await upload.complete(parts, { signal });
     checkObject(store, info, { size: source.size, parts });
@@ -70,7 +73,7 @@ export async function uploadImage(
   } catch (error) {
     throw await abortAfter(upload, signal?.aborted ? asInterruption(error, signal) : error);
   } finally {
-    await sender.close();
+    await sender?.close();
   }
 }
 
@@ -84,8 +87,9 @@ async function abortAfter(upload: PartUpload, error: unknown): Promise<unknown> 
     const message = `${error.message} Its multipart upload ${upload.uploadId} stays open: ${messageOf(abortError)}`;
     return new PublishError(error.code, message, {
       step: 'upload',
+      retryable: error.retryable,
       cause: error,
-      undoFailures: [abortError],
+      undoFailures: [...error.undoFailures, abortError],
     });
   }
 }

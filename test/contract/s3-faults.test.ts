@@ -8,8 +8,8 @@ import { openStore } from '#dist/registry/open-store.js';
 import { openRegistry, type Registry, type RegistryOptions } from '#dist/registry/registry.js';
 import { RetryingStore } from '#dist/registry/retrying-store.js';
 import { fileSource } from '#dist/upload/source.js';
+import { closedPort, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { lab } from '../support/lab.ts';
-import { closedPort, type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts';
 import { bucketPlace, type Place, scratchFolder } from './places.ts';
 
 const MIB = 1024 ** 2;

@@ -78,6 +78,7 @@ describe('a page of keys', () => {
       '',
       '<Error><Code>SlowDown</Code></Error>',
       page(contents),
+      page(`<IsTruncated>false</IsTruncated><KeyCount>2</KeyCount>${contents}`),
       page(`<IsTruncated>true</IsTruncated>${contents}`),
       page(`<IsTruncated>false</IsTruncated><Contents>${key}</Contents>`),
       page(`<IsTruncated>false</IsTruncated><Contents>${key}<Size>1</Size>`),
