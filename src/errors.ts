@@ -53,7 +53,9 @@ export type Step =
   | 'restore'
   | 'roll back'
   | 'registry'
-  | 'pull';
+  | 'pull'
+  | 'verify'
+  | 'copy';
 
 export interface PublishErrorOptions {
   step?: Step;

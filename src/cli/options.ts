@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConfigOverrides } from '../config.ts';
 
+export { InvalidArgumentError };
+
 /** Flags of every command, as commander hands them over. */
 export interface GlobalFlags {
   json?: boolean;

@@ -3,13 +3,21 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { PublishError } from '../errors.ts';
 import { addAliasCommand } from './commands/alias.ts';
+import { addCopyCommand } from './commands/copy.ts';
+import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
+import { addGcCommand } from './commands/gc.ts';
 import { addListCommand } from './commands/list.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
+import { addReactivateCommand } from './commands/reactivate.ts';
 import { addRecoverCommand } from './commands/recover.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { addSumsCommand } from './commands/sums.ts';
+import { addUpdateCommand } from './commands/update.ts';
+import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
 
@@ -60,8 +68,11 @@ export function buildProgram(setExitCode: SetExitCode): Command {
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
   const add = [addSnapshotCommand, addListCommand, addShowCommand, addPullCommand];
+  const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
+  const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
+  const clean = [addPruneCommand, addGcCommand];
   const mend = [addStatusCommand, addRecoverCommand];
-  for (const addCommand of [...add, addDeleteCommand, addAliasCommand, ...mend])
+  for (const addCommand of [...add, ...change, ...keep, ...clean, ...mend])
     addCommand(program, setExitCode);
   return program;
 }

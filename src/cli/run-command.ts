@@ -22,6 +22,8 @@ export interface CommandContext {
 export interface Product {
   text: string;
   json: Record<string, unknown>;
+  /** The work was done and its product stands, but it is bad news: told after it, with its exit code. */
+  failure?: Error;
 }
 
 export interface CommandFrame {
@@ -66,10 +68,14 @@ export async function runCommand(
       return work({ config, signal, onEvent, output });
     });
     reporter.stop();
-    if (json) writeJson({ type: 'result', time: now(), runId, ...product.json });
-    else if (product.text !== '') output.write(`${product.text}\n`);
+    const { text, failure } = product;
+    const end = failure === undefined ? { type: 'result' } : failureJson(failure);
+    if (json) writeJson({ time: now(), runId, ...end, ...product.json });
+    else if (text !== '') output.write(`${text}\n`);
     await output.finish();
-    return 0;
+    if (failure === undefined) return 0;
+    if (!json) process.stderr.write(failureText(failure, styleFor(process.stderr)));
+    return exitCodeOf(failure);
   } catch (error) {
     reporter?.stop();
     logError(error);

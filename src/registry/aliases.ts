@@ -22,7 +22,7 @@ export interface MoveOptions extends CallOptions {
 const ALIASES = 'aliases/';
 const READS_AT_ONCE = 16;
 
-function aliasFolder(alias: string): string {
+export function aliasFolder(alias: string): string {
   return `${ALIASES}${alias}/`;
 }
 
@@ -35,6 +35,17 @@ export async function readAlias(
   assertAlias(alias);
   const newest = await readNewest(store, aliasFolder(alias), options);
   return newest === undefined ? undefined : validateAlias(newest.value, newest.key);
+}
+
+/** One move of the alias; `undefined` where it is not there. */
+export async function readAliasVersion(
+  store: ObjectStore,
+  alias: string,
+  version: number,
+  options: CallOptions = {},
+): Promise<AliasRecord | undefined> {
+  const found = await readVersion(store, aliasFolder(alias), version, options);
+  return found === undefined ? undefined : validateAlias(found.value, found.key);
 }
 
 /**
@@ -112,6 +123,11 @@ function validateAlias(value: unknown, key: string): AliasRecord {
   if (isTarget && isRest && atKey) return { alias, version, image_id, created_at };
   const message = `The alias record ${key} cannot be used: it is not of the right shape.`;
   throw new PublishError('REGISTRY', message, { step: 'alias' });
+}
+
+export function noAlias(alias: string, url: string): PublishError {
+  const message = `There is no alias ${alias} in ${url}; see what there is with "alias list".`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
 }
 
 function lost(alias: string, cause?: unknown): PublishError {

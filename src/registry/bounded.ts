@@ -25,7 +25,7 @@ export async function eachBounded<T>(
 
 /** Maps a stream of items, at most `concurrency` at once; the results come in the items' order. */
 export async function* mapBounded<T, R>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   concurrency: number,
   map: (item: T) => Promise<R>,
 ): AsyncGenerator<R> {

@@ -1,4 +1,5 @@
 // A wait that ends: on its own, at its deadline, or with the caller's signal.
+import { setMaxListeners } from 'node:events';
 import { PublishError, type Step } from '../errors.ts';
 
 export interface DeadlineOptions {
@@ -29,6 +30,8 @@ export async function withDeadline<T>(
   const controller = new AbortController();
   const onAbort = () => controller.abort(interruption(signal, step));
   const timer = setTimeout(() => controller.abort(deadlineError(options)), options.ms);
+  // Many requests at once listen to one signal, and each takes its listener away again.
+  if (signal !== undefined) setMaxListeners(0, signal);
   const grace = graceAfter(controller.signal);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {

@@ -7,11 +7,12 @@ import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
 import { createFile, makeFolder, openRegular, withFile } from './directory-files.ts';
 import { moveFile, removeFile } from './directory-move.ts';
+import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
 import { sortedEntries, walkKeys } from './directory-walk.ts';
 import { fileError, orMissing } from './file-errors.ts';
+import { assertKey } from './object-key.ts';
 import {
-  assertKey,
   type CallOptions,
   type CreateOptions,
   type ListOptions,
@@ -26,6 +27,8 @@ import {
 
 const TIB = 1024 ** 4;
 const READ_CHUNK_BYTES = 1024 * 1024;
+/** Keys that `listPages` gives at once. */
+const PAGE = 1000;
 
 export class DirectoryStore implements ObjectStore {
   readonly url: string;
@@ -107,6 +110,17 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
+  async *listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
+    let page: ObjectInfo[] = [];
+    for await (const object of this.list(prefix, options)) {
+      page.push(object);
+      if (page.length < PAGE) continue;
+      yield page;
+      page = [];
+    }
+    if (page.length > 0) yield page;
+  }
+
   async *listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     const names = await this.#do(`Listing ${this.url}`, options, () =>
@@ -121,6 +135,14 @@ export class DirectoryStore implements ObjectStore {
       const path = this.#path(key);
       await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, path));
     }
+  }
+
+  listStrays(): AsyncGenerator<ObjectInfo> {
+    return listStrays(this.#root);
+  }
+
+  removeStray(key: string, options: CallOptions = {}): Promise<void> {
+    return this.#do(`Removing ${key}`, options, () => removeStray(this.#root, key));
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {

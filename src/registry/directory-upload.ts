@@ -121,6 +121,12 @@ export class DirectoryUpload implements PartUpload {
     });
   }
 
+  async touchedAt(options: CallOptions = {}): Promise<Date | null> {
+    return this.#do(`Looking at the upload of ${this.key}`, options, async () => {
+      return (await orMissing(stat(this.#paths.data)))?.mtime ?? null;
+    });
+  }
+
   /** Writes the part where it belongs; its md5, if one was given to compare with. */
   async #write(body: PartBody, signal: AbortSignal | undefined): Promise<string | undefined> {
     const hash = body.md5 === undefined ? undefined : createHash('md5');

@@ -2,9 +2,11 @@
 import { PublishError } from '../errors.ts';
 import { readAlias } from './aliases.ts';
 import type { ImageRecord } from './image.ts';
-import { IMAGES, listRecords, notFound, readRecord } from './image-records.ts';
+import { notFound, readRecord } from './image-records.ts';
+import { type ListRecordsOptions, listRecords } from './list-records.ts';
 import { isAlias, isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { IMAGES } from './walk-images.ts';
 
 /** Shorter beginnings of an id are taken for names. */
 const MIN_ID_PREFIX = 4;
@@ -19,7 +21,7 @@ const SHOWN_CANDIDATES = 5;
 export async function findImage(
   store: ObjectStore,
   ref: string,
-  options: CallOptions = {},
+  options: ListRecordsOptions = {},
 ): Promise<ImageRecord> {
   const record =
     (await byId(store, ref, options)) ??
@@ -56,10 +58,10 @@ async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions)
   return only(found, `Several images have an id that begins with ${ref}`);
 }
 
-async function byName(store: ObjectStore, ref: string, options: CallOptions) {
+async function byName(store: ObjectStore, ref: string, options: ListRecordsOptions) {
   const found: ImageRecord[] = [];
   for await (const record of listRecords(store, options)) {
-    if (record === undefined || record.name !== ref) continue;
+    if (record.name !== ref) continue;
     if (record.status !== 'deleted' && record.status !== 'killed') found.push(record);
   }
   return only(found, `Several images have the name ${ref}`);

@@ -120,12 +120,13 @@ function propertiesProblem(properties: Readonly<Record<string, unknown>>): strin
 
 function imageObjectProblem(object: unknown): string | undefined {
   if (!isObject(object)) return 'an object of the image is no JSON object';
-  const { name, size, sha256 } = object;
+  const { name, size, sha256, etag } = object;
   if (typeof name !== 'string') return 'an object of the image has no name';
   if (!isCount(size)) return `the size of ${describe(name)} is ${describe(size)}`;
   if (!(typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))) {
     return `the sha256 of ${describe(name)} is ${describe(sha256)}`;
   }
+  if (etag !== undefined && !isName(etag)) return `the ETag of ${describe(name)} is no text`;
   return objectNameProblem(name);
 }
 

@@ -54,25 +54,29 @@ export async function putArtefact(
   return { name, size: bytes.byteLength, sha256 };
 }
 
-/** Asks the store for each object. @throws INTEGRITY where one is missing or has another size. */
-export async function checkObjects(
+/**
+ * Asks the store for each object, and adds what it says of them.
+ * @throws INTEGRITY where one is missing or has another size.
+ */
+export function checkObjects(
   store: ObjectStore,
   id: string,
   objects: readonly ImageObject[],
   options: CallOptions,
-): Promise<void> {
-  await Promise.all(objects.map((object) => checkObject(store, id, object, options)));
+): Promise<ImageObject[]> {
+  return Promise.all(objects.map((object) => checkObject(store, id, object, options)));
 }
 
 async function checkObject(
   store: ObjectStore,
   id: string,
-  object: ImageObject,
+  { name, size, sha256 }: ImageObject,
   options: CallOptions,
-): Promise<void> {
-  const info = await store.stat(imageFolder(id) + object.name, options);
-  if (info?.size === object.size) return;
+): Promise<ImageObject> {
+  const info = await store.stat(imageFolder(id) + name, options);
+  const etag = info?.etag ?? null;
+  if (info?.size === size) return { name, size, sha256, ...(etag === null ? {} : { etag }) };
   const found = info === undefined ? 'is not there' : `has ${info.size} bytes`;
-  const message = `${object.name} of image ${id} should have ${object.size} bytes but ${found}.`;
+  const message = `${name} of image ${id} should have ${size} bytes but ${found}.`;
   throw new PublishError('INTEGRITY', message, { step: 'activate' });
 }

@@ -1,22 +1,17 @@
 // The image records of a registry: create, read, change, list.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
-import { mapBounded } from './bounded.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
 import { assertRecord, validateRecord } from './image-checks.ts';
-import { isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
-import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
+import { createVersion, readNewest, readVersion, type Versioned } from './records.ts';
+import { IMAGES } from './walk-images.ts';
 
-/** Records read at once while listing. */
-const READS_AT_ONCE = 16;
 /** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
 const CHANGE_ATTEMPTS = 50;
 const CHANGE_PAUSE_MS = 20;
 /** Characters of a `status_reason`. */
 const MAX_REASON = 2000;
-
-export const IMAGES = 'images/';
 
 export function imageFolder(id: string): string {
   return `${IMAGES}${id}/`;
@@ -34,6 +29,17 @@ export async function readRecord(
 ): Promise<ImageRecord | undefined> {
   const newest = await readNewest(store, recordFolder(id), options);
   return newest === undefined ? undefined : recordIn(newest, id);
+}
+
+/** One version of an image's record; `undefined` where it is not there. */
+export async function readRecordVersion(
+  store: ObjectStore,
+  id: string,
+  version: number,
+  options: CallOptions = {},
+): Promise<ImageRecord | undefined> {
+  const found = await readVersion(store, recordFolder(id), version, options);
+  return found === undefined ? undefined : recordIn(found, id);
 }
 
 export interface ChangeOptions extends CallOptions {
@@ -99,37 +105,6 @@ export async function assertActive(
   if (record.status === 'active') return;
   const message = `Image ${id} is ${record.status}; an alias points to active images only.`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'alias' });
-}
-
-/**
- * The newest record of every image, in the order of their ids, a few read at once. The memory it
- * takes does not grow with the number of images.
- */
-export function listRecords(
-  store: ObjectStore,
-  options: CallOptions = {},
-): AsyncGenerator<ImageRecord | undefined> {
-  return mapBounded(newestVersions(store, options), READS_AT_ONCE, async ({ id, version }) => {
-    const found = await readVersion(store, recordFolder(id), version, options);
-    // Pruned since the listing: there is a newer one, or the image is gone.
-    return found === undefined ? readRecord(store, id, options) : recordIn(found, id);
-  });
-}
-
-/** One LIST over all images: ids with the highest version of each. */
-async function* newestVersions(
-  store: ObjectStore,
-  options: CallOptions,
-): AsyncGenerator<{ id: string; version: number }> {
-  let last: { id: string; version: number } | undefined;
-  for await (const { key } of store.list(IMAGES, options)) {
-    const [, id = '', folder, ...rest] = key.split('/');
-    const version = folder === 'record' && rest.length === 1 ? versionOf(key) : undefined;
-    if (version === undefined || !isImageId(id)) continue;
-    if (last !== undefined && last.id !== id) yield last;
-    last = { id, version };
-  }
-  if (last !== undefined) yield last;
 }
 
 async function currentRecord(

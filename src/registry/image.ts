@@ -41,6 +41,8 @@ export interface ImageObject {
   name: string;
   size: number;
   sha256: string;
+  /** The store's own, when the image was activated; left out where the store has none. */
+  etag?: string;
 }
 
 /** Version `version` of one image's record, as it is stored. Times are ISO 8601 in UTC. */
@@ -73,7 +75,7 @@ export interface ImageRecord {
   /** The disk's data; null until the image is active. */
   data: ImageObject | null;
   artefacts: ImageObject[];
-  /** Why an image is `killed`; null otherwise. */
+  /** Why an image is `killed`, or was deactivated; null otherwise. */
   status_reason: string | null;
   properties: Record<string, string>;
 }

@@ -1,8 +1,9 @@
 // Finds images by the size of their data, without reading every record.
 import type { ImageRecord } from './image.ts';
-import { IMAGES, readRecord } from './image-records.ts';
+import { readRecord } from './image-records.ts';
 import { isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { IMAGES } from './walk-images.ts';
 
 /** NOTE: LIST tells the sizes, so only the records of those that fit are read. */
 export async function findImagesBySize(

@@ -1,6 +1,5 @@
 // What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
 import type { Readable } from 'node:stream';
-import { PublishError } from '../errors.ts';
 
 /** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
 export interface ObjectInfo {
@@ -20,6 +19,14 @@ export interface RangeOptions extends CallOptions {
   end?: number;
 }
 
+/** A bucket as its server knows it. Two of the same `server` can copy between each other. */
+export interface StoreLocation {
+  server: string;
+  bucket: string;
+  /** Of every key: empty, or with a slash at its end. */
+  prefix: string;
+}
+
 export interface ListOptions extends CallOptions {
   /** Only keys after this one, in the order of their UTF-8 bytes. */
   startAfter?: string;
@@ -33,6 +40,8 @@ export interface ListOptions extends CallOptions {
 export interface ReadTier {
   /** What the user named, as `s3://bucket/prefix` or a path; never holds credentials. */
   readonly url: string;
+  /** Where a bucket's objects are for its own server; only buckets have it. */
+  readonly location?: StoreLocation;
   /**
    * One cheap request that shows a missing bucket, refused credentials or an unreachable server.
    * A directory that is not there yet is made.
@@ -45,6 +54,8 @@ export interface ReadTier {
   stat(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
   /** Every object whose key starts with `prefix`, sorted by the UTF-8 bytes of the key. */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
+  /** The same, as many at once as come at once: for walks over very many keys. */
+  listPages(prefix: string, options?: ListOptions): AsyncIterable<readonly ObjectInfo[]>;
   /**
    * What stands directly below, up to and with the next `/`: for `images/` the folders
    * `images/<id>/`, sorted. `prefix` may end within a name. Objects are left out.
@@ -82,6 +93,16 @@ export interface PartBody {
   open(): Readable;
 }
 
+/** Bytes `start` (included) to `end` (not included) of an object that the same server has. */
+export interface PartOrigin {
+  location: StoreLocation;
+  key: string;
+  start: number;
+  end: number;
+  /** Only if the object still is this one. */
+  etag: string | null;
+}
+
 /** A part the store has. */
 export interface PartInfo {
   number: number;
@@ -97,6 +118,8 @@ export interface PartUpload {
   readonly uploadId: string;
   /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
   putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
+  /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
+  copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
   /**
    * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
    * object itself is looked at, since only that tells.
@@ -107,6 +130,8 @@ export interface PartUpload {
   abort(options?: CallOptions): Promise<void>;
   /** The parts that are there, by number; empty where the upload is gone. */
   listParts(options?: CallOptions): Promise<PartInfo[]>;
+  /** When its last part came, by the store's clock; null where it has none or is gone. */
+  touchedAt(options?: CallOptions): Promise<Date | null>;
 }
 
 export interface OpenUpload {
@@ -136,29 +161,21 @@ export interface MultipartTier {
 export interface PruneTier {
   /** Removes objects; those that are not there count as removed. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
+  /** What a crash left beside the objects and uploads; only a directory can have such files. */
+  listStrays?(options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /** Removes what `listStrays` found. */
+  removeStray?(key: string, options?: CallOptions): Promise<void>;
 }
 
-export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier {}
+/** What only some stores can do at all; whether it works is tried, see abilities.ts. */
+export interface ExtraTier {
+  /** A link that reads one object without credentials. */
+  presign?(key: string, options: CallOptions & { expiresSeconds: number }): Promise<string>;
+  /** Sends an object with a wrong checksum; true where the server refused it. */
+  refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
+}
+
+export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}
 
 /** What `read` takes into memory at most; records are a few KiB, a domain's XML some more. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;
-
-/**
- * Holds for every store what holds for the narrowest: no empty, `.` or `..` segment, no control
- * character, 1024 bytes at most (S3), nothing below `.uploads/` (the directory store's own).
- * @throws USAGE
- */
-export function assertKey(key: string): void {
-  const segments = key.split('/');
-  const bad =
-    segments.some((segment) => segment === '' || segment === '.' || segment === '..') ||
-    segments[0] === '.uploads' ||
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-    /[\u0000-\u001f\u007f]/.test(key) ||
-    Buffer.byteLength(key) > 1024;
-  if (bad) {
-    throw new PublishError('USAGE', `${JSON.stringify(key)} cannot be a key in a registry.`, {
-      step: 'registry',
-    });
-  }
-}

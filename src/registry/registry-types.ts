@@ -1,4 +1,5 @@
 // What goes into a registry's methods and what comes out of them.
+import type { OnEvent } from '../events.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
@@ -10,6 +11,10 @@ export interface RegistryOptions {
   /** Deadline of one request, and of silence while an object is read. */
   requestTimeoutMs?: number;
   upload?: Partial<UploadPolicy>;
+  /** Where what never changes is kept on disk, so that it is read once; nowhere if left out. */
+  cacheDir?: string;
+  /** Warnings about the registry itself, as before the first write to one that is not safe. */
+  onEvent?: OnEvent;
 }
 
 /** What a new image must and may say of itself; the rest has Glance's defaults. */

@@ -1,33 +1,46 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
+import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
+import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
 import {
   type AliasRecord,
   listAliasRecords,
   type MoveOptions,
   moveAlias,
+  noAlias,
   readAlias,
 } from './aliases.ts';
+import { type CopiedImage, copyImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
 import { discardImage } from './discard-image.ts';
 import { findImage } from './find-image.ts';
+import { cacheFolder, FirstWrite } from './first-write.ts';
+import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
+import { applyChanges, deactivated, type ImageChanges, reactivated } from './image-changes.ts';
 import { checkObjects, putArtefact, uploadData } from './image-data.ts';
 import {
   assertActive,
   type ChangeOptions,
   changeRecord,
   killRecord,
-  listRecords,
+  notFound,
+  readRecord,
   recordFolder,
 } from './image-records.ts';
 import { findImagesBySize } from './images-by-size.ts';
+import { type ImagePage, type ListQuery, selectPage } from './list-query.ts';
+import { listRecords } from './list-records.ts';
+import { isImageId } from './names.ts';
 import { newRecord } from './new-image.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
+import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
 import type { PullOptions } from './pull-file.ts';
 import { pullImage } from './pull-image.ts';
+import { RecordCache } from './record-cache.ts';
 import { createVersion } from './records.ts';
 import type {
   ActiveFields,
@@ -38,9 +51,13 @@ import type {
   UploadDataOptions,
   UploadedObject,
 } from './registry-types.ts';
+import type { RetentionPolicy } from './retention.ts';
 import { RetryingStore } from './retrying-store.ts';
+import { assertMended, type Verified, type VerifyOptions, verifyImage } from './verify-image.ts';
 
+export { parseSort, SORT_KEYS } from './list-query.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
+export { sumLines } from './sums.ts';
 
 /**
  * Opens a registry: `s3://bucket/prefix`, `file:///directory` or a directory's path. Makes no
@@ -52,7 +69,7 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
   const policy = { ...defaults.upload, ...options.upload };
   const requestMs = options.requestTimeoutMs ?? defaults.requestMs;
   const store = await openStore(url, { s3: options.s3, requestMs, partMs: policy.partMs });
-  return new Registry(store, policy);
+  return new Registry(store, policy, options);
 }
 
 /**
@@ -62,11 +79,24 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
 export class Registry {
   readonly url: string;
   readonly #store: ObjectStore;
+  /** The same with nothing tried again: probes want the first answer. */
+  readonly #bare: ObjectStore;
   readonly #policy: UploadPolicy;
+  readonly #cache: RecordCache | undefined;
+  readonly #firstWrite: FirstWrite | undefined;
 
   /** `store` makes each request once; the registry tries again by `policy`. */
-  constructor(store: ObjectStore, policy: UploadPolicy) {
+  constructor(
+    store: ObjectStore,
+    policy: UploadPolicy,
+    { cacheDir, onEvent }: Pick<RegistryOptions, 'cacheDir' | 'onEvent'> = {},
+  ) {
+    const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
+    this.#cache = folder === undefined ? undefined : new RecordCache(folder);
+    // Nobody listens: nobody would be warned.
+    if (onEvent !== undefined) this.#firstWrite = new FirstWrite(store, folder, onEvent);
     this.#store = new RetryingStore(store, policy);
+    this.#bare = store;
     this.#policy = policy;
     this.url = store.url;
   }
@@ -81,9 +111,15 @@ export class Registry {
     return this.#store.checkAccess(options);
   }
 
+  /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
+  probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
+    return probeAbilities(this.#bare, options);
+  }
+
   /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);
+    await this.#firstWrite?.check(options);
     await createVersion(this.#store, recordFolder(record.id), 1, record, options);
     return record;
   }
@@ -92,11 +128,12 @@ export class Registry {
    * The next version of a record; `change` may be called several times, on newer states.
    * @throws IMAGE_NOT_FOUND, IMAGE_STATUS, USAGE, PRECONDITION_LOST
    */
-  updateImage(
+  async updateImage(
     id: string,
     change: (record: ImageRecord) => ImageRecord,
     options: ChangeOptions = {},
   ): Promise<ImageRecord> {
+    await this.#firstWrite?.check(options);
     return changeRecord(this.#store, id, change, options);
   }
 
@@ -130,10 +167,12 @@ export class Registry {
     fields: ActiveFields,
     options: CallOptions = {},
   ): Promise<ImageRecord> {
-    await checkObjects(this.#store, id, [fields.data, ...(fields.artefacts ?? [])], options);
+    const wanted = [fields.data, ...(fields.artefacts ?? [])];
+    const [data = fields.data, ...artefacts] = await checkObjects(this.#store, id, wanted, options);
+    const { size } = fields.data;
     return this.updateImage(
       id,
-      (record) => ({ ...record, ...fields, size: fields.data.size, status: 'active' }),
+      (record) => ({ ...record, ...fields, data, artefacts, size, status: 'active' }),
       options,
     );
   }
@@ -164,7 +203,7 @@ export class Registry {
 
   /** By full id, alias, beginning of an id, or name. @throws IMAGE_NOT_FOUND, USAGE (several fit) */
   getImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
-    return findImage(this.#store, ref, options);
+    return findImage(this.#store, ref, { ...options, cache: this.#cache });
   }
 
   /** The active images whose data has exactly this many bytes. */
@@ -174,10 +213,80 @@ export class Registry {
 
   /** The newest record of each image, by id. */
   async *listImages({ all = false, signal }: ListImagesOptions = {}): AsyncGenerator<ImageRecord> {
-    for await (const record of listRecords(this.#store, { signal })) {
-      if (record === undefined) continue;
+    for await (const record of listRecords(this.#store, { signal, cache: this.#cache })) {
       if (all || (record.status !== 'deleted' && record.status !== 'killed')) yield record;
     }
+  }
+
+  /** One page of the images that pass the query; `marker`: the id of the last image before it. */
+  async queryImages(
+    query: ListQuery,
+    { marker, signal }: CallOptions & { marker?: string | undefined } = {},
+  ): Promise<ImagePage> {
+    const after = marker === undefined ? undefined : await this.#anyRecord(marker, { signal });
+    const images = listRecords(this.#store, { signal, cache: this.#cache });
+    return selectPage(images, query, after);
+  }
+
+  /** @throws IMAGE_NOT_FOUND, USAGE */
+  async changeImage(
+    ref: string,
+    changes: ImageChanges,
+    options: ChangeOptions = {},
+  ): Promise<ImageRecord> {
+    const { id } = await this.getImage(ref, options);
+    return this.updateImage(id, (record) => applyChanges(record, changes), options);
+  }
+
+  /** No reader is given a deactivated image. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
+  async deactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
+    const image = await this.getImage(ref, options);
+    if (image.status === 'deactivated') return image;
+    return this.updateImage(image.id, (record) => deactivated(record), options);
+  }
+
+  /**
+   * One that `verify` found damaged is read again first.
+   * @throws IMAGE_NOT_FOUND, IMAGE_STATUS, INTEGRITY (it still is damaged)
+   */
+  async reactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
+    const image = await this.getImage(ref, options);
+    if (image.status === 'active') return image;
+    await assertMended(this.#store, image, { ...options, policy: this.#policy });
+    return this.updateImage(image.id, reactivated, options);
+  }
+
+  /** Reads everything back (or asks the store, `quick`); a damaged image is deactivated. */
+  async verifyImage(ref: string, options: Omit<VerifyOptions, 'policy'> = {}): Promise<Verified> {
+    const image = await this.getImage(ref, options);
+    return verifyImage(this.#store, image, { ...options, policy: this.#policy });
+  }
+
+  /** Deletes what the policy does not keep. @throws USAGE where it keeps nothing */
+  pruneImages(policy: RetentionPolicy, options: PruneOptions = {}): Promise<Pruned[]> {
+    return pruneImages(this.#store, policy, { ...options, cache: this.#cache });
+  }
+
+  /** Keeps the `count` newest images in line with this one (of its disk, under its name). */
+  keepLast(image: ImageRecord, count: number, options: CallOptions = {}): Promise<Pruned[]> {
+    return this.pruneImages({ last: count }, { ...options, like: image });
+  }
+
+  /** What no record owns, told piece by piece, and removed where that is asked for. */
+  collectGarbage(options: GarbageOptions): AsyncGenerator<Garbage> {
+    return collectGarbage(this.#store, options);
+  }
+
+  /** Copies an image to another registry, under the same id. @throws as copyImage */
+  async copyImage(
+    ref: string,
+    target: Registry,
+    options: CallOptions & { onProgress?: ((bytes: number) => void) | undefined } = {},
+  ): Promise<CopiedImage> {
+    const image = await this.getImage(ref, options);
+    await target.#firstWrite?.check(options);
+    const stores = { from: this.#store, to: target.#store, policy: target.#policy };
+    return copyImage({ ...options, ...stores, image });
   }
 
   /**
@@ -185,7 +294,8 @@ export class Registry {
    * again on an image that is deleted, by its full id, it removes what is left.
    * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (protected, or an alias points to it)
    */
-  deleteImage(ref: string, options: DeleteOptions = {}): Promise<ImageRecord> {
+  async deleteImage(ref: string, options: DeleteOptions = {}): Promise<ImageRecord> {
+    await this.#firstWrite?.check(options);
     return deleteImage(this.#store, ref, options);
   }
 
@@ -204,8 +314,17 @@ export class Registry {
    * where somebody else moved it at the same time
    */
   async setAlias(alias: string, imageId: string, options: MoveOptions = {}): Promise<AliasRecord> {
+    await this.#firstWrite?.check(options);
     await assertActive(this.#store, imageId, options);
     return moveAlias(this.#store, alias, imageId, options);
+  }
+
+  /** Its history stays, and a later move goes on from there. @throws as setAlias */
+  async removeAlias(alias: string, options: MoveOptions = {}): Promise<AliasRecord> {
+    const known = await readAlias(this.#store, alias, options);
+    if (known === undefined) throw noAlias(alias, this.url);
+    await this.#firstWrite?.check(options);
+    return moveAlias(this.#store, alias, null, options);
   }
 
   /** Where the alias points; `undefined` where it points nowhere. @throws USAGE */
@@ -214,7 +333,26 @@ export class Registry {
     return record?.image_id === null ? undefined : record;
   }
 
+  /** Every move of the alias, oldest first. @throws USAGE, IMAGE_NOT_FOUND (it was never set) */
+  async aliasLog(alias: string, options: CallOptions = {}): Promise<AliasRecord[]> {
+    const log = await readAliasLog(this.#store, alias, options);
+    if (log.length === 0) throw noAlias(alias, this.url);
+    return log;
+  }
+
+  /** A next version that points to where an earlier one did. @throws as rollbackAlias */
+  async rollbackAlias(alias: string, options: RollbackOptions = {}): Promise<AliasRecord> {
+    await this.#firstWrite?.check(options);
+    return rollbackAlias(this.#store, alias, options);
+  }
+
   listAliases(options: CallOptions = {}): AsyncIterable<AliasRecord> {
     return listAliasRecords(this.#store, options);
+  }
+
+  async #anyRecord(id: string, options: CallOptions): Promise<ImageRecord> {
+    const record = isImageId(id) ? await readRecord(this.#store, id, options) : undefined;
+    if (record === undefined) throw notFound(id, this.url);
+    return record;
   }
 }

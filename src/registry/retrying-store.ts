@@ -8,12 +8,12 @@ import type {
   ObjectInfo,
   ObjectStore,
   OpenUpload,
-  PartBody,
-  PartInfo,
   PartUpload,
   RangeOptions,
+  StoreLocation,
 } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
+import { RetryingUpload } from './retrying-upload.ts';
 
 /**
  * Wraps `store`. Two calls are passed on as they are: `putPart`, since whoever sends a part also
@@ -24,7 +24,12 @@ export class RetryingStore implements ObjectStore {
   readonly url: string;
   readonly limits;
   readonly wantsPartMd5: boolean;
+  readonly location?: StoreLocation;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
+  readonly presign?: NonNullable<ObjectStore['presign']>;
+  readonly refusesWrongChecksum?: NonNullable<ObjectStore['refusesWrongChecksum']>;
+  readonly listStrays?: NonNullable<ObjectStore['listStrays']>;
+  readonly removeStray?: NonNullable<ObjectStore['removeStray']>;
   readonly #store: ObjectStore;
   readonly #policy: RetryPolicy;
 
@@ -34,8 +39,8 @@ export class RetryingStore implements ObjectStore {
     this.url = store.url;
     this.limits = store.limits;
     this.wantsPartMd5 = store.wantsPartMd5;
-    const { moveIn } = store;
-    if (moveIn !== undefined) this.moveIn = moveIn.bind(store);
+    if (store.location !== undefined) this.location = store.location;
+    Object.assign(this, optionalMethods(store));
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -54,12 +59,19 @@ export class RetryingStore implements ObjectStore {
     return this.#retry(options, () => this.#store.stat(key, options));
   }
 
-  /** Goes on after the last key it gave, so that a page that fails costs only that page. */
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const page of this.listPages(prefix, options)) yield* page;
+  }
+
+  /** Goes on after the last key it gave, so that a page that fails costs only that page. */
+  async *listPages(
+    prefix: string,
+    options: ListOptions = {},
+  ): AsyncGenerator<readonly ObjectInfo[]> {
     let startAfter = options.startAfter;
     const open = () => {
       const from = startAfter === undefined ? options : { ...options, startAfter };
-      return this.#store.list(prefix, from)[Symbol.asyncIterator]();
+      return this.#store.listPages(prefix, from)[Symbol.asyncIterator]();
     };
     let pages = open();
     for (;;) {
@@ -68,7 +80,7 @@ export class RetryingStore implements ObjectStore {
         return pages.next();
       });
       if (next.done) return;
-      startAfter = next.value.key;
+      startAfter = next.value.at(-1)?.key ?? startAfter;
       yield next.value;
     }
   }
@@ -153,38 +165,12 @@ export class RetryingStore implements ObjectStore {
   }
 }
 
-class RetryingUpload implements PartUpload {
-  readonly key: string;
-  readonly uploadId: string;
-  readonly #upload: PartUpload;
-  readonly #policy: RetryPolicy;
-
-  constructor(upload: PartUpload, policy: RetryPolicy) {
-    this.key = upload.key;
-    this.uploadId = upload.uploadId;
-    this.#upload = upload;
-    this.#policy = policy;
-  }
-
-  putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
-    return this.#upload.putPart(number, body, options);
-  }
-
-  complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
-    return this.#retry(options, () => this.#upload.complete(parts, options));
-  }
-
-  abort(options: CallOptions = {}): Promise<void> {
-    return this.#retry(options, () => this.#upload.abort(options));
-  }
-
-  listParts(options: CallOptions = {}): Promise<PartInfo[]> {
-    return this.#retry(options, () => this.#upload.listParts(options));
-  }
-
-  #retry<T>(options: CallOptions, attempt: (n: number) => Promise<T>): Promise<T> {
-    return withRetries(this.#policy, { signal: options.signal, step: 'upload' }, attempt);
-  }
+/** What only some stores can do is passed on as it is. */
+function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
+  const { moveIn, presign, refusesWrongChecksum, listStrays, removeStray } = store;
+  const methods = { moveIn, presign, refusesWrongChecksum, listStrays, removeStray };
+  const there = Object.entries(methods).filter(([, method]) => method !== undefined);
+  return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

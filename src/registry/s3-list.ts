@@ -2,19 +2,26 @@
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
 import { assertPage, noS3Answer } from './s3-answer.ts';
+import type { LeanReader } from './s3-lean.ts';
+import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
 
-export async function* listObjects(
+export async function* listObjectPages(
   s3: S3Requests,
+  lean: LeanReader,
   prefix: string,
   { startAfter, signal }: ListOptions,
-): AsyncGenerator<ObjectInfo> {
-  const from = startAfter === undefined ? {} : { StartAfter: s3.prefix + startAfter };
-  for await (const page of pages(s3, prefix, from, signal)) {
-    for (const { Key = '', Size, ETag, LastModified } of page.Contents ?? []) {
-      yield objectInfo(relative(s3, Key), Size, ETag, LastModified);
-    }
-  }
+): AsyncGenerator<ObjectInfo[]> {
+  const from = startAfter === undefined ? undefined : s3.prefix + startAfter;
+  let token: string | undefined;
+  do {
+    const page = await s3.call({ doing: `listing ${s3.url}`, signal }, async (abortSignal) => {
+      const query = { prefix: s3.prefix + prefix, startAfter: from, token };
+      return (await lean.listPage(query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
+    });
+    yield page.objects;
+    token = page.nextToken;
+  } while (token !== undefined);
 }
 
 export async function* listFolders(
@@ -22,7 +29,7 @@ export async function* listFolders(
   prefix: string,
   { signal }: CallOptions,
 ): AsyncGenerator<string> {
-  for await (const page of pages(s3, prefix, { Delimiter: '/' }, signal)) {
+  for await (const page of folderPages(s3, prefix, signal)) {
     for (const { Prefix = '' } of page.CommonPrefixes ?? []) yield relative(s3, Prefix);
   }
 }
@@ -53,42 +60,55 @@ function marker(KeyMarker: string, UploadIdMarker: string | undefined): UploadMa
   return UploadIdMarker === undefined ? { KeyMarker } : { KeyMarker, UploadIdMarker };
 }
 
-async function* pages(
-  s3: S3Requests,
-  prefix: string,
-  input: { StartAfter?: string; Delimiter?: string },
-  signal: AbortSignal | undefined,
-) {
+async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal | undefined) {
   let token: string | undefined;
   do {
-    const page = await objectsPage(s3, prefix, { ...input, token }, signal);
+    const request = {
+      Bucket: s3.options.bucket,
+      Prefix: s3.prefix + prefix,
+      Delimiter: '/',
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+    };
+    const page = await s3.call({ doing: `listing ${s3.url}`, signal }, (abortSignal) =>
+      checkedPage(s3, request, abortSignal),
+    );
     yield page;
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined);
 }
 
-function objectsPage(
+async function sdkPage(
   s3: S3Requests,
-  prefix: string,
-  { token, ...input }: { StartAfter?: string; Delimiter?: string; token: string | undefined },
-  signal: AbortSignal | undefined,
-) {
-  const request = {
+  query: { prefix: string; startAfter: string | undefined; token: string | undefined },
+  abortSignal: AbortSignal,
+): Promise<ListPage> {
+  const { prefix, startAfter, token } = query;
+  const input = {
     Bucket: s3.options.bucket,
-    Prefix: s3.prefix + prefix,
-    ...input,
+    Prefix: prefix,
+    ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
     ...(token === undefined ? {} : { ContinuationToken: token }),
   };
+  const page = await checkedPage(s3, input, abortSignal);
+  const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>
+    objectInfo(relative(s3, Key), Size, ETag, LastModified),
+  );
+  return { objects, nextToken: page.IsTruncated ? page.NextContinuationToken : undefined };
+}
+
+async function checkedPage(
+  s3: S3Requests,
+  input: Parameters<S3Requests['client']['listObjectsV2']>[0],
+  abortSignal: AbortSignal,
+) {
   const doing = `listing ${s3.url}`;
-  return s3.call({ doing, signal }, async (abortSignal) => {
-    const page = await s3.client.listObjectsV2(request, { abortSignal });
-    assertPage(page, page.NextContinuationToken, doing);
-    const { KeyCount, Contents = [], CommonPrefixes = [] } = page;
-    if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
-      throw noS3Answer(doing, 'registry', `it should have ${KeyCount} keys`);
-    }
-    return page;
-  });
+  const page = await s3.client.listObjectsV2(input, { abortSignal });
+  assertPage(page, page.NextContinuationToken, doing);
+  const { KeyCount, Contents = [], CommonPrefixes = [] } = page;
+  if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
+    throw noS3Answer(doing, 'registry', `it should have ${KeyCount} keys`);
+  }
+  return page;
 }
 
 function uploadsPage(

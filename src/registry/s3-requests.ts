@@ -2,7 +2,8 @@
 import type { PublishError, Step } from '../errors.ts';
 import { withDeadline } from './deadline.ts';
 import { objectInfo } from './etag.ts';
-import { assertKey, type CallOptions, type ObjectInfo } from './object-store.ts';
+import { assertKey } from './object-key.ts';
+import type { CallOptions, ObjectInfo } from './object-store.ts';
 import type { S3, S3Options } from './s3-client.ts';
 import { isMissingKey, s3Error } from './s3-errors.ts';
 

@@ -12,11 +12,14 @@ import type {
   PartUpload,
   RangeOptions,
   StoreLimits,
+  StoreLocation,
 } from './object-store.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
+import { refusesWrongChecksum } from './s3-checksum.ts';
 import { createS3Client } from './s3-client.ts';
-import { listFolders, listObjects, listUploads } from './s3-list.ts';
+import { LeanReader } from './s3-lean.ts';
+import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
   absent,
   checkBucket,
@@ -48,11 +51,16 @@ export class S3Store implements ObjectStore {
   readonly url: string;
   readonly limits = S3_LIMITS;
   readonly wantsPartMd5 = true;
+  readonly location: StoreLocation;
   readonly #s3: S3Requests;
+  readonly #lean: LeanReader;
 
   constructor(s3: S3Requests) {
     this.#s3 = s3;
+    this.#lean = new LeanReader(s3);
     this.url = s3.url;
+    const { bucket } = s3.options;
+    this.location = { server: s3.server, bucket, prefix: s3.prefix };
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -76,9 +84,11 @@ export class S3Store implements ObjectStore {
   }
 
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
+    const at = this.#s3.at(key);
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
-      const request = this.#s3.client.getObject(this.#s3.at(key), { abortSignal });
-      const answer = await absent(request);
+      const lean = await this.#lean.read(at.Key, abortSignal);
+      if (lean !== undefined) return lean;
+      const answer = await absent(this.#s3.client.getObject(at, { abortSignal }));
       if (answer?.Body === undefined) return undefined;
       const body = await readSmallBody(answer.Body as Readable, `${key} in ${this.url}`);
       // Without a length an answer that ends early looks like a whole one; the ETag tells.
@@ -103,8 +113,12 @@ export class S3Store implements ObjectStore {
     return statObject(this.#s3, key, options);
   }
 
-  list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
-    return listObjects(this.#s3, prefix, options);
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const page of this.listPages(prefix, options)) yield* page;
+  }
+
+  listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
+    return listObjectPages(this.#s3, this.#lean, prefix, options);
   }
 
   listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
@@ -140,6 +154,10 @@ export class S3Store implements ObjectStore {
 
   resumeUpload(key: string, uploadId: string): PartUpload {
     return new S3Upload(this.#s3, key, uploadId);
+  }
+
+  refusesWrongChecksum(key: string, options: CallOptions = {}): Promise<boolean> {
+    return refusesWrongChecksum(this.#s3, key, options);
   }
 
   #watch(body: Readable, call: S3Call): Readable {

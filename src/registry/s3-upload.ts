@@ -2,9 +2,16 @@
 import type { Readable } from 'node:stream';
 import { PublishError } from '../errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from './etag.ts';
-import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
-import { assertPage, isEncrypted, noS3Answer } from './s3-answer.ts';
-import { isMissingUpload } from './s3-errors.ts';
+import type {
+  CallOptions,
+  ObjectInfo,
+  PartBody,
+  PartInfo,
+  PartOrigin,
+  PartUpload,
+} from './object-store.ts';
+import { isEncrypted, noS3Answer } from './s3-answer.ts';
+import { copyPart, gone, listParts } from './s3-parts.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
 
 /** A part up to this size has the usual deadline, a larger one as much more. */
@@ -40,6 +47,13 @@ export class S3Upload implements PartUpload {
     const etag = unquote(answer.ETag);
     if (etag === null) throw noS3Answer(doing, 'upload', 'it names no ETag');
     return { number, size: length, etag, ...(isEncrypted(answer) ? { opaqueEtag: true } : {}) };
+  }
+
+  copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
+    const ms = this.#s3.options.partMs * Math.max(1, (from.end - from.start) / USUAL_PART_BYTES);
+    const doing = `copying part ${number} of ${this.key}`;
+    const call = { ...this.#call(doing, options), ms };
+    return copyPart(this.#s3, { ...this.#at(), PartNumber: number }, from, call);
   }
 
   // NOTE: the answer may be lost after the object was made, may be a 200 with an error in its body
@@ -87,25 +101,21 @@ export class S3Upload implements PartUpload {
   }
 
   async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
-    const doing = `listing the parts of ${this.key}`;
+    const call = this.#call(`listing the parts of ${this.key}`, options);
     const parts: PartInfo[] = [];
-    let marker: string | undefined;
-    do {
-      const input = {
-        ...this.#at(),
-        ...(marker === undefined ? {} : { PartNumberMarker: marker }),
-      };
-      const call = this.#call(doing, options);
-      const page = await this.#s3.call(call, (abortSignal) =>
-        gone(this.#s3.client.listParts(input, { abortSignal })),
-      );
-      if (page !== undefined) assertPage(page, page.NextPartNumberMarker, doing, 'upload');
-      for (const { PartNumber = 0, Size = 0, ETag } of page?.Parts ?? []) {
-        parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
-      }
-      marker = page?.IsTruncated ? page.NextPartNumberMarker : undefined;
-    } while (marker !== undefined);
+    for await (const { PartNumber = 0, Size = 0, ETag } of listParts(this.#s3, this.#at(), call)) {
+      parts.push({ number: PartNumber, size: Size, etag: unquote(ETag) });
+    }
     return parts;
+  }
+
+  async touchedAt(options: CallOptions = {}): Promise<Date | null> {
+    const call = this.#call(`looking at the upload of ${this.key}`, options);
+    let last: Date | null = null;
+    for await (const { LastModified } of listParts(this.#s3, this.#at(), call)) {
+      if (LastModified !== undefined && (last === null || LastModified > last)) last = LastModified;
+    }
+    return last;
   }
 
   /** The object, if it is what these parts make; INTERRUPTED is no reason to look. */
@@ -171,15 +181,5 @@ async function sendBody<T>(
     signal.removeEventListener('abort', onAbort);
     if (!stream.readableEnded) controller.abort();
     stream.destroy();
-  }
-}
-
-/** A request about an upload, or `undefined` where the server says the upload is not there. */
-async function gone<T>(request: Promise<T>): Promise<T | undefined> {
-  try {
-    return await request;
-  } catch (error) {
-    if (isMissingUpload(error)) return undefined;
-    throw error;
   }
 }

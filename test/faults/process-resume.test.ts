@@ -38,6 +38,7 @@ function counting(store: ObjectStore, sent: number[]): ObjectStore {
       complete: (parts, options) => upload.complete(parts, options),
       abort: (options) => upload.abort(options),
       listParts: (options) => upload.listParts(options),
+      touchedAt: (options) => upload.touchedAt(options),
     };
     return counted;
   };

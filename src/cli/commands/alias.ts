@@ -1,66 +1,96 @@
-// `virt-publish alias`: names that move from image to image.
+// `virt-publish alias`: names that move from image to image, with their history.
 import type { Command } from 'commander';
 import type { AliasRecord } from '../../registry/aliases.ts';
-import {
-  addRegistryOptions,
-  type GlobalFlags,
-  type RegistryFlags,
-  registryOverrides,
-} from '../options.ts';
+import { wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
-import type { CommandContext, Product } from '../run-command.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
 
-type AliasFlags = GlobalFlags & RegistryFlags;
-type Work = (context: CommandContext) => Promise<Product>;
+interface MoveFlags {
+  ifVersion?: number;
+  to?: number;
+}
+
+const IF_VERSION = ['--if-version <n>', 'only if it still is at this version'] as const;
 
 export function addAliasCommand(program: Command, setExitCode: SetExitCode): void {
   const alias = program
     .command('alias')
-    .summary('let a name point to an image, or list such names')
-    .description('Names that move from image to image, as web/latest.');
-  const run = async (command: Command, work: Work) => {
-    const flags = command.optsWithGlobals<AliasFlags>();
-    const { runCommand } = await import('../run-command.ts');
-    setExitCode(await runCommand({ flags, overrides: registryOverrides(flags) }, work));
-  };
-  const set = alias
-    .command('set')
-    .description('Lets an alias point to an image.')
+    .summary('let a name point to an image; list, roll back, remove such names')
+    .description(
+      'Names that move from image to image, as web/latest. Each move is a next version; of those\nwho move one at the same time one wins, and the others get exit 43.',
+    );
+  const add = (name: string, description: string) => alias.command(name).description(description);
+  const set = add('set', 'Lets an alias point to an active image.')
     .argument('<alias>', 'as web/latest')
-    .argument('<image>', 'id, or another alias');
-  addRegistryOptions(set).action((name: string, ref: string) =>
-    run(set, (context) => setAlias(name, ref, context)),
-  );
-  const list = alias.command('list').description('Lists the aliases and what they point to.');
-  addRegistryOptions(list).action(() => run(list, listAliases));
+    .argument('<image>', 'id, the beginning of one, name or another alias')
+    .option(...IF_VERSION, wholeNumber);
+  onRegistry<MoveFlags>(set, setExitCode, setAlias);
+  const rm = add('rm', 'Takes an alias away; its history stays.')
+    .argument('<alias>')
+    .option(...IF_VERSION, wholeNumber);
+  onRegistry<MoveFlags>(rm, setExitCode, removeAlias);
+  onRegistry(add('list', 'Lists the aliases and what they point to.'), setExitCode, listAliases);
+  const log = add('log', 'Lists where an alias has pointed, the newest first.');
+  onRegistry(log.argument('<alias>'), setExitCode, logAlias);
+  const rollback = add('rollback', 'Moves an alias back to the image it pointed to before.')
+    .argument('<alias>')
+    .option('--to <version>', 'back to where it pointed since this version', wholeNumber);
+  onRegistry<MoveFlags>(rollback, setExitCode, rollbackAlias);
 }
 
-async function setAlias(name: string, ref: string, context: CommandContext): Promise<Product> {
-  const { config, signal, onEvent } = context;
-  const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config);
+async function setAlias(context: RegistryContext, { ifVersion }: MoveFlags): Promise<Product> {
+  const { registry, signal, args } = context;
+  const [name = '', ref = ''] = args;
   const image = await registry.getImage(ref, { signal });
-  const moved = await registry.setAlias(name, image.id, { signal });
-  const message = `${name} points to ${image.id}`;
-  onEvent({ type: 'note', level: 'info', step: 'alias', message });
-  return { text: '', json: { ...moved, image_id: image.id } };
+  return moved(
+    context,
+    await registry.setAlias(name, image.id, { signal, expectVersion: ifVersion }),
+  );
 }
 
-async function listAliases({ config, signal }: CommandContext): Promise<Product> {
-  const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config);
+async function removeAlias(context: RegistryContext, { ifVersion }: MoveFlags): Promise<Product> {
+  const { registry, signal, args } = context;
+  const options = { signal, expectVersion: ifVersion };
+  return moved(context, await registry.removeAlias(args[0] ?? '', options));
+}
+
+async function rollbackAlias(context: RegistryContext, { to }: MoveFlags): Promise<Product> {
+  const { registry, signal, args } = context;
+  return moved(context, await registry.rollbackAlias(args[0] ?? '', { signal, toVersion: to }));
+}
+
+function moved(context: RegistryContext, record: AliasRecord): Product {
+  const { alias, version, image_id } = record;
+  const where = image_id === null ? 'is taken away' : `points to ${image_id}`;
+  tell(context, `${alias} ${where} since version ${version}`);
+  return { text: '', json: { ...record } };
+}
+
+async function listAliases({ registry, signal }: RegistryContext): Promise<Product> {
   const aliases: AliasRecord[] = [];
   for await (const alias of registry.listAliases({ signal })) aliases.push(alias);
   aliases.sort((a, b) => a.alias.localeCompare(b.alias));
+  return { text: await table('ALIAS', aliases), json: { aliases } };
+}
+
+async function logAlias({ registry, signal, args }: RegistryContext): Promise<Product> {
+  const alias = args[0] ?? '';
+  const log = (await registry.aliasLog(alias, { signal })).reverse();
+  return { text: await table('ALIAS', log), json: { log } };
+}
+
+async function table(title: string, records: readonly AliasRecord[]): Promise<string> {
   const { formatTable } = await import('../table.ts');
-  const { printable } = await import('../format.ts');
+  const { formatDate, printable } = await import('../format.ts');
   const columns = [
-    { title: 'ALIAS' },
+    { title },
     { title: 'IMAGE' },
     { title: 'VERSION', align: 'right' as const },
+    { title: 'SINCE' },
   ];
-  const rows = aliases.map(({ alias, image_id, version }) => {
-    return [printable(alias), image_id ?? '-', String(version)];
+  const rows = records.map(({ alias, image_id, version, created_at }) => {
+    return [printable(alias), image_id ?? '-', String(version), formatDate(created_at)];
   });
-  return { text: formatTable(columns, rows), json: { aliases } };
+  return formatTable(columns, rows);
 }

@@ -1,19 +1,40 @@
-// `virt-publish list`: the images of a registry as a table.
+// `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
-import type { ImageRecord, ImageStatus } from '../../registry/image.ts';
+import type { ImageStatus } from '../../registry/image.ts';
+import type { ListQuery } from '../../registry/list-query.ts';
 import {
-  addRegistryOptions,
-  choiceOption,
-  collect,
-  type GlobalFlags,
-  type RegistryFlags,
-  registryOverrides,
-} from '../options.ts';
+  DISK_FORMATS,
+  type DiskFormat,
+  VISIBILITIES,
+  type Visibility,
+} from '../../snapshot-types.ts';
+import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
-import type { CommandContext, Product } from '../run-command.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+import { sizeValue, timeValue } from '../values.ts';
 
-type ListFlags = GlobalFlags &
-  RegistryFlags & { name?: string; tag?: string[]; status?: ImageStatus };
+interface ListFlags {
+  json?: boolean;
+  name?: string;
+  status?: ImageStatus[];
+  tag?: string[];
+  property?: Record<string, string>;
+  visibility?: Visibility;
+  owner?: string;
+  diskFormat?: DiskFormat;
+  sizeMin?: number;
+  sizeMax?: number;
+  createdAfter?: number;
+  createdBefore?: number;
+  updatedAfter?: number;
+  updatedBefore?: number;
+  hidden?: boolean;
+  sort?: string;
+  limit: number;
+  marker?: string;
+  format: 'table' | 'csv';
+}
 
 const STATUSES: readonly ImageStatus[] = [
   'queued',
@@ -24,63 +45,59 @@ const STATUSES: readonly ImageStatus[] = [
   'deleted',
 ];
 
-const COLUMNS = [
-  { title: 'ID' },
-  { title: 'NAME' },
-  { title: 'STATUS' },
-  { title: 'FORMAT' },
-  { title: 'SIZE', align: 'right' as const },
-  { title: 'VIRTUAL', align: 'right' as const },
-  { title: 'CREATED' },
-  { title: 'TAGS' },
-];
+/** A page: what a terminal still shows in one go, and memory holds whatever there is. */
+const USUAL_LIMIT = 10_000;
 
 export function addListCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('list')
     .summary('list the images of a registry')
     .description(
-      'Lists the images of a registry, the newest first; killed ones where --status asks for them.',
-    )
+      'Lists the images of a registry, the newest first; killed and deleted ones where --status\nasks for them, hidden ones where --hidden does.',
+    );
+  addFilters(command);
+  command
+    .optionsGroup('Order and form:')
+    .option('--sort <keys>', 'KEY[:asc|desc], several with commas (default: created_at:desc)')
+    .option('--limit <count>', 'images at most', wholeNumber, USUAL_LIMIT)
+    .option('--marker <id>', 'begin after this image, the last one of the page before')
+    .addOption(
+      choiceOption('--format <format>', 'form of the list', ['table', 'csv']).default('table'),
+    );
+  onRegistry<ListFlags>(command, setExitCode, list);
+}
+
+function addFilters(command: Command): void {
+  command
     .optionsGroup('Filter:')
     .option('--name <name>', 'only images of this name')
-    .option('--tag <tag>', 'only images with this tag (repeatable: with all of them)', collect)
-    .addOption(choiceOption('--status <status>', 'only images in this status', STATUSES));
-  addRegistryOptions(command).action(async () => {
-    const flags = command.optsWithGlobals<ListFlags>();
-    const { runCommand } = await import('../run-command.ts');
-    const frame = { flags, overrides: registryOverrides(flags) };
-    setExitCode(await runCommand(frame, (context) => list(flags, context)));
-  });
+    .option('--status <status>', 'only in this status (repeatable)', collectChoices(STATUSES))
+    .option('--tag <tag>', 'only with this tag (repeatable: with all of them)', collect)
+    .option('--property <key=value>', 'only with this property (repeatable)', collectProperty)
+    .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))
+    .option('--owner <owner>', 'only of this owner')
+    .addOption(choiceOption('--disk-format <format>', 'only of this format', DISK_FORMATS))
+    .option('--size-min <size>', 'only with so much data, as 1GiB', sizeValue)
+    .option('--size-max <size>', 'only with no more data', sizeValue)
+    .option('--created-after <time>', 'a date, a time, or an age as 7d', timeValue)
+    .option('--created-before <time>', 'a date, a time, or an age', timeValue)
+    .option('--updated-after <time>', 'a date, a time, or an age', timeValue)
+    .option('--updated-before <time>', 'a date, a time, or an age', timeValue)
+    .option('--hidden', 'only hidden images');
 }
 
-async function list(flags: ListFlags, { config, signal }: CommandContext): Promise<Product> {
-  const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config);
-  const images: ImageRecord[] = [];
-  for await (const image of registry.listImages({ all: flags.status !== undefined, signal }))
-    if (matches(image, flags)) images.push(image);
-  images.sort((a, b) => b.created_at.localeCompare(a.created_at) || a.id.localeCompare(b.id));
-  const { formatTable } = await import('../table.ts');
-  const { formatBytes, formatDate, printable } = await import('../format.ts');
-  const size = (bytes: number | null) => (bytes === null ? '-' : formatBytes(bytes));
-  const rows = images.map((image) => [
-    image.id,
-    printable(image.name),
-    image.status,
-    image.disk_format,
-    size(image.size),
-    size(image.virtual_size),
-    formatDate(image.created_at),
-    printable(image.tags.join(', ')),
-  ]);
-  return { text: formatTable(COLUMNS, rows), json: { images } };
-}
-
-function matches(image: ImageRecord, { name, tag = [], status }: ListFlags): boolean {
-  return (
-    (name === undefined || image.name === name) &&
-    (status === undefined || image.status === status) &&
-    tag.every((wanted) => image.tags.includes(wanted))
-  );
+async function list(context: RegistryContext, flags: ListFlags): Promise<Product> {
+  const { registry, signal } = context;
+  const { parseSort } = await import('../../registry/list-query.ts');
+  const { tag: tags, property: properties, sort, marker, ...rest } = flags;
+  const order = sort === undefined ? {} : { sort: parseSort(sort) };
+  const query: ListQuery = { ...rest, tags, properties, ...order };
+  const page = await registry.queryImages(query, { marker, signal });
+  const { imageCsv, imageTable } = await import('../image-table.ts');
+  // The JSON has it as a field.
+  if (page.marker !== null && flags.json !== true)
+    tell(context, `there is more: list with --marker ${page.marker}`);
+  const text =
+    flags.json === true ? '' : (flags.format === 'csv' ? imageCsv : imageTable)(page.images);
+  return { text, json: { images: page.images, marker: page.marker } };
 }

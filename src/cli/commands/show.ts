@@ -1,35 +1,21 @@
 // `virt-publish show`: everything that is known of one image.
 import type { Command } from 'commander';
 import type { ImageRecord } from '../../registry/image.ts';
-import {
-  addRegistryOptions,
-  type GlobalFlags,
-  type RegistryFlags,
-  registryOverrides,
-} from '../options.ts';
 import type { SetExitCode } from '../program.ts';
-import type { CommandContext, Product } from '../run-command.ts';
-
-type ShowFlags = GlobalFlags & RegistryFlags;
+import { onRegistry, type RegistryContext } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
 
 export function addShowCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('show')
-    .argument('<image>', 'id or alias')
+    .argument('<image>', 'id, the beginning of one, alias or name')
     .summary('show all that is known of an image')
     .description('Shows all that is known of one image.');
-  addRegistryOptions(command).action(async (ref: string) => {
-    const flags = command.optsWithGlobals<ShowFlags>();
-    const { runCommand } = await import('../run-command.ts');
-    const frame = { flags, overrides: registryOverrides(flags) };
-    setExitCode(await runCommand(frame, (context) => show(ref, context)));
-  });
+  onRegistry(command, setExitCode, show);
 }
 
-async function show(ref: string, { config, signal }: CommandContext): Promise<Product> {
-  const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config);
-  const image = await registry.getImage(ref, { signal });
+async function show({ registry, signal, args }: RegistryContext): Promise<Product> {
+  const image = await registry.getImage(args[0] ?? '', { signal });
   const aliases: string[] = [];
   for await (const { alias, image_id } of registry.listAliases({ signal }))
     if (image_id === image.id) aliases.push(alias);
@@ -69,7 +55,10 @@ async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[
     ['updated', formatDate(image.updated_at)],
     ['record version', String(image.version)],
     ...[...(image.data === null ? [] : [image.data]), ...image.artefacts].map(
-      (object): [string, string] => ['object', `${object.name}, ${formatBytes(object.size)}`],
+      ({ name, size: bytes, sha256 }): [string, string] => [
+        'object',
+        `${name}, ${formatBytes(bytes)}, sha256 ${sha256}`,
+      ],
     ),
     ...properties.map(([name, value]): [string, string] => [`  ${name}`, value]),
   ];

@@ -15,7 +15,10 @@ function virtPublish(...args: string[]) {
 }
 
 describe('help', () => {
-  const commands = ['snapshot', 'list', 'show', 'pull', 'delete', 'alias', 'status', 'recover'];
+  const commands = [
+    ...['snapshot', 'list', 'show', 'pull', 'update', 'deactivate', 'reactivate', 'delete'],
+    ...['alias', 'verify', 'sums', 'copy', 'prune', 'gc', 'status', 'recover'],
+  ];
   it('names every command', () => {
     const { status, stdout, stderr } = virtPublish('--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -1,0 +1,8 @@
+// Loaded before a program that is measured: at its end, its processor time and peak memory on standard error.
+process.once('exit', () => {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  const cpuMs = Math.round((userCPUTime + systemCPUTime) / 1000);
+  process.stderr.write(
+    `peak-usage ${JSON.stringify({ cpuMs, peakMib: Math.round(maxRSS / 1024) })}\n`,
+  );
+});

@@ -1,0 +1,59 @@
+// `virt-publish gc`: removes what no image record owns.
+import type { Command } from 'commander';
+import type { Garbage } from '../../registry/garbage.ts';
+import type { SetExitCode } from '../program.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+import { ageValue } from '../values.ts';
+
+interface GcFlags {
+  olderThan?: number;
+  delete?: boolean;
+}
+
+const DAY_MS = 24 * 3600 * 1000;
+
+export function addGcCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('gc')
+    .summary('find what no image owns, and remove it')
+    .description(
+      'Finds what runs that died have left, and nobody has touched for a day: data of no record,\nopen uploads, images left in queued or saving, superseded versions of records. Only --delete\nremoves it. What another client is working on right now is younger and never touched.',
+    )
+    .option('--older-than <age>', 'touch only what is older (default: 24h)', ageValue)
+    .option('--delete', 'remove it; without this it is only listed');
+  onRegistry<GcFlags>(command, setExitCode, gc);
+}
+
+async function gc(context: RegistryContext, flags: GcFlags): Promise<Product> {
+  const { registry, signal } = context;
+  const remove = flags.delete === true;
+  const found: Garbage[] = [];
+  for await (const garbage of registry.collectGarbage({
+    olderThanMs: flags.olderThan ?? DAY_MS,
+    remove,
+    signal,
+  }))
+    found.push(garbage);
+  const { formatTable } = await import('../table.ts');
+  const { formatBytes, formatDate, printable } = await import('../format.ts');
+  const bytes = formatBytes(found.reduce((sum, { size }) => sum + (size ?? 0), 0));
+  const end = remove ? 'removed' : 'found; --delete removes them';
+  tell(
+    context,
+    found.length === 0 ? 'nothing to remove' : `${found.length} pieces, ${bytes}: ${end}`,
+  );
+  const columns = [
+    ...[{ title: 'KIND' }, { title: 'KEY' }, { title: 'SIZE', align: 'right' as const }],
+    ...[{ title: 'TOUCHED' }, { title: 'WHY' }],
+  ];
+  const rows = found.map(({ kind, key, size, touched_at, reason }) => [
+    kind,
+    printable(key),
+    size === null ? '-' : formatBytes(size),
+    touched_at === null ? '-' : formatDate(touched_at),
+    printable(reason),
+  ]);
+  const text = found.length === 0 ? '' : formatTable(columns, rows);
+  return { text, json: { removed: remove, garbage: found } };
+}

@@ -1,0 +1,73 @@
+// `virt-publish prune`: old images go by a retention policy.
+import type { Command } from 'commander';
+import type { Pruned } from '../../registry/prune-images.ts';
+import { wholeNumber } from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+
+interface PruneFlags {
+  keepLast?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  name?: string;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+export function addPruneCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('prune')
+    .summary('delete old images by a retention policy')
+    .description(
+      'Deletes active images that no rule keeps. The rules count in each line of images by itself:\nthe snapshots of one disk of one domain under one name, or the images of one name.\nProtected images, and those that an alias points to, always stay.',
+    )
+    .optionsGroup('Rules:')
+    .option('--keep-last <n>', 'keep the newest n images', wholeNumber)
+    .option(
+      '--keep-daily <n>',
+      'and the newest one of each of the last n days that have one',
+      wholeNumber,
+    )
+    .option('--keep-weekly <n>', 'and of the last n weeks', wholeNumber)
+    .option('--keep-monthly <n>', 'and of the last n months', wholeNumber)
+    .optionsGroup('What:')
+    .option('--name <name>', 'only images of this name')
+    .option('-n, --dry-run', 'print what would go and stay; delete nothing');
+  onRegistry<PruneFlags>(command, setExitCode, prune);
+}
+
+async function prune(context: RegistryContext, flags: PruneFlags): Promise<Product> {
+  const { registry, signal } = context;
+  const { keepLast, keepDaily, keepWeekly, keepMonthly, name, dryRun = false } = flags;
+  const policy = { last: keepLast, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly };
+  const pruned = await registry.pruneImages(policy, { name, dryRun, signal });
+  const gone = pruned.filter(({ kept }) => !kept);
+  const what = dryRun ? 'would be deleted' : 'deleted';
+  tell(context, `${gone.length} of ${pruned.length} images ${what}`);
+  const images = pruned.map(({ image, kept, reasons }) => {
+    return { id: image.id, name: image.name, created_at: image.created_at, kept, reasons };
+  });
+  return { text: await table(pruned), json: { dryRun, images } };
+}
+
+async function table(pruned: readonly Pruned[]): Promise<string> {
+  const { formatTable } = await import('../table.ts');
+  const { formatDate, printable } = await import('../format.ts');
+  const columns = [
+    { title: '' },
+    { title: 'ID' },
+    { title: 'NAME' },
+    { title: 'CREATED' },
+    { title: 'WHY' },
+  ];
+  const rows = pruned.map(({ image, kept, reasons }) => [
+    kept ? 'keep' : 'delete',
+    image.id,
+    printable(image.name),
+    formatDate(image.created_at),
+    reasons.join(', '),
+  ]);
+  return formatTable(columns, rows);
+}

@@ -1,0 +1,23 @@
+// `virt-publish reactivate`: an image that was deactivated is given to readers again.
+import type { Command } from 'commander';
+import type { SetExitCode } from '../program.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+
+export function addReactivateCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('reactivate')
+    .argument('<image>', 'id, the beginning of one, alias or name')
+    .summary('give a deactivated image to readers again')
+    .description(
+      'Makes a deactivated image active again. One that verify found damaged is read back first.',
+    );
+  onRegistry(command, setExitCode, reactivate);
+}
+
+async function reactivate(context: RegistryContext): Promise<Product> {
+  const { registry, signal, args } = context;
+  const image = await registry.reactivateImage(args[0] ?? '', { signal });
+  tell(context, `${image.id} (${image.name}) is ${image.status}`);
+  return { text: '', json: { image } };
+}

@@ -1,0 +1,84 @@
+// `virt-publish update`: what may change of an image, each change a next version of its record.
+import type { Command } from 'commander';
+import type { ImageChanges } from '../../registry/image-changes.ts';
+import { VISIBILITIES, type Visibility } from '../../snapshot-types.ts';
+import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+
+interface UpdateFlags {
+  name?: string;
+  tag?: string[];
+  untag?: string[];
+  property?: Record<string, string>;
+  removeProperty?: string[];
+  visibility?: Visibility;
+  protected?: boolean;
+  unprotected?: boolean;
+  hidden?: boolean;
+  visible?: boolean;
+  minDisk?: number;
+  minRam?: number;
+  ifVersion?: number;
+}
+
+export function addUpdateCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('update')
+    .argument('<image>', 'id, the beginning of one, alias or name')
+    .summary('change what an image says of itself')
+    .description('Changes name, tags, properties and the like of an image; its data never changes.')
+    .optionsGroup('Changes:')
+    .option('--name <name>', 'its name')
+    .option('--tag <tag>', 'add this tag (repeatable)', collect)
+    .option('--untag <tag>', 'take this tag away (repeatable)', collect)
+    .option('--property <key=value>', 'set this property (repeatable)', collectProperty)
+    .option('--remove-property <key>', 'take this property away (repeatable)', collect)
+    .addOption(choiceOption('--visibility <who>', 'its visibility', VISIBILITIES))
+    .option('--protected', 'it cannot be deleted')
+    .option('--unprotected', 'it can be deleted')
+    .option('--hidden', 'list leaves it out')
+    .option('--visible', 'list shows it')
+    .option('--min-disk <GiB>', 'disk that a guest needs', wholeNumber)
+    .option('--min-ram <MiB>', 'memory that a guest needs', wholeNumber)
+    .option('--if-version <n>', 'only if its record still is this version', wholeNumber);
+  onRegistry<UpdateFlags>(command, setExitCode, update);
+}
+
+async function update(context: RegistryContext, flags: UpdateFlags): Promise<Product> {
+  const { registry, signal, args } = context;
+  const changes = await toChanges(flags);
+  const options = { signal, expectVersion: flags.ifVersion };
+  const image = await registry.changeImage(args[0] ?? '', changes, options);
+  tell(context, `${image.id} (${image.name}) is at version ${image.version}`);
+  return { text: '', json: { image } };
+}
+
+async function toChanges(flags: UpdateFlags): Promise<ImageChanges> {
+  const { name, visibility, tag, untag, property, removeProperty, minDisk, minRam } = flags;
+  const changes: ImageChanges = given({
+    name,
+    visibility,
+    protected: oneOf(flags.protected, flags.unprotected),
+    os_hidden: oneOf(flags.hidden, flags.visible),
+    min_disk: minDisk,
+    min_ram: minRam,
+    addTags: tag,
+    removeTags: untag,
+    setProperties: property,
+    removeProperties: removeProperty,
+  });
+  const isBoth = (flags.protected && flags.unprotected) || (flags.hidden && flags.visible);
+  if (Object.keys(changes).length > 0 && !isBoth) return changes;
+  const { PublishError } = await import('../../errors.ts');
+  const message = isBoth
+    ? '--protected and --unprotected, --hidden and --visible exclude each other'
+    : 'nothing was said to change; see virt-publish update --help';
+  throw new PublishError('USAGE', message, { step: 'config' });
+}
+
+function oneOf(yes: boolean | undefined, no: boolean | undefined): boolean | undefined {
+  if (yes === true) return true;
+  return no === true ? false : undefined;
+}

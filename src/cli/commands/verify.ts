@@ -1,0 +1,86 @@
+// `virt-publish verify`: whether the images are still what was published.
+import type { Command } from 'commander';
+import { runStep } from '../../events.ts';
+import type { ImageRecord } from '../../registry/image.ts';
+import type { Verified } from '../../registry/verify-image.ts';
+import type { SetExitCode } from '../program.ts';
+import { onRegistry, type RegistryContext } from '../registry-command.ts';
+import type { Product } from '../run-command.ts';
+
+interface VerifyFlags {
+  all?: boolean;
+  quick?: boolean;
+}
+
+export function addVerifyCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('verify')
+    .argument('[images...]', 'ids, beginnings of ids, aliases or names')
+    .summary('read images back and compare them with their records')
+    .description(
+      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42.',
+    )
+    .option('--all', 'every active or deactivated image of the registry')
+    .option('--quick', 'compare size and ETag as the store has them; read nothing back');
+  onRegistry<VerifyFlags>(command, setExitCode, verify);
+}
+
+async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Product> {
+  const { PublishError } = await import('../../errors.ts');
+  if ((flags.all === true) === context.args.length > 0) {
+    const message = 'name the images to verify, or say --all';
+    throw new PublishError('USAGE', message, { step: 'config' });
+  }
+  const results: Verified[] = [];
+  for await (const image of imagesOf(context, flags))
+    results.push(await verifyOne(context, image, flags));
+  const damaged = results.filter(({ problems }) => problems.length > 0);
+  const { formatTable } = await import('../table.ts');
+  const { printable } = await import('../format.ts');
+  const rows = results.map(({ image, problems }) => [
+    image.id,
+    printable(image.name),
+    image.status,
+    printable(problems.length === 0 ? 'ok' : `damaged: ${problems.join('; ')}`),
+  ]);
+  const columns = [{ title: 'ID' }, { title: 'NAME' }, { title: 'STATUS' }, { title: 'RESULT' }];
+  const images = results.map(({ image, problems }) => {
+    const { id, name, status } = image;
+    return { id, name, status, result: problems.length === 0 ? 'ok' : 'damaged', problems };
+  });
+  const product = { text: formatTable(columns, rows), json: { images } };
+  if (damaged.length === 0) return product;
+  const which = damaged.map(({ image }) => image.id).join(', ');
+  const message = `${damaged.length} of ${results.length} images are damaged: ${which}. Publish them again.`;
+  return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify' }) };
+}
+
+async function* imagesOf(
+  { registry, signal, args }: RegistryContext,
+  { all }: VerifyFlags,
+): AsyncGenerator<ImageRecord> {
+  for (const ref of args) yield await registry.getImage(ref, { signal });
+  if (all !== true) return;
+  for await (const image of registry.listImages({ signal }))
+    if (image.status === 'active' || image.status === 'deactivated') yield image;
+}
+
+async function verifyOne(
+  { registry, signal, onEvent }: RegistryContext,
+  image: ImageRecord,
+  { quick }: VerifyFlags,
+): Promise<Verified> {
+  const total = [image.data, ...image.artefacts].reduce((sum, each) => sum + (each?.size ?? 0), 0);
+  const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'verify', bytes, total });
+  const verified = await runStep(
+    onEvent,
+    'verify',
+    () => registry.verifyImage(image.id, { quick, signal, onProgress }),
+    ({ problems }) => `${image.id} ${problems.length === 0 ? 'ok' : 'DAMAGED'}`,
+  );
+  if (verified.unmarked !== null) {
+    const message = `${image.id} is damaged but could not be deactivated: ${verified.unmarked}`;
+    onEvent({ type: 'note', level: 'warning', step: 'verify', message });
+  }
+  return verified;
+}

@@ -1,0 +1,178 @@
+// What a store can really do: tried with requests in a folder of its own, never read from a version.
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { messageOf, PublishError } from '../errors.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+
+export const ABILITIES = [
+  'create-only',
+  'content-md5',
+  'checksum',
+  'part-copy',
+  'presigned',
+] as const;
+export type AbilityName = (typeof ABILITIES)[number];
+
+/** What came of trying. `works` is null where the store has no such thing or it cannot be told. */
+export interface Ability {
+  name: AbilityName;
+  works: boolean | null;
+  /** What was found, and what follows where it does not work; one sentence for people. */
+  says: string;
+}
+
+export interface ProbeOptions extends CallOptions {
+  /** Which to try; all where left out. */
+  only?: readonly AbilityName[];
+}
+
+/** Where probes write; each has a folder of its own there, which it removes. */
+export const PROBES = '.probe/';
+
+const RACE_ROUNDS = 3;
+const RACERS = 16;
+
+/**
+ * Tries what is asked for, in the order of ABILITIES. A few dozen small requests.
+ * @throws what the store raises where it cannot be used at all: the first write is not caught.
+ */
+export async function probeAbilities(
+  store: ObjectStore,
+  { only = ABILITIES, signal }: ProbeOptions = {},
+): Promise<Ability[]> {
+  const folder = `${PROBES}${randomUUID()}/`;
+  const found: Ability[] = [];
+  try {
+    await store.create(`${folder}first`, Buffer.from(folder), { signal });
+    for (const name of ABILITIES.filter((each) => only.includes(each))) {
+      found.push({ name, ...(await tryOne(PROBERS[name], { store, folder, signal })) });
+    }
+    return found;
+  } finally {
+    // Deaf to the signal: what a probe leaves behind is everybody's rubbish.
+    await removeFolder(store, folder);
+  }
+}
+
+type Finding = Omit<Ability, 'name'>;
+interface Probe {
+  store: ObjectStore;
+  folder: string;
+  signal: AbortSignal | undefined;
+}
+
+const PROBERS: Readonly<Record<AbilityName, (probe: Probe) => Promise<Finding>>> = {
+  'create-only': tryCreateOnly,
+  'content-md5': tryContentMd5,
+  checksum: tryChecksum,
+  'part-copy': tryPartCopy,
+  presigned: tryPresigned,
+};
+
+async function tryOne(prober: (probe: Probe) => Promise<Finding>, probe: Probe): Promise<Finding> {
+  try {
+    return await prober(probe);
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'INTERRUPTED') throw error;
+    return { works: null, says: `could not be tried: ${messageOf(error)}` };
+  }
+}
+
+// NOTE: a race and not two writes one after the other: Swift's s3api refuses the second of two
+// writers in a row, but lets several win who come at once.
+async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding> {
+  for (let round = 1; round <= RACE_ROUNDS; round += 1) {
+    const key = `${folder}race-${round}`;
+    const bodies = Array.from({ length: RACERS }, () => Buffer.from(randomUUID()));
+    const won = await Promise.all(bodies.map((body) => creates(store, key, body, signal)));
+    const winners = bodies.filter((_, index) => won[index]);
+    const there = await store.read(key, { signal });
+    const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
+    if (winners.length === 1 && kept) continue;
+    const says =
+      `${winners.length} of ${RACERS} writers of one key were told that they made it: ` +
+      'let only one client write to this registry at a time';
+    return { works: false, says };
+  }
+  return { works: true, says: `of ${RACERS} writers of one key exactly one made it` };
+}
+
+async function creates(
+  store: ObjectStore,
+  key: string,
+  body: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    await store.create(key, body, { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') return false;
+    throw error;
+  }
+}
+
+async function tryContentMd5({ store, folder, signal }: Probe): Promise<Finding> {
+  const body = Buffer.from('some bytes');
+  const upload = await store.startUpload(`${folder}md5`, { signal });
+  try {
+    const part = { start: 0, length: body.byteLength, md5: '0'.repeat(32) };
+    await upload.putPart(1, { ...part, open: () => Readable.from([body]) }, { signal });
+  } catch (error) {
+    if (!(error instanceof PublishError && error.code === 'INTEGRITY')) throw error;
+    return { works: true, says: 'a part with a wrong md5 is refused' };
+  } finally {
+    await upload.abort();
+  }
+  const says = 'a part with a wrong md5 is taken: damage on the way is found by "verify" only';
+  return { works: false, says };
+}
+
+async function tryChecksum({ store, folder, signal }: Probe): Promise<Finding> {
+  const refused = await store.refusesWrongChecksum?.(`${folder}checksum`, { signal });
+  if (refused === undefined) return { works: null, says: 'not needed in a directory' };
+  if (refused) return { works: true, says: 'an object with a wrong sha256 is refused' };
+  return { works: false, says: 'a wrong sha256 is taken; the md5 of each part is what counts' };
+}
+
+async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {
+  const { location } = store;
+  if (location === undefined) return { works: null, says: 'not needed in a directory' };
+  const size = Buffer.byteLength(folder);
+  const upload = await store.startUpload(`${folder}copied`, { signal });
+  try {
+    const origin = { location, key: `${folder}first`, start: 1, end: size, etag: null };
+    const part = await upload.copyPart?.(1, origin, { signal });
+    if (part !== undefined) await upload.complete([part], { signal });
+  } catch (error) {
+    if (!(error instanceof PublishError && error.code === 'UPLOAD')) throw error;
+    return { works: false, says: `"copy" sends the data: ${messageOf(error)}` };
+  } finally {
+    await upload.abort();
+  }
+  const copied = await store.read(upload.key, { signal });
+  if (copied !== undefined && Buffer.from(folder.slice(1)).equals(copied))
+    return { works: true, says: 'the server copies between registries by itself' };
+  return { works: false, says: 'what the server copied is not the same: "copy" sends the data' };
+}
+
+async function tryPresigned({ store, folder, signal }: Probe): Promise<Finding> {
+  const link = await store.presign?.(`${folder}first`, { expiresSeconds: 60, signal });
+  if (link === undefined) return { works: null, says: 'no links into this registry' };
+  const answer = await fetch(link, { signal: signal ?? null });
+  const isRight = answer.ok && (await answer.text()) === folder;
+  if (!isRight) return { works: false, says: `a link is answered with ${answer.status}` };
+  const forged = new URL(link);
+  const signature = forged.searchParams.get('X-Amz-Signature') ?? '';
+  forged.searchParams.set('X-Amz-Signature', '0'.repeat(signature.length));
+  const second = await fetch(forged, { signal: signal ?? null });
+  await second.arrayBuffer();
+  if (!second.ok) return { works: true, says: 'links work, and a forged one is refused' };
+  return { works: false, says: 'a forged link is answered too: anybody can read this bucket' };
+}
+
+async function removeFolder(store: ObjectStore, folder: string): Promise<void> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(folder)) keys.push(key);
+  await store.remove(keys);
+}

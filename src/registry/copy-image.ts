@@ -1,0 +1,97 @@
+// An image from one registry to another, under the same id; there it is active when it is whole, or not at all.
+import { PublishError } from '../errors.ts';
+import type { UploadPolicy } from '../upload/upload-image.ts';
+import { type CopyWay, copyObject } from './copy-object.ts';
+import type { ImageRecord } from './image.ts';
+import { assertRecord } from './image-checks.ts';
+import { checkObjects } from './image-data.ts';
+import { imageFolder, readRecord, recordFolder } from './image-records.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+import { createVersion } from './records.ts';
+
+export interface CopyImageRequest extends CallOptions {
+  from: ObjectStore;
+  to: ObjectStore;
+  image: ImageRecord;
+  policy: UploadPolicy;
+  /** Bytes of data and artefacts copied so far. */
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+export interface CopiedImage {
+  image: ImageRecord;
+  /** How the data came over; `there` also where the whole image was there already. */
+  way: CopyWay;
+}
+
+/**
+ * NOTE: there is no `queued` record before the data, as a new image has: nobody waits for it, and
+ * one that a dead copy left would take the id for good. Objects without a record are seen by nobody,
+ * are taken up by the next try, and otherwise go with `gc`.
+ * @throws IMAGE_STATUS (not active here, or not free there), INTEGRITY, UPLOAD, REGISTRY, INTERRUPTED
+ */
+export async function copyImage(request: CopyImageRequest): Promise<CopiedImage> {
+  const { from, to, image, signal } = request;
+  const { id, status, data } = image;
+  if (status !== 'active' || data === null)
+    throw statusError(`Image ${id} is ${status} in ${from.url}; only an active one is copied.`);
+  const there = await findThere(to, image, { signal });
+  if (there !== undefined) return { image: there, way: 'there' };
+  let way: CopyWay = 'there';
+  let before = 0;
+  for (const object of [...image.artefacts, data]) {
+    const onProgress = (bytes: number) => request.onProgress?.(before + bytes);
+    way = await copyObject({ ...request, key: imageFolder(id) + object.name, object, onProgress });
+    before += object.size;
+  }
+  return { image: await createRecord(to, image, { signal }), way };
+}
+
+/** The same image, where it is there already. @throws IMAGE_STATUS where its id is taken. */
+async function findThere(
+  to: ObjectStore,
+  { id, data }: ImageRecord,
+  options: CallOptions,
+): Promise<ImageRecord | undefined> {
+  const there = await readRecord(to, id, options);
+  if (there === undefined) return undefined;
+  if (there.status === 'active' && there.data?.sha256 === data?.sha256) return there;
+  throw statusError(
+    `Image ${id} is ${there.status} in ${to.url}, and an id is used once; publish it there anew.`,
+  );
+}
+
+async function createRecord(
+  to: ObjectStore,
+  image: ImageRecord,
+  options: CallOptions,
+): Promise<ImageRecord> {
+  const data = image.data === null ? [] : [image.data];
+  const [stored, ...artefacts] = await checkObjects(
+    to,
+    image.id,
+    [...data, ...image.artefacts],
+    options,
+  );
+  const updated_at = new Date().toISOString();
+  const record = assertRecord({
+    ...image,
+    version: 1,
+    updated_at,
+    data: stored ?? null,
+    artefacts,
+  });
+  try {
+    await createVersion(to, recordFolder(image.id), 1, record, options);
+    return record;
+  } catch (error) {
+    const isLost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    const there = isLost ? await findThere(to, image, options) : undefined;
+    if (there === undefined) throw error;
+    return there;
+  }
+}
+
+function statusError(message: string): PublishError {
+  return new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+}

@@ -1,0 +1,34 @@
+// What a crash can leave in a directory registry beside its objects and uploads.
+import { lstat, readdir, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { UPLOADS_FOLDER } from './directory-files.ts';
+import { orMissing } from './file-errors.ts';
+import type { ObjectInfo } from './object-store.ts';
+
+/**
+ * Files that were never given their name (`<uuid>.new`), and the data and notes of uploads that are
+ * no longer, or not yet, listed as such. A live upload's are among them for an instant: mind the age.
+ */
+export async function* listStrays(root: string): AsyncGenerator<ObjectInfo> {
+  const folder = join(root, UPLOADS_FOLDER);
+  const names = (await orMissing(readdir(folder))) ?? [];
+  const uploads = new Set(names.filter((name) => name.endsWith('.json')).map(stem));
+  for (const name of names.sort()) {
+    if (!STRAY.test(name) || (!name.endsWith('.new') && uploads.has(stem(name)))) continue;
+    const facts = await orMissing(lstat(join(folder, name)));
+    if (!facts?.isFile()) continue;
+    const key = `${UPLOADS_FOLDER}/${name}`;
+    yield { key, size: facts.size, etag: null, lastModified: facts.mtime };
+  }
+}
+
+export async function removeStray(root: string, key: string): Promise<void> {
+  const name = basename(key);
+  if (STRAY.test(name)) await orMissing(unlink(join(root, UPLOADS_FOLDER, name)));
+}
+
+const STRAY = /^[0-9a-f-]{36}\.(new|json\.new|data|parts)$/;
+
+function stem(name: string): string {
+  return name.slice(0, name.indexOf('.'));
+}

@@ -1,0 +1,149 @@
+// Which images of a registry are asked for, in which order, and from where on. Pure.
+import type { DiskFormat, Visibility } from '../snapshot-types.ts';
+import type { ImageRecord, ImageStatus } from './image.ts';
+import { usage } from './names.ts';
+
+export const SORT_KEYS = [
+  'name',
+  'status',
+  'disk_format',
+  'size',
+  'virtual_size',
+  'visibility',
+  'owner',
+  'id',
+  'created_at',
+  'updated_at',
+] as const;
+export type SortKey = (typeof SORT_KEYS)[number];
+export interface SortOrder {
+  key: SortKey;
+  descending: boolean;
+}
+
+/** Glance's filters; an image must pass all that are given. Sizes in bytes, times in ms. */
+export interface ListQuery {
+  name?: string | undefined;
+  /** One of these; where left out all but killed and deleted ones. */
+  status?: readonly ImageStatus[] | undefined;
+  tags?: readonly string[] | undefined;
+  properties?: Readonly<Record<string, string>> | undefined;
+  visibility?: Visibility | undefined;
+  owner?: string | undefined;
+  diskFormat?: DiskFormat | undefined;
+  /** Of the data; both ends included. An image without data has no size and does not pass. */
+  sizeMin?: number | undefined;
+  sizeMax?: number | undefined;
+  /** From `after` (included) until `before` (not included). */
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
+  updatedAfter?: number | undefined;
+  updatedBefore?: number | undefined;
+  /** True for hidden images only; otherwise there are none among them, as in Glance. */
+  hidden?: boolean | undefined;
+  /** The newest first where left out; what is equal comes in the order of the ids. */
+  sort?: readonly SortOrder[] | undefined;
+  limit?: number | undefined;
+}
+
+export function matchesQuery(image: ImageRecord, query: ListQuery): boolean {
+  return hasFields(image, query) && hasLabels(image, query) && isWithin(image, query);
+}
+
+function hasFields(image: ImageRecord, query: ListQuery): boolean {
+  const isEqual = (wanted: unknown, value: unknown) => wanted === undefined || wanted === value;
+  const status = query.status;
+  return (
+    isEqual(query.name, image.name) &&
+    isEqual(query.visibility, image.visibility) &&
+    isEqual(query.owner, image.owner) &&
+    isEqual(query.diskFormat, image.disk_format) &&
+    image.os_hidden === (query.hidden ?? false) &&
+    (status === undefined
+      ? image.status !== 'killed' && image.status !== 'deleted'
+      : status.includes(image.status))
+  );
+}
+
+function hasLabels(image: ImageRecord, { tags = [], properties = {} }: ListQuery): boolean {
+  const wanted = Object.entries(properties);
+  return (
+    tags.every((tag) => image.tags.includes(tag)) &&
+    wanted.every(([key, value]) => image.properties[key] === value)
+  );
+}
+
+function isWithin(image: ImageRecord, query: ListQuery): boolean {
+  const { sizeMin, sizeMax } = query;
+  const created = Date.parse(image.created_at);
+  const updated = Date.parse(image.updated_at);
+  return (
+    (sizeMin === undefined || (image.size !== null && image.size >= sizeMin)) &&
+    (sizeMax === undefined || (image.size !== null && image.size <= sizeMax)) &&
+    created >= (query.createdAfter ?? -Infinity) &&
+    created < (query.createdBefore ?? Infinity) &&
+    updated >= (query.updatedAfter ?? -Infinity) &&
+    updated < (query.updatedBefore ?? Infinity)
+  );
+}
+
+export interface ImagePage {
+  images: ImageRecord[];
+  /** Where the next page begins: the id of this one's last image; null where there is no more. */
+  marker: string | null;
+}
+
+/**
+ * One page. With a limit it holds no more than twice as many records at any time.
+ * `after`: the last image of the page before, of which it need not be part any more.
+ */
+export async function selectPage(
+  records: AsyncIterable<ImageRecord>,
+  query: ListQuery,
+  after?: ImageRecord,
+): Promise<ImagePage> {
+  const compare = comparer(query.sort ?? [{ key: 'created_at', descending: true }]);
+  const { limit } = query;
+  // One more than asked for, to know whether there is more.
+  const wanted = limit === undefined ? Infinity : limit + 1;
+  let found: ImageRecord[] = [];
+  for await (const record of records) {
+    if (!matchesQuery(record, query)) continue;
+    if (after !== undefined && compare(record, after) <= 0) continue;
+    found.push(record);
+    if (found.length >= wanted * 2) found = found.sort(compare).slice(0, wanted);
+  }
+  found.sort(compare);
+  if (found.length < wanted) return { images: found, marker: null };
+  const images = found.slice(0, wanted - 1);
+  return { images, marker: images.at(-1)?.id ?? null };
+}
+
+/** `KEY[:asc|desc]`, several with commas; ascending where it says nothing. @throws USAGE */
+export function parseSort(text: string): SortOrder[] {
+  return text.split(',').map((part) => {
+    const [key = '', direction = 'asc', ...rest] = part.trim().split(':');
+    const isKey = (SORT_KEYS as readonly string[]).includes(key);
+    if (isKey && rest.length === 0 && (direction === 'asc' || direction === 'desc'))
+      return { key: key as SortKey, descending: direction === 'desc' };
+    throw usage(`"${part}" is no order; use KEY[:asc|desc] with a key of ${SORT_KEYS.join(', ')}.`);
+  });
+}
+
+function comparer(orders: readonly SortOrder[]) {
+  return (a: ImageRecord, b: ImageRecord): number => {
+    for (const { key, descending } of orders) {
+      const order = compareValues(a[key], b[key]);
+      if (order !== 0) return descending ? -order : order;
+    }
+    return compareValues(a.id, b.id);
+  };
+}
+
+/** What has no value comes before all that has. */
+function compareValues(a: string | number | null, b: string | number | null): number {
+  if (a === b) return 0;
+  if (a === null) return -1;
+  if (b === null) return 1;
+  return a < b ? -1 : 1;
+}

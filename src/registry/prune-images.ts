@@ -1,0 +1,96 @@
+// Old images go, by a retention policy; protected ones and those an alias points to never do.
+import { PublishError } from '../errors.ts';
+import { listAliasRecords } from './aliases.ts';
+import { deleteImage } from './delete-image.ts';
+import type { ImageRecord } from './image.ts';
+import { type ListRecordsOptions, listRecords } from './list-records.ts';
+import type { ObjectStore } from './object-store.ts';
+import { applyRetention, assertPolicy, lineOf, type RetentionPolicy } from './retention.ts';
+
+export interface PruneOptions extends ListRecordsOptions {
+  /** Only images of this name. */
+  name?: string | undefined;
+  /** Only the images that this one is in line with. */
+  like?: ImageRecord | undefined;
+  /** Says what would go, and removes nothing. */
+  dryRun?: boolean | undefined;
+}
+
+/** What became of one image, or would become. */
+export interface Pruned {
+  image: ImageRecord;
+  kept: boolean;
+  /** Why it is kept; empty where it goes. */
+  reasons: string[];
+}
+
+/**
+ * Applies the policy to each line of active images (see lineOf), and deletes what it does not keep.
+ * @throws USAGE where no rule keeps anything
+ */
+export async function pruneImages(
+  store: ObjectStore,
+  policy: RetentionPolicy,
+  options: PruneOptions = {},
+): Promise<Pruned[]> {
+  assertPolicy(policy);
+  const lines = await readLines(store, options);
+  const aliased = await readAliased(store, options);
+  const pruned: Pruned[] = [];
+  for (const line of lines) {
+    for (const { image, reasons } of applyRetention(line, policy)) {
+      const alias = aliased.get(image.id);
+      const why = [
+        ...reasons,
+        ...(image.protected ? ['protected'] : []),
+        ...(alias === undefined ? [] : [`alias ${alias}`]),
+      ];
+      const isKept = why.length > 0 || options.dryRun === true;
+      const held = isKept ? undefined : await remove(store, image, options);
+      if (held !== undefined) why.push(held);
+      pruned.push({ image, kept: why.length > 0, reasons: why });
+    }
+  }
+  return pruned;
+}
+
+/** Damaged and unfinished images are in no line: they neither count nor go. */
+async function readLines(store: ObjectStore, options: PruneOptions): Promise<ImageRecord[][]> {
+  const lines = new Map<string, ImageRecord[]>();
+  const only = options.like === undefined ? undefined : lineOf(options.like);
+  for await (const record of listRecords(store, options)) {
+    if (record.status !== 'active') continue;
+    if (options.name !== undefined && record.name !== options.name) continue;
+    const line = lineOf(record);
+    if (only !== undefined && line !== only) continue;
+    lines.set(line, [...(lines.get(line) ?? []), record]);
+  }
+  return [...lines.values()];
+}
+
+async function readAliased(
+  store: ObjectStore,
+  { signal }: PruneOptions,
+): Promise<Map<string, string>> {
+  const aliased = new Map<string, string>();
+  for await (const { alias, image_id } of listAliasRecords(store, { signal }))
+    if (image_id !== null) aliased.set(image_id, alias);
+  return aliased;
+}
+
+/** Why the image stays after all: meanwhile it was protected, pointed to, or deleted. */
+async function remove(
+  store: ObjectStore,
+  { id }: ImageRecord,
+  { signal }: PruneOptions,
+): Promise<string | undefined> {
+  try {
+    await deleteImage(store, id, { signal });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof PublishError)) throw error;
+    if (error.code === 'IMAGE_NOT_FOUND') return undefined;
+    if (error.code !== 'IMAGE_STATUS') throw error;
+    return 'protected or aliased meanwhile';
+  }
+}

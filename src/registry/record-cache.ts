@@ -1,0 +1,81 @@
+// Record versions that were read before: a courtesy on disk that nothing depends on.
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ImageRecord } from './image.ts';
+import { validateRecord } from './image-checks.ts';
+
+/** A record as it was read, with what tells that the stored bytes are still the same. */
+export interface CachedRecord {
+  stamp: string;
+  record: ImageRecord;
+}
+
+/** Raised with any change of what is in a file; others are ignored. */
+const FORMAT = 1;
+
+/**
+ * Files of some records each, named by the first two digits of the images' ids. A file is replaced
+ * as a whole and carries its own digest, so readers and writers need no lock: of two writers the
+ * last one wins, and what the other knew is read again. Whatever is wrong with a file (missing,
+ * damaged, another format, no right to read or write it), there is no cache then.
+ */
+export class RecordCache {
+  readonly #folder: string;
+  #isWritable = true;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** What is known of the images whose ids begin with `shard`. */
+  async read(shard: string): Promise<Map<string, CachedRecord>> {
+    try {
+      return parseShard(await readFile(this.#path(shard), 'utf8'));
+    } catch (error) {
+      if (error instanceof Error) return new Map();
+      throw error;
+    }
+  }
+
+  async write(shard: string, records: readonly CachedRecord[]): Promise<void> {
+    if (!this.#isWritable) return;
+    const path = this.#path(shard);
+    const temporary = `${path}.${randomUUID()}`;
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      await writeFile(temporary, formatShard(records), { flag: 'wx', mode: 0o600 });
+      await rename(temporary, path);
+    } catch {
+      this.#isWritable = false;
+      await unlink(temporary).catch(() => undefined);
+    }
+  }
+
+  #path(shard: string): string {
+    return join(this.#folder, `${shard}.records`);
+  }
+}
+
+function formatShard(records: readonly CachedRecord[]): string {
+  const body = JSON.stringify(records);
+  return `${FORMAT} ${digest(body)}\n${body}`;
+}
+
+/** @throws Error where the text is not what was written. */
+function parseShard(text: string): Map<string, CachedRecord> {
+  const at = text.indexOf('\n');
+  const body = text.slice(at + 1);
+  if (text.slice(0, at) !== `${FORMAT} ${digest(body)}`) throw new Error('not a cache of ours');
+  const records = JSON.parse(body) as CachedRecord[];
+  return new Map(
+    records.map(({ stamp, record }) => [
+      record.id,
+      { stamp, record: validateRecord(record, 'in the cache') },
+    ]),
+  );
+}
+
+function digest(body: string): string {
+  return createHash('sha256').update(body).digest('hex');
+}

@@ -1,0 +1,95 @@
+// Which images there are and the newest version of each, from listings alone.
+import { mapBounded } from './bounded.ts';
+import { isImageId } from './names.ts';
+import type { CallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
+import { versionOf } from './records.ts';
+
+export const IMAGES = 'images/';
+
+/** The newest record version of one image. */
+export interface NewestVersion {
+  id: string;
+  version: number;
+  /** Changes whenever the bytes of that version do, as far as the store can tell. */
+  stamp: string;
+}
+
+/** Keys after which a bucket is listed in several places at once: two pages. */
+const SMALL_KEYS = 2000;
+const LISTINGS_AT_ONCE = 8;
+const HEX = '0123456789abcdef';
+
+/**
+ * The newest version of every image, in the order of their ids.
+ *
+ * NOTE: a page of a LIST has 1000 keys, needs the one before it, and takes a server some 20 ms. An
+ * image has about five keys, so ten thousand images are fifty pages. Ids are random: beyond a few
+ * pages each first digit is listed by itself, several at once. A directory gains nothing by that.
+ */
+export async function* newestVersions(
+  store: ObjectStore,
+  options: CallOptions = {},
+): AsyncGenerator<NewestVersion> {
+  const first = new Newest();
+  let keys = 0;
+  for await (const page of store.listPages(IMAGES, options)) {
+    yield* first.takeAll(page);
+    keys += page.length;
+    const last = page.at(-1);
+    if (keys >= SMALL_KEYS && store.location !== undefined && last !== undefined) {
+      yield* listRest(store, first, last.key, options);
+      return;
+    }
+  }
+  if (first.last !== undefined) yield first.last;
+}
+
+async function* listRest(
+  store: ObjectStore,
+  first: Newest,
+  after: string,
+  options: CallOptions,
+): AsyncGenerator<NewestVersion> {
+  const digit = after.charAt(IMAGES.length);
+  const digits = [...HEX].filter((each) => each >= digit);
+  const begin = HEX.includes(digit) ? first : new Newest();
+  const lists = mapBounded(digits, LISTINGS_AT_ONCE, async (prefix) => {
+    const newest = prefix === digit ? begin : new Newest();
+    const from = prefix === digit ? { ...options, startAfter: after } : options;
+    const found: NewestVersion[] = [];
+    for await (const page of store.listPages(IMAGES + prefix, from)) {
+      found.push(...newest.takeAll(page));
+    }
+    return newest.last === undefined ? found : [...found, newest.last];
+  });
+  for await (const list of lists) yield* list;
+}
+
+/** Follows a listing: the last record version of an image is its newest. */
+class Newest {
+  #last: { id: string; version: number; object: ObjectInfo } | undefined;
+
+  get last(): NewestVersion | undefined {
+    if (this.#last === undefined) return undefined;
+    const { id, version, object } = this.#last;
+    const { etag, size, lastModified } = object;
+    const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
+    return { id, version, stamp };
+  }
+
+  /** The images that these keys show to be complete. */
+  takeAll(objects: readonly ObjectInfo[]): NewestVersion[] {
+    return objects.flatMap((object) => this.#take(object) ?? []);
+  }
+
+  /** Takes the next key; the image before it where it is of another one. */
+  #take(object: ObjectInfo): NewestVersion | undefined {
+    const [, id = '', folder, ...rest] = object.key.split('/');
+    if (folder !== 'record' || rest.length !== 1 || !isImageId(id)) return undefined;
+    const version = versionOf(object.key);
+    if (version === undefined) return undefined;
+    const done = this.#last !== undefined && this.#last.id !== id ? this.last : undefined;
+    this.#last = { id, version, object };
+    return done;
+  }
+}

@@ -1,0 +1,65 @@
+// What a store can do is tried, on a directory and a real S3 server, and nothing is left behind.
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Ability, probeAbilities } from '#dist/registry/abilities.js';
+import type { ObjectStore } from '#dist/registry/object-store.js';
+import { PLACES, type Place } from './places.ts';
+
+const works = (abilities: readonly Ability[]) =>
+  Object.fromEntries(abilities.map(({ name, works }) => [name, works]));
+
+describe.each(PLACES)('$name', ({ name, make }) => {
+  let place: Place;
+  beforeAll(async () => {
+    place = await make();
+    await place.store.checkAccess();
+  });
+
+  test('all is tried, found as it is, and taken away', async () => {
+    const isBucket = name === 'S3';
+    const link = place.store.presign === undefined ? null : true;
+    expect(works(await probeAbilities(place.store))).toEqual({
+      'create-only': true,
+      'content-md5': true,
+      checksum: isBucket ? true : null,
+      'part-copy': isBucket ? true : null,
+      presigned: link,
+    });
+    expect(await place.keys()).toEqual([]);
+    expect(await place.openUploads()).toEqual([]);
+  });
+
+  test('a store that lets two writers of one key win is found out', async () => {
+    const swift = forgetful(place.store);
+    const [ability] = await probeAbilities(swift, { only: ['create-only'] });
+    expect(ability).toMatchObject({ name: 'create-only', works: false });
+    expect(ability?.says).toMatch(/^16 of 16 writers of one key/);
+    expect(await place.keys()).toEqual([]);
+  });
+
+  test('what cannot be tried is told as such', async () => {
+    const startUpload = () => Promise.reject(new Error('out of order'));
+    const broken = disguised(place.store, { startUpload });
+    const found = await probeAbilities(broken, { only: ['content-md5'] });
+    expect(found).toEqual([
+      { name: 'content-md5', works: null, says: 'could not be tried: out of order' },
+    ]);
+  });
+});
+
+/** The store, answering every create as if it had made the key. */
+function forgetful(store: ObjectStore): ObjectStore {
+  const create = async (...args: Parameters<ObjectStore['create']>) => {
+    await store.create(...args).catch(() => undefined);
+  };
+  return disguised(store, { create });
+}
+
+/** The store with some of its methods replaced. */
+function disguised(store: ObjectStore, changes: Partial<ObjectStore>): ObjectStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value = Reflect.get(name in changes ? changes : target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,314 @@
+// A registry as a catalog, on a directory and on a real S3 server: query, change, verify, prune, copy.
+import { execFileSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { RunEvent } from '#dist/events.js';
+import { openRegistry, type Registry, sumLines } from '#dist/registry/registry.js';
+import { flipBit, PLACES, type Place, scratchFolder } from './places.ts';
+import { all, publish } from './publish.ts';
+
+const MIB = 1024 ** 2;
+
+describe.each(PLACES)('$name', ({ name: placeName, make }) => {
+  let place: Place;
+  let registry: Registry;
+  beforeAll(async () => {
+    place = await make();
+    registry = await openRegistry(place.url, place.options);
+    await registry.checkAccess();
+  });
+
+  /** A registry of its own, for what looks at all images. */
+  async function another(): Promise<{ place: Place; registry: Registry }> {
+    const other = await make();
+    const opened = await openRegistry(other.url, other.options);
+    await opened.checkAccess();
+    return { place: other, registry: opened };
+  }
+
+  test('a query filters, sorts and pages; hidden and killed images are asked for', async () => {
+    const { registry } = await another();
+    const small = await publish(registry, { name: 'a', tags: ['x'], owner: 'me' }, { size: 10 });
+    const large = await publish(registry, { name: 'b', tags: ['x', 'y'] }, { size: 5000 });
+    const hidden = await publish(registry, { name: 'c', os_hidden: true });
+    const { id: killed } = await registry.queueImage({ name: 'd', disk_format: 'raw' });
+    await registry.killImage(killed, 'tried out');
+    const ids = async (query: object) =>
+      (await registry.queryImages(query)).images.map(({ id }) => id);
+    expect(await ids({})).toEqual([large.id, small.id]);
+    expect(await ids({ sort: [{ key: 'size', descending: false }] })).toEqual([small.id, large.id]);
+    expect(await ids({ tags: ['x', 'y'] })).toEqual([large.id]);
+    expect(await ids({ owner: 'me' })).toEqual([small.id]);
+    expect(await ids({ sizeMin: 11 })).toEqual([large.id]);
+    expect(await ids({ hidden: true })).toEqual([hidden.id]);
+    expect(await ids({ status: ['killed'] })).toEqual([killed]);
+    const first = await registry.queryImages({ limit: 1 });
+    expect(first).toMatchObject({ images: [{ id: large.id }], marker: large.id });
+    const second = await registry.queryImages({ limit: 1 }, { marker: large.id });
+    expect(second).toMatchObject({ images: [{ id: small.id }], marker: null });
+    // The image that a page ended with may be gone when the next one is asked for.
+    await registry.deleteImage(large.id);
+    expect((await registry.queryImages({}, { marker: large.id })).images).toHaveLength(1);
+  });
+
+  test('a change is a next version; what is protected, aliased or wrong is refused', async () => {
+    const { id } = await publish(registry, { name: 'change', tags: ['a'] });
+    const changed = await registry.changeImage(id, {
+      name: 'changed',
+      addTags: ['b'],
+      removeTags: ['a'],
+      setProperties: { os_distro: 'debian' },
+      min_disk: 3,
+      protected: true,
+    });
+    expect(changed).toMatchObject({ version: 4, name: 'changed', tags: ['b'], min_disk: 3 });
+    await expect(registry.deleteImage(id)).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
+    const stale = registry.changeImage(id, { name: 'x' }, { expectVersion: 3 });
+    await expect(stale).rejects.toMatchObject({ code: 'PRECONDITION_LOST' });
+    const both = registry.changeImage(id, { addTags: ['c'], removeTags: ['c'] });
+    await expect(both).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  test('deactivated images are not pulled; each refused transition names itself', async () => {
+    const folder = await scratchFolder();
+    const { id } = await publish(registry, { name: 'out of use' });
+    expect(await registry.deactivateImage(id)).toMatchObject({ status: 'deactivated', version: 4 });
+    expect(await registry.deactivateImage(id)).toMatchObject({ version: 4 });
+    const pull = registry.pullImage(id, join(folder, 'out'));
+    await expect(pull).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
+    expect(await registry.reactivateImage(id)).toMatchObject({ status: 'active', version: 5 });
+    expect(await registry.reactivateImage(id)).toMatchObject({ version: 5 });
+    const { id: queued } = await registry.queueImage({ name: 'new', disk_format: 'raw' });
+    for (const refused of [
+      () => registry.deactivateImage(queued),
+      () => registry.reactivateImage(queued),
+    ])
+      await expect(refused()).rejects.toMatchObject({
+        code: 'IMAGE_STATUS',
+        message: expect.stringContaining('is queued and cannot become'),
+      });
+    await registry.markSaving(queued);
+    // The machine has saving -> active, but only for an upload that was looked at.
+    await expect(registry.reactivateImage(queued)).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
+    await registry.killImage(queued, 'tried out');
+    await expect(registry.deactivateImage(queued)).rejects.toMatchObject({
+      message: expect.stringContaining('is killed and cannot become deactivated'),
+    });
+  });
+
+  test('a flipped bit is found by verify, refused by pull, and not by --quick', async () => {
+    const folder = await scratchFolder();
+    const { id } = await publish(registry, { name: 'flip' }, { size: 3 * MIB, artefact: '<x/>' });
+    expect(await registry.verifyImage(id)).toMatchObject({ problems: [], unmarked: null });
+    expect(await registry.verifyImage(id, { quick: true })).toMatchObject({ problems: [] });
+    await flipBit(place, `images/${id}/vda.raw`, 2 * MIB);
+    const { problems, image } = await registry.verifyImage(id);
+    expect(problems).toEqual([expect.stringMatching(/^vda\.raw has the sha256 \w+ instead of/)]);
+    expect(image).toMatchObject({
+      status: 'deactivated',
+      status_reason: expect.stringMatching(/^damaged: vda\.raw/),
+    });
+    await expect(registry.pullImage(id, join(folder, 'out'))).rejects.toMatchObject({
+      code: 'IMAGE_STATUS',
+    });
+    await expect(registry.reactivateImage(id)).rejects.toMatchObject({ code: 'INTEGRITY' });
+    await flipBit(place, `images/${id}/vda.raw`, 2 * MIB);
+    expect(await registry.reactivateImage(id)).toMatchObject({
+      status: 'active',
+      status_reason: null,
+    });
+    await registry.pullImage(id, join(folder, 'out'));
+  });
+
+  test('quick verify finds what is gone or of another size, and in a bucket what was rewritten', async () => {
+    const folder = await scratchFolder();
+    const gone = await publish(registry, { name: 'gone' }, { artefact: '<x/>' });
+    await place.store.remove([`images/${gone.id}/domain.xml`]);
+    const quick = { quick: true };
+    expect((await registry.verifyImage(gone.id, quick)).problems).toEqual([
+      'domain.xml is not there',
+    ]);
+    const cut = await publish(registry, { name: 'cut' });
+    await writeFile(join(folder, 'cut'), 'short');
+    await place.copyIn(join(folder, 'cut'), `images/${cut.id}/vda.raw`);
+    expect((await registry.verifyImage(cut.id, quick)).problems).toEqual([
+      'vda.raw has 5 bytes instead of 4096',
+    ]);
+    const again = await publish(registry, { name: 'again' });
+    await flipBit(place, `images/${again.id}/vda.raw`, 1);
+    const { problems } = await registry.verifyImage(again.id, quick);
+    expect(problems).toHaveLength(placeName === 'S3' ? 1 : 0);
+  });
+
+  test('an alias has a history and goes back in it', async () => {
+    const one = await publish(registry, { name: 'one' });
+    const two = await publish(registry, { name: 'two' });
+    await registry.setAlias('back', one.id);
+    await registry.setAlias('back', two.id);
+    expect(await registry.rollbackAlias('back')).toMatchObject({ version: 3, image_id: one.id });
+    await registry.removeAlias('back');
+    expect(await registry.resolveAlias('back')).toBeUndefined();
+    const log = await registry.aliasLog('back');
+    expect(log.map(({ version, image_id }) => [version, image_id])).toEqual([
+      ...[
+        [1, one.id],
+        [2, two.id],
+        [3, one.id],
+      ],
+      [4, null],
+    ]);
+    expect(await registry.rollbackAlias('back', { toVersion: 2 })).toMatchObject({
+      ...{ version: 5, image_id: two.id },
+    });
+    for (const missing of [
+      () => registry.rollbackAlias('back', { toVersion: 4 }),
+      () => registry.rollbackAlias('never'),
+      () => registry.removeAlias('never'),
+      () => registry.aliasLog('never'),
+    ])
+      await expect(missing()).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' });
+    await registry.deactivateImage(one.id);
+    await expect(registry.rollbackAlias('back')).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
+  });
+
+  test('prune keeps what the policy, an alias or protection keeps, and deletes the rest', async () => {
+    const { registry } = await another();
+    const properties = { instance_uuid: 'a-domain' };
+    const images = [];
+    for (const hour of ['01', '02', '03', '04', '05', '06'])
+      images.push(await publish(registry, { name: `web-2026-01-01T${hour}0000Z`, properties }));
+    const other = await publish(registry, { name: 'db' });
+    const [oldest, second, third] = images;
+    await registry.setAlias('web/first', oldest?.id ?? '');
+    await registry.changeImage(second?.id ?? '', { protected: true });
+    await expect(registry.pruneImages({})).rejects.toMatchObject({ code: 'USAGE' });
+    const dry = await registry.pruneImages({ last: 2 }, { dryRun: true });
+    expect(dry.filter(({ kept }) => !kept)).toHaveLength(2);
+    expect(await all(registry.listImages())).toHaveLength(7);
+    await registry.keepLast(other, 1);
+    const last = images.at(-1);
+    expect(last && (await registry.keepLast(last, 3)).filter(({ kept }) => !kept)).toMatchObject([
+      { image: { id: third?.id } },
+    ]);
+    const pruned = await registry.pruneImages({ last: 2 });
+    expect(pruned.map(({ kept, reasons }) => [kept, reasons.join()])).toEqual(
+      expect.arrayContaining([
+        [true, 'last'],
+        [true, 'protected'],
+        [true, 'alias web/first'],
+        [false, ''],
+      ]),
+    );
+    expect((await all(registry.listImages())).map(({ name }) => name.slice(0, 16)).sort()).toEqual(
+      [
+        ...['db', 'web-2026-01-01T01', 'web-2026-01-01T02', 'web-2026-01-01T05'],
+        'web-2026-01-01T06',
+      ].map((name) => name.slice(0, 16)),
+    );
+  });
+
+  test('a copy has the same id and bytes, is active when whole, and made once', async () => {
+    const target = await another();
+    const image = await publish(
+      registry,
+      { name: 'copied', tags: ['t'] },
+      {
+        ...{ size: 20 * MIB + 11, artefact: '<domain/>' },
+      },
+    );
+    const progress: number[] = [];
+    const copied = await registry.copyImage('copied', target.registry, {
+      onProgress: (bytes) => progress.push(bytes),
+    });
+    expect(copied.way).toBe(placeName === 'S3' ? 'server' : 'streamed');
+    expect(copied.image).toMatchObject({ id: image.id, version: 1, status: 'active', tags: ['t'] });
+    expect(progress.at(-1)).toBe(20 * MIB + 11 + 9);
+    const folder = await scratchFolder();
+    await registry.pullImage(image.id, join(folder, 'here'));
+    await target.registry.pullImage(image.id, join(folder, 'there'));
+    execFileSync('cmp', [join(folder, 'here'), join(folder, 'there')]);
+    expect(await registry.copyImage('copied', target.registry)).toMatchObject({ way: 'there' });
+    expect(await target.place.openUploads()).toEqual([]);
+    await target.registry.deleteImage(image.id);
+    await expect(registry.copyImage('copied', target.registry)).rejects.toMatchObject({
+      code: 'IMAGE_STATUS',
+    });
+  });
+
+  test('a damaged image is not copied as a whole one', async () => {
+    const target = await another();
+    const { id } = await publish(registry, { name: 'bad copy' }, { size: MIB });
+    await flipBit(place, `images/${id}/vda.raw`, 7);
+    await expect(registry.copyImage(id, target.registry)).rejects.toMatchObject({
+      code: 'INTEGRITY',
+    });
+    expect(await all(target.registry.listImages({ all: true }))).toEqual([]);
+    expect(await target.place.openUploads()).toEqual([]);
+  });
+
+  test('an image goes from a directory to a bucket and back', async () => {
+    const [directory, bucket] = await Promise.all(PLACES.map(({ make }) => make()));
+    if (directory === undefined || bucket === undefined) throw new Error('two places are needed');
+    const here = await openRegistry(directory.url, directory.options);
+    await here.checkAccess();
+    const there = await openRegistry(bucket.url, bucket.options);
+    const back = await openRegistry(join(await scratchFolder(), 'back'));
+    await back.checkAccess();
+    const { id, data } = await publish(here, { name: 'travels' }, { size: 40 * MIB + 1 });
+    expect(await here.copyImage(id, there)).toMatchObject({ way: 'streamed' });
+    expect(await there.copyImage(id, back)).toMatchObject({ way: 'streamed' });
+    expect((await back.verifyImage(id)).problems).toEqual([]);
+    expect((await back.getImage(id)).data?.sha256).toBe(data?.sha256);
+  });
+
+  test('the sums are what sha256sum says of a pulled tree', async () => {
+    const image = await publish(registry, { name: 'sums' }, { artefact: '<domain/>' });
+    const folder = await scratchFolder();
+    await mkdir(join(folder, image.id));
+    await registry.pullImage(image.id, join(folder, image.id, 'vda.raw'));
+    await place.copyOut(`images/${image.id}/domain.xml`, join(folder, image.id, 'domain.xml'));
+    await writeFile(join(folder, 'SHA256SUMS'), `${sumLines(image).join('\n')}\n`);
+    const said = execFileSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: folder, encoding: 'utf8' });
+    expect(said.match(/: OK/g)).toHaveLength(2);
+  });
+
+  test('records come from the cache, and a damaged or foreign cache is none', async () => {
+    const cached = await another();
+    const cacheDir = join(await scratchFolder(), 'cache');
+    const open = () => openRegistry(cached.place.url, { ...cached.place.options, cacheDir });
+    const image = await publish(cached.registry, { name: 'cached' });
+    expect(await all((await open()).listImages())).toEqual([image]);
+    expect(await all((await open()).listImages())).toEqual([image]);
+    const files = execFileSync('find', [cacheDir, '-name', '*.records'], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    expect(files).toHaveLength(1);
+    const [file = ''] = files;
+    for (const spoil of ['', 'rubbish', '1 00\n[]']) {
+      await writeFile(file, spoil);
+      expect(await all((await open()).listImages())).toEqual([image]);
+    }
+    const renamed = await cached.registry.changeImage(image.id, { name: 'renamed' });
+    expect(await all((await open()).listImages())).toEqual([renamed]);
+    await writeFile(join(await scratchFolder(), 'file'), '');
+    const none = await openRegistry(cached.place.url, {
+      ...cached.place.options,
+      cacheDir: '/dev/null/cache',
+    });
+    expect(await all(none.listImages())).toEqual([renamed]);
+    await cached.registry.deleteImage(image.id);
+    expect(await all((await open()).listImages())).toEqual([]);
+  });
+
+  test('the first write warns of nothing here, and leaves no probe', async () => {
+    const fresh = await make();
+    const events: RunEvent[] = [];
+    const onEvent = (event: RunEvent) => events.push(event);
+    const opened = await openRegistry(fresh.url, { ...fresh.options, onEvent });
+    await opened.checkAccess();
+    await opened.queueImage({ name: 'first', disk_format: 'raw' });
+    expect(events).toEqual([]);
+    expect((await fresh.keys()).every((key) => key.startsWith('images/'))).toBe(true);
+  });
+});
