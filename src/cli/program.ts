@@ -7,6 +7,7 @@ import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addGcCommand } from './commands/gc.ts';
+import { addImportCommand } from './commands/import.ts';
 import { addListCommand } from './commands/list.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
@@ -15,6 +16,7 @@ import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSumsCommand } from './commands/sums.ts';
 import { addUpdateCommand } from './commands/update.ts';
+import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
@@ -68,7 +70,9 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean]) addCommand(program, setExitCode);
+  const transfer = [addImportCommand, addUrlCommand];
+  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer])
+    addCommand(program, setExitCode);
   return program;
 }
 

@@ -1,17 +1,16 @@
 // From a flat image file to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
 import type { StillDisk } from '../capture/capture-run.ts';
-import { messageOf } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import type { ImageRecord } from '../registry/image.ts';
+import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
-import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
-import { imageProperties, minDiskGib } from './image-fields.ts';
+import { imageProperties } from './image-fields.ts';
 import type { Session } from './session.ts';
 
 /** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
@@ -32,30 +31,18 @@ export async function withImageRecord<T>(
 ): Promise<T> {
   const { onEvent, visibility, tags, properties } = settings;
   const { virtualSize } = inspection.facts;
-  await runStep(onEvent, 'queue', () =>
-    registry.queueImage({
-      id,
-      name: imageName,
-      disk_format: settings.format,
-      visibility,
-      tags: [...tags],
-      protected: settings.protected,
-      virtual_size: virtualSize,
-      min_disk: minDiskGib(virtualSize),
-      properties: { ...properties },
-    }),
-  );
-  try {
-    return await work();
-  } catch (error) {
-    await runStep(onEvent, 'roll back', () => registry.killImage(id, messageOf(error))).catch(
-      (failure: unknown) => {
-        const message = `the record of image ${id} could not be marked as killed (${messageOf(failure)}); it was never active`;
-        onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
-      },
-    );
-    throw error;
-  }
+  const fields = {
+    id,
+    name: imageName,
+    disk_format: settings.format,
+    visibility,
+    tags: [...tags],
+    protected: settings.protected,
+    virtual_size: virtualSize,
+    min_disk: minDiskGib(virtualSize),
+    properties: { ...properties },
+  };
+  return withQueuedImage(registry, fields, onEvent, work);
 }
 
 /** Converts the still disk into `path`; a delta is removed as soon as it has been read. */
@@ -113,15 +100,6 @@ export async function publishImage(
     });
   });
   return { image, aliases: await moveAliases(settings, decision, image) };
-}
-
-/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
-function hashFields({ md5, sha512, sha256 }: Digests) {
-  return {
-    checksum: md5 ?? null,
-    os_hash_algo: sha512 === undefined ? 'sha256' : 'sha512',
-    os_hash_value: sha512 ?? sha256,
-  };
 }
 
 async function moveAliases(

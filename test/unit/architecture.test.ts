@@ -27,10 +27,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'snapshot-types.ts': [],
   'config.ts': ['config'],
   config: [],
-  'index.ts': ['snapshot.ts', 'registry', 'config.ts'],
-  cli: ['snapshot.ts', 'registry', 'run', 'config.ts', 'config'],
+  'index.ts': ['snapshot.ts', 'import', 'registry', 'config.ts'],
+  cli: ['snapshot.ts', 'import', 'doctor', 'registry', 'run', 'config.ts', 'config'],
   'snapshot.ts': ['snapshot', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],
+  import: ['capture', 'flatten', 'upload', 'registry', 'config.ts'],
+  doctor: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
   upload: ['registry', 'config.ts'],
@@ -42,6 +44,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** The one file that imports each package from outside, where it is settled which. */
 const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
+  '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
   ajv: 'config/validate.ts',
   execa: 'flatten/qemu-img.ts',
   'log-update': 'cli/report/live-reporter.ts',
