@@ -6,7 +6,9 @@ import { addAliasCommand } from './commands/alias.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addGcCommand } from './commands/gc.ts';
+import { addImportCommand } from './commands/import.ts';
 import { addListCommand } from './commands/list.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
@@ -17,6 +19,7 @@ import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addSumsCommand } from './commands/sums.ts';
 import { addUpdateCommand } from './commands/update.ts';
+import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
@@ -71,8 +74,9 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
+  const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
   const mend = [addStatusCommand, addRecoverCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean, ...mend])
+  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...mend])
     addCommand(program, setExitCode);
   return program;
 }

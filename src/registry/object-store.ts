@@ -17,6 +17,8 @@ export interface CallOptions {
 export interface RangeOptions extends CallOptions {
   start?: number;
   end?: number;
+  /** Only if the object still has this ETag, as `stat` gave it. @throws PRECONDITION_LOST */
+  ifMatch?: string | undefined;
 }
 
 /** A bucket as its server knows it. Two of the same `server` can copy between each other. */
@@ -167,10 +169,18 @@ export interface PruneTier {
   removeStray?(key: string, options?: CallOptions): Promise<void>;
 }
 
+export interface PresignOptions extends CallOptions {
+  expiresSeconds: number;
+  /** What a browser saves the object as; it must need no quoting. */
+  fileName?: string;
+}
+
 /** What only some stores can do at all; whether it works is tried, see abilities.ts. */
 export interface ExtraTier {
+  /** What the server says the time is, to the second. */
+  serverTime?(options?: CallOptions): Promise<Date | undefined>;
   /** A link that reads one object without credentials. */
-  presign?(key: string, options: CallOptions & { expiresSeconds: number }): Promise<string>;
+  presign?(key: string, options: PresignOptions): Promise<string>;
   /** Sends an object with a wrong checksum; true where the server refused it. */
   refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
 }

@@ -3,7 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { S3, type S3ClientConfig } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  type GetObjectCommandInput,
+  HeadBucketCommand,
+  S3,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
 import { messageOf, PublishError } from '../errors.ts';
 
 export type { S3 };
@@ -69,6 +75,33 @@ async function clientConfig(options: S3Options, connectMs: number): Promise<S3Cl
       httpsAgent: new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca }),
     },
   };
+}
+
+/** A GET as a value, which a link can be made of. */
+export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand {
+  return new GetObjectCommand(input);
+}
+
+/** The Date header of an answer; `undefined` where it has none that can be read. */
+export async function readServerDate(
+  client: S3,
+  bucket: string,
+  abortSignal: AbortSignal,
+): Promise<Date | undefined> {
+  const command = new HeadBucketCommand({ Bucket: bucket });
+  let header: unknown;
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args);
+      const { headers = {} } = answer.response as { headers?: Record<string, unknown> };
+      header = headers.date;
+      return answer;
+    },
+    { step: 'deserialize', name: 'readServerDate', priority: 'low' },
+  );
+  await client.send(command, { abortSignal });
+  const date = new Date(typeof header === 'string' ? header : Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 const ignore = () => undefined;

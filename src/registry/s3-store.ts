@@ -10,6 +10,7 @@ import type {
   ObjectStore,
   OpenUpload,
   PartUpload,
+  PresignOptions,
   RangeOptions,
   StoreLimits,
   StoreLocation,
@@ -17,7 +18,7 @@ import type {
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
 import { refusesWrongChecksum } from './s3-checksum.ts';
-import { createS3Client } from './s3-client.ts';
+import { createS3Client, readServerDate } from './s3-client.ts';
 import { LeanReader } from './s3-lean.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
@@ -99,14 +100,29 @@ export class S3Store implements ObjectStore {
   }
 
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
-    const { start = 0, end, signal } = options;
+    const { start = 0, end, ifMatch, signal } = options;
+    const condition = ifMatch === undefined ? {} : { IfMatch: `"${ifMatch}"` };
     const whole = start === 0 && end === undefined;
     const range = whole ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
     const call = { doing: `reading ${key}`, signal };
     const answer = await this.#s3.call(call, (abortSignal) =>
-      absent(this.#s3.client.getObject({ ...this.#s3.at(key), ...range }, { abortSignal })),
+      absent(
+        this.#s3.client.getObject({ ...this.#s3.at(key), ...range, ...condition }, { abortSignal }),
+      ),
     );
     return answer?.Body === undefined ? undefined : this.#watch(answer.Body as Readable, call);
+  }
+
+  async presign(key: string, options: PresignOptions): Promise<string> {
+    const { presignGet } = await import('./presign.ts');
+    return presignGet(this.#s3, key, options);
+  }
+
+  serverTime({ signal }: CallOptions = {}): Promise<Date | undefined> {
+    const call = { doing: `asking ${this.url} for the time`, signal };
+    return this.#s3.call(call, (abortSignal) =>
+      readServerDate(this.#s3.client, this.#s3.options.bucket, abortSignal),
+    );
   }
 
   stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {

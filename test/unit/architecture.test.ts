@@ -27,12 +27,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'snapshot-types.ts': [],
   'config.ts': ['config'],
   config: [],
-  'index.ts': ['snapshot.ts', 'recover.ts', 'registry', 'config.ts'],
-  cli: ['snapshot.ts', 'recover.ts', 'registry', 'run', 'config.ts', 'config'],
+  'index.ts': ['snapshot.ts', 'recover.ts', 'import', 'registry', 'config.ts'],
+  cli: [
+    ...['snapshot.ts', 'recover.ts', 'import', 'doctor', 'registry', 'run'],
+    ...['config.ts', 'config'],
+  ],
   'snapshot.ts': ['snapshot', 'recover.ts', ...STEPS, 'config.ts'],
   'recover.ts': ['recover', 'run', 'config.ts'],
   recover: ['snapshot', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],
+  import: ['capture', 'flatten', 'upload', 'registry', 'config.ts'],
+  doctor: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['config.ts'],
   upload: ['registry', 'config.ts'],
@@ -44,6 +49,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** The one file that imports each package from outside, where it is settled which. */
 const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
+  '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
   ajv: 'config/validate.ts',
   execa: 'flatten/qemu-img.ts',
   'log-update': 'cli/report/live-reporter.ts',

@@ -1,0 +1,50 @@
+// Writes one range of a sparse file as its bytes arrive, and leaves the zeros out.
+import { writeSync } from 'node:fs';
+
+/** Zeros are left out in runs of this size, which begin at its multiples. */
+const HOLE_BYTES = 16 * 1024;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
+
+/**
+ * Takes the bytes of a range in order. The file must read as zeros where nothing was written.
+ *
+ * NOTE: written on this thread, at once: the bytes are in the processor's cache then. By way of the
+ * thread pool, in blocks of a MiB, the same pull took three times the processor time.
+ */
+export class RangeWriter {
+  /** The place in the file up to which all bytes were taken. */
+  at: number;
+  readonly #fd: number;
+
+  constructor({ fd }: { fd: number }, start: number) {
+    this.#fd = fd;
+    this.at = start;
+  }
+
+  /** @throws what the file system says. */
+  take(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let dataFrom = 0;
+    for (let from = 0; from < bytes.byteLength; ) {
+      const to = Math.min(bytes.byteLength, from + HOLE_BYTES - ((this.at + from) % HOLE_BYTES));
+      if (isZero(bytes, from, to)) {
+        this.#write(bytes, dataFrom, from);
+        dataFrom = to;
+      }
+      from = to;
+    }
+    this.#write(bytes, dataFrom, bytes.byteLength);
+    this.at += bytes.byteLength;
+  }
+
+  #write(bytes: Buffer, from: number, to: number): void {
+    for (let done = from; done < to; ) {
+      done += writeSync(this.#fd, bytes, done, to - done, this.at + done);
+    }
+  }
+}
+
+function isZero(bytes: Buffer, from: number, to: number): boolean {
+  // The first byte tells for nearly all data.
+  return bytes[from] === 0 && bytes.compare(ZEROS, 0, to - from, from, to) === 0;
+}
