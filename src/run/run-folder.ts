@@ -1,5 +1,5 @@
 // The folders of one run: what it must remember, and the large files it works on.
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { JOURNAL_FILE, syncDirectory } from './journal.ts';
@@ -31,7 +31,8 @@ export function runsFolder(stateDir: string): string {
  */
 export async function makeRunFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o711 });
+    const first = await mkdir(path, { recursive: true });
+    if (first !== undefined) await openForTraversal(first, path);
   } catch (error) {
     throw new PublishError(
       'WORK_DIR',
@@ -39,6 +40,11 @@ export async function makeRunFolder(path: string): Promise<void> {
       { step: 'space', cause: error },
     );
   }
+}
+
+/** NOTE: a umask of 077 would take the x from a mode given to mkdir, and QEMU's way with it. */
+async function openForTraversal(first: string, last: string): Promise<void> {
+  for (let path = last; path.length >= first.length; path = dirname(path)) await chmod(path, 0o711);
 }
 
 /** Writes a file that only its owner may read, and is on disk when the promise resolves. */
