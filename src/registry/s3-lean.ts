@@ -17,8 +17,10 @@ const MAX_BYTES = 4 * 1024 * 1024;
 /**
  * NOTE: one request costs the SDK about a millisecond of processor time, and ten thousand records
  * are as many requests. This makes the same GET for a tenth of it: for servers with an endpoint of
- * their own over plain http, with the SDK's credentials. It never decides anything: an answer other
- * than 200 (an error, a redirect, a key that is missing) is `undefined`, and the SDK asks again.
+ * their own over plain http, with the SDK's credentials. An error of the server is raised in the
+ * SDK's own shape, so that it is told and tried again like any other. Only what may be this
+ * reader's own fault (its signature, its clock, a redirect, an answer that is not plain) is
+ * `undefined`: the SDK asks again.
  */
 export class LeanReader {
   readonly #s3: S3Requests;
@@ -34,17 +36,17 @@ export class LeanReader {
     this.#endpoint = isPlain ? url : undefined;
   }
 
-  /** The object at `key` (with the registry's prefix), or `undefined`: ask the SDK. */
-  async read(key: string, signal: AbortSignal): Promise<Buffer | undefined> {
+  /** The object at `key` (with the registry's prefix); a body that is undefined: ask the SDK. */
+  async read(key: string, signal: AbortSignal): Promise<{ body: Buffer | undefined }> {
     const path = `/${key.split('/').map(encodePart).join('/')}`;
-    const answer = await this.#get(path, {}, signal);
-    if (answer?.body === undefined) return undefined;
-    const { body, headers } = answer;
+    const { body, headers = {} } = (await this.#get(path, {}, signal)) ?? {};
     // What is not plainly whole, and S3's, is asked for again.
-    const isWhole = headers['content-length'] === String(body.byteLength);
-    return isWhole && headers.etag !== undefined && hasEtag(body, encryption(headers))
-      ? body
-      : undefined;
+    const isPlain =
+      body !== undefined &&
+      headers['content-length'] === String(body.byteLength) &&
+      headers.etag !== undefined &&
+      hasEtag(body, encryption(headers));
+    return { body: isPlain ? body : undefined };
   }
 
   /** One page of keys, or `undefined`: ask the SDK. */
@@ -85,10 +87,29 @@ export class LeanReader {
     };
     const answer = await send(target);
     if (answer.status === 200) return answer;
-    // A signature or a clock it does not like will not become better.
-    this.#isOff = answer.status !== 404 && answer.status < 500;
+    const text = answer.body?.toString('utf8') ?? '';
+    const name = element(text, 'Code') ?? 'UnknownError';
+    if (!(answer.status < 400 || OWN_FAULTS.has(name))) {
+      const facts = { name, Code: name, $metadata: { httpStatusCode: answer.status } };
+      throw Object.assign(new Error(element(text, 'Message') ?? name), facts);
+    }
+    // It will not become better by asking once more.
+    this.#isOff = true;
     return undefined;
   }
+}
+
+const OWN_FAULTS: ReadonlySet<string> = new Set([
+  'SignatureDoesNotMatch',
+  'AuthorizationHeaderMalformed',
+  'RequestTimeTooSkewed',
+  'InvalidRequest',
+  'PermanentRedirect',
+  'TemporaryRedirect',
+]);
+
+function element(text: string, name: string): string | undefined {
+  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
 }
 
 interface Answer {
@@ -111,7 +132,7 @@ function send(target: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = get(target, (answer: IncomingMessage) => {
       const { statusCode: status = 0, headers } = answer;
-      const isWanted = status === 200 && !(Number(headers['content-length'] ?? 0) > MAX_BYTES);
+      const isWanted = !(Number(headers['content-length'] ?? 0) > MAX_BYTES);
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => {
         if (isWanted) chunks.push(chunk);

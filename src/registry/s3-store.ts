@@ -87,8 +87,8 @@ export class S3Store implements ObjectStore {
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
     const at = this.#s3.at(key);
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
-      const lean = await this.#lean.read(at.Key, abortSignal);
-      if (lean !== undefined) return lean;
+      const lean = await absent(this.#lean.read(at.Key, abortSignal));
+      if (lean === undefined || lean.body !== undefined) return lean?.body;
       const answer = await absent(this.#s3.client.getObject(at, { abortSignal }));
       if (answer?.Body === undefined) return undefined;
       const body = await readSmallBody(answer.Body as Readable, `${key} in ${this.url}`);
