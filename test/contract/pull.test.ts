@@ -190,7 +190,7 @@ describe('behind a proxy', () => {
     proxy.seen.length = 0;
     // The server says this where the ETag is no longer the one that was asked for.
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 3
+      method === 'GET' && url.includes('disk.raw') && gets() >= 3
         ? { status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' }
         : undefined;
     await expect(registry.pullImage(image.id, file)).rejects.toMatchObject({

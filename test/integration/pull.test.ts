@@ -48,7 +48,7 @@ describe('pull', () => {
     const file = join(sandbox.dir, 'killed.raw');
     // What is asked for after the first seven ranges gets no answer: the kill comes in between.
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 7 ? 'stall' : undefined;
+      method === 'GET' && url.includes('disk.raw') && gets() >= 7 ? 'stall' : undefined;
     const { child, done } = await startCli(['pull', id, file], { sandbox, env });
     const noted = async () =>
       (await readFile(`${file}.partial.ranges`, 'utf8').catch(() => ''))
@@ -104,7 +104,7 @@ describe('pull', () => {
     const file = join(sandbox.dir, 'stopped.raw');
     proxy.seen.length = 0;
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 4 ? 'stall' : undefined;
+      method === 'GET' && url.includes('disk.raw') && gets() >= 4 ? 'stall' : undefined;
     const { child, done } = await startCli(['pull', id, file], { sandbox, env });
     await waitFor('the stall', async () => gets() > 5);
     child.kill('SIGINT');
