@@ -56,6 +56,8 @@ export interface SnapshotOptions {
   properties?: Readonly<Record<string, string>>;
   visibility?: Visibility;
   protected?: boolean;
+  /** Deletes older images of this disk under this name, so that so many are left with the new one. */
+  keep?: number;
   /** Digests beside sha256: `md5` (goes to `checksum`), `sha512` (takes `os_hash_value`). */
   hash?: readonly string[];
   workDir?: string;

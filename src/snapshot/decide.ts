@@ -1,4 +1,5 @@
 // Looks at everything and decides how the image is taken; changes nothing.
+import { join } from 'node:path';
 import { type Inspection, inspectDomain } from '../capture/inspect.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
 import type { SpaceRow } from '../capture/space.ts';
@@ -39,6 +40,8 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
         s3: config.s3,
         upload: { ...config.upload, partMs: config.timeouts.partMs },
         requestTimeoutMs: config.timeouts.requestMs,
+        cacheDir: join(config.stateDir, 'cache'),
+        onEvent: settings.onEvent,
       });
       await registry.checkAccess({ signal });
       const imageName = settings.name ?? defaultName(inspection.name);

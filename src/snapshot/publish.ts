@@ -11,6 +11,7 @@ import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties } from './image-fields.ts';
+import { keepLast } from './keep.ts';
 import type { Session } from './session.ts';
 
 /** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
@@ -85,7 +86,9 @@ export async function publishImage(
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
-  return finishImage(registry, image, { onEvent, signal, reach });
+  const published = await finishImage(registry, image, { onEvent, signal, reach });
+  await keepLast(registry, published.image, settings);
+  return published;
 }
 
 function flattenRequest(

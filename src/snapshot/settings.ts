@@ -24,6 +24,7 @@ export interface SnapshotSettings
   tags: readonly string[];
   properties: Readonly<Record<string, string>>;
   protected: boolean;
+  keep: number | undefined;
   signal: AbortSignal;
   onEvent: OnEvent;
   config: Config;
@@ -50,12 +51,18 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     tags: options.tags ?? [],
     properties: options.properties ?? {},
     protected: options.protected ?? false,
+    keep: options.keep,
     signal: options.signal ?? new AbortController().signal,
     onEvent: options.onEvent ?? ignoreEvents,
     config,
   };
   requireCompression(settings.format, settings.compress);
   for (const alias of settings.aliases) assertAlias(alias);
+  if (settings.keep !== undefined && !(settings.keep >= 1)) {
+    throw new PublishError('USAGE', 'keep must be 1 or more: the new image is one', {
+      step: 'config',
+    });
+  }
   if (!(settings.bandwidthMib >= 0)) {
     throw new PublishError('USAGE', 'bandwidth must be MiB/s, 0 for no cap', { step: 'config' });
   }

@@ -34,6 +34,7 @@ type SnapshotFlags = GlobalFlags &
     tag?: string[];
     property?: Record<string, string>;
     bandwidth?: number;
+    keep?: number;
     dryRun?: boolean;
   };
 
@@ -83,7 +84,8 @@ function addImageOptions(command: Command): void {
       collectChoices(['md5', 'sha512']),
     )
     .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
-    .option('--protected', 'the image cannot be deleted until it is unprotected');
+    .option('--protected', 'the image cannot be deleted until it is unprotected')
+    .option('--keep <n>', 'delete older images of this disk and name beyond n', wholeNumber);
 }
 
 function addCaptureOptions(command: Command): void {
@@ -148,6 +150,7 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
     ...given({ name, mode, method, disk, format, compress, quiesce, visibility, hash, connect }),
     ...given({
       protected: flags.protected,
+      keep: flags.keep,
       registry: flags.registry,
       bandwidthMib: flags.bandwidth,
     }),

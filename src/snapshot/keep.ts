@@ -1,0 +1,23 @@
+// Old snapshots go when a new one is there, where that was asked for.
+import { messageOf } from '../errors.ts';
+import type { ImageRecord } from '../registry/image.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { SnapshotSettings } from './settings.ts';
+
+/** Keeps the newest `keep` images in line with this one. The new image stands whatever comes of it. */
+export async function keepLast(
+  registry: Registry,
+  image: ImageRecord,
+  { keep, signal, onEvent }: Pick<SnapshotSettings, 'keep' | 'signal' | 'onEvent'>,
+): Promise<void> {
+  if (keep === undefined) return;
+  const note = (level: 'info' | 'warning', message: string) =>
+    onEvent({ type: 'note', level, step: 'registry', message });
+  try {
+    const pruned = await registry.keepLast(image, keep, { signal });
+    for (const { image: old, kept } of pruned)
+      if (!kept) note('info', `deleted ${old.id} (${old.name}): the newest ${keep} are kept`);
+  } catch (error) {
+    note('warning', `older images could not be deleted (${messageOf(error)}); prune does it`);
+  }
+}
