@@ -17,6 +17,8 @@ export interface CallOptions {
 export interface RangeOptions extends CallOptions {
   start?: number;
   end?: number;
+  /** Only if the object still has this ETag, as `stat` gave it. @throws PRECONDITION_LOST */
+  ifMatch?: string | undefined;
 }
 
 /** A bucket as its server knows it. Two of the same `server` can copy between each other. */

@@ -1,149 +1,110 @@
-// An object of the registry to a local file: verified while it is read, named only when it is whole.
-import { createHash } from 'node:crypto';
-import { constants, type FileHandle, link, open, rename, stat, unlink } from 'node:fs/promises';
+// An object of the registry to a local file: fetched side by side, verified, named only when it is whole.
+import { link, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { PublishError } from '../errors.ts';
-import { interruption } from './deadline.ts';
-import { syncFolder, withFile } from './directory-files.ts';
+import { formatBytes } from '../format-bytes.ts';
+import { syncFolder } from './directory-files.ts';
 import { fileError, hasCode, orMissing } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
-import { type RetryPolicy, withRetries } from './retry.ts';
+import { lockPull } from './pull-lock.ts';
+import { openPartial, type Partial, type PullSource, removePartial } from './pull-partial.ts';
+import { fetchRanges, type PullPolicy } from './pull-ranges.ts';
+
+export type { PullSource } from './pull-partial.ts';
 
 export interface PullOptions {
   signal?: AbortSignal | undefined;
-  /** Bytes read so far. */
+  /** Bytes that are there so far, with those of an earlier pull. */
   onProgress?: ((bytes: number) => void) | undefined;
+  /** What is good to know: that a pull goes on, or that what was fetched is kept. */
+  onNote?: ((message: string) => void) | undefined;
   /** Replaces FILE where it is there. */
   overwrite?: boolean;
 }
 
-export interface PullSource {
-  key: string;
-  size: number;
-  sha256: string;
-}
+type Options = PullOptions & { policy: PullPolicy };
 
 /**
- * Writes FILE.partial, holds size and sha256 against the record's, and only then gives it its
- * name; on failure neither file is there.
- * @throws INTEGRITY, USAGE (FILE is there), REGISTRY, NO_SPACE, INTERRUPTED.
+ * Fills FILE.partial, holds size and sha256 against the record's, and only then gives it its name.
+ * What a pull that was ended has fetched is kept, and the next pull of the same object to the same
+ * file goes on from it; where the data is wrong, or the file system is full, nothing is kept.
+ * @throws INTEGRITY, USAGE (FILE is there, or another pull is at it), REGISTRY, NO_SPACE,
+ * INTERRUPTED.
  */
 export async function pullFile(
   store: ObjectStore,
-  source: PullSource,
+  source: Omit<PullSource, 'etag'>,
   file: string,
-  options: PullOptions & { policy: RetryPolicy },
+  options: Options,
 ): Promise<void> {
-  const partial = `${file}.partial`;
+  const path = `${file}.partial`;
+  const lock = await lockPull(path, file);
   try {
     if (!options.overwrite && (await orMissing(stat(file))) !== undefined) throw exists(file);
-    await writePartial(store, source, partial, options);
-    await nameIt(partial, file, options.overwrite ?? false);
+    await fillPartial(store, source, path, options);
+    await nameIt(path, file, options.overwrite ?? false);
   } catch (error) {
     throw fileError(error, `Pulling ${source.key} to ${file}`, 'pull');
+  } finally {
+    await lock.release();
   }
 }
 
-async function writePartial(
+async function fillPartial(
+  store: ObjectStore,
+  { key, size, sha256 }: Omit<PullSource, 'etag'>,
+  path: string,
+  options: Options,
+): Promise<void> {
+  const { signal, policy, onNote } = options;
+  const info = await store.stat(key, { signal });
+  if (info === undefined) throw damaged(`${key} is not in ${store.url}`);
+  if (info.size !== size) {
+    throw damaged(`${key} has ${info.size} bytes, but its record says ${size}`);
+  }
+  const source = { key, size, sha256, etag: info.etag };
+  for (;;) {
+    const partial = await openPartial(path, source, policy.partSizeMib * MIB);
+    const { resumedBytes } = partial;
+    if (resumedBytes > 0) onNote?.(`going on: ${formatBytes(resumedBytes)} are there already`);
+    const found = await fillOnce(store, source, partial, options);
+    if (found === sha256) return;
+    await removePartial(path);
+    const wrong = `${key} has the sha256 ${found}, but its record says ${sha256}`;
+    // NOTE: what an earlier pull left may have been harmed since (a power cut, another hand), and
+    // that says nothing about the image: it is judged by what was fetched in one go.
+    if (resumedBytes === 0) throw damaged(wrong);
+    onNote?.(`${path} did not hold what was fetched before; fetching it anew`);
+  }
+}
+
+/** The sha256 of what is in the file; it is on disk then. */
+async function fillOnce(
   store: ObjectStore,
   source: PullSource,
-  partial: string,
-  options: PullOptions & { policy: RetryPolicy },
-): Promise<void> {
-  const { O_CREAT, O_WRONLY, O_TRUNC, O_NOFOLLOW } = constants;
-  const output = await open(partial, O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW, 0o640);
+  partial: Partial,
+  options: Options,
+): Promise<string> {
   try {
-    await withFile(output, async () => {
-      await copyVerified(store, source, output, options);
-      await output.sync();
-    });
+    const found = await fetchRanges(store, source, partial, options);
+    if (found === source.sha256) await partial.sync();
+    return found;
   } catch (error) {
-    await orMissing(unlink(partial));
+    await keepOrRemove(partial, error, options);
     throw error;
+  } finally {
+    await partial.close();
   }
 }
 
-/** A stream that breaks is opened again where it broke. */
-async function copyVerified(
-  store: ObjectStore,
-  { key, size, sha256 }: PullSource,
-  output: FileHandle,
-  { signal, onProgress, policy }: PullOptions & { policy: RetryPolicy },
-): Promise<void> {
-  const hash = createHash('sha256');
-  const writer = new BatchWriter(output);
-  await withRetries(policy, { signal, step: 'pull' }, async () => {
-    // Past its end an object has no range to give.
-    if (writer.taken > 0 && writer.taken >= size) return;
-    const stream = await store.openRead(key, { start: writer.taken, signal });
-    if (stream === undefined) throw damaged(`${key} is not in ${store.url}`);
-    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-      if (signal?.aborted) throw interruption(signal, 'pull');
-      if (writer.taken + chunk.byteLength > size) {
-        throw damaged(`${key} has more than its ${size} bytes`);
-      }
-      hash.update(chunk);
-      await writer.take(chunk);
-      onProgress?.(writer.taken);
-    }
-  });
-  await writer.finish();
-  if (writer.taken !== size) {
-    throw damaged(`${key} has ${writer.taken} bytes, but its record says ${size}`);
+async function keepOrRemove(partial: Partial, error: unknown, { onNote }: Options): Promise<void> {
+  const code = error instanceof PublishError ? error.code : undefined;
+  const full = code === 'NO_SPACE' || hasCode(error, 'ENOSPC', 'EDQUOT');
+  if (code === 'INTEGRITY' || full || partial.whole.size === 0) {
+    await removePartial(partial.path);
+    return;
   }
-  const found = hash.digest('hex');
-  if (found === sha256) return;
-  throw damaged(`${key} has the sha256 ${found}, but its record says ${sha256}`);
-}
-
-const BATCH_BYTES = 1024 * 1024;
-
-/**
- * Writes chunks one after the other, a MiB at once, while the next ones arrive and are hashed: a
- * socket gives 64 KiB at a time, and a trip to the thread pool for each costs more than the copy.
- */
-class BatchWriter {
-  /** Bytes taken so far, written or about to be. */
-  taken = 0;
-  readonly #file: FileHandle;
-  #batch: Uint8Array[] = [];
-  #batchBytes = 0;
-  #written = 0;
-  #writing: Promise<void> = Promise.resolve();
-
-  constructor(file: FileHandle) {
-    this.#file = file;
-  }
-
-  async take(chunk: Uint8Array): Promise<void> {
-    this.#batch.push(chunk);
-    this.#batchBytes += chunk.byteLength;
-    this.taken += chunk.byteLength;
-    if (this.#batchBytes >= BATCH_BYTES) await this.#flush();
-  }
-
-  async finish(): Promise<void> {
-    await this.#flush();
-    await this.#writing;
-  }
-
-  async #flush(): Promise<void> {
-    await this.#writing;
-    const bytes = Buffer.concat(this.#batch);
-    this.#writing = this.#write(bytes, this.#written);
-    // Raised by the next flush; until then it must not count as unhandled.
-    this.#writing.catch(() => undefined);
-    this.#written += bytes.byteLength;
-    this.#batch = [];
-    this.#batchBytes = 0;
-  }
-
-  async #write(bytes: Uint8Array, at: number): Promise<void> {
-    for (let done = 0; done < bytes.byteLength; ) {
-      const left = bytes.byteLength - done;
-      done += (await this.#file.write(bytes, done, left, at + done)).bytesWritten;
-    }
-  }
+  onNote?.(`${partial.path} is kept: the same pull, run again, goes on from it`);
 }
 
 async function nameIt(partial: string, file: string, overwrite: boolean): Promise<void> {
@@ -151,8 +112,9 @@ async function nameIt(partial: string, file: string, overwrite: boolean): Promis
     if (overwrite) await rename(partial, file);
     else await renameToNew(partial, file);
   } catch (error) {
-    await orMissing(unlink(partial));
     throw hasCode(error, 'EEXIST') ? exists(file) : error;
+  } finally {
+    await removePartial(partial);
   }
   await syncFolder(dirname(file));
 }
@@ -168,6 +130,8 @@ async function renameToNew(partial: string, file: string): Promise<void> {
   }
   await unlink(partial);
 }
+
+const MIB = 1024 * 1024;
 
 function exists(file: string): PublishError {
   const message = `${file} is there already; name another file, or say that it may be replaced.`;

@@ -4,14 +4,14 @@ import type { ImageRecord } from './image.ts';
 import { imageFolder } from './image-records.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type PullOptions, pullFile } from './pull-file.ts';
-import type { RetryPolicy } from './retry.ts';
+import type { PullPolicy } from './pull-ranges.ts';
 
 /** See Registry.pullImage. */
 export async function pullImage(
   store: ObjectStore,
   { id, status, data }: ImageRecord,
   file: string,
-  options: PullOptions & { policy: RetryPolicy },
+  options: PullOptions & { policy: PullPolicy },
 ): Promise<void> {
   if (status !== 'active' || data === null) {
     const message = `Image ${id} is ${status}; only an active image can be pulled.`;

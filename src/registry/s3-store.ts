@@ -99,12 +99,15 @@ export class S3Store implements ObjectStore {
   }
 
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
-    const { start = 0, end, signal } = options;
+    const { start = 0, end, ifMatch, signal } = options;
+    const condition = ifMatch === undefined ? {} : { IfMatch: `"${ifMatch}"` };
     const whole = start === 0 && end === undefined;
     const range = whole ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
     const call = { doing: `reading ${key}`, signal };
     const answer = await this.#s3.call(call, (abortSignal) =>
-      absent(this.#s3.client.getObject({ ...this.#s3.at(key), ...range }, { abortSignal })),
+      absent(
+        this.#s3.client.getObject({ ...this.#s3.at(key), ...range, ...condition }, { abortSignal }),
+      ),
     );
     return answer?.Body === undefined ? undefined : this.#watch(answer.Body as Readable, call);
   }

@@ -1,0 +1,164 @@
+// The ranges of an object on their way into a file: so many at once, hashed in order behind them.
+import { PublishError } from '../errors.ts';
+import { type Digester, openDigester } from '../upload/digests.ts';
+import { fileSource } from '../upload/source.ts';
+import { eachBounded } from './bounded.ts';
+import { interruption, throwIfInterrupted } from './deadline.ts';
+import type { ObjectStore } from './object-store.ts';
+import { type Partial, type PullSource, rangeAt } from './pull-partial.ts';
+import { RangeWriter } from './pull-writer.ts';
+import { type RetryPolicy, withRetries } from './retry.ts';
+
+export interface PullPolicy extends RetryPolicy {
+  partSizeMib: number;
+  concurrency: number;
+}
+
+interface FetchOptions {
+  policy: PullPolicy;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/** How far the digest may fall behind the ranges: further, and the page cache goes cold. */
+const MAX_LAG_RANGES = 32;
+
+/**
+ * Fetches what is missing, each range tried again by itself from where it broke, and resolves to
+ * the sha256 of the file as it can be read back. @throws the first failure, when none is under way.
+ */
+export async function fetchRanges(
+  store: ObjectStore,
+  source: PullSource,
+  partial: Partial,
+  options: FetchOptions,
+): Promise<string> {
+  const digester = openDigester(await fileSource(partial.path), 'sha256');
+  const fetch = new Fetch(store, source, partial, options, digester);
+  try {
+    return await fetch.run();
+  } finally {
+    await digester.close();
+  }
+}
+
+class Fetch {
+  readonly #store: ObjectStore;
+  readonly #source: PullSource;
+  readonly #partial: Partial;
+  readonly #options: FetchOptions;
+  readonly #digester: Digester;
+  readonly #count: number;
+  /** Stops the ranges under way when one has failed for good. */
+  readonly #stop = new AbortController();
+  /** One entry for each range that the digest has gone on to, in order. */
+  readonly #hashed: Promise<void>[] = [];
+  #bytes: number;
+
+  constructor(
+    store: ObjectStore,
+    source: PullSource,
+    partial: Partial,
+    options: FetchOptions,
+    digester: Digester,
+  ) {
+    this.#store = store;
+    this.#source = source;
+    this.#partial = partial;
+    this.#options = options;
+    this.#digester = digester;
+    this.#count = Math.ceil(source.size / partial.rangeBytes);
+    this.#bytes = partial.resumedBytes;
+  }
+
+  async run(): Promise<string> {
+    const { signal, policy } = this.#options;
+    const onAbort = () => this.#stop.abort(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      throwIfInterrupted(signal, 'pull');
+      this.#hashOn();
+      this.#options.onProgress?.(this.#bytes);
+      await eachBounded(this.#missing(), policy.concurrency, (range) => this.#fetchOrStop(range));
+      for (const hashing of this.#hashed) {
+        throwIfInterrupted(signal, 'pull');
+        await hashing;
+      }
+      return await this.#digester.digest();
+    } catch (error) {
+      throw signal?.aborted ? interruption(signal, 'pull') : error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  *#missing(): Generator<number> {
+    for (let range = 0; range < this.#count; range += 1) {
+      if (!this.#partial.whole.has(range)) yield range;
+    }
+  }
+
+  async #fetchOrStop(range: number): Promise<void> {
+    try {
+      await this.#hashed[Math.min(range - MAX_LAG_RANGES, this.#hashed.length - 1)];
+      const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, range);
+      const writer = new RangeWriter(this.#partial.file, start, end);
+      const { signal } = this.#stop;
+      await withRetries(this.#options.policy, { signal, step: 'pull' }, () =>
+        this.#fetch(writer, end),
+      );
+      await writer.finish();
+      await this.#partial.markWhole(range);
+      this.#hashOn();
+    } catch (error) {
+      this.#stop.abort(error);
+      throw error;
+    }
+  }
+
+  /** What the range still lacks, in one request. */
+  async #fetch(writer: RangeWriter, end: number): Promise<void> {
+    if (writer.at === end) return;
+    const { key, etag } = this.#source;
+    const { signal } = this.#stop;
+    const condition = etag === null ? {} : { ifMatch: etag };
+    const stream = await this.#store
+      .openRead(key, { start: writer.at, end, ...condition, signal })
+      .catch((error: unknown) => {
+        throw asReplaced(error, key);
+      });
+    if (stream === undefined) throw damaged(`${key} is no longer in ${this.#store.url}`);
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      if (signal.aborted) throw interruption(signal, 'pull');
+      if (writer.at + chunk.byteLength > end)
+        throw damaged(`${key} gave more than it was asked for`);
+      await writer.take(chunk);
+      this.#bytes += chunk.byteLength;
+      this.#options.onProgress?.(this.#bytes);
+    }
+    if (writer.at === end) return;
+    const message = `${this.#store.url} gave less of ${key} than it was asked for.`;
+    throw new PublishError('REGISTRY', message, { step: 'pull', retryable: true });
+  }
+
+  /** Lets the digest go on over all ranges that now follow each other. */
+  #hashOn(): void {
+    while (this.#partial.whole.has(this.#hashed.length)) {
+      const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, this.#hashed.length);
+      const hashing = this.#digester.update(start, end);
+      // Raised where it is awaited; until then it must not count as unhandled.
+      hashing.catch(() => undefined);
+      this.#hashed.push(hashing);
+    }
+  }
+}
+
+function asReplaced(error: unknown, key: string): unknown {
+  const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+  return lost ? damaged(`${key} was replaced while it was read`) : error;
+}
+
+function damaged(what: string): PublishError {
+  const message = `${what}; the image is damaged and no file was written.`;
+  return new PublishError('INTEGRITY', message, { step: 'pull' });
+}
