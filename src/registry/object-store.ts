@@ -169,10 +169,16 @@ export interface PruneTier {
   removeStray?(key: string, options?: CallOptions): Promise<void>;
 }
 
+export interface PresignOptions extends CallOptions {
+  expiresSeconds: number;
+  /** What a browser saves the object as; it must need no quoting. */
+  fileName?: string;
+}
+
 /** What only some stores can do at all; whether it works is tried, see abilities.ts. */
 export interface ExtraTier {
   /** A link that reads one object without credentials. */
-  presign?(key: string, options: CallOptions & { expiresSeconds: number }): Promise<string>;
+  presign?(key: string, options: PresignOptions): Promise<string>;
   /** Sends an object with a wrong checksum; true where the server refused it. */
   refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
 }

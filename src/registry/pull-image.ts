@@ -1,22 +1,55 @@
-// The data of an active image to a file.
+// The data of an active image: to a file, or as a link.
 import { PublishError } from '../errors.ts';
-import type { ImageRecord } from './image.ts';
+import type { ImageObject, ImageRecord } from './image.ts';
 import { imageFolder } from './image-records.ts';
-import type { ObjectStore } from './object-store.ts';
+import { usage } from './names.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
 import { type PullOptions, pullFile } from './pull-file.ts';
 import type { PullPolicy } from './pull-ranges.ts';
 
 /** See Registry.pullImage. */
 export async function pullImage(
   store: ObjectStore,
-  { id, status, data }: ImageRecord,
+  image: ImageRecord,
   file: string,
   options: PullOptions & { policy: PullPolicy },
 ): Promise<void> {
-  if (status !== 'active' || data === null) {
-    const message = `Image ${id} is ${status}; only an active image can be pulled.`;
-    throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
-  }
+  const { id, data } = readable(image);
   const source = { key: imageFolder(id) + data.name, size: data.size, sha256: data.sha256 };
   await pullFile(store, source, file, options);
+}
+
+/** The longest life of a link: what signature version 4 allows. */
+const MAX_LINK_S = 7 * 24 * 3600;
+
+/** See Registry.presignImage. */
+export async function presignImage(
+  store: ObjectStore,
+  image: ImageRecord,
+  { expiresSeconds, signal }: { expiresSeconds: number } & CallOptions,
+): Promise<string> {
+  const { id, data, name, disk_format } = readable(image);
+  if (
+    !(Number.isSafeInteger(expiresSeconds) && expiresSeconds >= 1 && expiresSeconds <= MAX_LINK_S)
+  ) {
+    throw usage('A link lives 1 second to 7 days; ask for a time between them.');
+  }
+  if (store.presign === undefined) {
+    throw usage(`${store.url} is a directory, and only S3 can give links; pull the image instead.`);
+  }
+  const fileName = `${fileNameOf(name)}.${disk_format}`;
+  return store.presign(imageFolder(id) + data.name, { expiresSeconds, fileName, signal });
+}
+
+/** A name as a file name that needs no quoting and leads nowhere. */
+export function fileNameOf(name: string): string {
+  const plain = name.replace(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[.-]+/, '');
+  return plain === '' ? 'image' : plain.slice(0, 200);
+}
+
+function readable(image: ImageRecord): ImageRecord & { data: ImageObject } {
+  const { id, status, data } = image;
+  if (status === 'active' && data !== null) return { ...image, data };
+  const message = `Image ${id} is ${status}; only an active image can be pulled.`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
 }

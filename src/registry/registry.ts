@@ -39,7 +39,7 @@ import type { CallOptions, ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
 import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
 import type { PullOptions } from './pull-file.ts';
-import { pullImage } from './pull-image.ts';
+import { presignImage, pullImage } from './pull-image.ts';
 import { RecordCache } from './record-cache.ts';
 import { createVersion } from './records.ts';
 import type {
@@ -307,6 +307,18 @@ export class Registry {
     const record = await this.getImage(ref, { signal: options.signal });
     await pullImage(this.#store, record, file, { ...options, policy: this.#policy });
     return record;
+  }
+
+  /**
+   * A link to the image's data that works without credentials for `expiresSeconds` seconds. It is a
+   * secret. @throws IMAGE_STATUS unless it is active, USAGE where the registry is a directory
+   */
+  async presignImage(
+    ref: string,
+    options: { expiresSeconds: number } & CallOptions,
+  ): Promise<{ image: ImageRecord; url: string }> {
+    const image = await this.getImage(ref, { signal: options.signal });
+    return { image, url: await presignImage(this.#store, image, options) };
   }
 
   /**

@@ -3,7 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { S3, type S3ClientConfig } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  type GetObjectCommandInput,
+  S3,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
 import { messageOf, PublishError } from '../errors.ts';
 
 export type { S3 };
@@ -69,6 +74,11 @@ async function clientConfig(options: S3Options, connectMs: number): Promise<S3Cl
       httpsAgent: new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca }),
     },
   };
+}
+
+/** A GET as a value, which a link can be made of. */
+export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand {
+  return new GetObjectCommand(input);
 }
 
 const ignore = () => undefined;

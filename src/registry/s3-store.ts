@@ -10,6 +10,7 @@ import type {
   ObjectStore,
   OpenUpload,
   PartUpload,
+  PresignOptions,
   RangeOptions,
   StoreLimits,
   StoreLocation,
@@ -110,6 +111,11 @@ export class S3Store implements ObjectStore {
       ),
     );
     return answer?.Body === undefined ? undefined : this.#watch(answer.Body as Readable, call);
+  }
+
+  async presign(key: string, options: PresignOptions): Promise<string> {
+    const { presignGet } = await import('./presign.ts');
+    return presignGet(this.#s3, key, options);
   }
 
   stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
