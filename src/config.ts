@@ -45,6 +45,11 @@ export interface Config {
     retryMinMs: number;
     retryMaxMs: number;
   };
+  import: {
+    maxBytes: number;
+    maxVirtualBytes: number;
+    downloadMs: number;
+  };
   timeouts: {
     libvirtMs: number;
     mirrorMs: number;

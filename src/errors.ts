@@ -24,6 +24,8 @@ export const ERROR_CODES = [
   'INTEGRITY',
   'PRECONDITION_LOST',
   'REGISTRY',
+  'IMAGE_REFUSED',
+  'DOWNLOAD',
   'GUEST_NOT_RESTORED',
   'INTERRUPTED',
 ] as const;
@@ -45,6 +47,8 @@ export type Step =
   | 'save'
   | 'start'
   | 'attach'
+  | 'download'
+  | 'unpack'
   | 'convert'
   | 'check'
   | 'upload'

@@ -90,6 +90,12 @@ export const EXIT_CODES: readonly ExitCode[] = [
     'look at bucket, endpoint and credentials',
   ),
   row(
+    45,
+    ['IMAGE_REFUSED', 'DOWNLOAD'],
+    'image to import refused, or unreachable',
+    'the message says what is wrong with it, or its URL',
+  ),
+  row(
     50,
     ['GUEST_NOT_RESTORED'],
     'GUEST COULD NOT BE PUT BACK',

@@ -104,6 +104,23 @@ export function collectProperty(
   return { ...earlier, [value.slice(0, at)]: value.slice(at + 1) };
 }
 
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `90s`, `15m`, `1h`, `7d`; a bare number is seconds. */
+export function durationSeconds(value: string): number {
+  const [, count = '', unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(value) ?? [];
+  if (count === '') throw new InvalidArgumentError('It must be a time such as 90s, 15m, 1h or 7d.');
+  return Number(count) * (SECONDS[unit] ?? 1);
+}
+
+/** `500M`, `20G`, `1T`, in powers of 1024; a bare number is bytes. */
+export function byteCount(value: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,9}|\d+(?=$))([KMGT])?i?B?$/i.exec(value) ?? [];
+  const bytes = Number(count) * 1024 ** ' KMGT'.indexOf(unit === '' ? ' ' : unit.toUpperCase());
+  if (count !== '' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new InvalidArgumentError('It must be a size such as 500M or 20G.');
+}
+
 export function wholeNumber(value: string): number {
   if (!/^\d+$/.test(value) || !Number.isSafeInteger(Number(value)))
     throw new InvalidArgumentError('It must be a whole number, 0 or more.');

@@ -7,6 +7,7 @@ import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addGcCommand } from './commands/gc.ts';
+import { addImportCommand } from './commands/import.ts';
 import { addListCommand } from './commands/list.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
@@ -17,6 +18,7 @@ import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addSumsCommand } from './commands/sums.ts';
 import { addUpdateCommand } from './commands/update.ts';
+import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
@@ -72,7 +74,8 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
   const mend = [addStatusCommand, addRecoverCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean, ...mend])
+  const transfer = [addImportCommand, addUrlCommand];
+  for (const addCommand of [...add, ...change, ...keep, ...clean, ...mend, ...transfer])
     addCommand(program, setExitCode);
   return program;
 }

@@ -23,6 +23,8 @@ export interface SourceImage extends ImageFile {
 export interface CallLimits {
   signal?: AbortSignal;
   timeoutMs?: number;
+  /** Where the image is somebody else's: what it may cost at most; needs the program prlimit. */
+  confined?: { addressSpaceBytes: number; cpuS: number };
 }
 
 export interface InternalSnapshot {

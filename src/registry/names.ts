@@ -49,6 +49,12 @@ export function objectNameProblem(name: string): string | undefined {
   return `${describe(name)} cannot be the name of an object of an image`;
 }
 
+/** A name as a file name that needs no quoting and leads nowhere. */
+export function fileNameOf(name: string): string {
+  const plain = name.replace(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[.-]+/, '');
+  return plain === '' ? 'image' : plain.slice(0, 200);
+}
+
 /** A value in a message: short, and on one line whatever it holds. */
 export function describe(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);

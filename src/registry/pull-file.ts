@@ -1,12 +1,11 @@
 // An object of the registry to a local file: fetched side by side, verified, named only when it is whole.
-import { link, rename, stat, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
-import { syncFolder } from './directory-files.ts';
 import { fileError, hasCode, orMissing } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { lockPull } from './pull-lock.ts';
+import { exists, nameFile } from './pull-name.ts';
 import { openPartial, type Partial, type PullSource, removePartial } from './pull-partial.ts';
 import { fetchRanges, type PullPolicy } from './pull-ranges.ts';
 
@@ -42,7 +41,8 @@ export async function pullFile(
   try {
     if (!options.overwrite && (await orMissing(stat(file))) !== undefined) throw exists(file);
     await fillPartial(store, source, path, options);
-    await nameIt(path, file, options.overwrite ?? false);
+    await nameFile(path, file, options.overwrite ?? false);
+    await removePartial(path);
   } catch (error) {
     throw fileError(error, `Pulling ${source.key} to ${file}`, 'pull');
   } finally {
@@ -107,36 +107,7 @@ async function keepOrRemove(partial: Partial, error: unknown, { onNote }: Option
   onNote?.(`${partial.path} is kept: the same pull, run again, goes on from it`);
 }
 
-async function nameIt(partial: string, file: string, overwrite: boolean): Promise<void> {
-  try {
-    if (overwrite) await rename(partial, file);
-    else await renameToNew(partial, file);
-  } catch (error) {
-    throw hasCode(error, 'EEXIST') ? exists(file) : error;
-  } finally {
-    await removePartial(partial);
-  }
-  await syncFolder(dirname(file));
-}
-
-/** rename(2) would replace what somebody made meanwhile; link(2) does not, where there is one. */
-async function renameToNew(partial: string, file: string): Promise<void> {
-  try {
-    await link(partial, file);
-  } catch (error) {
-    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EMLINK')) throw error;
-    await rename(partial, file);
-    return;
-  }
-  await unlink(partial);
-}
-
 const MIB = 1024 * 1024;
-
-function exists(file: string): PublishError {
-  const message = `${file} is there already; name another file, or say that it may be replaced.`;
-  return new PublishError('USAGE', message, { step: 'pull' });
-}
 
 function damaged(what: string): PublishError {
   const message = `${what}; the image is damaged and no file was written.`;

@@ -2,7 +2,7 @@
 import { PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { imageFolder } from './image-records.ts';
-import { usage } from './names.ts';
+import { fileNameOf, usage } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { type PullOptions, pullFile } from './pull-file.ts';
 import type { PullPolicy } from './pull-ranges.ts';
@@ -39,12 +39,6 @@ export async function presignImage(
   }
   const fileName = `${fileNameOf(name)}.${disk_format}`;
   return store.presign(imageFolder(id) + data.name, { expiresSeconds, fileName, signal });
-}
-
-/** A name as a file name that needs no quoting and leads nowhere. */
-export function fileNameOf(name: string): string {
-  const plain = name.replace(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[.-]+/, '');
-  return plain === '' ? 'image' : plain.slice(0, 200);
 }
 
 function readable(image: ImageRecord): ImageRecord & { data: ImageObject } {

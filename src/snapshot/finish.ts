@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
-import type { ImageObject, ImageRecord } from '../registry/image.ts';
+import type { ImageObject } from '../registry/image.ts';
+import { hashFields } from '../registry/queued-image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
 import type { Digests } from '../upload/hash-image.ts';
@@ -118,13 +119,4 @@ async function putDomainXml(
     const sha256 = createHash('sha256').update(domainXml).digest('hex');
     return { name, size: Buffer.byteLength(domainXml), sha256 };
   }
-}
-
-/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
-function hashFields({ md5, sha512, sha256 }: Digests) {
-  return {
-    checksum: md5 ?? null,
-    os_hash_algo: sha512 === undefined ? 'sha256' : 'sha512',
-    os_hash_value: sha512 ?? sha256,
-  } satisfies Partial<ImageRecord>;
 }

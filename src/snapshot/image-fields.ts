@@ -4,8 +4,6 @@ import type { StillDisk } from '../capture/capture-run.ts';
 import type { Inspection } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
 
-const GIB = 1024 ** 3;
-
 export interface BaseImage {
   id: string;
   min_ram: number;
@@ -39,11 +37,6 @@ export function imageProperties(
     snapshot_freeze_ms: still.freezeMs === null ? null : String(still.freezeMs),
     ...own,
   });
-}
-
-/** GiB, rounded up: the least disk that a guest of this image can have. */
-export function minDiskGib(virtualSize: number): number {
-  return Math.ceil(virtualSize / GIB);
 }
 
 function withoutNull(fields: Record<string, string | null>): Record<string, string> {

@@ -1,18 +1,16 @@
 // From a flat image file to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
 import type { StillDisk } from '../capture/capture-run.ts';
-import { messageOf } from '../errors.ts';
-import { type OnEvent, runStep } from '../events.ts';
 import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
-import type { Registry } from '../registry/registry.ts';
+import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
-import { imageProperties, minDiskGib } from './image-fields.ts';
+import { imageProperties } from './image-fields.ts';
 import type { Session } from './session.ts';
 
 /** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
@@ -33,43 +31,21 @@ export async function withImageRecord<T>(
 ): Promise<T> {
   const { onEvent, visibility, tags, properties } = settings;
   const { virtualSize } = inspection.facts;
-  await runStep(onEvent, 'queue', () =>
-    registry.queueImage({
-      id,
-      name: imageName,
-      disk_format: settings.format,
-      visibility,
-      tags: [...tags],
-      protected: settings.protected,
-      virtual_size: virtualSize,
-      min_disk: minDiskGib(virtualSize),
-      properties: { ...properties },
-    }),
-  );
-  try {
+  const fields = {
+    id,
+    name: imageName,
+    disk_format: settings.format,
+    visibility,
+    tags: [...tags],
+    protected: settings.protected,
+    virtual_size: virtualSize,
+    min_disk: minDiskGib(virtualSize),
+    properties: { ...properties },
+  };
+  return withQueuedImage(registry, fields, onEvent, async () => {
     await journal.reach('queued');
-    return await work();
-  } catch (error) {
-    await rollBack(registry, { id, reason: messageOf(error) }, onEvent);
-    throw error;
-  }
-}
-
-async function rollBack(
-  registry: Registry,
-  { id, reason }: { id: string; reason: string },
-  onEvent: OnEvent,
-): Promise<void> {
-  const warn = (message: string) =>
-    onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
-  try {
-    const record = await runStep(onEvent, 'roll back', () => registry.discardImage(id, reason));
-    if (record?.status === 'active') warn(`image ${id} is active already and stays`);
-  } catch (failure) {
-    warn(
-      `what is left of image ${id} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
-    );
-  }
+    return work();
+  });
 }
 
 /** Converts the still disk into `path`; a delta is removed as soon as it has been read. */

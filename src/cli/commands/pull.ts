@@ -4,9 +4,10 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../../config.ts';
-import { runStep } from '../../events.ts';
+import { DISK_FORMATS, type DiskFormat } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
+  choiceOption,
   type GlobalFlags,
   type RegistryFlags,
   registryOverrides,
@@ -14,46 +15,43 @@ import {
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type PullFlags = GlobalFlags & RegistryFlags & { overwrite?: boolean };
+type PullFlags = GlobalFlags & RegistryFlags & { overwrite?: boolean; format?: DiskFormat };
 
 export function addPullCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('pull')
-    .argument('<image>', 'id or alias')
-    .argument('<file>', 'where it goes; - for standard output')
+    .argument('<image>', 'id, beginning of an id, name or alias')
+    .argument('[file]', 'where it goes, - for standard output (default: <name>.<format>)')
     .summary('fetch the data of an image')
     .description(
-      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output.',
+      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again.',
     )
+    .addOption(choiceOption('--format <format>', 'convert to this format', DISK_FORMATS))
     .option('--overwrite', 'replace a file that exists');
-  addRegistryOptions(command).action(async (ref: string, file: string) => {
+  addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
     const flags = command.optsWithGlobals<PullFlags>();
     const { runCommand } = await import('../run-command.ts');
     const frame = { flags, overrides: registryOverrides(flags) };
-    const overwrite = flags.overwrite === true;
     const work = (context: CommandContext) =>
-      file === '-'
-        ? pullToOutput(ref, flags, context)
-        : pull(ref, { file: resolve(file), overwrite }, context);
+      file === '-' ? pullToOutput(ref, flags, context) : pull(ref, file, flags, context);
     setExitCode(await runCommand(frame, work));
   });
 }
 
 async function pull(
   ref: string,
-  target: { file: string; overwrite: boolean },
+  named: string | undefined,
+  { format, overwrite = false }: PullFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   const { openConfiguredRegistry } = await import('../open-registry.ts');
+  const { pullAs } = await import('../../import/pull-as.ts');
   const registry = await openConfiguredRegistry(config);
-  const found = await registry.getImage(ref, { signal });
-  const total = found.size ?? 0;
-  const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'pull', bytes, total });
-  const { file, overwrite } = target;
-  const image = await runStep(onEvent, 'pull', () =>
-    registry.pullImage(found.id, file, { signal, onProgress, overwrite }),
-  );
-  return { text: '', json: { image, file } };
+  const image = await registry.getImage(ref, { signal });
+  const { fileNameOf } = await import('../../registry/names.ts');
+  const file = resolve(named ?? `${fileNameOf(image.name)}.${format ?? image.disk_format}`);
+  await pullAs(registry, image, { file, format, overwrite, config, signal, onEvent });
+  return { text: named === undefined ? file : '', json: { image, file } };
 }
 
 // NOTE: what is piped on cannot be taken back, so it is written to the work directory and verified
@@ -68,7 +66,7 @@ async function pullToOutput(
   const folder = await scratchFolder(context.config);
   try {
     const file = join(folder, 'image');
-    await pull(ref, { file, overwrite: false }, context);
+    await pull(ref, file, flags, context);
     await output.pipe(createReadStream(file, { highWaterMark: 1024 * 1024, signal }));
   } finally {
     await rm(folder, { recursive: true, force: true });

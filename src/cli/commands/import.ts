@@ -1,0 +1,103 @@
+// `virt-publish import`: an existing image file, or one behind a URL, into the registry.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { ImportOptions } from '../../import/import-types.ts';
+import {
+  DISK_FORMATS,
+  type DiskFormat,
+  VISIBILITIES,
+  type Visibility,
+} from '../../snapshot-types.ts';
+import {
+  addRegistryOptions,
+  byteCount,
+  choiceOption,
+  collect,
+  collectChoices,
+  collectProperty,
+  type GlobalFlags,
+  given,
+  type RegistryFlags,
+  registryOverrides,
+  wholeNumber,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type ImportFlags = GlobalFlags &
+  RegistryFlags & {
+    name: string;
+    alias?: string[];
+    tag?: string[];
+    property?: Record<string, string>;
+    visibility?: Visibility;
+    protected?: boolean;
+    minDisk?: number;
+    minRam?: number;
+    hash?: string[];
+    format?: DiskFormat;
+    convert?: DiskFormat;
+    maxSize?: number;
+    allowPrivate?: boolean;
+    workDir?: string;
+  };
+
+export function addImportCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('import')
+    .argument('<source>', 'a file, or an http or https URL')
+    .summary('bring an existing image in')
+    .description(
+      'Brings an existing image in: qcow2, raw, vmdk, vdi or vhdx; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
+    );
+  addImageOptions(command);
+  addRegistryOptions(command);
+  command.action(async (source: string) => {
+    const flags = command.optsWithGlobals<ImportFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
+    const frame = { flags, overrides: { ...registryOverrides(flags), ...workDir } };
+    setExitCode(await runCommand(frame, (context) => bringIn(source, flags, context)));
+  });
+}
+
+function addImageOptions(command: Command): void {
+  command
+    .optionsGroup('Image:')
+    .requiredOption('--name <name>', 'name of the image')
+    .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
+    .option('--tag <tag>', 'tag the image (repeatable)', collect)
+    .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
+    .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
+    .option('--protected', 'the image cannot be deleted until it is unprotected')
+    .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', wholeNumber)
+    .option('--min-ram <MiB>', 'least memory of a guest', wholeNumber)
+    .option(
+      '--hash <algorithms>',
+      'digests beside sha256: md5, sha512',
+      collectChoices(['md5', 'sha512']),
+    )
+    .addOption(choiceOption('--format <format>', 'refuse it if it is another one', DISK_FORMATS))
+    .addOption(choiceOption('--convert <format>', 'convert it to this format', DISK_FORMATS))
+    .optionsGroup('Source:')
+    .option('--max-size <size>', 'most bytes fetched or unpacked, as 20G', byteCount)
+    .option('--allow-private', 'URLs may lead into private networks and to this host')
+    .option('--work-dir <dir>', 'where it is fetched, unpacked and converted');
+}
+
+async function bringIn(
+  source: string,
+  flags: ImportFlags,
+  { config, signal, onEvent }: CommandContext,
+): Promise<Product> {
+  const { importImage } = await import('../../import/import-image.ts');
+  const { name, visibility, format, convert, hash, allowPrivate } = flags;
+  const options: ImportOptions = {
+    ...{ source, name, signal, onEvent, workDir: config.workDir, registry: config.registry },
+    ...given({ visibility, format, convert, hash, allowPrivate, protected: flags.protected }),
+    ...given({ aliases: flags.alias, tags: flags.tag, properties: flags.property }),
+    ...given({ minDiskGib: flags.minDisk, minRamMib: flags.minRam, maxBytes: flags.maxSize }),
+  };
+  const result = await importImage(options, config);
+  return { text: result.image.id, json: { ...result } };
+}

@@ -1,0 +1,44 @@
+// `virt-publish url`: a link to an image's data for who has no credentials.
+import type { Command } from 'commander';
+import {
+  addRegistryOptions,
+  durationSeconds,
+  type GlobalFlags,
+  type RegistryFlags,
+  registryOverrides,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type UrlFlags = GlobalFlags & RegistryFlags & { expires: number };
+
+const HOUR_S = 3600;
+
+export function addUrlCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('url')
+    .argument('<image>', 'id, beginning of an id, name or alias')
+    .summary('make a link to the data of an image')
+    .description(
+      'Prints a link that fetches the data of an image without credentials until it expires.\nWhoever has the link has the image. S3 only.',
+    )
+    .option('--expires <time>', 'as 90s, 15m, 1h, 7d', durationSeconds, HOUR_S);
+  addRegistryOptions(command).action(async (ref: string) => {
+    const flags = command.optsWithGlobals<UrlFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const frame = { flags, overrides: registryOverrides(flags) };
+    setExitCode(await runCommand(frame, (context) => link(ref, flags.expires, context)));
+  });
+}
+
+async function link(
+  ref: string,
+  expiresSeconds: number,
+  { config, signal }: CommandContext,
+): Promise<Product> {
+  const { openConfiguredRegistry } = await import('../open-registry.ts');
+  const registry = await openConfiguredRegistry(config);
+  const expires = new Date(Date.now() + expiresSeconds * 1000).toISOString();
+  const { image, url } = await registry.presignImage(ref, { expiresSeconds, signal });
+  return { text: url, json: { image_id: image.id, url, expires, sha256: image.data?.sha256 } };
+}

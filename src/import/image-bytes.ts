@@ -1,0 +1,64 @@
+// Bytes of an untrusted file at any place: a bounded piece at a time, short only at its end.
+import { constants, type FileHandle, open } from 'node:fs/promises';
+import { messageOf, PublishError } from '../errors.ts';
+
+export interface ImageBytes {
+  readonly size: number;
+  /** `length` bytes from `offset`, fewer where the file ends before. */
+  at(offset: number, length: number): Promise<Buffer>;
+}
+
+/** No header, table or descriptor that is looked at is larger. */
+const MAX_PIECE = 4 * 1024 * 1024;
+
+/** Opens a regular file for the time of `work`. @throws USAGE where it is none, or not readable. */
+export async function withImageBytes<T>(
+  path: string,
+  work: (bytes: ImageBytes) => Promise<T>,
+): Promise<T> {
+  const file = await openRegular(path);
+  try {
+    const { size } = await file.stat();
+    return await work({ size, at: (offset, length) => readAt(file, size, offset, length) });
+  } finally {
+    await file.close();
+  }
+}
+
+/** A buffer as the whole file; for headers that are not on disk. */
+export function bytesOf(buffer: Buffer): ImageBytes {
+  const at = async (offset: number, length: number) => buffer.subarray(offset, offset + length);
+  return { size: buffer.byteLength, at };
+}
+
+// NOTE: a FIFO would block the open, a device has no size that stat tells.
+async function openRegular(path: string): Promise<FileHandle> {
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch (cause) {
+    const message = `${path} cannot be read: ${messageOf(cause)}`;
+    throw new PublishError('USAGE', message, { step: 'inspect', cause });
+  }
+  throw new PublishError('USAGE', `${path} is no regular file; name an image file or a URL.`, {
+    step: 'inspect',
+  });
+}
+
+async function readAt(
+  file: FileHandle,
+  size: number,
+  offset: number,
+  length: number,
+): Promise<Buffer> {
+  const wanted = Math.max(0, Math.min(length, size - offset, MAX_PIECE));
+  const buffer = Buffer.alloc(wanted);
+  let read = 0;
+  while (read < wanted) {
+    const { bytesRead } = await file.read(buffer, read, wanted - read, offset + read);
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  return buffer.subarray(0, read);
+}

@@ -1,0 +1,167 @@
+// One whole import on one page: somebody else's image becomes one of the registry's.
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { measureSpace, onSameFileSystem, refuseTooLittleSpace } from '../capture/space.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { messageOf, PublishError } from '../errors.ts';
+import { runStep } from '../events.ts';
+import { checkImage, flatten } from '../flatten/flatten.ts';
+import { measure } from '../flatten/qemu-img.ts';
+import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
+import { openRegistry, type Registry } from '../registry/registry.ts';
+import { fileSource } from '../upload/source.ts';
+import { type BroughtFile, bringFile } from './bring-file.ts';
+import { examine } from './examine.ts';
+import { decideImport, type ImportSettings } from './import-settings.ts';
+import type { ImportOptions, ImportResult } from './import-types.ts';
+import type { Inspected } from './inspect-image.ts';
+
+/**
+ * Brings one image in. When it rejects, no image is active, and no file of it is left; where its
+ * record was made already, that says `killed` and why.
+ * @throws PublishError; IMAGE_REFUSED for what must not come in, DOWNLOAD for a URL that fails.
+ */
+export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
+  const settings = decideImport(options, config ?? (await loadConfig()));
+  const registry = await openFor(settings);
+  return withScratchFolder(settings, async (folder) => {
+    const brought = await bringFile(settings, folder);
+    const inspected = await runStep(
+      settings.onEvent,
+      'inspect',
+      () => examine(brought.path, settings),
+      ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
+    );
+    const { convert = inspected.format } = settings;
+    await checkSpace(settings, registry, { brought, inspected });
+    const id = randomUUID();
+    const fields = recordFields(settings, { id, format: convert, inspected });
+    return withQueuedImage(registry, fields, settings.onEvent, async () => {
+      const ready =
+        convert === inspected.format
+          ? brought
+          : await convertFile(settings, { brought, inspected, path: join(folder, 'converted') });
+      return publish(settings, registry, { id, format: convert, file: ready, brought });
+    });
+  });
+}
+
+async function openFor({ registry, config, signal }: ImportSettings): Promise<Registry> {
+  const { s3, upload, timeouts } = config;
+  const opened = await openRegistry(registry, {
+    s3,
+    upload: { ...upload, partMs: timeouts.partMs },
+    requestTimeoutMs: timeouts.requestMs,
+  });
+  await opened.checkAccess({ signal });
+  return opened;
+}
+
+async function withScratchFolder<T>(
+  { workDir }: ImportSettings,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = join(workDir, `import-${randomUUID()}`);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const message = `cannot make the folder ${folder}: ${messageOf(cause)}; choose a directory you can write to with --work-dir`;
+    throw new PublishError('WORK_DIR', message, { step: 'space', cause });
+  }
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function checkSpace(
+  settings: ImportSettings,
+  registry: Registry,
+  { brought, inspected }: { brought: BroughtFile; inspected: Inspected },
+): Promise<void> {
+  const { convert, workDir, config, signal } = settings;
+  const { size } = await fileSource(brought.path);
+  const converts = convert !== undefined && convert !== inspected.format;
+  const source = { path: brought.path, format: inspected.format, backingChain: [] };
+  const limits = { signal, timeoutMs: config.timeouts.requestMs };
+  const needed = converts
+    ? (await measure({ source, targetFormat: convert, ...limits })).required
+    : size;
+  const needs = converts ? [{ directory: workDir, purpose: 'the converted image', needed }] : [];
+  const { directory } = registry;
+  const moves = (brought.ours || converts) && (await onSameFileSystem(directory ?? '/', workDir));
+  if (directory !== null && !moves) {
+    needs.push({ directory, purpose: 'the published image', needed });
+  }
+  refuseTooLittleSpace(await measureSpace(needs, config.reserve));
+}
+
+function recordFields(
+  settings: ImportSettings,
+  { id, format, inspected }: { id: string; format: Inspected['format']; inspected: Inspected },
+) {
+  const { name, visibility, tags, properties, minRamMib } = settings;
+  return {
+    ...{ id, name, visibility, protected: settings.protected },
+    disk_format: format,
+    tags: [...tags],
+    properties: { ...properties },
+    virtual_size: inspected.virtualSize,
+    min_disk: settings.minDiskGib ?? minDiskGib(inspected.virtualSize),
+    min_ram: minRamMib,
+  };
+}
+
+/** NOTE: with the chain given as empty QEMU opens no other file, whatever the header says. */
+async function convertFile(
+  settings: ImportSettings,
+  { brought, inspected, path }: { brought: BroughtFile; inspected: Inspected; path: string },
+): Promise<BroughtFile> {
+  const { convert = inspected.format, config, onEvent, signal } = settings;
+  const shared = { target: { path, format: convert }, timeouts: config.timeouts, onEvent, signal };
+  const { virtualSize } = inspected;
+  await flatten({
+    ...shared,
+    source: { path: brought.path, format: inspected.format, backingChain: [] },
+    virtualSize,
+    compress: 'none',
+  });
+  await checkImage(shared);
+  return { path, ours: true, assertUnchanged: brought.assertUnchanged };
+}
+
+async function publish(
+  settings: ImportSettings,
+  registry: Registry,
+  work: { id: string; format: Inspected['format']; file: BroughtFile; brought: BroughtFile },
+): Promise<ImportResult> {
+  const { onEvent, signal, hash } = settings;
+  const { id, format, file, brought } = work;
+  const name = `disk.${format}`;
+  // Before a file of ours is moved away; one of the user's stays, and is looked at again below.
+  await brought.assertUnchanged();
+  const source = await fileSource(file.path);
+  const { digests, size } = await runStep(onEvent, 'upload', async () => {
+    await registry.markSaving(id);
+    return registry.uploadData(id, name, source, {
+      hash,
+      ...(file.ours ? { moveFrom: file.path } : {}),
+      signal,
+      onProgress: (bytes) =>
+        onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
+    });
+  });
+  if (!file.ours) await brought.assertUnchanged();
+  const image = await runStep(onEvent, 'activate', () => {
+    signal.throwIfAborted();
+    const data = { name, size, sha256: digests.sha256 };
+    return registry.activateImage(id, { data, ...hashFields(digests) });
+  });
+  const aliases: { alias: string; version: number }[] = [];
+  for (const alias of settings.aliases) {
+    aliases.push(await runStep(onEvent, 'alias', () => registry.setAlias(alias, id)));
+  }
+  return { image, aliases };
+}

@@ -1,0 +1,47 @@
+// What an import was asked to do, with all that was left open filled in from the configuration. Pure.
+import type { Config } from '../config.ts';
+import { ignoreEvents, type OnEvent } from '../events.ts';
+import { assertAlias } from '../registry/names.ts';
+import type { ImportOptions } from './import-types.ts';
+
+type Given = Required<
+  Pick<ImportOptions, 'source' | 'name' | 'registry' | 'aliases' | 'tags' | 'properties'>
+> &
+  Required<Pick<ImportOptions, 'visibility' | 'protected' | 'hash' | 'maxBytes' | 'workDir'>>;
+
+export interface ImportSettings extends Given {
+  format: ImportOptions['format'] | undefined;
+  convert: ImportOptions['convert'] | undefined;
+  minDiskGib: number | undefined;
+  minRamMib: number;
+  allowPrivate: boolean;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+  config: Config;
+}
+
+/** @throws PublishError USAGE where something cannot be asked for. */
+export function decideImport(options: ImportOptions, config: Config): ImportSettings {
+  for (const alias of options.aliases ?? []) assertAlias(alias);
+  return {
+    source: options.source,
+    name: options.name,
+    registry: options.registry ?? config.registry,
+    format: options.format,
+    convert: options.convert,
+    aliases: options.aliases ?? [],
+    tags: options.tags ?? [],
+    properties: options.properties ?? {},
+    visibility: options.visibility ?? config.snapshot.visibility,
+    protected: options.protected ?? false,
+    minDiskGib: options.minDiskGib,
+    minRamMib: options.minRamMib ?? 0,
+    hash: options.hash ?? config.snapshot.hash,
+    maxBytes: options.maxBytes ?? config.import.maxBytes,
+    allowPrivate: options.allowPrivate ?? false,
+    workDir: options.workDir ?? config.workDir,
+    signal: options.signal ?? new AbortController().signal,
+    onEvent: options.onEvent ?? ignoreEvents,
+    config,
+  };
+}

@@ -1,0 +1,39 @@
+// What goes into an import and what comes out of it.
+import type { OnEvent } from '../events.ts';
+import type { ImageRecord } from '../registry/image.ts';
+import type { DiskFormat, Visibility } from '../snapshot-types.ts';
+
+/** Anything left out comes from the configuration. */
+export interface ImportOptions {
+  /** A file, or an http or https URL. */
+  source: string;
+  name: string;
+  registry?: string;
+  /** What the image is said to be, once unpacked; another one is refused. */
+  format?: DiskFormat;
+  /** What it is to become; it stays as it is where left out. */
+  convert?: DiskFormat;
+  aliases?: readonly string[];
+  tags?: readonly string[];
+  properties?: Readonly<Record<string, string>>;
+  visibility?: Visibility;
+  protected?: boolean;
+  /** GiB; from the virtual size where left out. */
+  minDiskGib?: number;
+  /** MiB. */
+  minRamMib?: number;
+  /** Digests beside sha256. */
+  hash?: readonly string[];
+  /** Bytes of the download, and of what it unpacks to. */
+  maxBytes?: number;
+  /** Also URLs, and redirects, into private networks and to this host. */
+  allowPrivate?: boolean;
+  workDir?: string;
+  signal?: AbortSignal;
+  onEvent?: OnEvent;
+}
+
+export interface ImportResult {
+  image: ImageRecord;
+  aliases: readonly { alias: string; version: number }[];
+}

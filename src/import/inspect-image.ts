@@ -1,0 +1,67 @@
+// What an untrusted file is, from its bytes alone: one format, and nothing in it that leads elsewhere.
+import { PublishError } from '../errors.ts';
+import { formatBytes } from '../format-bytes.ts';
+import type { DiskFormat } from '../snapshot-types.ts';
+import type { ImageBytes } from './image-bytes.ts';
+import { inspectQcow2 } from './inspect-qcow2.ts';
+import { inspectVdi } from './inspect-vdi.ts';
+import { inspectVhdx } from './inspect-vhdx.ts';
+import { inspectVmdk } from './inspect-vmdk.ts';
+import { refused } from './refused.ts';
+import { findSignatures, type KnownFormat, type Signature } from './signatures.ts';
+
+/** Bytes that a guest sees, as the header claims them. */
+export interface Inspected {
+  format: DiskFormat;
+  virtualSize: number;
+}
+
+const INSPECTORS: Readonly<Record<KnownFormat, (bytes: ImageBytes) => Promise<number>>> = {
+  qcow2: inspectQcow2,
+  vmdk: inspectVmdk,
+  vdi: inspectVdi,
+  vhdx: inspectVhdx,
+};
+
+/**
+ * Reads a few bounded pieces of the file and starts no program. `expected` is what the user says
+ * the format is; `maxVirtualBytes` is what a guest may be shown at most.
+ * @throws IMAGE_REFUSED, USAGE where it is another format than expected.
+ */
+export async function inspectImage(
+  bytes: ImageBytes,
+  { expected, maxVirtualBytes }: { expected?: DiskFormat | undefined; maxVirtualBytes: number },
+): Promise<Inspected> {
+  if (bytes.size === 0) throw refused('is empty', 'Look at where it came from.');
+  const format = decideFormat(await findSignatures(bytes));
+  if (expected !== undefined && expected !== format) {
+    const message = `--format says ${expected}, but the image is ${format}; leave --format out, or look at where the image came from.`;
+    throw new PublishError('USAGE', message, { step: 'inspect' });
+  }
+  const virtualSize = format === 'raw' ? bytes.size : await INSPECTORS[format](bytes);
+  if (virtualSize === 0) throw refused('has no data: its virtual size is 0', 'Fetch it again.');
+  if (virtualSize > maxVirtualBytes) {
+    throw refused(
+      `claims a size of ${formatBytes(virtualSize)}, more than the ${formatBytes(maxVirtualBytes)} that are allowed`,
+      'Raise import.maxVirtualBytes in the configuration where that is right.',
+    );
+  }
+  return { format, virtualSize };
+}
+
+function decideFormat(signatures: readonly Signature[]): DiskFormat {
+  const [first] = signatures.filter(({ inRaw }) => inRaw === undefined);
+  if (first === undefined) return 'raw';
+  if (signatures.length > 1) {
+    const names = signatures.map(({ name }) => name).join(' and ');
+    throw refused(
+      `can be taken for several formats (${names})`,
+      'Do not use it: honest tools make no such files.',
+    );
+  }
+  if (first.format !== undefined) return first.format;
+  throw refused(
+    `is ${first.name}, which is not taken`,
+    'Where you trust it, unpack it or convert it to qcow2 first.',
+  );
+}

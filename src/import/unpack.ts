@@ -1,0 +1,118 @@
+// Unpacks a stream by what its first bytes say: gzip here, xz and zstd by their own programs under limits.
+import { spawn } from 'node:child_process';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { messageOf, PublishError } from '../errors.ts';
+
+export type Packing = 'gzip' | 'xz' | 'zstd';
+
+const MARKS: readonly [Packing, string][] = [
+  ['gzip', '1f8b08'],
+  ['xz', 'fd377a585a00'],
+  ['zstd', '28b52ffd'],
+];
+const ENDINGS: Readonly<Record<string, Packing>> = { gz: 'gzip', xz: 'xz', zst: 'zstd' };
+
+/**
+ * NOTE: Node has zstd since 22.15 and no xz at all, and the packages for both are no longer kept
+ * up. The distribution's programs are, and a program can be given a limit of memory: 1 GiB is more
+ * than the 128 MiB windows that are allowed below need.
+ */
+const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = {
+  xz: ['xz', '-dcq', '-T1', '--memlimit-decompress=256MiB'],
+  zstd: ['zstd', '-dcq', '--memory=128MiB'],
+};
+const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
+
+/** How the bytes are packed; `undefined` where they are not. `head` is the first 8 bytes or more. */
+export function packingOf(head: Buffer): Packing | undefined {
+  return MARKS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
+}
+
+/** @throws IMAGE_REFUSED where the name says that it is packed and the bytes do not. */
+export function checkEnding(name: string, packing: Packing | undefined): void {
+  const ending = /\.(gz|xz|zst)$/i.exec(name)?.[1]?.toLowerCase();
+  const said = ending === undefined ? undefined : ENDINGS[ending];
+  if (said === undefined || said === packing) return;
+  const message = `${name} is not packed with ${said} as its name says; nothing was imported. Fetch it again.`;
+  throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+}
+
+/** The unpacked bytes. What goes wrong arrives on the stream, as IMAGE_REFUSED or INTERNAL. */
+export function unpack(packed: Readable, packing: Packing, signal: AbortSignal): Readable {
+  if (packing === 'gzip') return unpackGzip(packed);
+  return Readable.from(unpackBy(packing, packed, signal), { objectMode: false });
+}
+
+function unpackGzip(packed: Readable): Readable {
+  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  // An error of `packed` reaches the reader by `gunzip`, which `pipeline` destroys with it.
+  return pipeline(packed, gunzip, () => undefined);
+}
+
+async function* unpackBy(
+  packing: Exclude<Packing, 'gzip'>,
+  packed: Readable,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const child = spawn('prlimit', [...LIMITS, '--', ...PROGRAMS[packing]], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: PATH_OF_PROGRAMS, LC_ALL: 'C' },
+  });
+  const kill = () => child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said = (said + String(text)).slice(0, 1000);
+  });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  ended.catch(() => undefined);
+  let fed: unknown;
+  pipeline(packed, child.stdin, (error) => {
+    // That the program no longer reads is told better by how it ends.
+    if (error && !isBrokenPipe(error)) {
+      fed = error;
+      kill();
+    }
+  });
+  try {
+    for await (const chunk of child.stdout) yield chunk as Buffer;
+    const exitCode = await ended.catch((cause: unknown) => {
+      throw missing(packing, cause);
+    });
+    if (fed !== undefined) throw fed;
+    if (signal.aborted) throw signal.reason;
+    if (exitCode !== 0) throw broken(packing, said);
+  } finally {
+    kill();
+    packed.destroy();
+    signal.removeEventListener('abort', kill);
+  }
+}
+
+const PATH_OF_PROGRAMS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** An error of unpacking, in our words; ours and the caller's pass through. */
+export function unpackError(packing: Packing, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return code.startsWith('Z_') ? broken(packing, messageOf(error)) : error;
+}
+
+function broken(packing: Packing, said: string): PublishError {
+  const words = said.trim().split('\n').at(-1) ?? '';
+  const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+}
+
+function missing(packing: Exclude<Packing, 'gzip'>, cause: unknown): PublishError {
+  const [program] = PROGRAMS[packing];
+  const message = `${program} or prlimit could not be started: install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
+  return new PublishError('CONFIG', message, { step: 'unpack', cause });
+}
+
+function isBrokenPipe(error: Error): boolean {
+  return 'code' in error && (error.code === 'EPIPE' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
+}

@@ -1,0 +1,58 @@
+// An image's record around the work that makes its data: queued before, killed with the reason where it fails.
+import { messageOf } from '../errors.ts';
+import { type OnEvent, runStep } from '../events.ts';
+import type { Digests } from '../upload/hash-image.ts';
+import type { Registry } from './registry.ts';
+import type { NewImage } from './registry-types.ts';
+
+const GIB = 1024 ** 3;
+
+/**
+ * Queues the record for the time of `work`. Where `work` fails, the record says `killed` and why,
+ * and nothing of the image's data is left; that is deaf to the run's signal.
+ */
+export async function withQueuedImage<T>(
+  registry: Registry,
+  fields: NewImage & { id: string },
+  onEvent: OnEvent,
+  work: () => Promise<T>,
+): Promise<T> {
+  await runStep(onEvent, 'queue', () => registry.queueImage(fields));
+  try {
+    return await work();
+  } catch (error) {
+    await rollBack(registry, { id: fields.id, reason: messageOf(error) }, onEvent);
+    throw error;
+  }
+}
+
+async function rollBack(
+  registry: Registry,
+  { id, reason }: { id: string; reason: string },
+  onEvent: OnEvent,
+): Promise<void> {
+  const warn = (message: string) =>
+    onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
+  try {
+    const record = await runStep(onEvent, 'roll back', () => registry.discardImage(id, reason));
+    if (record?.status === 'active') warn(`image ${id} is active already and stays`);
+  } catch (failure) {
+    warn(
+      `what is left of image ${id} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+    );
+  }
+}
+
+/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
+export function hashFields({ md5, sha512, sha256 }: Digests) {
+  return {
+    checksum: md5 ?? null,
+    os_hash_algo: sha512 === undefined ? 'sha256' : 'sha512',
+    os_hash_value: sha512 ?? sha256,
+  };
+}
+
+/** GiB, rounded up: the least disk that a guest of this image can have. */
+export function minDiskGib(virtualSize: number): number {
+  return Math.ceil(virtualSize / GIB);
+}
