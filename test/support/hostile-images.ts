@@ -1,0 +1,253 @@
+// Images that must not come in, built from bytes: each with the name of its trick.
+import { Buffer } from 'node:buffer';
+
+const SECTOR = 512;
+const MIB = 1024 * 1024;
+
+export interface HostileImage {
+  name: string;
+  bytes: Buffer;
+  /** In the refusal. */
+  says: RegExp;
+}
+
+interface Qcow2 {
+  version?: number;
+  backingOffset?: bigint;
+  backing?: string;
+  encryption?: number;
+  clusterBits?: number;
+  size?: bigint;
+  l1Entries?: number;
+  incompatible?: bigint;
+  extensions?: readonly { type: number; data: Buffer }[];
+  fileBytes?: number;
+}
+
+/** A qcow2 of 4 clusters with empty tables: sound, but for what is asked for. */
+export function qcow2(wish: Qcow2 = {}): Buffer {
+  const clusterBits = wish.clusterBits ?? 16;
+  const cluster = 65536;
+  const file = Buffer.alloc(Math.max(wish.fileBytes ?? 4 * cluster, 4096));
+  file.write('QFI\xfb', 0, 'latin1');
+  file.writeUInt32BE(wish.version ?? 3, 4);
+  const backing = Buffer.from(wish.backing ?? '');
+  file.writeBigUInt64BE(wish.backingOffset ?? (backing.byteLength > 0 ? 1024n : 0n), 8);
+  file.writeUInt32BE(backing.byteLength, 16);
+  backing.copy(file, 1024);
+  file.writeUInt32BE(clusterBits, 20);
+  file.writeBigUInt64BE(wish.size ?? BigInt(MIB), 24);
+  file.writeUInt32BE(wish.encryption ?? 0, 32);
+  file.writeUInt32BE(wish.l1Entries ?? 1, 36);
+  file.writeBigUInt64BE(BigInt(3 * cluster), 40);
+  file.writeBigUInt64BE(BigInt(cluster), 48);
+  file.writeUInt32BE(1, 56);
+  file.writeBigUInt64BE(wish.incompatible ?? 0n, 72);
+  file.writeUInt32BE(4, 96);
+  file.writeUInt32BE(104, 100);
+  let at = 104;
+  for (const { type, data } of wish.extensions ?? []) {
+    file.writeUInt32BE(type, at);
+    file.writeUInt32BE(data.byteLength, at + 4);
+    data.copy(file, at + 8);
+    at += 8 + Math.ceil(data.byteLength / 8) * 8;
+  }
+  return file.subarray(0, wish.fileBytes ?? file.byteLength);
+}
+
+interface Vmdk {
+  capacity?: bigint;
+  descriptor?: string;
+  version?: number;
+  magic?: string;
+  directory?: bigint;
+}
+
+export const GOOD_DESCRIPTOR = `# Disk DescriptorFile
+version=1
+CID=12345678
+parentCID=ffffffff
+createType="monolithicSparse"
+RW 2048 SPARSE "disk.vmdk"
+ddb.adapterType = "ide"
+`;
+
+/** A sparse VMDK whose header is sound, but for what is asked for. */
+export function vmdk(wish: Vmdk = {}): Buffer {
+  const file = Buffer.alloc(128 * SECTOR);
+  file.write(wish.magic ?? 'KDMV', 0, 'latin1');
+  file.writeUInt32LE(wish.version ?? 1, 4);
+  file.writeBigUInt64LE(wish.capacity ?? 2048n, 12);
+  file.writeBigUInt64LE(128n, 20);
+  file.writeBigUInt64LE(1n, 28);
+  file.writeBigUInt64LE(20n, 36);
+  file.writeUInt32LE(512, 44);
+  file.writeBigUInt64LE(wish.directory ?? 26n, 56);
+  file.write(wish.descriptor ?? GOOD_DESCRIPTOR, SECTOR, 'latin1');
+  return file;
+}
+
+function withDescriptor(change: (text: string) => string): Buffer {
+  return vmdk({ descriptor: change(GOOD_DESCRIPTOR) });
+}
+
+function put(file: Buffer, offset: number, text: string): Buffer {
+  const copy = Buffer.alloc(Math.max(file.byteLength, offset + text.length));
+  file.copy(copy);
+  copy.write(text, offset, 'latin1');
+  return copy;
+}
+
+function raw(): Buffer {
+  return Buffer.alloc(MIB, 'data of a disk ');
+}
+
+const PASSWD = '/etc/passwd';
+
+/** Every trick that is known to work on somebody. */
+export const HOSTILE_IMAGES: readonly HostileImage[] = [
+  { name: 'qcow2 with a backing file', bytes: qcow2({ backing: PASSWD }), says: /backing file/ },
+  {
+    name: 'qcow2 with a json: backing file',
+    bytes: qcow2({ backing: `json:{"driver":"raw","file.filename":"${PASSWD}"}` }),
+    says: /backing file/,
+  },
+  {
+    name: 'qcow2 with the place of a backing file and no name',
+    bytes: qcow2({ backingOffset: 1024n }),
+    says: /backing file/,
+  },
+  {
+    name: 'qcow2 with an external data file (CVE-2024-32498)',
+    bytes: qcow2({
+      incompatible: 4n,
+      extensions: [{ type: 0x44415441, data: Buffer.from(PASSWD) }],
+    }),
+    says: /another file/,
+  },
+  {
+    name: 'qcow2 that names a data file without saying so',
+    bytes: qcow2({ extensions: [{ type: 0x44415441, data: Buffer.from(PASSWD) }] }),
+    says: /another file/,
+  },
+  {
+    name: 'qcow2 with unknown features',
+    bytes: qcow2({ incompatible: 1n << 17n }),
+    says: /features that are not known/,
+  },
+  { name: 'qcow2, encrypted', bytes: qcow2({ encryption: 2 }), says: /encrypted/ },
+  { name: 'qcow2, marked corrupt', bytes: qcow2({ incompatible: 2n }), says: /marked as damaged/ },
+  {
+    name: 'qcow2 of 8 EiB',
+    bytes: qcow2({ size: 1n << 62n, l1Entries: 4_000_000 }),
+    says: /beyond its end|claims a size|cover less/,
+  },
+  {
+    name: 'qcow2 with a giant table',
+    bytes: qcow2({ l1Entries: 0xffff_ffff }),
+    says: /tables without end/,
+  },
+  {
+    name: 'qcow2 of 100 TiB with tables for it',
+    bytes: qcow2({ size: 100n << 40n, l1Entries: 204_800, fileBytes: 3 * 65536 + 204_800 * 8 }),
+    says: /claims a size/,
+  },
+  { name: 'qcow2 with wrong clusters', bytes: qcow2({ clusterBits: 63 }), says: /cluster size/ },
+  { name: 'qcow2, cut in its header', bytes: qcow2().subarray(0, 60), says: /cut short/ },
+  { name: 'qcow2, cut in its tables', bytes: qcow2({ fileBytes: 65536 }), says: /cut short/ },
+  { name: 'qcow version 1', bytes: qcow2({ version: 1 }), says: /qcow version 1/ },
+  { name: 'QED', bytes: put(raw(), 0, 'QED\0'), says: /is QED/ },
+  {
+    name: 'VMDK descriptor with a flat extent (CVE-2022-47951)',
+    bytes: Buffer.from(
+      GOOD_DESCRIPTOR.replace('monolithicSparse', 'monolithicFlat').replace(
+        'SPARSE "disk.vmdk"',
+        `FLAT "${PASSWD}" 0`,
+      ),
+    ),
+    says: /VMDK descriptor/,
+  },
+  {
+    name: 'VMDK descriptor behind comments',
+    bytes: Buffer.from(`\n# nothing to see\n\nversion=1\nRW 1 FLAT "${PASSWD}" 0\n`),
+    says: /VMDK descriptor/,
+  },
+  {
+    name: 'sparse VMDK without capacity, so that its descriptor counts (CVE-2022-47951)',
+    bytes: vmdk({
+      capacity: 0n,
+      descriptor: GOOD_DESCRIPTOR.replace('SPARSE "disk.vmdk"', `FLAT "${PASSWD}" 0`),
+    }),
+    says: /other files/,
+  },
+  {
+    name: 'sparse VMDK that calls itself monolithicFlat',
+    bytes: withDescriptor((text) => text.replace('monolithicSparse', 'monolithicFlat')),
+    says: /monolithicFlat/,
+  },
+  {
+    name: 'sparse VMDK with a second, flat extent',
+    bytes: withDescriptor((text) => `${text}RW 1 FLAT "${PASSWD}" 0\n`),
+    says: /not allowed/,
+  },
+  {
+    name: 'sparse VMDK whose extent has a path',
+    bytes: withDescriptor((text) => text.replace('disk.vmdk', PASSWD)),
+    says: /path/,
+  },
+  {
+    name: 'sparse VMDK with two sparse extents',
+    bytes: withDescriptor((text) => `${text}RW 1 SPARSE "other.vmdk"\n`),
+    says: /2 extents/,
+  },
+  {
+    name: 'sparse VMDK with a parent',
+    bytes: withDescriptor((text) => `${text}parentFileNameHint="${PASSWD}"\n`),
+    says: /parent/,
+  },
+  {
+    name: 'sparse VMDK with the checksum of a parent',
+    bytes: withDescriptor((text) => text.replace('ffffffff', '12345678')),
+    says: /parent/,
+  },
+  {
+    name: 'sparse VMDK with text behind the end of its descriptor',
+    bytes: withDescriptor((text) => `${text}\0RW 1 FLAT "${PASSWD}" 0\n`),
+    says: /hides text/,
+  },
+  {
+    name: 'sparse VMDK that is a stream without its end',
+    bytes: vmdk({ directory: 0xffffffffffffffffn }),
+    says: /footer/,
+  },
+  {
+    name: 'sparse VMDK of 4 EiB',
+    bytes: vmdk({ capacity: 1n << 53n }),
+    says: /beyond its end/,
+  },
+  { name: 'VMDK of ESX', bytes: vmdk({ magic: 'COWD' }), says: /ESX/ },
+  { name: 'VHD, by its footer', bytes: put(raw(), MIB - 512, 'conectix'), says: /is VHD/ },
+  { name: 'LUKS', bytes: put(raw(), 0, 'LUKS\xba\xbe'), says: /LUKS/ },
+  { name: 'qcow2 that is an ISO too', bytes: put(qcow2(), 0x8001, 'CD001'), says: /several/ },
+  { name: 'qcow2 with a GPT', bytes: put(qcow2(), 512, 'EFI PART'), says: /several/ },
+  {
+    name: 'VMDK with a boot sector',
+    bytes: put(vmdk(), 510, '\x55\xaa'),
+    says: /several/,
+  },
+  {
+    name: 'qcow2 with the footer of a VHD',
+    bytes: put(qcow2(), 4 * 65536 - 512, 'conectix'),
+    says: /several/,
+  },
+  {
+    name: 'VDI that is qcow2 too',
+    bytes: put(qcow2(), 0x40, '\x7f\x10\xda\xbe'),
+    says: /several/,
+  },
+  { name: 'VDI, cut', bytes: put(Buffer.alloc(256), 0x40, '\x7f\x10\xda\xbe'), says: /cut short/ },
+  { name: 'VHDX, cut', bytes: put(Buffer.alloc(300_000), 0, 'vhdxfile'), says: /cut short/ },
+  { name: 'an empty file', bytes: Buffer.alloc(0), says: /empty/ },
+  { name: 'a bzip2 file', bytes: put(raw(), 0, 'BZh9'), says: /bzip2/ },
+  { name: 'a tar file', bytes: put(raw(), 257, 'ustar'), says: /tar/ },
+];

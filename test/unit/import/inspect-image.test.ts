@@ -1,0 +1,74 @@
+// The look at an untrusted image's bytes: every known trick is refused, by name.
+import { describe, expect, it } from 'vitest';
+import { bytesOf } from '#dist/import/image-bytes.js';
+import { inspectImage } from '#dist/import/inspect-image.js';
+import { HOSTILE_IMAGES, qcow2, vmdk } from '../../support/hostile-images.ts';
+
+const limits = { maxVirtualBytes: 16 * 1024 ** 4 };
+
+describe('refuses', () => {
+  it.each(HOSTILE_IMAGES.map((image) => [image.name, image] as const))('%s', async (_, image) => {
+    await expect(inspectImage(bytesOf(image.bytes), limits)).rejects.toMatchObject({
+      code: 'IMAGE_REFUSED',
+      message: expect.stringMatching(image.says),
+    });
+  });
+
+  it('a header cut at any byte, without falling over', async () => {
+    for (const whole of [qcow2(), vmdk()]) {
+      for (let length = 8; length < 1024; length += 7) {
+        await expect(
+          inspectImage(bytesOf(whole.subarray(0, length)), limits),
+        ).rejects.toMatchObject({
+          code: 'IMAGE_REFUSED',
+        });
+      }
+    }
+  });
+
+  it('headers of random bytes, without falling over', async () => {
+    let seed = 1;
+    const next = () => {
+      seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+      return seed;
+    };
+    for (let round = 0; round < 500; round += 1) {
+      const image = Buffer.from(round % 2 === 0 ? qcow2() : vmdk());
+      for (let change = 0; change < 4; change += 1) {
+        image.writeUInt8((next() >>> 16) & 255, 4 + ((next() >>> 8) % 140));
+      }
+      const seen = await inspectImage(bytesOf(image), limits).catch((error: unknown) => error);
+      if (seen instanceof Error) expect(seen).toMatchObject({ code: 'IMAGE_REFUSED' });
+      else expect(seen).toMatchObject({ virtualSize: expect.any(Number) });
+    }
+  });
+
+  it('another format than it is said to be', async () => {
+    const wish = { ...limits, expected: 'raw' as const };
+    await expect(inspectImage(bytesOf(qcow2()), wish)).rejects.toMatchObject({ code: 'USAGE' });
+  });
+});
+
+describe('takes', () => {
+  it('a plain qcow2, of version 2 and 3', async () => {
+    const image = { format: 'qcow2', virtualSize: 1024 * 1024 };
+    expect(await inspectImage(bytesOf(qcow2()), limits)).toEqual(image);
+    expect(await inspectImage(bytesOf(qcow2({ version: 2 })), limits)).toEqual(image);
+  });
+
+  it('a plain sparse VMDK', async () => {
+    expect(await inspectImage(bytesOf(vmdk()), limits)).toEqual({
+      format: 'vmdk',
+      virtualSize: 1024 * 1024,
+    });
+  });
+
+  it('a raw disk, also with a partition table, a GPT or a bootable ISO on it', async () => {
+    const disk = Buffer.alloc(1024 * 1024, 'x');
+    const image = { format: 'raw', virtualSize: disk.byteLength };
+    expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
+    disk.write('\x55\xaaEFI PART', 510, 'latin1');
+    disk.write('CD001', 0x8001, 'latin1');
+    expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
+  });
+});
