@@ -6,6 +6,7 @@ import { addAliasCommand } from './commands/alias.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addGcCommand } from './commands/gc.ts';
 import { addImportCommand } from './commands/import.ts';
 import { addListCommand } from './commands/list.ts';
@@ -73,7 +74,7 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
-  const mend = [addStatusCommand, addRecoverCommand];
+  const mend = [addStatusCommand, addRecoverCommand, addDoctorCommand];
   const transfer = [addImportCommand, addUrlCommand];
   for (const addCommand of [...add, ...change, ...keep, ...clean, ...mend, ...transfer])
     addCommand(program, setExitCode);

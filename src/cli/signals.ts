@@ -1,4 +1,5 @@
 // Ctrl-C and its kin: the first one aborts the work, the next ones only ask for patience.
+import { setMaxListeners } from 'node:events';
 import { messageOf, PublishError } from '../errors.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -19,6 +20,8 @@ export async function withSignals<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
+  // Many requests at once listen to it, and Node takes more than ten for a leak.
+  setMaxListeners(0, controller.signal);
   const onSignal = (name: NodeJS.Signals) => {
     if (controller.signal.aborted) return say(words.again);
     say(words.first);

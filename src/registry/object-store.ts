@@ -177,6 +177,8 @@ export interface PresignOptions extends CallOptions {
 
 /** What only some stores can do at all; whether it works is tried, see abilities.ts. */
 export interface ExtraTier {
+  /** What the server says the time is, to the second. */
+  serverTime?(options?: CallOptions): Promise<Date | undefined>;
   /** A link that reads one object without credentials. */
   presign?(key: string, options: PresignOptions): Promise<string>;
   /** Sends an object with a wrong checksum; true where the server refused it. */

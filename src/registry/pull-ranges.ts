@@ -1,4 +1,5 @@
 // The ranges of an object on their way into a file: so many at once, hashed in order behind them.
+import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
 import { type Digester, openDigester } from '../upload/digests.ts';
 import { fileSource } from '../upload/source.ts';
@@ -69,6 +70,8 @@ class Fetch {
     this.#digester = digester;
     this.#count = Math.ceil(source.size / partial.rangeBytes);
     this.#bytes = partial.resumedBytes;
+    // Every range under way listens to it, and Node takes more than ten for a leak.
+    setMaxListeners(0, this.#stop.signal);
   }
 
   async run(): Promise<string> {

@@ -116,6 +116,11 @@ export class Registry {
     return probeAbilities(this.#bare, options);
   }
 
+  /** The server's own clock, to the second; `undefined` where there is no server. */
+  async serverTime(options: CallOptions = {}): Promise<Date | undefined> {
+    return this.#store.serverTime?.(options);
+  }
+
   /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);

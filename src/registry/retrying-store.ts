@@ -26,6 +26,7 @@ export class RetryingStore implements ObjectStore {
   readonly wantsPartMd5: boolean;
   readonly location?: StoreLocation;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
+  readonly serverTime?: NonNullable<ObjectStore['serverTime']>;
   readonly presign?: NonNullable<ObjectStore['presign']>;
   readonly refusesWrongChecksum?: NonNullable<ObjectStore['refusesWrongChecksum']>;
   readonly listStrays?: NonNullable<ObjectStore['listStrays']>;
@@ -167,8 +168,8 @@ export class RetryingStore implements ObjectStore {
 
 /** What only some stores can do is passed on as it is. */
 function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
-  const { moveIn, presign, refusesWrongChecksum, listStrays, removeStray } = store;
-  const methods = { moveIn, presign, refusesWrongChecksum, listStrays, removeStray };
+  const { moveIn, presign, serverTime, refusesWrongChecksum, listStrays, removeStray } = store;
+  const methods = { moveIn, presign, serverTime, refusesWrongChecksum, listStrays, removeStray };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);
   return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }

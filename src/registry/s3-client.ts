@@ -6,6 +6,7 @@ import { rootCertificates } from 'node:tls';
 import {
   GetObjectCommand,
   type GetObjectCommandInput,
+  HeadBucketCommand,
   S3,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
@@ -79,6 +80,28 @@ async function clientConfig(options: S3Options, connectMs: number): Promise<S3Cl
 /** A GET as a value, which a link can be made of. */
 export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand {
   return new GetObjectCommand(input);
+}
+
+/** The Date header of an answer; `undefined` where it has none that can be read. */
+export async function readServerDate(
+  client: S3,
+  bucket: string,
+  abortSignal: AbortSignal,
+): Promise<Date | undefined> {
+  const command = new HeadBucketCommand({ Bucket: bucket });
+  let header: unknown;
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args);
+      const { headers = {} } = answer.response as { headers?: Record<string, unknown> };
+      header = headers.date;
+      return answer;
+    },
+    { step: 'deserialize', name: 'readServerDate', priority: 'low' },
+  );
+  await client.send(command, { abortSignal });
+  const date = new Date(typeof header === 'string' ? header : Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 const ignore = () => undefined;

@@ -18,7 +18,7 @@ import type {
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
 import { refusesWrongChecksum } from './s3-checksum.ts';
-import { createS3Client } from './s3-client.ts';
+import { createS3Client, readServerDate } from './s3-client.ts';
 import { LeanReader } from './s3-lean.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
@@ -116,6 +116,13 @@ export class S3Store implements ObjectStore {
   async presign(key: string, options: PresignOptions): Promise<string> {
     const { presignGet } = await import('./presign.ts');
     return presignGet(this.#s3, key, options);
+  }
+
+  serverTime({ signal }: CallOptions = {}): Promise<Date | undefined> {
+    const call = { doing: `asking ${this.url} for the time`, signal };
+    return this.#s3.call(call, (abortSignal) =>
+      readServerDate(this.#s3.client, this.#s3.options.bucket, abortSignal),
+    );
   }
 
   stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {

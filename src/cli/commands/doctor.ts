@@ -1,0 +1,76 @@
+// `virt-publish doctor`: looks at all that a run needs, and says the cure.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Finding } from '../../doctor/doctor.ts';
+import {
+  addRegistryOptions,
+  type GlobalFlags,
+  given,
+  type RegistryFlags,
+  registryOverrides,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type DoctorFlags = GlobalFlags & RegistryFlags & { connect?: string; workDir?: string };
+
+export function addDoctorCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('doctor')
+    .argument('[domain...]', 'whose agents are asked (default: every running domain)')
+    .summary('look at all that a run needs')
+    .description(
+      'Looks at libvirt, qemu-img, the work directory, free space, agents, the registry and the\nclock, by trying them. Each line is ok, a warning or a failure with its cure. The exit code is\n0 where nothing failed, else the one that a run would end with.',
+    )
+    .option('--work-dir <dir>', 'where delta and image would be written')
+    .option('-c, --connect <uri>', 'libvirt on this host');
+  addRegistryOptions(command).action(async (domains: string[]) => {
+    const flags = command.optsWithGlobals<DoctorFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
+    const overrides = {
+      ...registryOverrides(flags),
+      ...given({ connect: flags.connect }),
+      ...workDir,
+    };
+    setExitCode(await runCommand({ flags, overrides }, (context) => examine(domains, context)));
+  });
+}
+
+async function examine(
+  domains: readonly string[],
+  { config, signal }: CommandContext,
+): Promise<Product> {
+  const { examineHost } = await import('../../doctor/doctor.ts');
+  const { openConfiguredRegistry } = await import('../open-registry.ts');
+  const openRegistry = () => openConfiguredRegistry(config);
+  const findings: Finding[] = [];
+  for await (const finding of examineHost({ config, domains, openRegistry, signal })) {
+    findings.push(finding);
+  }
+  const failed = findings.filter(({ state }) => state === 'failure');
+  const product = { text: await asText(findings), json: { findings } };
+  const [first] = failed;
+  if (first === undefined) return product;
+  const { PublishError } = await import('../../errors.ts');
+  const names = failed.map(({ name }) => name).join(', ');
+  const message = `${failed.length} of ${findings.length} looks failed: ${names}; the cures stand beside them.`;
+  return { ...product, failure: new PublishError(first.code ?? 'INTERNAL', message, {}) };
+}
+
+async function asText(findings: readonly Finding[]): Promise<string> {
+  const { printable } = await import('../format.ts');
+  const { styleFor } = await import('../style.ts');
+  const style = styleFor(process.stdout);
+  const width = Math.max(...findings.map(({ name }) => name.length));
+  const lines = findings.flatMap(({ name, state, says, cure }) => {
+    const padded = state.padEnd(9);
+    const mark = state === 'failure' ? style.red(padded) : padded;
+    const line = `${mark}${printable(name).padEnd(width + 2)}${printable(says)}`;
+    const below = ' '.repeat(9 + width + 2);
+    return cure === undefined
+      ? [line]
+      : [line, `${below}${style.bold('cure:')} ${printable(cure)}`];
+  });
+  return lines.join('\n');
+}

@@ -1,0 +1,27 @@
+// Whether there is room beyond the reserve where runs write.
+import { measureSpace, type SpaceNeed } from '../capture/space.ts';
+import type { Config } from '../config.ts';
+import { formatBytes } from '../format-bytes.ts';
+import { type Finding, failure, ok, warning } from './finding.ts';
+
+const GIB = 1024 ** 3;
+/** Less than this is little for an image. */
+const LITTLE = 10 * GIB;
+
+export async function checkSpace(config: Config): Promise<Finding[]> {
+  const needs: SpaceNeed[] = [
+    { directory: config.workDir, purpose: 'work directory', needed: 0 },
+    { directory: config.managedSaveDir, purpose: 'managed save', needed: 0 },
+  ];
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(config.registry)) {
+    needs.push({ directory: config.registry, purpose: 'registry', needed: 0 });
+  }
+  const rows = await measureSpace(needs, config.reserve);
+  return rows.map(({ directory, purpose, available }) => {
+    const name = `space, ${purpose}`;
+    const says = `${formatBytes(available)} free beyond the reserve in ${directory}`;
+    const cure = 'free some, or choose another directory on a larger file system';
+    if (available === 0) return failure(name, 'NO_SPACE', says, cure);
+    return available < LITTLE ? warning(name, says, cure) : ok(name, says);
+  });
+}
