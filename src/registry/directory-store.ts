@@ -81,6 +81,11 @@ export class DirectoryStore implements ObjectStore {
     return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, path);
       if (file === undefined) return undefined;
+      // Whoever asked has gone on by then, and nobody would close it.
+      if (signal?.aborted) {
+        await file.close();
+        throw interruption(signal, 'registry');
+      }
       const last = end === undefined ? {} : { end: end - 1 };
       const stream = file.createReadStream({ start, ...last, highWaterMark: READ_CHUNK_BYTES });
       const onAbort = () => stream.destroy(interruption(signal, 'registry'));

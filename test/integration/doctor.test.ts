@@ -66,7 +66,7 @@ it('a work directory that QEMU cannot reach is found, with the folder to open', 
 });
 
 it('no libvirt, no qemu-img, no registry: each is one failure, and the rest is looked at', async () => {
-  const gone = await doctor(['--connect', 'qemu:///nowhere']);
+  const gone = await doctor(['--connect', `qemu+unix:///system?socket=${sandbox.dir}/nowhere`]);
   expect(gone.states).toMatchObject({ libvirt: 'failure', 'qemu-img': 'ok', registry: 'ok' });
   expect(gone.exitCode).toBe(13);
   const bare = await doctor([], { env: { PATH: '/nowhere' } });
