@@ -32,7 +32,7 @@ export async function writeBounded(
   const { maxBytes, signal, step } = bounds;
   const file = await open(path, 'wx', 0o640);
   try {
-    const writer = new RangeWriter(file, 0, Number.POSITIVE_INFINITY);
+    const writer = new RangeWriter(file, 0);
     let looked = Number.NEGATIVE_INFINITY;
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       signal.throwIfAborted();
@@ -41,11 +41,10 @@ export async function writeBounded(
         looked = writer.at;
         await keepReserve(dirname(path), bounds);
       }
-      await writer.take(chunk);
+      writer.take(chunk);
       bounds.onProgress?.(writer.at);
     }
     signal.throwIfAborted();
-    await writer.finish();
     await file.truncate(writer.at);
     return writer.at;
   } finally {

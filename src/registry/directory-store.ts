@@ -90,6 +90,8 @@ export class DirectoryStore implements ObjectStore {
       const stream = file.createReadStream({ start, ...last, highWaterMark: READ_CHUNK_BYTES });
       const onAbort = () => stream.destroy(interruption(signal, 'registry'));
       signal?.addEventListener('abort', onAbort, { once: true });
+      // Raised where it is read; somebody who has gone on reads nothing any more.
+      stream.on('error', () => undefined);
       stream.once('close', () => signal?.removeEventListener('abort', onAbort));
       return stream;
     });

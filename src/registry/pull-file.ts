@@ -64,7 +64,7 @@ async function fillPartial(
   }
   const source = { key, size, sha256, etag: info.etag };
   for (;;) {
-    const partial = await openPartial(path, source, policy.partSizeMib * MIB);
+    const partial = await openPartial(path, source, rangeBytes(size, policy));
     const { resumedBytes } = partial;
     if (resumedBytes > 0) onNote?.(`going on: ${formatBytes(resumedBytes)} are there already`);
     const found = await fillOnce(store, source, partial, options);
@@ -108,6 +108,16 @@ async function keepOrRemove(partial: Partial, error: unknown, { onNote }: Option
 }
 
 const MIB = 1024 * 1024;
+const MOST_RANGE_MIB = 64;
+
+/**
+ * NOTE: a request costs server and client alike, so ranges are larger than the parts of an upload
+ * where the object is; still every lane has several, and a pull that is ended loses little.
+ */
+function rangeBytes(size: number, { partSizeMib, concurrency }: PullPolicy): number {
+  const share = Math.ceil(size / MIB / (concurrency * 4));
+  return Math.max(partSizeMib, Math.min(share, MOST_RANGE_MIB)) * MIB;
+}
 
 function damaged(what: string): PublishError {
   const message = `${what}; the image is damaged and no file was written.`;

@@ -105,12 +105,11 @@ class Fetch {
     try {
       await this.#hashed[Math.min(range - MAX_LAG_RANGES, this.#hashed.length - 1)];
       const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, range);
-      const writer = new RangeWriter(this.#partial.file, start, end);
+      const writer = new RangeWriter(this.#partial.file, start);
       const { signal } = this.#stop;
       await withRetries(this.#options.policy, { signal, step: 'pull' }, () =>
         this.#fetch(writer, end),
       );
-      await writer.finish();
       await this.#partial.markWhole(range);
       this.#hashOn();
     } catch (error) {
@@ -135,7 +134,7 @@ class Fetch {
       if (signal.aborted) throw interruption(signal, 'pull');
       if (writer.at + chunk.byteLength > end)
         throw damaged(`${key} gave more than it was asked for`);
-      await writer.take(chunk);
+      writer.take(chunk);
       this.#bytes += chunk.byteLength;
       this.#options.onProgress?.(this.#bytes);
     }

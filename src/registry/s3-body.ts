@@ -34,6 +34,8 @@ export function watchBody(
   });
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
+  // Raised where it is read; somebody who has gone on reads nothing any more.
+  out.on('error', () => undefined);
   body.once('error', (error) => out.destroy(explain(error)));
   out.once('close', () => {
     signal?.removeEventListener('abort', onAbort);

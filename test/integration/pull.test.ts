@@ -33,7 +33,7 @@ beforeAll(async () => {
     AWS_ENDPOINT_URL_S3: proxy.endpoint,
     VIRT_PUBLISH_REGISTRY: `s3://${bucket}/golden`,
     VIRT_PUBLISH_UPLOAD_PART_SIZE_MIB: String(PART_MIB),
-    VIRT_PUBLISH_UPLOAD_CONCURRENCY: '2',
+    VIRT_PUBLISH_UPLOAD_CONCURRENCY: '5',
   };
   const ran = await runCli(['import', original, '--name', 'my web/1'], { sandbox, env });
   expect(ran.exitCode, ran.stderr).toBe(0);
