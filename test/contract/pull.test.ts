@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ImageRecord } from '#dist/registry/image.js';
 import { openRegistry, type Registry } from '#dist/registry/registry.js';
 import { fileSource } from '#dist/upload/source.js';
-import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { bucketPlace, flipBit, PLACES, type Place, scratchFolder } from './places.ts';
 
 const MIB = 1024 * 1024;
@@ -190,7 +190,7 @@ describe('behind a proxy', () => {
     proxy.seen.length = 0;
     // The server says this where the ETag is no longer the one that was asked for.
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 3
+      method === 'GET' && url.includes('disk.raw') && gets() >= 3
         ? { status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' }
         : undefined;
     await expect(registry.pullImage(image.id, file)).rejects.toMatchObject({

@@ -4,9 +4,9 @@ import { existsSync, truncateSync, writeFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type FaultyProxy, startFaultyProxy } from '../contract/faulty-proxy.ts';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { must } from '../support/exec.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
 import { lab } from '../support/lab.ts';
 import { createBucket, s3Env } from '../support/s3.ts';
@@ -48,7 +48,7 @@ describe('pull', () => {
     const file = join(sandbox.dir, 'killed.raw');
     // What is asked for after the first seven ranges gets no answer: the kill comes in between.
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 7 ? 'stall' : undefined;
+      method === 'GET' && url.includes('disk.raw') && gets() >= 7 ? 'stall' : undefined;
     const { child, done } = await startCli(['pull', id, file], { sandbox, env });
     const noted = async () =>
       (await readFile(`${file}.partial.ranges`, 'utf8').catch(() => ''))
@@ -104,7 +104,7 @@ describe('pull', () => {
     const file = join(sandbox.dir, 'stopped.raw');
     proxy.seen.length = 0;
     proxy.fault = (method, url) =>
-      method === 'GET' && url.includes('disk.raw') && gets() > 4 ? 'stall' : undefined;
+      method === 'GET' && url.includes('disk.raw') && gets() >= 4 ? 'stall' : undefined;
     const { child, done } = await startCli(['pull', id, file], { sandbox, env });
     await waitFor('the stall', async () => gets() > 5);
     child.kill('SIGINT');
