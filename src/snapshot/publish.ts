@@ -14,7 +14,7 @@ import { imageProperties } from './image-fields.ts';
 import { keepLast } from './keep.ts';
 import type { Session } from './session.ts';
 
-/** The still disk as a flat file. `isDelta`: the disk is ours and no longer needed after this. */
+/** The still disk, and the file that its flat image goes to. */
 export interface FlatImage {
   still: StillDisk;
   path: string;
