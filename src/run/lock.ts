@@ -26,7 +26,8 @@ export interface LockOptions {
   waitMs?: number;
 }
 
-const ASK_TIMEOUT_MS = 1000;
+/** A busy machine may take its time; a stopped process never answers. */
+const ASK_TIMEOUT_MS = 2000;
 const PAUSE_MS = 50;
 
 /**
@@ -45,8 +46,8 @@ export async function lockDomain(
   const deadline = performance.now() + waitMs;
   const holder: LockHolder = { runId, role, pid: process.pid, since: new Date().toISOString() };
   for (;;) {
-    const lock = await tryLock(domain.uuid, holder);
-    if (lock) return lock;
+    const lock = await tryLock(domainAddress(domain.uuid), holder);
+    if (lock) return role === 'run' ? withOwnLock(lock, holder) : lock;
     const other = await askLock(domain.uuid);
     // It has just ended, and the lock is free.
     if (other === 'free') continue;
@@ -57,26 +58,58 @@ export async function lockDomain(
 }
 
 /** Who holds the domain's lock. `silent`: somebody who does not answer, as a stopped process. */
-export async function askLock(uuid: string): Promise<LockHolder | 'free' | 'silent'> {
-  const socket = connect(addressOf(uuid));
-  const deadline = setTimeout(() => socket.destroy(), ASK_TIMEOUT_MS);
+export function askLock(uuid: string): Promise<LockHolder | 'free' | 'silent'> {
+  return ask(domainAddress(uuid));
+}
+
+/** Whether the process of this run lives, also before its journal tells which domain it is on. */
+export async function isRunAlive(runId: string): Promise<boolean> {
+  return (await ask(runAddress(runId))) !== 'free';
+}
+
+/** A run can be asked for by its own id as well. */
+async function withOwnLock(lock: DomainLock, holder: LockHolder): Promise<DomainLock> {
+  const own = await tryLock(runAddress(holder.runId), holder);
+  return {
+    release: async () => {
+      await own?.release();
+      await lock.release();
+    },
+  };
+}
+
+/** NOTE: a holder that ends while it is asked closes the connection without a word: ask again. */
+async function ask(address: string): Promise<LockHolder | 'free' | 'silent'> {
+  const deadline = performance.now() + ASK_TIMEOUT_MS;
+  for (;;) {
+    const answer = await askOnce(address, deadline - performance.now());
+    if (answer !== undefined) return answer;
+    if (performance.now() >= deadline) return 'silent';
+    await sleep(PAUSE_MS);
+  }
+}
+
+/** Undefined where the connection was closed without an answer, by either side. */
+async function askOnce(address: string, ms: number): Promise<LockHolder | 'free' | undefined> {
+  const socket = connect(address);
+  const deadline = setTimeout(() => socket.destroy(), ms);
   try {
     return JSON.parse(await text(socket)) as LockHolder;
   } catch (error) {
     const isFree = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
-    return isFree ? 'free' : 'silent';
+    return isFree ? 'free' : undefined;
   } finally {
     clearTimeout(deadline);
   }
 }
 
-async function tryLock(uuid: string, holder: LockHolder): Promise<DomainLock | undefined> {
+async function tryLock(address: string, holder: LockHolder): Promise<DomainLock | undefined> {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.end(JSON.stringify(holder));
   });
   try {
-    server.listen(addressOf(uuid));
+    server.listen(address);
     await once(server, 'listening');
   } catch (error) {
     if (isInUse(error)) return undefined;
@@ -86,8 +119,12 @@ async function tryLock(uuid: string, holder: LockHolder): Promise<DomainLock | u
   return { release: () => closeServer(server) };
 }
 
-function addressOf(uuid: string): string {
+function domainAddress(uuid: string): string {
   return `\0virt-publish/domain/${uuid}`;
+}
+
+function runAddress(runId: string): string {
+  return `\0virt-publish/run/${runId}`;
 }
 
 function busy(name: string, holder: LockHolder | 'silent'): PublishError {

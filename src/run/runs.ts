@@ -1,5 +1,5 @@
 // The runs that have a folder in the state directory: going, or dead and to be mended.
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   JOURNAL_FILE,
@@ -10,7 +10,7 @@ import {
   readJournal,
   runFacts,
 } from './journal.ts';
-import { askLock } from './lock.ts';
+import { askLock, isRunAlive } from './lock.ts';
 import { readBootId, runsFolder } from './run-folder.ts';
 
 /** `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. */
@@ -30,9 +30,6 @@ export interface RunOnDisk {
   rebooted: boolean;
 }
 
-/** A run writes its first entry right after it made its folder: later than this, it is dead. */
-const START_MS = 60_000;
-
 /** All runs, the oldest first. A state directory that is not there has none. */
 export async function readRuns(stateDir: string): Promise<RunOnDisk[]> {
   const names = await readdir(runsFolder(stateDir)).catch((error: unknown) => {
@@ -49,20 +46,22 @@ export async function readRuns(stateDir: string): Promise<RunOnDisk[]> {
 export async function readRun(stateDir: string, runId: string): Promise<RunOnDisk | undefined> {
   const path = join(runsFolder(stateDir), runId);
   try {
-    const { mtimeMs } = await stat(path);
-    const entries = await readJournal(join(path, JOURNAL_FILE)).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
+    const entries = (await readdir(path)).includes(JOURNAL_FILE)
+      ? await readJournal(join(path, JOURNAL_FILE))
+      : [];
     const facts = runFacts(entries);
     const rebooted = facts !== undefined && facts.bootId !== (await readBootId());
-    const isNew = Date.now() - mtimeMs < START_MS;
-    const state = facts ? await stateOf(facts, rebooted) : isNew ? 'going' : 'dead';
+    const state = facts ? await stateOf(facts, rebooted) : await stateBeforeFirstEntry(runId);
     return { runId, path, state, entries, facts, pending: pendingActs(entries), rebooted };
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** NOTE: it has made its folder, and has not yet said which domain's lock it holds. */
+async function stateBeforeFirstEntry(runId: string): Promise<RunState> {
+  return (await isRunAlive(runId)) ? 'going' : 'dead';
 }
 
 /** A process of another boot is dead; else whoever holds the domain's lock says whose it is. */

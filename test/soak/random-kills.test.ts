@@ -40,7 +40,9 @@ test(
       const recovered = await runCli(['recover'], { sandbox });
       expect(recovered.exitCode, `${what}: ${recovered.stderr}`).toBe(0);
       await untilWhole(domain, before, 0);
-      await expectNothingLeft(sandbox);
+      await expectNothingLeft(sandbox).catch((error: unknown) => {
+        throw new Error(`${what}: ${recovered.stdout}${error}`);
+      });
       const key = `${mode} ${signal} exit ${exitCode}`;
       counts[key] = (counts[key] ?? 0) + 1;
     }
