@@ -39,7 +39,7 @@ in_root() { BIND="$DIR" "$HERE/lib/chroot.sh" "$(cat "$DIR/root")" "$@"; }
 pid_of() {
   local pid
   pid=$(cat "$DIR/run/$1.pid" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$DIR/ceph.conf" || return 1
+  { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$DIR/ceph.conf"; } 2>/dev/null || return 1
   printf '%s' "$pid"
 }
 
