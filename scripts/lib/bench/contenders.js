@@ -1,0 +1,110 @@
+// Who is measured: each a command line as its user would type it.
+import { existsSync } from 'node:fs';
+
+const HERE = new URL('.', import.meta.url).pathname;
+const MAIN = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
+const CONCURRENCY = '4';
+
+const snapshot = (domain, registry, ...flags) => [
+  process.execPath,
+  MAIN,
+  'snapshot',
+  domain,
+  '--registry',
+  registry,
+  '--json',
+  ...flags,
+];
+const nova = (domain, target, ...flags) => [
+  '/usr/bin/python3',
+  `${HERE}nova-way.py`,
+  domain,
+  target,
+  ...flags,
+];
+const convert = 'qemu-img convert -U -f qcow2 -O qcow2 "$BENCH_DISK" "$BENCH_SCRATCH/image.qcow2"';
+const clean = 'rm "$BENCH_SCRATCH/image.qcow2"';
+const aws = `/usr/bin/aws --endpoint-url "$S3_ENDPOINT" s3 cp --quiet`;
+const rclone = `rclone copyto --s3-upload-concurrency ${CONCURRENCY}`;
+const shell = (...lines) => ['sh', '-ec', lines.join('\n')];
+
+export const NOVA = 'the Nova way';
+export const OURS = 'virt-publish';
+export const UPLOAD = 'virt-publish, upload alone';
+
+export const LIVE_DIRECTORY = [
+  { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory) },
+  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory) },
+  {
+    name: 'virtnbdbackup',
+    needs: '/usr/bin/virtnbdbackup',
+    argv: ({ domain, directory }) => [
+      'virtnbdbackup',
+      '-d',
+      domain,
+      '-l',
+      'copy',
+      '-o',
+      `${directory}/nbd`,
+    ],
+  },
+];
+
+export const LIVE_BUCKET = [
+  { name: NOVA, argv: ({ domain, bucket }) => nova(domain, `s3://${bucket}/image`) },
+  { name: OURS, argv: ({ domain, bucket }) => snapshot(domain, `s3://${bucket}/vp`) },
+  {
+    name: UPLOAD,
+    argv: ({ bucket }) => [process.execPath, `${HERE}upload.js`, `s3://${bucket}/vp`],
+  },
+  {
+    name: 'qemu-img convert, aws s3 cp',
+    needs: '/usr/bin/aws',
+    argv: ({ bucket }) =>
+      shell(
+        // aws has no flag for it
+        'export AWS_CONFIG_FILE=$BENCH_SCRATCH/aws',
+        `printf "[default]\\ns3 =\\n  max_concurrent_requests = ${CONCURRENCY}\\n  multipart_chunksize = 16MB\\n" >"$AWS_CONFIG_FILE"`,
+        convert,
+        `${aws} "$BENCH_SCRATCH/image.qcow2" s3://${bucket}/image`,
+        clean,
+      ),
+  },
+  {
+    name: 'qemu-img convert, rclone copyto',
+    needs: '/usr/bin/rclone',
+    argv: ({ bucket }) =>
+      shell(
+        convert,
+        `${rclone} --s3-chunk-size 16M "$BENCH_SCRATCH/image.qcow2" :s3:${bucket}/image`,
+        clean,
+      ),
+  },
+];
+
+export const COMPRESSED = [
+  { name: `${NOVA}, zlib`, argv: ({ domain, directory }) => nova(domain, directory, '--compress') },
+  {
+    name: `${OURS}, zstd`,
+    argv: ({ domain, directory }) => snapshot(domain, directory, '--compress', 'zstd'),
+  },
+];
+
+export const SMALL = [
+  { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory) },
+  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory) },
+];
+
+export const COLD = [
+  { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory, '--cold') },
+  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory, '--mode', 'cold') },
+];
+
+/** Those that are installed here, and the names of those that are not. */
+export function present(contenders) {
+  const isThere = ({ needs }) => needs === undefined || existsSync(needs);
+  return {
+    there: contenders.filter(isThere),
+    missing: contenders.filter((each) => !isThere(each)),
+  };
+}

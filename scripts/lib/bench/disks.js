@@ -1,0 +1,82 @@
+// The disks to be published: a chain of two with data that is part random, part compressible.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  renameSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { command } from './run.js';
+
+const MIB = 1024 * 1024;
+const VIRTUAL_RATIO = 2;
+/** Behind the end of the guest's own file system, which it never looks at. */
+const DATA_START = 256 * MIB;
+
+/**
+ * A chain: a base with five sixths of `dataMib` and an overlay with the rest, half of each random and
+ * half compressible. The base is kept between runs. Resolves to the path of the overlay.
+ */
+export async function makeChain(folder, name, dataMib) {
+  const base = join(folder, `base-${dataMib}.qcow2`);
+  const virtual = Math.max(1024, dataMib * VIRTUAL_RATIO) * MIB;
+  const overlayMib = Math.floor(dataMib / 6);
+  if (!existsSync(base)) await makeBase(base, virtual, dataMib - overlayMib);
+  const overlay = join(folder, `${name}.qcow2`);
+  const format = ['-f', 'qcow2', '-b', base, '-F', 'qcow2'];
+  await command('qemu-img', 'create', '-q', ...format, overlay);
+  if (overlayMib > 0) await fillOverlay(overlay, overlayMib, DATA_START + dataMib * MIB);
+  return overlay;
+}
+
+async function makeBase(base, virtual, mib) {
+  const raw = `${base}.raw`;
+  copyFileSync(process.env.LAB_ROOT_IMAGE, raw);
+  truncateSync(raw, virtual);
+  fill(raw, DATA_START, mib);
+  const partial = `${base}.partial`;
+  await command('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, partial);
+  await command('rm', raw);
+  renameSync(partial, base);
+}
+
+/** NOTE: qemu-io takes less than 2 GiB a write. */
+async function fillOverlay(overlay, mib, start) {
+  const data = `${overlay}.data`;
+  closeSync(openSync(data, 'w'));
+  fill(data, 0, mib);
+  for (let at = 0; at < mib; at += 512) {
+    const length = Math.min(512, mib - at) * MIB;
+    const piece = `${data}.piece`;
+    await command(
+      'dd',
+      `if=${data}`,
+      `of=${piece}`,
+      'bs=1M',
+      `skip=${at}`,
+      `count=${length / MIB}`,
+      'status=none',
+    );
+    const write = `write -q -s ${piece} ${start + at * MIB} ${length}`;
+    await command('qemu-io', '-f', 'qcow2', '-c', write, overlay);
+    await command('rm', piece);
+  }
+  await command('rm', data);
+}
+
+/** Half random; half of it pages of which a third is random, as binaries and databases are. */
+function fill(path, start, mib) {
+  const file = openSync(path, 'r+');
+  for (let at = 0; at < mib; at += 1) {
+    const block = randomBytes(MIB);
+    if (at % 2 === 1)
+      for (let page = 0; page < MIB; page += 4096)
+        block.fill('configuration ', page + 1365, page + 4096);
+    writeSync(file, block, 0, MIB, start + at * MIB);
+  }
+  closeSync(file);
+}

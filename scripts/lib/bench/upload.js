@@ -1,0 +1,11 @@
+// Uploads a finished image file and nothing else: usage upload.js s3://bucket/prefix, the file in BENCH_IMAGE.
+import { loadConfig } from '../../../dist/config.js';
+import { openRegistry } from '../../../dist/registry/registry.js';
+import { fileSource } from '../../../dist/upload/source.js';
+
+const [, , url] = process.argv;
+const { s3, upload, timeouts } = await loadConfig();
+const registry = await openRegistry(url, { s3, upload: { ...upload, partMs: timeouts.partMs } });
+const { id } = await registry.queueImage({ name: 'bench', disk_format: 'qcow2' });
+await registry.updateImage(id, (record) => ({ ...record, status: 'saving' }));
+await registry.uploadData(id, 'vda.qcow2', await fileSource(process.env.BENCH_IMAGE));
