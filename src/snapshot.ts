@@ -11,7 +11,7 @@ import { recoverRuns } from './recover.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
-import { lockDomain } from './run/lock.ts';
+import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
@@ -33,10 +33,12 @@ export async function createSnapshot(
   // Before the domain is looked for: a dead run may have left it undefined.
   await mendEarlierRuns(settings, settings.domain);
   return withSession(settings, async (session) => {
-    await mendEarlierRuns(settings, session.domain.uuid);
-    const lock = await lockDomain(session.domain, runId);
+    const { domain } = session;
+    const mend = () => mendEarlierRuns(settings, domain.uuid);
+    const { stateDir } = settings.config;
+    const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
     try {
-      settings.onEvent({ type: 'run', runId, domain: session.domain.name });
+      settings.onEvent({ type: 'run', runId, domain: domain.name });
       return await run(session, runId);
     } finally {
       await lock.release();

@@ -17,6 +17,8 @@ export interface RunFacts {
   runId: string;
   pid: number;
   bootId: string;
+  /** Of /etc/machine-id; null where there is none. */
+  machineId: string | null;
   uri: string;
   domain: { name: string; uuid: string };
   registry: string;
@@ -57,6 +59,8 @@ export function observeJournals(listener: Listener): void {
 export class Journal {
   readonly #file: FileHandle;
   readonly #listeners: Listener[] = [];
+  /** The last write failed, and may have left half a line. */
+  #isTorn = false;
 
   private constructor(file: FileHandle) {
     this.#file = file;
@@ -69,12 +73,12 @@ export class Journal {
     return journal;
   }
 
-  /** Goes on with the journal of a run that is dead. A torn last line is closed first. */
+  /** Goes on with the journal of a run that is dead. A torn last line is closed by the next entry. */
   static async reopen(path: string): Promise<Journal> {
-    const file = await open(path, 'a', 0o600);
     const text = await readFile(path, 'utf8');
-    if (text !== '' && !text.endsWith('\n')) await file.appendFile('\n');
-    return new Journal(file);
+    const journal = new Journal(await open(path, 'a', 0o600));
+    journal.#isTorn = text !== '' && !text.endsWith('\n');
+    return journal;
   }
 
   /** Calls `listener` for each entry once it is on disk. */
@@ -84,8 +88,12 @@ export class Journal {
 
   async write(entry: NewEntry): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
-    await this.#file.appendFile(`${line}\n`);
+    // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
+    const start = this.#isTorn ? '\n' : '';
+    this.#isTorn = true;
+    await this.#file.appendFile(`${start}${line}\n`);
     await this.#file.datasync();
+    this.#isTorn = false;
     for (const listener of [...this.#listeners, ...observers]) listener(entry);
   }
 

@@ -143,3 +143,23 @@ test('the state and work directory turn read-only: the guest is whole all the sa
   await domain.destroy();
   await disk.remove();
 });
+
+test('the directories turn read-only and the run is killed: the guard puts the guest back', async () => {
+  const disk = await makeSmallDisk(200);
+  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const before = await photograph(domain);
+  const env = {
+    VIRT_PUBLISH_STATE_DIR: disk.path,
+    VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
+    VIRT_PUBLISH_REGISTRY: join(sandbox.stateDir, 'registry'),
+  };
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await disk.makeReadOnly();
+  child.kill('SIGKILL');
+  await done;
+  await untilWhole(domain, before, 3000);
+  await domain.destroy();
+  await disk.remove();
+});

@@ -51,6 +51,20 @@ test('a run that is stopped just before the freeze publishes nothing either', as
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
 });
 
+test('what a stopped run still does when it goes on is put back too, also where it is killed', async () => {
+  const at = 'intent:freeze=SIGSTOP;done:freeze=SIGKILL';
+  const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: at };
+  const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  await waitFor('the undefine', async () => (await flawOf(domain, before)) !== null);
+  await untilWhole(domain, before, 8000);
+  child.kill('SIGCONT');
+  expect((await done).exitCode).toBeNull();
+  await untilWhole(domain, before, 2000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+});
+
 test('a cold run that is stopped: the guard starts the guest, and the run fails', async () => {
   const env = {
     VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '100',
