@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun, StillDisk } from './capture/capture-run.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
-import { refuseTooLittleSpace } from './capture/space.ts';
+import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runStep } from './events.ts';
 import { recoverRuns } from './recover.ts';
@@ -91,7 +91,7 @@ async function run(session: Session, runId: string): Promise<SnapshotResult> {
       const still = await captureAndFlatten(session, decision, { open, path });
       await open.journal.reach('captured');
       const image = { id: runId, still, path, journal: open.journal };
-      return { ...(await publishImage(session, decision, image)), plan };
+      return { ...(await publishWatched(session, decision, image)), plan };
     }),
   );
 }
@@ -111,6 +111,24 @@ async function captureAndFlatten(
     return capture({ ...captureRun(watched, decision, open), checkReserve: watch.check }, (disk) =>
       flattenDisk(watched, decision, { still: disk, path }),
     );
+  });
+}
+
+/** A registry that is a directory elsewhere is written to like the work directory. */
+async function publishWatched(
+  session: Session,
+  decision: Decision,
+  image: Parameters<typeof publishImage>[2],
+): ReturnType<typeof publishImage> {
+  const { settings } = session;
+  const { directory } = decision.registry;
+  const isCopied = directory !== null && !(await onSameFileSystem(directory, settings.workDir));
+  const { reserve } = settings.config;
+  const watching = { directories: isCopied ? [directory] : [], reserve, signal: settings.signal };
+  return withReserveWatch(watching, async (watch) => {
+    await watch.check();
+    const watched = { ...session, settings: { ...settings, signal: watch.signal } };
+    return publishImage(watched, decision, image);
   });
 }
 

@@ -19,7 +19,7 @@ type Message =
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
 const RESTORE_FOR_MS = 10 * 60_000;
 /** As long as somebody else may take to begin with the mending. */
-const WAIT_FOR_LOCK_MS = 10_000;
+const WAIT_FOR_LOCK_MS = 5000;
 const FIRST_PAUSE_MS = 50;
 const PAUSE_MS = 2000;
 /** Longer is too long for a timer of Node. */

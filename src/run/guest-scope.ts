@@ -116,7 +116,7 @@ export class GuestScope<Context> {
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
     await journal.write({ type: 'undone', act: pending.act }).catch((error: unknown) => {
-      onRemark(`the journal could not be written: ${messageOf(error)}`);
+      onRemark(messageOf(error));
     });
     return undefined;
   }

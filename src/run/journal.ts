@@ -1,6 +1,7 @@
 // The journal of a run: every intent on disk before the act it announces.
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { messageOf, PublishError } from '../errors.ts';
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
@@ -86,13 +87,18 @@ export class Journal {
     this.#listeners.push(listener);
   }
 
+  /** @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then. */
   async write(entry: NewEntry): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
     // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
     const start = this.#isTorn ? '\n' : '';
     this.#isTorn = true;
-    await this.#file.appendFile(`${start}${line}\n`);
-    await this.#file.datasync();
+    try {
+      await this.#file.appendFile(`${start}${line}\n`);
+      await this.#file.datasync();
+    } catch (error) {
+      throw notWritten(error);
+    }
     this.#isTorn = false;
     for (const listener of [...this.#listeners, ...observers]) listener(entry);
   }
@@ -159,6 +165,17 @@ export async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close();
   }
+}
+
+function notWritten(cause: unknown): PublishError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const cure = isFull ? 'free some space in the state directory' : 'see to the state directory';
+  return new PublishError(
+    isFull ? 'NO_SPACE' : 'WORK_DIR',
+    `the run's journal cannot be written: ${messageOf(cause)}; ${cure}`,
+    { step: 'space', cause },
+  );
 }
 
 function parseEntry(line: string): JournalEntry[] {

@@ -76,7 +76,7 @@ async function reopen(path: string, onRemark: (remark: string) => void): Promise
   try {
     return await Journal.reopen(path);
   } catch (error) {
-    onRemark(`the journal could not be written: ${messageOf(error)}`);
+    onRemark(`the run's journal cannot be written: ${messageOf(error)}`);
     return SILENT;
   }
 }
