@@ -57,17 +57,17 @@ export async function planSnapshot(
 
 /**
  * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
- * image that could not be cleared away is no obstacle.
+ * image that could not be cleared away is no obstacle. Resolves to the runs that were dealt with.
  */
-async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<void> {
+async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<string[]> {
   const { config, signal, onEvent } = settings;
-  for (const { runId, outcome, error } of await recoverRuns(config, {
-    ...{ refs: [domain], signal, onEvent },
-  })) {
+  const runs = await recoverRuns(config, { refs: [domain], signal, onEvent });
+  for (const { runId, outcome, error } of runs) {
     if (error?.code === 'GUEST_NOT_RESTORED') throw error;
     if (error) warn(settings, `run ${runId}, which died, is not mended: ${error.message}`);
     if (outcome === 'mended') warn(settings, `run ${runId} had died; what it left was put right`);
   }
+  return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
 }
 
 async function run(session: Session, runId: string): Promise<SnapshotResult> {

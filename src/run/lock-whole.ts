@@ -6,8 +6,11 @@ import { type RunOnDisk, readRuns } from './runs.ts';
 export interface LockWholeOptions {
   stateDir: string;
   runId: string;
-  /** Puts right what dead runs of the domain left; takes the domain's lock for it. */
-  mend: () => Promise<void>;
+  /**
+   * Puts right what dead runs of the domain left; takes the domain's lock for it. Resolves to the
+   * runs that have nothing of the guest any more, also where their journal could not be told so.
+   */
+  mend: () => Promise<readonly string[]>;
 }
 
 const TRIES = 3;
@@ -24,21 +27,22 @@ export async function lockWholeDomain(
   { stateDir, runId, mend }: LockWholeOptions,
 ): Promise<DomainLock> {
   for (let left = TRIES; ; left -= 1) {
-    await mend();
+    const mended = await mend();
     const lock = await lockDomain(domain, runId);
-    const dead = await findDeadRun(stateDir, domain.uuid).catch(async (error: unknown) => {
+    const dead = await findDeadRuns(stateDir, domain.uuid).catch(async (error: unknown) => {
       await lock.release();
       throw error;
     });
-    if (!dead) return lock;
+    const unmended = dead.find(({ runId: id }) => !mended.includes(id));
+    if (!unmended) return lock;
     await lock.release();
-    if (left === 1) throw notMended(domain.name, dead);
+    if (left === 1) throw notMended(domain.name, unmended);
   }
 }
 
-/** One with acts on the domain that were not taken back. */
-async function findDeadRun(stateDir: string, uuid: string): Promise<RunOnDisk | undefined> {
-  return (await readRuns(stateDir)).find(
+/** Those with acts on the domain that were not taken back. */
+async function findDeadRuns(stateDir: string, uuid: string): Promise<RunOnDisk[]> {
+  return (await readRuns(stateDir)).filter(
     ({ state, facts, pending }) =>
       state === 'dead' && facts?.domain.uuid === uuid && pending.length > 0,
   );

@@ -143,6 +143,7 @@ test('a domain whose run died after the mending and before the lock is mended ag
   const mend = async () => {
     mends.push(typeof (await askLock(domain.uuid)) === 'string' ? 'free' : 'held');
     if (mends.length === 2) await journal.write({ type: 'undone', act: 'undefine' });
+    return [];
   };
   const lock = await lockWholeDomain(domain, { stateDir, runId: 'next', mend });
   expect(mends).toEqual(['free', 'free']);
@@ -154,6 +155,8 @@ test('a domain whose run died after the mending and before the lock is mended ag
     message: expect.stringContaining(`recover ${dead}`),
   });
   expect(await askLock(domain.uuid)).toBe('free');
+  const told = lockWholeDomain(domain, { stateDir, runId: 'next', mend: async () => [dead] });
+  await (await told).release();
   await journal.close();
 });
 
