@@ -10,6 +10,7 @@ import { endOrphans } from './run/orphans.ts';
 import { restoreGuest } from './run/restore-guest.ts';
 import { removeRunFolder } from './run/run-folder.ts';
 import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
+import { sweepScratch } from './run/scratch-folder.ts';
 
 export type { RunStatus } from './recover/run-status.ts';
 
@@ -34,7 +35,7 @@ export interface RecoveredRun {
   error: PublishError | null;
 }
 
-type State = Pick<Config, 'stateDir' | 'upload' | 'timeouts'>;
+type State = Pick<Config, 'stateDir' | 'workDir' | 'upload' | 'timeouts'>;
 
 /** How long a guard that is at work is waited for. */
 const WAIT_FOR_GUARD_MS = 15_000;
@@ -57,7 +58,18 @@ export async function recoverRuns(
   for (const run of await readRuns(config.stateDir)) {
     if (isMeant(run, options.refs)) results.push(await recoverRun(config, run, options));
   }
+  if (!options.refs || options.refs.length === 0) await sweep(config, options);
   return results;
+}
+
+/** What an import or a pull left in the work directory is no run: it touched no guest. */
+async function sweep({ workDir }: State, { onEvent = ignoreEvents }: RecoverOptions) {
+  const note = (level: 'info' | 'warning', message: string) =>
+    onEvent({ type: 'note', level, step: 'restore', message });
+  await sweepScratch(workDir, {
+    onRemoved: (folder) => note('info', `removed ${folder}, which a process that died had left`),
+    onFailed: (folder, error) => note('warning', `${folder} stays: ${messageOf(error)}`),
+  });
 }
 
 function isMeant({ runId, facts }: RunOnDisk, refs: readonly string[] | undefined): boolean {
@@ -77,6 +89,8 @@ async function recoverRun(
     ...{ outcome: 'skipped', remarks: [], error: null },
   };
   if (run.state === 'going') return { ...told, remarks: ['it is going'] };
+  if (run.state === 'elsewhere') return { ...told, remarks: [ELSEWHERE] };
+  if (run.state === 'unreadable') return { ...told, outcome: 'failed', error: unreadable(run) };
   try {
     if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
     else await underLock(config, { runId, domain: facts.domain }, told, options);
@@ -85,6 +99,14 @@ async function recoverRun(
     return { ...told, outcome: 'failed', error: asPublishError(error) };
   }
   return told.outcome === 'skipped' ? { ...told, outcome: 'mended' } : told;
+}
+
+const ELSEWHERE =
+  'it is of another host, with which the state directory is shared; run recover there';
+
+function unreadable({ runId, path, error }: RunOnDisk): PublishError {
+  const message = `run ${runId} cannot be read: ${messageOf(error)}; see to ${path}, and remove it where its domain is well`;
+  return new PublishError('WORK_DIR', message, { step: 'restore', cause: error });
 }
 
 async function underLock(
@@ -117,9 +139,15 @@ async function mend(
   await endOrphans(facts.scratch);
   const failures = await restoreGuest(run.path, { onRemark });
   const resume = options.resume === true && failures.length === 0 && canResume(run);
-  const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
-  told.image = image.status;
-  told.outcome = image.published ? 'published' : 'mended';
+  try {
+    const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
+    told.image = image.status;
+    told.outcome = image.published ? 'published' : 'mended';
+  } catch (error) {
+    // The guest is what must be told of, whatever else went wrong.
+    if (failures.length === 0) throw error;
+    onRemark(`the image is not mended: ${messageOf(error)}`);
+  }
   if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
   await removeRunFolder({ path: run.path, scratch: facts.scratch });
 }

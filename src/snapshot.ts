@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun, StillDisk } from './capture/capture-run.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
-import { refuseTooLittleSpace } from './capture/space.ts';
+import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runStep } from './events.ts';
 import { recoverRuns } from './recover.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
-import { lockDomain } from './run/lock.ts';
+import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
@@ -33,10 +33,12 @@ export async function createSnapshot(
   // Before the domain is looked for: a dead run may have left it undefined.
   await mendEarlierRuns(settings, settings.domain);
   return withSession(settings, async (session) => {
-    await mendEarlierRuns(settings, session.domain.uuid);
-    const lock = await lockDomain(session.domain, runId);
+    const { domain } = session;
+    const mend = () => mendEarlierRuns(settings, domain.uuid);
+    const { stateDir } = settings.config;
+    const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
     try {
-      settings.onEvent({ type: 'run', runId, domain: session.domain.name });
+      settings.onEvent({ type: 'run', runId, domain: domain.name });
       return await run(session, runId);
     } finally {
       await lock.release();
@@ -55,17 +57,17 @@ export async function planSnapshot(
 
 /**
  * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
- * image that could not be cleared away is no obstacle.
+ * image that could not be cleared away is no obstacle. Resolves to the runs that were dealt with.
  */
-async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<void> {
+async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<string[]> {
   const { config, signal, onEvent } = settings;
-  for (const { runId, outcome, error } of await recoverRuns(config, {
-    ...{ refs: [domain], signal, onEvent },
-  })) {
+  const runs = await recoverRuns(config, { refs: [domain], signal, onEvent });
+  for (const { runId, outcome, error } of runs) {
     if (error?.code === 'GUEST_NOT_RESTORED') throw error;
     if (error) warn(settings, `run ${runId}, which died, is not mended: ${error.message}`);
     if (outcome === 'mended') warn(settings, `run ${runId} had died; what it left was put right`);
   }
+  return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
 }
 
 async function run(session: Session, runId: string): Promise<SnapshotResult> {
@@ -89,7 +91,7 @@ async function run(session: Session, runId: string): Promise<SnapshotResult> {
       const still = await captureAndFlatten(session, decision, { open, path });
       await open.journal.reach('captured');
       const image = { id: runId, still, path, journal: open.journal };
-      return { ...(await publishImage(session, decision, image)), plan };
+      return { ...(await publishWatched(session, decision, image)), plan };
     }),
   );
 }
@@ -109,6 +111,24 @@ async function captureAndFlatten(
     return capture({ ...captureRun(watched, decision, open), checkReserve: watch.check }, (disk) =>
       flattenDisk(watched, decision, { still: disk, path }),
     );
+  });
+}
+
+/** A registry that is a directory elsewhere is written to like the work directory. */
+async function publishWatched(
+  session: Session,
+  decision: Decision,
+  image: Parameters<typeof publishImage>[2],
+): ReturnType<typeof publishImage> {
+  const { settings } = session;
+  const { directory } = decision.registry;
+  const isCopied = directory !== null && !(await onSameFileSystem(directory, settings.workDir));
+  const { reserve } = settings.config;
+  const watching = { directories: isCopied ? [directory] : [], reserve, signal: settings.signal };
+  return withReserveWatch(watching, async (watch) => {
+    await watch.check();
+    const watched = { ...session, settings: { ...settings, signal: watch.signal } };
+    return publishImage(watched, decision, image);
   });
 }
 

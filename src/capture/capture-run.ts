@@ -1,4 +1,5 @@
 // What every step of a capture is given, and what a capture hands on.
+import type { Config } from '../config.ts';
 import type { OnEvent } from '../events.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
@@ -10,15 +11,14 @@ import type { Consistency } from '../snapshot-types.ts';
 import type { Inspection } from './inspect.ts';
 import type { CapturePlan } from './plan.ts';
 
-export interface CaptureTimeouts {
-  mirrorMs: number;
-  mirrorStallMs: number;
-  pollMs: number;
-  freezeMs: number;
-  managedSaveMs: number;
-  convertMs: number;
-  detachMs: number;
-}
+type Deadline =
+  | 'mirrorMs'
+  | 'mirrorStallMs'
+  | 'pollMs'
+  | 'freezeMs'
+  | 'managedSaveMs'
+  | 'convertMs'
+  | 'detachMs';
 
 export interface CaptureRun {
   host: Host;
@@ -28,7 +28,7 @@ export interface CaptureRun {
   folder: RunFolder;
   journal: Journal;
   scope: GuestScope<GuestContext>;
-  timeouts: CaptureTimeouts;
+  timeouts: Pick<Config['timeouts'], Deadline>;
   /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
   checkReserve: () => Promise<void>;
   /** MiB/s; 0 is no cap. */

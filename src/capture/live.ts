@@ -8,7 +8,7 @@ import {
 } from '../libvirt/constants.ts';
 import { saveMetadata } from '../run/domain-metadata.ts';
 import { freeze, mirror, undefine } from '../run/guest-acts.ts';
-import { writeSecret } from '../run/run-folder.ts';
+import { DOMAIN_XML_FILE, writeSecret } from '../run/run-folder.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import { awaitMirror, endMirror, startMirror } from './mirror.ts';
@@ -58,7 +58,7 @@ async function createDelta({ inspection, signal }: CaptureRun, path: string): Pr
  */
 async function undefineDomain(run: CaptureRun): Promise<void> {
   const { domain, inspection, folder, scope } = run;
-  const xmlPath = join(folder.path, 'domain.xml');
+  const xmlPath = join(folder.path, DOMAIN_XML_FILE);
   await writeSecret(xmlPath, inspection.inactiveXml);
   const metadataPath = await saveMetadataIfAny(run);
   const { nvram, firmware, tpm } = inspection.description;

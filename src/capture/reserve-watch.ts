@@ -1,4 +1,5 @@
 // Watches the free space while a run writes: it gives itself up before the reserve is touched.
+import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { nearestExisting, type Reserve, readSpace } from './space.ts';
@@ -38,7 +39,10 @@ export async function withReserveWatch<T>(
     for (const pace of paces) await pace.check();
   };
   try {
-    return await work({ signal: AbortSignal.any([signal, full.signal]), check });
+    const either = AbortSignal.any([signal, full.signal]);
+    // Many requests at once listen to it, and Node takes more than ten for a leak.
+    setMaxListeners(0, either);
+    return await work({ signal: either, check });
   } finally {
     clearInterval(timer);
   }

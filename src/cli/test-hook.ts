@@ -1,7 +1,10 @@
 // For the fault tests alone: VIRT_PUBLISH_TEST_AT ends or stops this process at a point of its journal.
 import { type NewEntry, observeJournals } from '../run/journal.ts';
 
-/** `intent:undefine=SIGKILL`, `done:mirror=SIGSTOP`, `point:image=SIGKILL,guard` (the guard dies first). */
+/**
+ * `intent:undefine=SIGKILL`, `done:mirror=SIGSTOP`, `point:image=SIGKILL,guard` (the guard dies
+ * first). Several stand side by side with `;` between them.
+ */
 const HOOK = /^(\w+:[\w ]+)=(SIG[A-Z]+)(,guard)?$/;
 
 /**
@@ -13,6 +16,10 @@ export function installTestHook(text: string): void {
     observeJournals((entry) => process.stderr.write(`test hook: ${nameOf(entry)}\n`));
     return;
   }
+  for (const hook of text.split(';')) installHook(hook);
+}
+
+function installHook(text: string): void {
   const [, at, signal, guardToo] = HOOK.exec(text) ?? [];
   if (at === undefined || signal === undefined) throw new Error(`${text} is no test hook`);
   let guardPid = 0;

@@ -1,15 +1,14 @@
 // One whole import on one page: somebody else's image becomes one of the registry's.
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { measureSpace, onSameFileSystem, refuseTooLittleSpace } from '../capture/space.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
+import { withScratchFolder } from '../run/scratch-folder.ts';
 import { fileSource } from '../upload/source.ts';
 import { type BroughtFile, bringFile } from './bring-file.ts';
 import { examine } from './examine.ts';
@@ -25,7 +24,7 @@ import type { Inspected } from './inspect-image.ts';
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
   const settings = decideImport(options, config ?? (await loadConfig()));
   const registry = await openFor(settings);
-  return withScratchFolder(settings, async (folder) => {
+  return withScratchFolder(settings.workDir, 'import', async (folder) => {
     const brought = await bringFile(settings, folder);
     const inspected = await runStep(
       settings.onEvent,
@@ -56,24 +55,6 @@ async function openFor({ registry, config, signal }: ImportSettings): Promise<Re
   });
   await opened.checkAccess({ signal });
   return opened;
-}
-
-async function withScratchFolder<T>(
-  { workDir }: ImportSettings,
-  work: (folder: string) => Promise<T>,
-): Promise<T> {
-  const folder = join(workDir, `import-${randomUUID()}`);
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const message = `cannot make the folder ${folder}: ${messageOf(cause)}; choose a directory you can write to with --work-dir`;
-    throw new PublishError('WORK_DIR', message, { step: 'space', cause });
-  }
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 async function checkSpace(

@@ -11,9 +11,9 @@ import { shellQuote } from '../run/shell-quote.ts';
 import {
   ACTIVE_POINT,
   finishImage,
+  followUp,
   IMAGE_POINT,
   type ImageToPublish,
-  moveAliases,
   UPLOADED_POINT,
   type UploadedImage,
 } from '../snapshot/finish.ts';
@@ -80,9 +80,10 @@ async function tryResume(
   const uploaded = reached(run.entries, UPLOADED_POINT) as UploadedImage | undefined;
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
   try {
-    if (reached(run.entries, ACTIVE_POINT) !== undefined)
-      await moveAliases(registry, image, onEvent);
-    else await finishImage(registry, image, { onEvent, signal, reach, resume: true, uploaded });
+    if (reached(run.entries, ACTIVE_POINT) !== undefined) {
+      const record = await registry.getImage(image.id, { signal });
+      await followUp(registry, image, record, { onEvent, signal });
+    } else await finishImage(registry, image, { onEvent, signal, reach, resume: true, uploaded });
     return undefined;
   } catch (error) {
     const isFinal = error instanceof PublishError && FINAL.has(error.code);

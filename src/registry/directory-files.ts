@@ -1,5 +1,6 @@
 // Files of a directory registry: durable, never half there, never outside the root.
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import {
   constants,
   type FileHandle,
@@ -12,6 +13,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { PublishError } from '../errors.ts';
+import { throwIfInterrupted } from './deadline.ts';
 import { hasCode, orMissing } from './file-errors.ts';
 
 // NOTE: these are upper bounds: the umask takes away from them and nothing adds to them. Images
@@ -116,4 +118,35 @@ export async function assertInside(root: string, folder: string): Promise<void> 
 
 export async function isRegularFile(path: string): Promise<boolean> {
   return (await orMissing(lstat(path)))?.isFile() ?? false;
+}
+
+/**
+ * Of the bytes that the file holds there: of fewer where it is shorter. For parts that were written
+ * without one, since few of them are ever asked for again.
+ */
+export async function md5OfRange(
+  path: string,
+  { start, length }: { start: number; length: number },
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const hash = createHash('md5');
+  if (length > 0) {
+    const end = start + length - 1;
+    for await (const chunk of createReadStream(path, { start, end })) {
+      throwIfInterrupted(signal, 'upload');
+      hash.update(chunk as Uint8Array);
+    }
+  }
+  return hash.digest('hex');
+}
+
+/** The files of one upload. */
+export function uploadPaths(root: string, id: string) {
+  const folder = join(root, UPLOADS_FOLDER);
+  return {
+    folder,
+    about: join(folder, `${id}.json`),
+    parts: join(folder, `${id}.parts`),
+    data: join(folder, `${id}.data`),
+  };
 }

@@ -1,15 +1,16 @@
 // One multipart upload in a directory: parts written in place into one file, linked when it is whole.
 import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { PublishError } from '../errors.ts';
 import { throwIfInterrupted } from './deadline.ts';
 import {
   FILE_MODE,
   linkInto,
   makeFolder,
+  md5OfRange,
   syncFolder,
-  UPLOADS_FOLDER,
+  uploadPaths,
   withFile,
 } from './directory-files.ts';
 import { byBytes } from './directory-walk.ts';
@@ -117,7 +118,13 @@ export class DirectoryUpload implements PartUpload {
   async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
     return this.#do(`Listing the parts of ${this.key}`, options, async () => {
       const parts = [...(await this.#written()).values()].sort((a, b) => a.number - b.number);
-      return parts.map(({ number, size, etag }) => ({ number, size, etag }));
+      const listed: PartInfo[] = [];
+      for (const { number, size, etag, start } of parts) {
+        const range = { start, length: size };
+        const md5 = etag ?? (await md5OfRange(this.#paths.data, range, options.signal));
+        listed.push({ number, size, etag: md5 });
+      }
+      return listed;
     });
   }
 
@@ -180,21 +187,12 @@ function checkParts(
   let size = 0;
   for (const { number, etag } of parts) {
     const part = written.get(number);
-    if (part === undefined || part.start !== size || part.etag !== etag) {
+    const isOther = part?.etag !== null && part?.etag !== etag;
+    if (part === undefined || part.start !== size || isOther) {
       const message = `Part ${number} of ${key} is missing or is not the one that was sent.`;
       throw new PublishError('UPLOAD', message, { step: 'upload' });
     }
     size += part.size;
   }
   return size;
-}
-
-function uploadPaths(root: string, id: string) {
-  const folder = join(root, UPLOADS_FOLDER);
-  return {
-    folder,
-    about: join(folder, `${id}.json`),
-    parts: join(folder, `${id}.parts`),
-    data: join(folder, `${id}.data`),
-  };
 }

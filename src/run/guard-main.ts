@@ -18,6 +18,8 @@ type Message =
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
 const RESTORE_FOR_MS = 10 * 60_000;
+/** As long as somebody else may take to begin with the mending. */
+const WAIT_FOR_LOCK_MS = 5000;
 const FIRST_PAUSE_MS = 50;
 const PAUSE_MS = 2000;
 /** Longer is too long for a timer of Node. */
@@ -49,22 +51,27 @@ async function guard({ runPath, freezeMs, guestMs }: GuardOptions): Promise<void
 async function takeOver(runPath: string): Promise<void> {
   // A mark that cannot be written (a full disk) must not keep the guest frozen.
   await markTakenOver(runPath).catch(() => undefined);
-  await persist(() => isWhole(runPath, false));
+  await persist(() => isWhole(runPath, { runLives: true }));
 }
 
 /**
  * The run is dead. Its guest is put back under the domain's lock, so that no other run begins on
- * it meanwhile. Whoever has the lock already mends dead runs before all else.
+ * it meanwhile. Whoever has the lock already mends dead runs before all else; but one with another
+ * state directory does not see this one, so after a while the guest is put back in spite of it.
  */
 async function restoreAfterDeath(runPath: string, { runId, domain }: RunFacts): Promise<void> {
+  const waitUntil = performance.now() + WAIT_FOR_LOCK_MS;
   await persist(async () => {
     const lock = await lockDomain(domain, runId, { role: 'guard' }).catch((error: unknown) => {
       if (error instanceof PublishError && error.code === 'DOMAIN_BUSY') return undefined;
       throw error;
     });
-    if (!lock) return isNothingPending(runPath);
+    if (!lock) {
+      if (await isNothingPending(runPath)) return true;
+      return performance.now() >= waitUntil && isWhole(runPath, { justDied: true });
+    }
     try {
-      return await isWhole(runPath, true);
+      return await isWhole(runPath, { justDied: true });
     } finally {
       await lock.release();
     }
@@ -82,9 +89,12 @@ async function persist(isDone: () => Promise<boolean>): Promise<void> {
 }
 
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
-async function isWhole(runPath: string, justDied: boolean): Promise<boolean> {
+async function isWhole(
+  runPath: string,
+  when: { justDied?: boolean; runLives?: boolean },
+): Promise<boolean> {
   try {
-    const failures = await restoreGuest(runPath, { onRemark: () => undefined, justDied });
+    const failures = await restoreGuest(runPath, { onRemark: () => undefined, ...when });
     return failures.length === 0;
   } catch (error) {
     return isGone(error);

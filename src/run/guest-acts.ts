@@ -130,8 +130,8 @@ export const detach: Act<DetachData> = {
     if (!attached) await domain.attachDeviceFlags(xml, VIR_DOMAIN_AFFECT_LIVE);
     return undefined;
   },
-  mend: ({ host, name }, { address }) =>
-    `virsh -c ${host.uri} attach-device ${shellQuote(name)} FILE --live # FILE holds the <hostdev> of ${address}, from virsh dumpxml --inactive`,
+  mend: ({ host, name }, { xml }) =>
+    `printf %s ${shellQuote(xml.replace(/>\s+</g, '><'))} | virsh -c ${host.uri} attach-device ${shellQuote(name)} /dev/stdin --live`,
 };
 
 /** All of them, as a journal names them. */

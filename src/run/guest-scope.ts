@@ -1,7 +1,7 @@
 // The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import type { Journal, PendingAct } from './journal.ts';
+import type { NewEntry, PendingAct } from './journal.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {
@@ -33,7 +33,7 @@ export class UndoFailure extends Error {
 }
 
 export interface GuestScopeOptions<Context> {
-  journal: Journal;
+  journal: { write(entry: NewEntry): Promise<void> };
   acts: GuestActs<Context>;
   context: Context;
   onRemark: (remark: string) => void;
@@ -116,7 +116,7 @@ export class GuestScope<Context> {
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
     await journal.write({ type: 'undone', act: pending.act }).catch((error: unknown) => {
-      onRemark(`the journal could not be written: ${messageOf(error)}`);
+      onRemark(messageOf(error));
     });
     return undefined;
   }

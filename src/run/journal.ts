@@ -1,6 +1,7 @@
 // The journal of a run: every intent on disk before the act it announces.
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { messageOf, PublishError } from '../errors.ts';
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
@@ -17,6 +18,8 @@ export interface RunFacts {
   runId: string;
   pid: number;
   bootId: string;
+  /** Of /etc/machine-id; null where there is none. */
+  machineId: string | null;
   uri: string;
   domain: { name: string; uuid: string };
   registry: string;
@@ -57,6 +60,8 @@ export function observeJournals(listener: Listener): void {
 export class Journal {
   readonly #file: FileHandle;
   readonly #listeners: Listener[] = [];
+  /** The last write failed, and may have left half a line. */
+  #isTorn = false;
 
   private constructor(file: FileHandle) {
     this.#file = file;
@@ -69,12 +74,12 @@ export class Journal {
     return journal;
   }
 
-  /** Goes on with the journal of a run that is dead. A torn last line is closed first. */
+  /** Goes on with the journal of a run that is dead. A torn last line is closed by the next entry. */
   static async reopen(path: string): Promise<Journal> {
-    const file = await open(path, 'a', 0o600);
     const text = await readFile(path, 'utf8');
-    if (text !== '' && !text.endsWith('\n')) await file.appendFile('\n');
-    return new Journal(file);
+    const journal = new Journal(await open(path, 'a', 0o600));
+    journal.#isTorn = text !== '' && !text.endsWith('\n');
+    return journal;
   }
 
   /** Calls `listener` for each entry once it is on disk. */
@@ -82,10 +87,19 @@ export class Journal {
     this.#listeners.push(listener);
   }
 
+  /** @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then. */
   async write(entry: NewEntry): Promise<void> {
     const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
-    await this.#file.appendFile(`${line}\n`);
-    await this.#file.datasync();
+    // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
+    const start = this.#isTorn ? '\n' : '';
+    this.#isTorn = true;
+    try {
+      await this.#file.appendFile(`${start}${line}\n`);
+      await this.#file.datasync();
+    } catch (error) {
+      throw notWritten(error);
+    }
+    this.#isTorn = false;
     for (const listener of [...this.#listeners, ...observers]) listener(entry);
   }
 
@@ -151,6 +165,17 @@ export async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close();
   }
+}
+
+function notWritten(cause: unknown): PublishError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const cure = isFull ? 'free some space in the state directory' : 'see to the state directory';
+  return new PublishError(
+    isFull ? 'NO_SPACE' : 'WORK_DIR',
+    `the run's journal cannot be written: ${messageOf(cause)}; ${cure}`,
+    { step: 'space', cause },
+  );
 }
 
 function parseEntry(line: string): JournalEntry[] {

@@ -6,6 +6,7 @@ import {
   makeRunFolder,
   type RunFolder,
   readBootId,
+  readMachineId,
   removeRunFolder,
   runFolder,
 } from './run-folder.ts';
@@ -22,7 +23,7 @@ export interface RunPlace {
   onWarning: (message: string) => void;
 }
 
-type GivenFacts = Omit<RunFacts, 'pid' | 'bootId' | 'scratch'>;
+type GivenFacts = Omit<RunFacts, 'pid' | 'bootId' | 'machineId' | 'scratch'>;
 
 /**
  * Gives `work` a folder and a journal, and removes both when it settles. They stay where the guest
@@ -87,5 +88,6 @@ async function remove(folder: RunFolder, { onWarning }: RunPlace): Promise<void>
 }
 
 async function completeFacts(facts: GivenFacts, folder: RunFolder): Promise<RunFacts> {
-  return { ...facts, pid: process.pid, bootId: await readBootId(), scratch: folder.scratch };
+  const ids = { bootId: await readBootId(), machineId: await readMachineId() };
+  return { ...facts, pid: process.pid, ...ids, scratch: folder.scratch };
 }

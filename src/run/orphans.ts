@@ -17,6 +17,8 @@ export async function endOrphans(scratch: string): Promise<void> {
   }
 }
 
+const NOT_OURS: readonly unknown[] = ['ESRCH', 'EPERM'];
+
 async function argumentsOf(pid: string): Promise<string[]> {
   try {
     return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
@@ -30,7 +32,8 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch (error) {
-    const isGone = error instanceof Error && 'code' in error && error.code === 'ESRCH';
-    if (!isGone) throw error;
+    // One of another user is no child of ours, and must not keep a guest from being put back.
+    const isNotOurs = error instanceof Error && 'code' in error && NOT_OURS.includes(error.code);
+    if (!isNotOurs) throw error;
   }
 }

@@ -1,9 +1,10 @@
 // Puts a guest back from the journal of a run alone: for the guard, and for recover.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../errors.ts';
 import { Host } from '../libvirt/host.ts';
 import { guestActs } from './guest-acts.ts';
-import { GuestScope, type UndoFailure } from './guest-scope.ts';
+import { GuestScope, type GuestScopeOptions, type UndoFailure } from './guest-scope.ts';
 import {
   JOURNAL_FILE,
   Journal,
@@ -20,6 +21,11 @@ export interface RestoreOptions {
   onRemark: (remark: string) => void;
   /** The run died just now: a call of its may still be on its way to libvirt. */
   justDied?: boolean;
+  /**
+   * The run lives, and may go on at any time: nothing is marked as taken back, so that whatever it
+   * does then is taken back again, by itself or after its death.
+   */
+  runLives?: boolean;
 }
 
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
@@ -35,7 +41,7 @@ const IN_FLIGHT_MS = 1000;
  */
 export async function restoreGuest(
   runPath: string,
-  { onRemark, justDied = false }: RestoreOptions,
+  { onRemark, justDied = false, runLives = false }: RestoreOptions,
 ): Promise<UndoFailure[]> {
   const path = join(runPath, JOURNAL_FILE);
   const entries = await readJournal(path);
@@ -46,7 +52,7 @@ export async function restoreGuest(
   const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
   const rebooted = facts.bootId !== (await readBootId());
   const context = { host, ...facts.domain, rebooted };
-  const journal = await Journal.reopen(path);
+  const journal = runLives ? SILENT : await reopen(path, onRemark);
   const undo = (acts: readonly PendingAct[]) =>
     new GuestScope({ journal, acts: guestActs, context, onRemark }, acts).restore();
   try {
@@ -58,5 +64,19 @@ export async function restoreGuest(
   } finally {
     await journal.close();
     await host.close();
+  }
+}
+
+type OpenJournal = GuestScopeOptions<unknown>['journal'] & Pick<Journal, 'close'>;
+
+const SILENT: OpenJournal = { write: () => Promise.resolve(), close: () => Promise.resolve() };
+
+/** NOTE: a file system that is read-only or gone must not keep the guest as it is. */
+async function reopen(path: string, onRemark: (remark: string) => void): Promise<OpenJournal> {
+  try {
+    return await Journal.reopen(path);
+  } catch (error) {
+    onRemark(`the run's journal cannot be written: ${messageOf(error)}`);
+    return SILENT;
   }
 }

@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { JOURNAL_FILE, syncDirectory } from './journal.ts';
 
+/** The domain's XML as it was, in the run's folder. */
+export const DOMAIN_XML_FILE = 'domain.xml';
+
 export interface RunFolder {
   /** Below the state directory: `journal.ndjson` and `domain.xml`. */
   path: string;
@@ -32,7 +35,7 @@ export function runsFolder(stateDir: string): string {
 export async function makeRunFolder(path: string): Promise<void> {
   try {
     const first = await mkdir(path, { recursive: true });
-    if (first !== undefined) await openForTraversal(first, path);
+    if (first !== undefined) await settleFolders(first, path);
   } catch (error) {
     throw new PublishError(
       'WORK_DIR',
@@ -42,9 +45,15 @@ export async function makeRunFolder(path: string): Promise<void> {
   }
 }
 
-/** NOTE: a umask of 077 would take the x from a mode given to mkdir, and QEMU's way with it. */
-async function openForTraversal(first: string, last: string): Promise<void> {
-  for (let path = last; path.length >= first.length; path = dirname(path)) await chmod(path, 0o711);
+/**
+ * NOTE: a umask of 077 would take the x from a mode given to mkdir, and QEMU's way with it. And a
+ * journal survives a power cut only where the names of all folders above it do.
+ */
+async function settleFolders(first: string, last: string): Promise<void> {
+  for (let path = last; path.length >= first.length; path = dirname(path)) {
+    await chmod(path, 0o711);
+    await syncDirectory(dirname(path));
+  }
 }
 
 /** Writes a file that only its owner may read, and is on disk when the promise resolves. */
@@ -66,6 +75,12 @@ export async function removeRunFolder(folder: RunFolder): Promise<void> {
     if (name !== JOURNAL_FILE) await rm(join(folder.path, name), { recursive: true, force: true });
   }
   await rm(folder.path, { recursive: true, force: true });
+}
+
+/** The id of this host, which stays through all boots; null where it has none. */
+export async function readMachineId(): Promise<string | null> {
+  const id = await readFile('/etc/machine-id', 'utf8').catch(() => '');
+  return id.trim() === '' ? null : id.trim();
 }
 
 /** The kernel's id of this boot: a process of another boot is dead, whatever its pid says. */

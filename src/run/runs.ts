@@ -11,10 +11,13 @@ import {
   runFacts,
 } from './journal.ts';
 import { askLock, isRunAlive } from './lock.ts';
-import { readBootId, runsFolder } from './run-folder.ts';
+import { DOMAIN_XML_FILE, readBootId, readMachineId, runsFolder } from './run-folder.ts';
 
-/** `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. */
-export type RunState = 'going' | 'restoring' | 'dead';
+/**
+ * `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. `elsewhere`:
+ * of another host with the same state directory. `unreadable`: its folder or journal cannot be read.
+ */
+export type RunState = 'going' | 'restoring' | 'dead' | 'elsewhere' | 'unreadable';
 
 export interface RunOnDisk {
   runId: string;
@@ -28,6 +31,8 @@ export interface RunOnDisk {
   pending: readonly PendingAct[];
   /** True where the host has been started anew since. */
   rebooted: boolean;
+  /** Why it is `unreadable`. */
+  error?: unknown;
 }
 
 /** All runs, the oldest first. A state directory that is not there has none. */
@@ -46,26 +51,45 @@ export async function readRuns(stateDir: string): Promise<RunOnDisk[]> {
 export async function readRun(stateDir: string, runId: string): Promise<RunOnDisk | undefined> {
   const path = join(runsFolder(stateDir), runId);
   try {
-    const entries = (await readdir(path)).includes(JOURNAL_FILE)
-      ? await readJournal(join(path, JOURNAL_FILE))
-      : [];
+    const names = await readdir(path);
+    const hasJournal = names.includes(JOURNAL_FILE);
+    const entries = hasJournal ? await readJournal(join(path, JOURNAL_FILE)) : [];
     const facts = runFacts(entries);
     const rebooted = facts !== undefined && facts.bootId !== (await readBootId());
-    const state = facts ? await stateOf(facts, rebooted) : await stateBeforeFirstEntry(runId);
-    return { runId, path, state, entries, facts, pending: pendingActs(entries), rebooted };
+    const told = { runId, path, entries, facts, pending: pendingActs(entries), rebooted };
+    if (facts) return { ...told, state: await stateOf(facts, rebooted) };
+    if (await isRunAlive(runId)) return { ...told, state: 'going' };
+    return { ...told, ...stateWithoutFacts(path, names) };
   } catch (error) {
     if (isMissing(error)) return undefined;
-    throw error;
+    const nothing = { entries: [], facts: undefined, pending: [], rebooted: false };
+    return { runId, path, state: 'unreadable', error, ...nothing };
   }
 }
 
-/** NOTE: it has made its folder, and has not yet said which domain's lock it holds. */
-async function stateBeforeFirstEntry(runId: string): Promise<RunState> {
-  return (await isRunAlive(runId)) ? 'going' : 'dead';
+/**
+ * NOTE: nothing is done before the first entry is on disk. Where that is not to be read, and there
+ * is more in the folder than the journal, the disk has lost it; the saved XML must not go with it.
+ */
+function stateWithoutFacts(
+  path: string,
+  names: readonly string[],
+): Pick<RunOnDisk, 'state' | 'error'> {
+  if (names.every((name) => name === JOURNAL_FILE)) return { state: 'dead' };
+  const saved = names.includes(DOMAIN_XML_FILE)
+    ? `; if its domain is not defined any more, define it from ${join(path, DOMAIN_XML_FILE)}`
+    : '';
+  const message = `${join(path, JOURNAL_FILE)} does not say which run it is of${saved}`;
+  return { state: 'unreadable', error: new Error(message) };
 }
 
 /** A process of another boot is dead; else whoever holds the domain's lock says whose it is. */
-async function stateOf({ runId, domain }: RunFacts, rebooted: boolean): Promise<RunState> {
+async function stateOf(
+  { runId, domain, machineId }: RunFacts,
+  rebooted: boolean,
+): Promise<RunState> {
+  // NOTE: to mend it here would define, and perhaps start, another host's guest a second time.
+  if (machineId !== (await readMachineId())) return 'elsewhere';
   if (rebooted) return 'dead';
   const holder = await askLock(domain.uuid);
   if (holder === 'free') return 'dead';

@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
-import type { ImageObject } from '../registry/image.ts';
+import type { ImageObject, ImageRecord } from '../registry/image.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
+import { keepLast } from './keep.ts';
 
 /** All that is needed to publish an image file. It stands in the journal, and holds no secret. */
 export interface ImageToPublish {
@@ -23,6 +24,8 @@ export interface ImageToPublish {
   /** Scrubbed. */
   domainXml: string;
   aliases: readonly string[];
+  /** As SnapshotOptions.keep; null where no older image goes. */
+  keep: number | null;
 }
 
 /** Points of the journal from here on, each with what a resume needs of it. */
@@ -66,11 +69,23 @@ export async function finishImage(
     });
   });
   await reach(ACTIVE_POINT);
-  return { image: record, aliases: await moveAliases(registry, image, onEvent) };
+  return { image: record, aliases: await followUp(registry, image, record, options) };
+}
+
+/** What was asked for beyond the image itself: its aliases, and that older images go. */
+export async function followUp(
+  registry: Registry,
+  image: Pick<ImageToPublish, 'id' | 'aliases' | 'keep'>,
+  record: ImageRecord,
+  { onEvent, signal }: Pick<FinishOptions, 'onEvent' | 'signal'>,
+): Promise<SnapshotResult['aliases']> {
+  const aliases = await moveAliases(registry, image, onEvent);
+  if (image.keep !== null) await keepLast(registry, record, { keep: image.keep, signal, onEvent });
+  return aliases;
 }
 
 /** Points the image's aliases to it. An alias that does so already is left as it is. */
-export async function moveAliases(
+async function moveAliases(
   registry: Registry,
   { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
   onEvent: OnEvent,

@@ -1,16 +1,15 @@
 // Old snapshots go when a new one is there, where that was asked for.
 import { messageOf } from '../errors.ts';
+import type { OnEvent } from '../events.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { SnapshotSettings } from './settings.ts';
 
 /** Keeps the newest `keep` images in line with this one. The new image stands whatever comes of it. */
 export async function keepLast(
   registry: Registry,
   image: ImageRecord,
-  { keep, signal, onEvent }: Pick<SnapshotSettings, 'keep' | 'signal' | 'onEvent'>,
+  { keep, signal, onEvent }: { keep: number; signal: AbortSignal; onEvent: OnEvent },
 ): Promise<void> {
-  if (keep === undefined) return;
   const note = (level: 'info' | 'warning', message: string) =>
     onEvent({ type: 'note', level, step: 'registry', message });
   try {

@@ -11,7 +11,6 @@ import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties } from './image-fields.ts';
-import { keepLast } from './keep.ts';
 import type { Session } from './session.ts';
 
 /** The still disk, and the file that its flat image goes to. */
@@ -79,6 +78,7 @@ export async function publishImage(
   const { size } = await fileSource(path);
   const image: ImageToPublish = {
     ...{ id, path, size, hash: settings.hash, aliases: settings.aliases },
+    keep: settings.keep ?? null,
     name: `${inspection.disk.target}.${settings.format}`,
     min_ram: base?.min_ram ?? 0,
     properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
@@ -86,9 +86,7 @@ export async function publishImage(
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
-  const published = await finishImage(registry, image, { onEvent, signal, reach });
-  await keepLast(registry, published.image, settings);
-  return published;
+  return finishImage(registry, image, { onEvent, signal, reach });
 }
 
 function flattenRequest(

@@ -65,7 +65,8 @@ export async function uploadImage(
   try {
     // Within the `try`: it starts threads, and a machine may refuse one.
     const kept = earlier?.parts ?? new Map();
-    sender = new PartSender(upload, plan, { ...options, withMd5: store.wantsPartMd5, kept });
+    const withMd5 = store.wantsPartMd5 || kept.size > 0;
+    sender = new PartSender(upload, plan, { ...options, withMd5, kept });
     const parts = await sender.sendAll();
     const digests = await sender.digests();
     await source.checkUnchanged?.();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, createDomainOn, type TestDomain } from '../support/domains.ts';
-import { must } from '../support/exec.ts';
+import { must, run } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
@@ -77,22 +77,34 @@ test.each(['mirror', 'convert'])(
   },
 );
 
-test('no reserve at all, and the delta has no room: NO_SPACE, and the guest runs on', async () => {
-  const disk = await makeSmallDisk(100);
-  const domain = await createDomain({ shape: 'qcow2' });
-  const before = await photograph(domain);
-  const env = { VIRT_PUBLISH_RESERVE_MIN_BYTES: '0', VIRT_PUBLISH_RESERVE_FRACTION: '0' };
-  const args = ['snapshot', domain.name, '--work-dir', disk.path, '--bandwidth', '4', '--json'];
-  const { done } = await startCli(args, { sandbox, env });
-  await waitFor('the mirror', () => domain.blockJob());
-  await must('sh', ['-c', `dd if=/dev/zero of=${disk.path}/filler bs=1M 2>/dev/null || true`]);
-  const ran = await done;
-  expect(ran.exitCode, ran.stdout).toBe(31);
-  await expectWhole(domain, before);
-  await expectNothingLeft(sandbox);
-  await domain.destroy();
-  await disk.remove();
-});
+test.each([
+  ['mirror', 100],
+  ['convert', 200],
+])(
+  'no reserve at all, and the %s has no room: NO_SPACE, and the guest runs on',
+  async (step, size) => {
+    const disk = await makeSmallDisk(size);
+    const domain = await createDomain({ shape: 'qcow2' });
+    const before = await photograph(domain);
+    const env = {
+      VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
+      VIRT_PUBLISH_RESERVE_FRACTION: '0',
+      ...(step === 'convert' ? { PATH: await slowQemuImgPath(200) } : {}),
+    };
+    const speed = step === 'mirror' ? ['--bandwidth', '4'] : [];
+    const args = ['snapshot', domain.name, '--work-dir', disk.path, ...speed, '--json'];
+    const { done } = await startCli(args, { sandbox, env });
+    if (step === 'mirror') await waitFor('the mirror', () => domain.blockJob());
+    else await waitFor('qemu-img', () => findConvert(disk.path));
+    await must('sh', ['-c', `dd if=/dev/zero of=${disk.path}/filler bs=1M 2>/dev/null || true`]);
+    const ran = await done;
+    expect(ran.exitCode, ran.stdout).toBe(31);
+    await expectWhole(domain, before);
+    await expectNothingLeft(sandbox);
+    await domain.destroy();
+    await disk.remove();
+  },
+);
 
 test('a disk that is full just when the mirror is ended publishes nothing', async () => {
   const disk = await makeSmallDisk(200);
@@ -113,6 +125,31 @@ test('a disk that is full just when the mirror is ended publishes nothing', asyn
   const ran = await done;
   expect(ran.exitCode, ran.stdout).toBe(31);
   await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+  await domain.destroy();
+  await disk.remove();
+});
+
+test('a registry elsewhere that fills up before the upload: NO_SPACE, and nothing of it stays', async () => {
+  const disk = await makeSmallDisk(200);
+  const domain = await createDomain({ shape: 'qcow2' });
+  const env = {
+    VIRT_PUBLISH_RESERVE_MIN_BYTES: String(16 * MIB),
+    VIRT_PUBLISH_TEST_AT: 'point:captured=SIGSTOP',
+  };
+  const registry = join(disk.path, 'registry');
+  const args = ['snapshot', domain.name, '--registry', registry, '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  const journals = ['-rqs', '"name":"captured"', join(sandbox.stateDir, 'runs')];
+  await waitFor('the capture', async () => (await run('grep', journals)).exitCode === 0);
+  const ballast = String((await disk.free()) - 8 * MIB);
+  await must('fallocate', ['-l', ballast, join(disk.path, 'ballast')]);
+  child.kill('SIGCONT');
+  const ran = await done;
+  expect(ran.exitCode, ran.stdout).toBe(31);
+  expect(await disk.free()).toBeGreaterThan(7 * MIB);
+  const data = await run('find', [registry, '-name', '*.qcow2']);
+  expect(data.stdout).toBe('');
   await expectNothingLeft(sandbox);
   await domain.destroy();
   await disk.remove();
@@ -140,6 +177,26 @@ test('the state and work directory turn read-only: the guest is whole all the sa
   const again = await runCli(['snapshot', domain.name, '--json'], { sandbox, env });
   expect(again.exitCode).toBe(32);
   await expectWhole(domain, before);
+  await domain.destroy();
+  await disk.remove();
+});
+
+test('the directories turn read-only and the run is killed: the guard puts the guest back', async () => {
+  const disk = await makeSmallDisk(200);
+  const domain = await createDomain({ shape: 'qcow2', autostart: true });
+  const before = await photograph(domain);
+  const env = {
+    VIRT_PUBLISH_STATE_DIR: disk.path,
+    VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
+    VIRT_PUBLISH_REGISTRY: join(sandbox.stateDir, 'registry'),
+  };
+  const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  await waitFor('the mirror', () => domain.blockJob());
+  await disk.makeReadOnly();
+  child.kill('SIGKILL');
+  await done;
+  await untilWhole(domain, before, 3000);
   await domain.destroy();
   await disk.remove();
 });

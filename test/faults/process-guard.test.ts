@@ -1,12 +1,17 @@
 // The guard when its run hangs, is signalled as a group, or when the guard itself dies.
-import { readdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
-import { readJournal, runFacts } from '#dist/run/journal.js';
+import { startGuard } from '#dist/run/guard.js';
+import { Journal, readJournal, runFacts } from '#dist/run/journal.js';
+import { lockDomain } from '#dist/run/lock.js';
+import { makeRunFolder, readBootId, readMachineId } from '#dist/run/run-folder.js';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
 import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 import { expectNothingLeft, flawOf, imagesIn, untilWhole } from './whole.ts';
 
@@ -49,6 +54,20 @@ test('a run that is stopped just before the freeze publishes nothing either', as
   expect((await done).exitCode).toBe(20);
   await untilWhole(domain, before, 2000);
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
+});
+
+test('what a stopped run still does when it goes on is put back too, also where it is killed', async () => {
+  const at = 'intent:freeze=SIGSTOP;done:freeze=SIGKILL';
+  const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: at };
+  const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  await waitFor('the undefine', async () => (await flawOf(domain, before)) !== null);
+  await untilWhole(domain, before, 8000);
+  child.kill('SIGCONT');
+  expect((await done).exitCode).toBeNull();
+  await untilWhole(domain, before, 2000);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
 });
 
 test('a cold run that is stopped: the guard starts the guest, and the run fails', async () => {
@@ -108,6 +127,33 @@ test('kill -9 in the middle of a managed save', async () => {
   await untilWhole(domain, before, 10_000);
   expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
   await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+});
+
+test('somebody who knows nothing of the dead run has the lock: the guard does not wait for long', async () => {
+  const runId = randomUUID();
+  const uuid = (await domain.virsh('domuuid')).trim();
+  const runPath = join(sandbox.stateDir, 'runs', runId);
+  await makeRunFolder(runPath);
+  const xmlPath = join(runPath, 'domain.xml');
+  await writeFile(xmlPath, await domain.virsh('dumpxml', '--inactive', '--security-info'));
+  const journal = await Journal.create(join(runPath, 'journal.ndjson'));
+  const facts = {
+    ...{ runId, pid: process.pid, uri: lab().uri, domain: { name: domain.name, uuid } },
+    ...{ bootId: await readBootId(), machineId: await readMachineId() },
+    ...{ registry: join(sandbox.stateDir, 'registry'), scratch: runPath },
+  };
+  await journal.write({ type: 'run', facts });
+  const guard = await startGuard(journal, { runPath, freezeMs: 60_000, guestMs: 60_000 }, String);
+  const data = { xmlPath, autostart: true, metadataPath: null };
+  await journal.write({ type: 'intent', act: 'undefine', data });
+  await domain.virsh('undefine');
+  const lock = await lockDomain({ name: domain.name, uuid }, randomUUID());
+  guard.abandon();
+  await untilWhole(domain, before, 10_000);
+  await lock.release();
+  await journal.close();
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
   await expectNothingLeft(sandbox);
 });
 

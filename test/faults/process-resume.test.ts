@@ -51,41 +51,49 @@ function counting(store: ObjectStore, sent: number[]): ObjectStore {
   });
 }
 
-test('right parts are kept; wrong, short and missing ones are sent', async () => {
-  const bucket = await createBucket();
-  const store = await s3Store(bucket);
-  const path = join(await makeFolder('vp-test-resume'), 'image');
-  const bytes = randomBytes(4 * PART + 1000);
-  await writeFile(path, bytes);
-  const key = 'images/some/vda.raw';
-  const stale = await store.startUpload(key);
-  const earlier = await store.startUpload(key);
-  const put = async (upload: PartUpload, number: number, content: Buffer) => {
-    const start = (number - 1) * PART;
-    const open = () => Readable.from([content]);
-    await upload.putPart(number, { start, length: content.length, open });
-  };
-  await put(stale, 1, bytes.subarray(0, PART));
-  await put(earlier, 1, bytes.subarray(0, PART));
-  await put(earlier, 2, randomBytes(PART));
-  await put(earlier, 3, bytes.subarray(2 * PART, 3 * PART));
-  await put(earlier, 4, bytes.subarray(3 * PART, 4 * PART - 1));
+test.each(['s3', 'directory'])(
+  '%s: right parts are kept; wrong, short and missing ones are sent',
+  async (kind) => {
+    const folder = await makeFolder('vp-test-resume');
+    const bucket = await createBucket();
+    const store =
+      kind === 's3'
+        ? await s3Store(bucket)
+        : await openStore(join(folder, 'registry'), { requestMs: 60_000, partMs: 60_000 });
+    const path = join(folder, 'image');
+    const bytes = randomBytes(4 * PART + 1000);
+    await writeFile(path, bytes);
+    const key = 'images/some/vda.raw';
+    const stale = await store.startUpload(key);
+    const earlier = await store.startUpload(key);
+    const put = async (upload: PartUpload, number: number, content: Buffer) => {
+      const start = (number - 1) * PART;
+      const open = () => Readable.from([content]);
+      await upload.putPart(number, { start, length: content.length, open });
+    };
+    await put(stale, 1, bytes.subarray(0, PART));
+    await put(earlier, 1, bytes.subarray(0, PART));
+    await put(earlier, 2, randomBytes(PART));
+    await put(earlier, 3, bytes.subarray(2 * PART, 3 * PART));
+    await put(earlier, 4, bytes.subarray(3 * PART, 4 * PART - 1));
 
-  const sent: number[] = [];
-  const { upload } = readDefaults();
-  const { digests, size } = await uploadImage(counting(store, sent), {
-    ...{ key, source: await fileSource(path), algorithms: ['sha256'], resume: true },
-    policy: { ...upload, partSizeMib: PART / MIB },
-  });
+    const sent: number[] = [];
+    const { upload } = readDefaults();
+    const { digests, size } = await uploadImage(counting(store, sent), {
+      ...{ key, source: await fileSource(path), algorithms: ['sha256'], resume: true },
+      policy: { ...upload, partSizeMib: PART / MIB },
+    });
 
-  expect(size).toBe(bytes.length);
-  expect(sent.sort()).toEqual([2, 4, 5]);
-  const stored = await store.openRead(key);
-  const hash = createHash('sha256');
-  for await (const chunk of stored ?? []) hash.update(chunk as Uint8Array);
-  const expected = createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex');
-  expect([hash.digest('hex'), digests.sha256]).toEqual([expected, expected]);
-  expect(await listUploads(bucket)).toEqual([]);
-});
+    expect(size).toBe(bytes.length);
+    expect(sent.sort()).toEqual([2, 4, 5]);
+    const stored = await store.openRead(key);
+    const hash = createHash('sha256');
+    for await (const chunk of stored ?? []) hash.update(chunk as Uint8Array);
+    const expected = createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex');
+    expect([hash.digest('hex'), digests.sha256]).toEqual([expected, expected]);
+    expect(await listUploads(bucket)).toEqual([]);
+    for await (const open of store.listUploads('')) expect(open).toBeUndefined();
+  },
+);

@@ -45,11 +45,13 @@ export async function untilWhole(
   }
 }
 
+const SETTLED: readonly string[] = ['killed', 'active', 'deleted'];
+
 /** No run, no scratch file; in the registry records alone, but for images that are active. */
 export async function expectNothingLeft(sandbox: Sandbox): Promise<void> {
   expect(await readdir(join(sandbox.stateDir, 'runs')).catch(() => [])).toEqual([]);
   const images = await imagesIn(sandbox);
-  expect(images.filter(({ status }) => status !== 'killed' && status !== 'active')).toEqual([]);
+  expect(images.filter(({ status }) => !SETTLED.includes(status))).toEqual([]);
   const active = images.filter(({ status }) => status === 'active').map(({ id }) => id);
   const files = await filesBelow(join(sandbox.stateDir, 'registry'));
   const strays = files.filter(

@@ -1,9 +1,7 @@
 // `virt-publish pull`: an image's data into a file, or onto standard output.
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { Config } from '../../config.ts';
 import { DISK_FORMATS, type DiskFormat } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
@@ -62,27 +60,14 @@ async function pullToOutput(
   context: CommandContext,
 ): Promise<Product> {
   if (flags.json === true) throw await jsonAndOutput();
-  const { output, signal } = context;
-  const folder = await scratchFolder(context.config);
-  try {
+  const { output, signal, config } = context;
+  const { withScratchFolder } = await import('../../run/scratch-folder.ts');
+  await withScratchFolder(config.workDir, 'pull', async (folder) => {
     const file = join(folder, 'image');
     await pull(ref, file, flags, context);
     await output.pipe(createReadStream(file, { highWaterMark: 1024 * 1024, signal }));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
   return { text: '', json: {} };
-}
-
-async function scratchFolder({ workDir }: Config): Promise<string> {
-  try {
-    await mkdir(workDir, { recursive: true });
-    return await mkdtemp(join(workDir, 'pull-'));
-  } catch (cause) {
-    const { PublishError } = await import('../../errors.ts');
-    const message = `the work directory ${workDir} cannot be written to: set VIRT_PUBLISH_WORK_DIR to one that can`;
-    throw new PublishError('WORK_DIR', message, { step: 'pull', cause });
-  }
 }
 
 async function jsonAndOutput(): Promise<Error> {

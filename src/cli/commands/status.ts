@@ -39,7 +39,8 @@ async function status({ config }: CommandContext): Promise<Product> {
 }
 
 function toMend({ state, toMend: acts, resumable }: RunStatus): string {
-  if (state === 'going') return '-';
+  if (state === 'going' || state === 'elsewhere') return '-';
+  if (state === 'unreadable') return 'cannot be read: see recover';
   const guest = acts.length === 0 ? 'its files' : `guest (${acts.join(', ')}), its files`;
   return resumable ? `${guest}; can be resumed` : guest;
 }

@@ -5,6 +5,8 @@ import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const PROGRESS_EVERY_MS = 10_000;
+/** Enough to name a run, or its image, by. */
+const RUN_DIGITS = 8;
 
 /** `write` gets one line at a time. When `quiet`, only warnings and what `say` says are written. */
 export function createPlainReporter(
@@ -13,8 +15,11 @@ export function createPlainReporter(
   now: () => number = () => performance.now(),
 ): Reporter {
   const paces = new Map<string, { pace: Pace; toldAt: number }>();
-  const log = (line: string) => write(`${new Date().toTimeString().slice(0, 8)} ${line}`);
+  // NOTE: the lines of several runs may go to one place, as with systemd's journal.
+  let run = '';
+  const log = (line: string) => write(`${new Date().toTimeString().slice(0, 8)}${run} ${line}`);
   const onEvent = (event: RunEvent) => {
+    if (event.type === 'run') run = ` ${event.runId.slice(0, RUN_DIGITS)}`;
     if (event.type === 'note' && event.level === 'warning')
       return log(`warning: ${event.step}: ${printable(event.message)}`);
     if (quiet) return;

@@ -18,6 +18,7 @@ const facts = {
   runId: 'r',
   pid: 1,
   bootId: 'b',
+  machineId: null,
   uri: 'qemu:///system',
   domain: { name: 'web', uuid: 'u' },
   registry: '/r',

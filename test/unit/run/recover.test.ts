@@ -1,13 +1,14 @@
 // What is read from the journals of dead runs, without any libvirt.
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { listRuns, recoverRuns } from '#dist/recover.js';
 import { Journal, unsureActs } from '#dist/run/journal.js';
 import { askLock, lockDomain } from '#dist/run/lock.js';
-import { readBootId } from '#dist/run/run-folder.js';
+import { lockWholeDomain } from '#dist/run/lock-whole.js';
+import { readBootId, readMachineId } from '#dist/run/run-folder.js';
 import { markTakenOver, refuseIfTakenOver } from '#dist/run/take-over.js';
 
 let stateDir: string;
@@ -16,15 +17,19 @@ beforeEach(async () => {
 });
 afterEach(() => rm(stateDir, { recursive: true }));
 
-async function makeRun(bootId?: string) {
+async function makeRun(bootId?: string, machineId?: string) {
   const runId = randomUUID();
   const path = join(stateDir, 'runs', runId);
   await mkdir(path, { recursive: true });
   const domain = { name: 'web', uuid: randomUUID() };
   const journal = await Journal.create(join(path, 'journal.ndjson'));
   const boot = bootId ?? (await readBootId());
+  const machine = machineId ?? (await readMachineId());
   const place = { uri: 'qemu:///system', registry: join(stateDir, 'registry'), scratch: path };
-  await journal.write({ type: 'run', facts: { runId, pid: 1, bootId: boot, domain, ...place } });
+  await journal.write({
+    type: 'run',
+    facts: { runId, pid: 1, bootId: boot, machineId: machine, domain, ...place },
+  });
   return { runId, path, domain, journal };
 }
 
@@ -103,6 +108,56 @@ test('a run that its guard has taken over is told so', async () => {
   await markTakenOver(path);
   const refused = refuseIfTakenOver(path, 'quiesce');
   await expect(refused).rejects.toMatchObject({ code: 'MIRROR', retryable: true });
+});
+
+test('a run of another host is left alone, and an unreadable one holds no other up', async () => {
+  const foreign = await makeRun('its own boot', 'another machine');
+  const torn = await makeRun();
+  const good = await makeRun();
+  for (const { journal } of [foreign, torn, good]) await journal.close();
+  await writeFile(
+    join(torn.path, 'journal.ndjson'),
+    '\0\0\0\n{"type":"intent","act":"undefine"}\n',
+  );
+  await writeFile(join(torn.path, 'domain.xml'), '<domain/>');
+  const odd = randomUUID();
+  await mkdir(join(stateDir, 'runs', odd, 'journal.ndjson'), { recursive: true });
+
+  const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
+  expect(told.get(good.runId)?.outcome).toBe('mended');
+  expect(told.get(foreign.runId)).toMatchObject({ outcome: 'skipped', error: null });
+  for (const runId of [torn.runId, odd])
+    expect(told.get(runId)).toMatchObject({ outcome: 'failed', error: { code: 'WORK_DIR' } });
+  expect(told.get(torn.runId)?.error?.message).toContain(join(torn.path, 'domain.xml'));
+  expect((await readdir(join(stateDir, 'runs'))).sort()).toEqual(
+    [foreign.runId, torn.runId, odd].sort(),
+  );
+  const states = (await listRuns({ stateDir })).map(({ state }) => state);
+  expect(states.sort()).toEqual(['elsewhere', 'unreadable', 'unreadable']);
+});
+
+test('a domain whose run died after the mending and before the lock is mended again', async () => {
+  const { domain, journal, runId: dead } = await makeRun();
+  await journal.write({ type: 'intent', act: 'undefine', data: {} });
+  const mends: string[] = [];
+  const mend = async () => {
+    mends.push(typeof (await askLock(domain.uuid)) === 'string' ? 'free' : 'held');
+    if (mends.length === 2) await journal.write({ type: 'undone', act: 'undefine' });
+    return [];
+  };
+  const lock = await lockWholeDomain(domain, { stateDir, runId: 'next', mend });
+  expect(mends).toEqual(['free', 'free']);
+  await lock.release();
+  await journal.write({ type: 'intent', act: 'undefine', data: {} });
+  const refused = lockWholeDomain(domain, { stateDir, runId: 'next', mend });
+  await expect(refused).rejects.toMatchObject({
+    code: 'DOMAIN_BUSY',
+    message: expect.stringContaining(`recover ${dead}`),
+  });
+  expect(await askLock(domain.uuid)).toBe('free');
+  const told = lockWholeDomain(domain, { stateDir, runId: 'next', mend: async () => [dead] });
+  await (await told).release();
+  await journal.close();
 });
 
 async function config() {

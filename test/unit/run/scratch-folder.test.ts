@@ -1,0 +1,62 @@
+// A folder that a dead process left is removed; a live one's, and one that nobody can judge, stay.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sweepScratch, withScratchFolder } from '#dist/run/scratch-folder.js';
+
+let workDir: string;
+beforeEach(async () => {
+  workDir = await mkdtemp(join(tmpdir(), 'vp-unit-'));
+});
+afterEach(() => rm(workDir, { recursive: true }));
+
+/** A process that has a scratch folder and does not end by itself. */
+async function startOwner(): Promise<ChildProcess> {
+  const module = new URL('../../../dist/run/scratch-folder.js', import.meta.url).href;
+  const script = `const { withScratchFolder } = await import(${JSON.stringify(module)});
+    await withScratchFolder(${JSON.stringify(workDir)}, 'import', async (folder) => {
+      console.log(folder); await new Promise((done) => setTimeout(done, 60_000)); });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+test('kept while its process lives, removed after kill -9, also by the next one', async () => {
+  const child = await startOwner();
+  await sweepScratch(workDir);
+  expect(await readdir(workDir)).toHaveLength(1);
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+  const [left = ''] = await readdir(workDir);
+  const owner = JSON.parse(await readFile(join(workDir, left, 'owner.json'), 'utf8'));
+  await withScratchFolder(workDir, 'pull', async (folder) => {
+    expect(await readdir(workDir)).toEqual([folder.slice(workDir.length + 1)]);
+    await sweepScratch(workDir);
+    expect(await readdir(workDir)).toHaveLength(1);
+  });
+  expect(await readdir(workDir)).toEqual([]);
+
+  // A pid that was given again, and another boot of this host; then what proves nothing.
+  const id = '00000000-0000-0000-0000-00000000000';
+  const cases = {
+    [`import-${id}1`]: { ...owner, pid: process.pid },
+    [`import-${id}2`]: { ...owner, pid: process.pid, bootId: 'another' },
+    [`pull-${id}3`]: { ...owner, machineId: 'another', bootId: 'another' },
+    [`pull-${id}4`]: { ...owner, pidNamespace: 'pid:[1]' },
+    [`${id}5`]: owner,
+    'import-notes': owner,
+  };
+  for (const [name, facts] of Object.entries(cases)) {
+    await mkdir(join(workDir, name));
+    await writeFile(join(workDir, name, 'owner.json'), JSON.stringify(facts));
+  }
+  await mkdir(join(workDir, `import-${id}6`));
+  const removed: string[] = [];
+  await sweepScratch(workDir, { onRemoved: (folder) => removed.push(folder) });
+  expect(removed.map((path) => path.slice(-1)).sort()).toEqual(['1', '2']);
+  expect(await readdir(workDir)).toHaveLength(5);
+});
