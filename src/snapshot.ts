@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
-import type { CaptureRun, StillDisk } from './capture/capture-run.ts';
+import type { CaptureRun } from './capture/capture-run.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
 import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
@@ -14,7 +14,12 @@ import type { NewEntry } from './run/journal.ts';
 import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
-import { flattenDisk, publishImage, withImageRecord } from './snapshot/publish.ts';
+import {
+  type FlattenedDisk,
+  flattenDisk,
+  publishImage,
+  withImageRecord,
+} from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
@@ -101,7 +106,7 @@ async function captureAndFlatten(
   session: Session,
   decision: Decision,
   { open, path }: { open: OpenRun; path: string },
-): Promise<StillDisk> {
+): Promise<FlattenedDisk> {
   const { settings } = session;
   const { config, signal, workDir } = settings;
   const isCold = decision.capture.mode === 'cold';

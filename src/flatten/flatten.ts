@@ -1,9 +1,8 @@
 // A still chain becomes one flat image file, checked before anybody relies on it.
-import { stat } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
-import { check, convert, type SourceImage } from './qemu-img.ts';
+import { type Converted, check, convert, type SourceImage } from './qemu-img.ts';
 
 export interface FlattenRequest {
   source: SourceImage;
@@ -16,13 +15,12 @@ export interface FlattenRequest {
 }
 
 /**
- * Converts, and resolves to the size in bytes of the file that came out. The partial file after a
- * failure is the caller's to remove.
+ * Converts. The partial file after a failure is the caller's to remove.
  * @throws PublishError QEMU_IMG, NO_SPACE; the signal's reason.
  */
-export async function flatten(request: FlattenRequest): Promise<number> {
+export async function flatten(request: FlattenRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, timeouts, onEvent, signal } = request;
-  await runStep(onEvent, 'convert', () =>
+  return runStep(onEvent, 'convert', () =>
     convert({
       source,
       target,
@@ -33,7 +31,6 @@ export async function flatten(request: FlattenRequest): Promise<number> {
       timeoutMs: timeouts.convertMs,
     }),
   );
-  return (await stat(target.path)).size;
 }
 
 /** @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG. */

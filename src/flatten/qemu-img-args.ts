@@ -39,18 +39,21 @@ export function createArgs(path: string, virtualSize: number, backing: ImageFile
   return ['create', '-q', '-f', 'qcow2', ...below, '--', safePath(path), String(virtualSize)];
 }
 
+/** How the target is written: past the page cache, or through it. */
+export type CacheMode = 'none' | 'writeback';
+
 /**
- * NOTE: cache mode `writeback` on both sides: the page cache stays hot for the upload that reads
- * the file next, and qemu-img flushes at its end, so a finished file outlives a power cut
- * (convert's own default, `unsafe`, would not).
+ * NOTE: with either cache mode qemu-img flushes at its end, so a finished file outlives a power cut
+ * (convert's own default, `unsafe`, would not). The source is read through the page cache, which
+ * has what the mirror has just written.
  */
 export function convertArgs(
   source: SourceImage,
-  target: { path: string; format: DiskFormat },
+  target: { path: string; format: DiskFormat; cache: CacheMode },
   compress: Compression,
 ): string[] {
   return [
-    ...['convert', '-p', '-t', 'writeback', '-T', 'writeback'],
+    ...['convert', '-p', '-t', target.cache, '-T', 'writeback'],
     ...writeOrder(target.format, compress),
     ...(compress === 'none' ? [] : ['-c']),
     ...['-O', target.format, ...targetOptions(target.format, compress)],

@@ -79,6 +79,11 @@ export interface ConvertRequest extends CallLimits {
   onProgress?: (bytes: number, total: number) => void;
 }
 
+export interface Converted {
+  /** The target was written past the page cache, which does not have it. */
+  direct: boolean;
+}
+
 /** `not applicable`: the format has nothing to check, as raw. */
 export interface CheckResult {
   state: 'clean' | 'leaks' | 'corrupt' | 'not applicable';

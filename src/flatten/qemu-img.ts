@@ -2,6 +2,7 @@
 import { execa } from 'execa';
 import { PublishError, type Step } from '../errors.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
+import { cacheModeFor } from './cache-mode.ts';
 import {
   checkArgs,
   compareArgs,
@@ -25,6 +26,7 @@ import type {
   CallLimits,
   CheckResult,
   CompareResult,
+  Converted,
   ConvertRequest,
   MapExtent,
   MeasureResult,
@@ -77,10 +79,11 @@ export async function createOverlay(request: OverlayRequest): Promise<void> {
  * partial target after an abort or a failure is the caller's to remove.
  * @throws PublishError USAGE, before anything runs, where the format cannot be compressed so.
  */
-export async function convert(request: ConvertRequest): Promise<void> {
+export async function convert(request: ConvertRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, onProgress } = request;
   requireCompression(target.format, compress);
-  const args = convertArgs(source, target, compress);
+  const cache = await cacheModeFor(target.path, compress);
+  const args = convertArgs(source, { ...target, cache }, compress);
   const readPercent = progressReader();
   let told = 0;
   const onOutput = (piece: string) => {
@@ -92,6 +95,7 @@ export async function convert(request: ConvertRequest): Promise<void> {
   const path = `${source.path} to ${target.path}`;
   await run({ ...request, args, path, step: 'convert', onOutput });
   onProgress?.(virtualSize, virtualSize);
+  return { direct: cache === 'none' };
 }
 
 /** Whether the format's own tables are whole. Damage is an answer, not an error. */

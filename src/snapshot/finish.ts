@@ -16,6 +16,8 @@ export interface ImageToPublish {
   /** The image file. */
   path: string;
   size: number;
+  /** It was written past the page cache. */
+  direct?: boolean;
   /** Name of its object in the registry. */
   name: string;
   hash: readonly string[];
@@ -103,10 +105,10 @@ async function moveAliases(
 
 async function upload(
   registry: Registry,
-  { id, path, name, hash }: ImageToPublish,
+  { id, path, direct, name, hash }: ImageToPublish,
   { onEvent, signal, reach, resume }: FinishOptions,
 ): Promise<UploadedImage> {
-  const source = await fileSource(path);
+  const source = await fileSource(path, { direct: direct ?? false });
   const { size, digests } = await runStep(onEvent, 'upload', async () => {
     await registry.updateImage(id, (record) => ({ ...record, status: 'saving' }));
     return registry.uploadData(id, name, source, {

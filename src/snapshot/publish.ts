@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import type { StillDisk } from '../capture/capture-run.ts';
 import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
+import type { Converted } from '../flatten/qemu-img.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
@@ -14,10 +15,13 @@ import { imageProperties } from './image-fields.ts';
 import type { Session } from './session.ts';
 
 /** The still disk, and the file that its flat image goes to. */
-export interface FlatImage {
+interface FlatImage {
   still: StillDisk;
   path: string;
 }
+
+/** A disk that was read, and how its flat image was written. */
+export type FlattenedDisk = StillDisk & Converted;
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
@@ -53,23 +57,28 @@ export async function flattenDisk(
   { settings }: Session,
   { inspection, capture }: Decision,
   { still, path }: FlatImage,
-): Promise<StillDisk> {
+): Promise<FlattenedDisk> {
   const { facts } = inspection;
-  await flatten({
+  const converted = await flatten({
     ...flattenRequest(settings, path),
     source: { path: still.path, format: still.format, backingChain: facts.backingChain },
     virtualSize: facts.virtualSize,
     compress: settings.compress,
   });
   if (capture.mode === 'live') await rm(still.path);
-  return still;
+  return { ...still, ...converted };
 }
 
 /** Checks, uploads and activates the flat image, then moves the aliases. */
 export async function publishImage(
   { settings }: Session,
   decision: Decision,
-  { id, still, path, journal }: FlatImage & { id: string; journal: Journal },
+  {
+    id,
+    still,
+    path,
+    journal,
+  }: { id: string; still: FlattenedDisk; path: string; journal: Journal },
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
@@ -77,7 +86,7 @@ export async function publishImage(
   const base = await findBaseImage(registry, inspection.facts.backingChain, signal);
   const { size } = await fileSource(path);
   const image: ImageToPublish = {
-    ...{ id, path, size, hash: settings.hash, aliases: settings.aliases },
+    ...{ id, path, size, direct: still.direct, hash: settings.hash, aliases: settings.aliases },
     keep: settings.keep ?? null,
     name: `${inspection.disk.target}.${settings.format}`,
     min_ram: base?.min_ram ?? 0,

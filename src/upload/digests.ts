@@ -38,7 +38,7 @@ export function digestAlgorithms(asked: readonly string[] = []): DigestAlgorithm
 export function openDigester(source: ImageSource, algorithm: DigestAlgorithm): Digester {
   return source.path === undefined
     ? new StreamDigester(source, algorithm)
-    : new ThreadDigester(source.path, algorithm);
+    : new ThreadDigester({ path: source.path, direct: source.direct === true }, algorithm);
 }
 
 const CLOSE_GRACE_MS = 1000;
@@ -56,10 +56,10 @@ class ThreadDigester implements Digester {
   #nextId = 1;
   #failure: PublishError | undefined;
 
-  constructor(path: string, algorithm: DigestAlgorithm) {
+  constructor(file: { path: string; direct: boolean }, algorithm: DigestAlgorithm) {
     // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
     this.#worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
-      workerData: { path, algorithm },
+      workerData: { ...file, algorithm },
       env: {},
       // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
       execArgv: [],

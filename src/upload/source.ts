@@ -11,6 +11,8 @@ export interface ImageSource {
   /** Bytes. */
   readonly size: number;
   readonly path?: string;
+  /** The file was written past the page cache, and is best read so too. */
+  readonly direct?: boolean;
   /** Bytes `start` (included) to `end` (not included), from anew on each call. */
   open(start: number, end: number): Readable;
   /**
@@ -25,7 +27,10 @@ export interface ImageSource {
 const READ_CHUNK_BYTES = 512 * 1024;
 
 /** @throws UPLOAD where the file is not there or is none. */
-export async function fileSource(path: string): Promise<ImageSource> {
+export async function fileSource(
+  path: string,
+  { direct = false }: { direct?: boolean } = {},
+): Promise<ImageSource> {
   const before = await fileFacts(path);
   const open = (start: number, end: number) =>
     createReadStream(path, {
@@ -40,7 +45,7 @@ export async function fileSource(path: string): Promise<ImageSource> {
     const message = `The image file ${path} was changed while it was read; publish it again when it is still.`;
     throw new PublishError('INTEGRITY', message, { step: 'upload' });
   };
-  return { size: Number(before.size), path, open, checkUnchanged };
+  return { size: Number(before.size), path, direct, open, checkUnchanged };
 }
 
 const IDENTITY = ['dev', 'ino', 'size', 'mtimeNs'] as const;

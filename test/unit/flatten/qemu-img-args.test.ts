@@ -47,8 +47,8 @@ describe('formats', () => {
 describe('convert', () => {
   const source = { path: '/s', format: 'qcow2' };
   const argsFor = (format: 'qcow2' | 'raw' | 'vmdk' | 'vhdx', compress: 'none' | 'zstd' | 'zlib') =>
-    convertArgs(source, { path: '/t', format }, compress).join(' ');
-  const start = 'convert -p -t writeback -T writeback';
+    convertArgs(source, { path: '/t', format, cache: 'none' }, compress).join(' ');
+  const start = 'convert -p -t none -T writeback';
 
   it('writes in parallel and unordered, compressed where asked', () => {
     expect(argsFor('qcow2', 'none')).toBe(`${start} -m 8 -W -O qcow2 -f qcow2 -- /s /t`);
@@ -69,7 +69,11 @@ describe('convert', () => {
       { path: '/b,:"', format: 'qcow2' },
       { path: '/r', format: 'raw' },
     ];
-    const args = convertArgs({ ...source, backingChain }, { path: '/t', format: 'raw' }, 'none');
+    const args = convertArgs(
+      { ...source, backingChain },
+      { path: '/t', format: 'raw', cache: 'writeback' },
+      'none',
+    );
     expect(JSON.parse(args.at(-2)?.replace(/^json:/, '') ?? '')).toEqual({
       driver: 'qcow2',
       file: { filename: '/s' },
