@@ -34,9 +34,16 @@ install_packages() {
   command -v apt-get >/dev/null || die 'this needs a Debian or Ubuntu machine (apt-get)'
   local missing=() package
   for package in "${LAB_PACKAGES[@]}"; do is_installed "$package" || missing+=("$package"); done
-  # rclone is the judge that reads from S3 beside us; a machine may have one of its own.
+  # rclone and aws are the judges that read from S3 beside us; a machine may have its own.
   command -v rclone >/dev/null || missing+=(rclone)
+  command -v aws >/dev/null || missing_aws
   if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; else say 'packages: all there'; fi
+}
+
+# missing_aws: adds the aws command to `missing`. Not every suite has it (Ubuntu 24.04 has none).
+missing_aws() {
+  [ -n "$(candidate_of awscli)" ] || apt_update
+  if [ -n "$(candidate_of awscli)" ]; then missing+=(awscli); else say 'packages: apt has no awscli; rclone judges alone'; fi
 }
 
 # install_node: a Node that is new enough. From apt where it has one (Debian 13); else the binary of

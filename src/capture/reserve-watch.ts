@@ -2,7 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
-import { nearestExisting, type Reserve, readSpace } from './space.ts';
+import { nearestExisting, OTHER_WORK_DIR, type Reserve, readSpace } from './space.ts';
 
 export interface ReserveWatch {
   /** Aborts as the run's own signal does, and with PublishError NO_SPACE. */
@@ -15,6 +15,8 @@ export interface ReserveWatchOptions {
   directories: readonly string[];
   reserve: Reserve & { pollMs: number };
   signal: AbortSignal;
+  /** What helps beside freeing some; the work directory is what is watched if left out. */
+  cure?: string;
 }
 
 /** With no reserve wanted, this much must be free all the same for a write to count as complete. */
@@ -22,11 +24,11 @@ const LEAST_FREE = 1024 * 1024;
 
 /** `work` is watched until it settles. @throws what it throws; it is to obey the watch's signal. */
 export async function withReserveWatch<T>(
-  { directories, reserve, signal }: ReserveWatchOptions,
+  { directories, reserve, signal, cure = OTHER_WORK_DIR }: ReserveWatchOptions,
   work: (watch: ReserveWatch) => Promise<T>,
 ): Promise<T> {
   const places = await Promise.all(directories.map(nearestExisting));
-  const paces = places.map((directory) => new Pace(directory, reserve));
+  const paces = places.map((directory) => new Pace(directory, reserve, cure));
   const full = new AbortController();
   const look = async () => {
     for (const pace of paces) await pace.look();
@@ -52,11 +54,13 @@ export async function withReserveWatch<T>(
 class Pace {
   readonly #directory: string;
   readonly #reserve: Reserve;
+  readonly #cure: string;
   #before: number | undefined;
 
-  constructor(directory: string, reserve: Reserve) {
+  constructor(directory: string, reserve: Reserve, cure: string) {
     this.#directory = directory;
     this.#reserve = reserve;
+    this.#cure = cure;
   }
 
   /** @throws PublishError NO_SPACE where the reserve would be touched before the next look. */
@@ -64,20 +68,21 @@ class Pace {
     const { free, beyondReserve } = await readSpace(this.#directory, this.#reserve);
     const written = Math.max(0, (this.#before ?? free) - free);
     this.#before = free;
-    if (beyondReserve < written || free < LEAST_FREE) throw noSpace(this.#directory, free);
+    if (beyondReserve < written || free < LEAST_FREE)
+      throw noSpace(this.#directory, free, this.#cure);
   }
 
   /** @throws PublishError NO_SPACE where the reserve is touched. */
   async check(): Promise<void> {
     const { free, beyondReserve } = await readSpace(this.#directory, this.#reserve);
-    if (beyondReserve < 0 || free < LEAST_FREE) throw noSpace(this.#directory, free);
+    if (beyondReserve < 0 || free < LEAST_FREE) throw noSpace(this.#directory, free, this.#cure);
   }
 }
 
-function noSpace(directory: string, free: number): PublishError {
+function noSpace(directory: string, free: number, cure: string): PublishError {
   return new PublishError(
     'NO_SPACE',
-    `the file system of ${directory} is filling up (${formatBytes(free)} free), and the run gave itself up before its reserve was touched; free some space, or name another directory with --work-dir`,
+    `the file system of ${directory} is filling up (${formatBytes(free)} free), and the run gave itself up before its reserve was touched; free some space, or ${cure}`,
     { step: 'space' },
   );
 }

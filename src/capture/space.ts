@@ -51,8 +51,10 @@ export async function readSpace(
   return { free, beyondReserve: free - kept };
 }
 
+export const OTHER_WORK_DIR = 'name another directory with --work-dir';
+
 /** @throws PublishError NO_SPACE where the needs of one file system together exceed what is free. */
-export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
+export function refuseTooLittleSpace(space: readonly SpaceRow[], cure = OTHER_WORK_DIR): void {
   for (const { device, available } of space) {
     const here = space.filter((row) => row.device === device);
     const needed = here.reduce((sum, row) => sum + row.needed, 0);
@@ -62,7 +64,7 @@ export function refuseTooLittleSpace(space: readonly SpaceRow[]): void {
       .join(', ');
     throw new PublishError(
       'NO_SPACE',
-      `too little free space: ${parts}; beyond the reserve ${formatBytes(available)} are free. Free some, or name another directory with --work-dir`,
+      `too little free space: ${parts}; beyond the reserve ${formatBytes(available)} are free. Free some, or ${cure}`,
       { step: 'space' },
     );
   }

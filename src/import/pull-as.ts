@@ -1,9 +1,13 @@
 // An image out of the registry in another format than it has there.
 import { stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { withReserveWatch } from '../capture/reserve-watch.ts';
+import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../capture/space.ts';
 import type { Config } from '../config.ts';
 import type { OnEvent } from '../events.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
+import { measure } from '../flatten/qemu-img.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import { exists, nameFile } from '../registry/pull-name.ts';
@@ -50,17 +54,45 @@ export async function pullAs(
 async function pullPlain(
   registry: Registry,
   image: ImageRecord,
-  { file, overwrite, signal, onEvent }: PullAsOptions,
+  { file, overwrite, config, signal, onEvent }: PullAsOptions,
 ): Promise<void> {
   const total = image.size ?? 0;
+  // How much of a raw image is holes is not known before it is here.
+  const isKnown = image.disk_format !== 'raw';
+  const needed = isKnown ? Math.max(0, total - (await allocatedBytes(`${file}.partial`))) : 0;
+  const room = { directory: dirname(file), needed, purpose: 'the image' };
   await runStep(onEvent, 'pull', () =>
-    registry.pullImage(image.id, file, {
-      overwrite,
-      signal,
-      onProgress: (bytes) => onEvent({ type: 'progress', step: 'pull', bytes, total }),
-      onNote: (message) => onEvent({ type: 'note', level: 'info', step: 'pull', message }),
-    }),
+    withRoom(room, { config, signal }, (watched) =>
+      registry.pullImage(image.id, file, {
+        overwrite,
+        signal: watched,
+        onProgress: (bytes) => onEvent({ type: 'progress', step: 'pull', bytes, total }),
+        onNote: (message) => onEvent({ type: 'note', level: 'info', step: 'pull', message }),
+      }),
+    ),
   );
+}
+
+async function allocatedBytes(file: string): Promise<number> {
+  return ((await orMissing(stat(file)))?.blocks ?? 0) * 512;
+}
+
+/**
+ * Only where there is room beyond the reserve, and watched all the same: others write there too.
+ * @throws NO_SPACE
+ */
+async function withRoom<T>(
+  room: SpaceNeed,
+  { config: { reserve }, signal }: Pick<PullAsOptions, 'config' | 'signal'>,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const cure = 'name a file on a larger file system';
+  refuseTooLittleSpace(await measureSpace([room], reserve), cure);
+  const watch = { directories: [room.directory], reserve, signal, cure };
+  return withReserveWatch(watch, async (watched) => {
+    await watched.check();
+    return work(watched.signal);
+  });
 }
 
 // NOTE: the digest says that the data is what the record means, not that its maker meant well: it
@@ -69,7 +101,7 @@ async function convertPulled(
   source: { path: string; format: DiskFormat },
   path: string,
   format: DiskFormat,
-  { config, signal, onEvent }: PullAsOptions,
+  { config, signal: stop, onEvent }: PullAsOptions,
 ): Promise<void> {
   const { maxVirtualBytes } = config.import;
   const { virtualSize } =
@@ -78,8 +110,13 @@ async function convertPulled(
       : await withImageBytes(source.path, (bytes) =>
           inspectImage(bytes, { expected: source.format, maxVirtualBytes }),
         );
-  const request = { target: { path, format }, timeouts: config.timeouts, onEvent, signal };
   const chained = { ...source, backingChain: [] };
-  await flatten({ ...request, source: chained, virtualSize, compress: 'none' });
-  await checkImage(request);
+  const limits = { signal: stop, timeoutMs: config.timeouts.requestMs };
+  const { required } = await measure({ source: chained, targetFormat: format, ...limits });
+  const room = { directory: dirname(path), needed: required, purpose: 'the converted image' };
+  await withRoom(room, { config, signal: stop }, async (signal) => {
+    const request = { target: { path, format }, timeouts: config.timeouts, onEvent, signal };
+    await flatten({ ...request, source: chained, virtualSize, compress: 'none' });
+    await checkImage(request);
+  });
 }

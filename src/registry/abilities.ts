@@ -158,16 +158,17 @@ async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {
 
 async function tryPresigned({ store, folder, signal }: Probe): Promise<Finding> {
   const link = await store.presign?.(`${folder}first`, { expiresSeconds: 60, signal });
-  if (link === undefined) return { works: null, says: 'no links into this registry' };
-  const answer = await fetch(link, { signal: signal ?? null });
-  const isRight = answer.ok && (await answer.text()) === folder;
+  const answer = link === undefined ? undefined : await store.followLink?.(link, { signal });
+  if (link === undefined || answer === undefined)
+    return { works: null, says: 'no links into this registry' };
+  const isRight = answer.status === 200 && Buffer.from(folder).equals(answer.body);
   if (!isRight) return { works: false, says: `a link is answered with ${answer.status}` };
   const forged = new URL(link);
   const signature = forged.searchParams.get('X-Amz-Signature') ?? '';
   forged.searchParams.set('X-Amz-Signature', '0'.repeat(signature.length));
-  const second = await fetch(forged, { signal: signal ?? null });
-  await second.arrayBuffer();
-  if (!second.ok) return { works: true, says: 'links work, and a forged one is refused' };
+  const second = await store.followLink?.(forged.href, { signal });
+  if (second?.status !== 200)
+    return { works: true, says: 'links work, and a forged one is refused' };
   return { works: false, says: 'a forged link is answered too: anybody can read this bucket' };
 }
 

@@ -59,6 +59,7 @@ export async function linkInto(root: string, from: string, path: string): Promis
 
 /** Makes a folder below the root with all above it, each one durable in its parent. */
 export async function makeFolder(root: string, folder: string): Promise<void> {
+  await assertLeadsInside(root, folder);
   const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE }).catch((error) => {
     throw hasCode(error, 'EEXIST', 'ENOTDIR') ? notFolder(folder, error) : error;
   });
@@ -67,6 +68,13 @@ export async function makeFolder(root: string, folder: string): Promise<void> {
   for (let at = folder; ; at = dirname(at)) {
     await syncFolder(dirname(at));
     if (at === first) return;
+  }
+}
+
+/** Before anything is made: what is there already of the way must not lead out of the root. */
+async function assertLeadsInside(root: string, folder: string): Promise<void> {
+  for (let at = folder; at.startsWith(root + sep); at = dirname(at)) {
+    if ((await orMissing(realpath(at))) !== undefined) return assertInside(root, at);
   }
 }
 

@@ -175,12 +175,20 @@ export interface PresignOptions extends CallOptions {
   fileName?: string;
 }
 
+export interface LinkAnswer {
+  status: number;
+  /** Of a small object. */
+  body: Uint8Array;
+}
+
 /** What only some stores can do at all; whether it works is tried, see abilities.ts. */
 export interface ExtraTier {
   /** What the server says the time is, to the second. */
   serverTime?(options?: CallOptions): Promise<Date | undefined>;
   /** A link that reads one object without credentials. */
   presign?(key: string, options: PresignOptions): Promise<string>;
+  /** What whoever has a link is answered. */
+  followLink?(link: string, options?: CallOptions): Promise<LinkAnswer>;
   /** Sends an object with a wrong checksum; true where the server refused it. */
   refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
 }

@@ -52,7 +52,7 @@ export async function createS3Client(options: S3Options, requestMs: number): Pro
 
 async function clientConfig(options: S3Options, connectMs: number): Promise<S3ClientConfig> {
   const { endpoint, region, profile, pathStyle } = options;
-  const ca = options.caFile ? [...rootCertificates, await readCa(options.caFile)] : undefined;
+  const ca = await trusted(options.caFile);
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
   return {
     maxAttempts: 1,
@@ -117,6 +117,11 @@ function checkEndpoint(endpoint: string): string {
     );
   }
   return endpoint;
+}
+
+/** PEMs of the usual authorities and the one of the file; undefined where there is no file. */
+export async function trusted(caFile: string | null | undefined): Promise<string[] | undefined> {
+  return caFile ? [...rootCertificates, await readCa(caFile)] : undefined;
 }
 
 async function readCa(file: string): Promise<string> {

@@ -1,39 +1,31 @@
-// Small reads and listings without the SDK in between, where that is safe; whatever is not plain goes to the SDK.
-import {
-  Agent,
-  get,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type RequestOptions,
-} from 'node:http';
+// Small reads and listings by the SDK's own signer and sockets, past its middleware; whatever is not plain goes the whole way.
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { hasEtag } from './s3-answer.ts';
+import type { S3 } from './s3-client.ts';
 import { type ListPage, parseListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
-import { encodePart, signGet } from './s3-sign.ts';
 
 /** Of a record or of a page of keys; more is for the SDK to stream. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * NOTE: one request costs the SDK about a millisecond of processor time, and ten thousand records
- * are as many requests. This makes the same GET for a tenth of it: for servers with an endpoint of
- * their own over plain http, with the SDK's credentials. An error of the server is raised in the
- * SDK's own shape, so that it is told and tried again like any other. Only what may be this
- * reader's own fault (its signature, its clock, a redirect, an answer that is not plain) is
- * `undefined`: the SDK asks again.
+ * NOTE: one request costs the SDK about a millisecond of processor time, most of it in its
+ * middleware and its XML, and ten thousand records are as many requests. This makes the same GET
+ * with the SDK's own credentials, signer and connections (so http and https alike), for servers
+ * with an endpoint of their own. An error of the server is raised in the SDK's own shape, so that it
+ * is told and tried again like any other. Only what may be this reader's own fault (its signature,
+ * a redirect, an answer that is not plain) is `undefined`: the SDK asks again.
  */
 export class LeanReader {
   readonly #s3: S3Requests;
-  readonly #endpoint: URL | undefined;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  #isOff = false;
+  #signer: Promise<Signer> | undefined;
+  #isOff: boolean;
 
   constructor(s3: S3Requests) {
     const { endpoint, pathStyle } = s3.options;
-    const url = endpoint ? new URL(endpoint) : undefined;
-    const isPlain = url?.protocol === 'http:' && url.pathname === '/' && pathStyle !== false;
+    const isPlain = Boolean(endpoint) && pathStyle !== false;
     this.#s3 = s3;
-    this.#endpoint = isPlain ? url : undefined;
+    this.#isOff = !(isPlain && new URL(endpoint ?? '').pathname === '/');
   }
 
   /** The object at `key` (with the registry's prefix); a body that is undefined: ask the SDK. */
@@ -70,22 +62,20 @@ export class LeanReader {
     query: Record<string, string>,
     signal: AbortSignal,
   ): Promise<Answer | undefined> {
-    const endpoint = this.#endpoint;
-    if (endpoint === undefined || this.#isOff) return undefined;
+    if (this.#isOff) return undefined;
     const { config } = this.#s3.client;
-    const [credentials, region] = await Promise.all([config.credentials(), config.region()]);
+    const { protocol, host, hostname, port } = new URL(this.#s3.options.endpoint ?? '');
+    this.#signer ??= config.signer();
+    const signer = await this.#signer;
     const path = `/${encodePart(this.#s3.options.bucket)}${below}`;
-    const request = { host: endpoint.host, path, query, region };
-    const { headers, search } = signGet(request, credentials, new Date());
-    const target = {
-      agent: this.#agent,
-      host: endpoint.hostname,
-      port: endpoint.port || 80,
-      path: search === '' ? path : `${path}?${search}`,
-      headers,
-      signal,
-    };
-    const answer = await send(target);
+    const at = { protocol, hostname, path, ...(port === '' ? {} : { port: Number(port) }) };
+    const request = { ...at, method: 'GET', query, headers: { host } };
+    const signed = await signer.sign(request as HttpRequest);
+    const { response } = await config.requestHandler.handle(signed as HttpRequest, {
+      abortSignal: signal,
+    });
+    const { statusCode: status, headers } = response;
+    const answer = { status, headers, body: await collect(response.body as IncomingMessage) };
     if (answer.status === 200) return answer;
     const text = answer.body?.toString('utf8') ?? '';
     const name = element(text, 'Code') ?? 'UnknownError';
@@ -112,6 +102,9 @@ function element(text: string, name: string): string | undefined {
   return new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
 }
 
+type Signer = Awaited<ReturnType<S3['config']['signer']>>;
+type HttpRequest = Parameters<S3['config']['requestHandler']['handle']>[0];
+
 interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
@@ -128,21 +121,24 @@ function encryption(headers: IncomingHttpHeaders) {
   };
 }
 
-function send(target: RequestOptions): Promise<Answer> {
+/** `undefined` where it is not wanted, being large. */
+function collect(answer: IncomingMessage): Promise<Buffer | undefined> {
+  const isWanted = !(Number(answer.headers['content-length'] ?? 0) > MAX_BYTES);
   return new Promise((resolve, reject) => {
-    const request = get(target, (answer: IncomingMessage) => {
-      const { statusCode: status = 0, headers } = answer;
-      const isWanted = !(Number(headers['content-length'] ?? 0) > MAX_BYTES);
-      const chunks: Buffer[] = [];
-      answer.on('data', (chunk: Buffer) => {
-        if (isWanted) chunks.push(chunk);
-      });
-      // A body that is cut short is ECONNRESET here, by its Content-Length or its last chunk.
-      answer.once('error', reject);
-      answer.once('end', () =>
-        resolve({ status, headers, body: isWanted ? Buffer.concat(chunks) : undefined }),
-      );
+    const chunks: Buffer[] = [];
+    answer.on('data', (chunk: Buffer) => {
+      if (isWanted) chunks.push(chunk);
     });
-    request.once('error', reject);
+    // A body that is cut short is ECONNRESET here, by its Content-Length or its last chunk.
+    answer.once('error', reject);
+    answer.once('end', () => resolve(isWanted ? Buffer.concat(chunks) : undefined));
   });
+}
+
+/** What RFC 3986 leaves alone, and nothing else: `encodeURIComponent` leaves five more. */
+function encodePart(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }

@@ -5,6 +5,7 @@ import { eachBounded } from './bounded.ts';
 import type {
   CallOptions,
   CreateOptions,
+  LinkAnswer,
   ListOptions,
   ObjectInfo,
   ObjectStore,
@@ -60,8 +61,10 @@ export class S3Store implements ObjectStore {
     this.#s3 = s3;
     this.#lean = new LeanReader(s3);
     this.url = s3.url;
-    const { bucket } = s3.options;
-    this.location = { server: s3.server, bucket, prefix: s3.prefix };
+    const { bucket, endpoint, profile } = s3.options;
+    // A profile may name a server of its own.
+    const server = endpoint ?? `S3 ${profile ?? ''}`;
+    this.location = { server, bucket, prefix: s3.prefix };
   }
 
   checkAccess(options: CallOptions = {}): Promise<void> {
@@ -116,6 +119,14 @@ export class S3Store implements ObjectStore {
   async presign(key: string, options: PresignOptions): Promise<string> {
     const { presignGet } = await import('./presign.ts');
     return presignGet(this.#s3, key, options);
+  }
+
+  async followLink(link: string, { signal }: CallOptions = {}): Promise<LinkAnswer> {
+    const { followLink } = await import('./follow-link.ts');
+    const call = { doing: 'following a link', signal };
+    return this.#s3.call(call, (abortSignal) =>
+      followLink(link, { caFile: this.#s3.options.caFile, signal: abortSignal }),
+    );
   }
 
   serverTime({ signal }: CallOptions = {}): Promise<Date | undefined> {

@@ -106,6 +106,9 @@ test('a symbolic link is neither read nor written through', async () => {
   await expect(store.create('images/new', Buffer.from('x'))).rejects.toMatchObject({
     code: 'REGISTRY',
   });
+  await expect(store.create('images/deep/below/new', Buffer.from('x'))).rejects.toMatchObject({
+    code: 'REGISTRY',
+  });
   await expect(store.remove(['images/secret'])).rejects.toMatchObject({ code: 'REGISTRY' });
   expect(await readdir(outside)).toEqual(['secret']);
 });

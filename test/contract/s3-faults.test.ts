@@ -149,9 +149,11 @@ describe('records', () => {
   test('a create whose request is lost, while somebody else wins, is lost', async () => {
     const store = await storeThroughProxy();
     spoil(1, /^PUT .*taken/, 'reset');
+    let theirs: Promise<unknown> = Promise.resolve();
     proxy.fault = ((inner) => (method: string, url: string) => {
       const fault = inner(method, url);
-      if (fault === 'reset') void place.store.create('taken', Buffer.from('theirs'));
+      const write = () => place.store.create('taken', Buffer.from('theirs'));
+      if (fault === 'reset') theirs = write().catch((error: unknown) => error);
       return fault;
     })(proxy.fault);
     // The other's write may come after our second try, which is a fair win; the bytes tell.
@@ -159,9 +161,10 @@ describe('records', () => {
       () => 'ours',
       (error: { code: string }) => error.code,
     );
-    await expect.poll(() => place.store.read('taken')).toBeDefined();
+    const lost = await theirs;
     const there = Buffer.from((await place.store.read('taken')) ?? []).toString();
     expect(outcome).toBe(there === 'ours' ? 'ours' : 'PRECONDITION_LOST');
+    expect(lost === undefined).toBe(there === 'theirs');
   });
 
   test('SlowDown, resets and 500 are tried again, a refusal is not', async () => {

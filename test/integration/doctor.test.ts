@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { type CliOptions, makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
+import { lab } from '../support/lab.ts';
 import { createBucket, listKeys, s3Env } from '../support/s3.ts';
 
 interface Finding {
@@ -25,9 +26,11 @@ async function doctor(args: readonly string[], options: Omit<CliOptions, 'sandbo
   return { exitCode: ran.exitCode, states, find, stderr: ran.stderr };
 }
 
-it('finds a good host good, with a bucket, and leaves nothing there', async () => {
+it('finds a good host good, with a bucket behind a CA of its own, and leaves nothing there', async () => {
   const bucket = await createBucket();
-  const place = ['--registry', `s3://${bucket}/golden`];
+  const { tlsEndpoint, caFile } = lab().s3;
+  const server = ['--endpoint', tlsEndpoint, '--ca-file', caFile];
+  const place = ['--registry', `s3://${bucket}/golden`, ...server];
   const { exitCode, states, find, stderr } = await doctor(place, { env: s3Env() });
   expect(stderr).toBe('');
   expect(states).toMatchObject({

@@ -100,6 +100,26 @@ describe('pull', () => {
     await must('cmp', [original, join(sandbox.dir, 'my_web_1.raw')]);
   });
 
+  it('asks nothing of the store where the reserve would be taken', async () => {
+    const small = join(sandbox.dir, 'small.qcow2');
+    await must('qemu-img', ['create', '-q', '-f', 'qcow2', small, '1M']);
+    const made = await runCli(['import', small, '--name', 'small'], { sandbox, env });
+    expect(made.exitCode, made.stderr).toBe(0);
+    proxy.seen.length = 0;
+    const full = { ...env, VIRT_PUBLISH_RESERVE_FRACTION: '1' };
+    for (const [image, says] of [
+      ['small', 'too little free space: 192 KiB in'],
+      [id, 'is filling up'],
+    ] as const) {
+      const ran = await runCli(['pull', image, 'full.img'], { sandbox, env: full });
+      expect(ran.exitCode).toBe(31);
+      expect(ran.stderr).toContain(says);
+      expect(ran.stderr).toContain('name a file on a larger file system');
+    }
+    expect(proxy.seen.filter((line) => /disk\./.test(line))).toEqual([]);
+    expect((await readdir(sandbox.dir)).filter((name) => name.startsWith('full'))).toEqual([]);
+  });
+
   it('Ctrl-C is exit 130, and what was fetched is kept', async () => {
     const file = join(sandbox.dir, 'stopped.raw');
     proxy.seen.length = 0;

@@ -89,6 +89,19 @@ export function rclone(...args: string[]): Promise<string> {
   return must('rclone', args, { env, timeoutMs: 600_000 });
 }
 
+/** Runs `aws s3 ARGS` on the server; its output. @throws where it fails. */
+export function awsS3(...args: string[]): Promise<string> {
+  const { s3 } = lab();
+  const env = {
+    PATH: process.env.PATH,
+    HOME: '/nonexistent',
+    AWS_REGION: s3.region,
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+  };
+  return must('aws', ['s3', '--endpoint-url', s3.endpoint, ...args], { env, timeoutMs: 600_000 });
+}
+
 /** What a program needs in its environment to use the server. */
 export function s3Env(access: S3Access = lab().s3): Record<string, string> {
   return {

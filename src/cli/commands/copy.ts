@@ -1,6 +1,9 @@
 // `virt-publish copy`: an image into another registry, under the same id.
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Config } from '../../config.ts';
 import { runStep } from '../../events.ts';
+import { given } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
@@ -8,6 +11,11 @@ import type { Product } from '../run-command.ts';
 interface CopyFlags {
   to: string;
   alias?: string;
+  toEndpoint?: string;
+  toRegion?: string;
+  toProfile?: string;
+  toPathStyle?: boolean;
+  toCaFile?: string;
 }
 
 export function addCopyCommand(program: Command, setExitCode: SetExitCode): void {
@@ -18,15 +26,26 @@ export function addCopyCommand(program: Command, setExitCode: SetExitCode): void
     .description(
       'Copies an image to another registry, under the same id: by the S3 server itself where both\nare at the same one, else through here. It is active there once it was read back.',
     )
-    .requiredOption('--to <url>', 's3://bucket/prefix at the same S3 server, or a directory')
-    .option('--alias <alias>', 'let this alias of the other registry point to it');
+    .requiredOption('--to <url>', 's3://bucket/prefix, or a directory')
+    .option('--alias <alias>', 'let this alias of the other registry point to it')
+    .optionsGroup('The other registry, where it differs:')
+    .option('--to-endpoint <url>', 'its S3 server')
+    .option('--to-region <name>', 'region of its bucket')
+    .option('--to-profile <name>', 'profile of ~/.aws/config with its credentials')
+    .option('--to-path-style', 'put its bucket into the path')
+    .option('--no-to-path-style', 'put its bucket into the host name')
+    .option(
+      '--to-ca-file <file>',
+      "PEM file of the authority that signed its server's certificate",
+    );
   onRegistry<CopyFlags>(command, setExitCode, copy);
 }
 
-async function copy(context: RegistryContext, { to, alias }: CopyFlags): Promise<Product> {
+async function copy(context: RegistryContext, flags: CopyFlags): Promise<Product> {
   const { config, registry, signal, onEvent, args } = context;
+  const { to, alias } = flags;
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const target = await openConfiguredRegistry(config, { url: to, onEvent });
+  const target = await openConfiguredRegistry(config, { url: to, s3: targetS3(flags), onEvent });
   await target.checkAccess({ signal });
   const found = await registry.getImage(args[0] ?? '', { signal });
   const total = [found.data, ...found.artefacts].reduce((sum, each) => sum + (each?.size ?? 0), 0);
@@ -40,6 +59,18 @@ async function copy(context: RegistryContext, { to, alias }: CopyFlags): Promise
   if (alias !== undefined) await target.setAlias(alias, image.id, { signal });
   tell(context, `${image.id} (${image.name}) is in ${target.url}`);
   return { text: image.id, json: { image, way, registry: target.url, alias: alias ?? null } };
+}
+
+/** What the flags say of the other registry; the rest is as it is for this one. */
+function targetS3(flags: CopyFlags): Partial<Config['s3']> {
+  const { toEndpoint, toRegion, toProfile, toPathStyle, toCaFile } = flags;
+  return given({
+    endpoint: toEndpoint,
+    region: toRegion,
+    profile: toProfile,
+    pathStyle: toPathStyle,
+    caFile: toCaFile === undefined ? undefined : resolve(toCaFile),
+  });
 }
 
 const WAYS = {

@@ -1,6 +1,6 @@
 // `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
-import type { ImageStatus } from '../../registry/image.ts';
+import { IMAGE_STATUSES, type ImageStatus } from '../../registry/image.ts';
 import type { ListQuery } from '../../registry/list-query.ts';
 import {
   DISK_FORMATS,
@@ -36,15 +36,6 @@ interface ListFlags {
   format: 'table' | 'csv';
 }
 
-const STATUSES: readonly ImageStatus[] = [
-  'queued',
-  'saving',
-  'active',
-  'deactivated',
-  'killed',
-  'deleted',
-];
-
 /** A page: what a terminal still shows in one go, and memory holds whatever there is. */
 const USUAL_LIMIT = 10_000;
 
@@ -71,7 +62,7 @@ function addFilters(command: Command): void {
   command
     .optionsGroup('Filter:')
     .option('--name <name>', 'only images of this name')
-    .option('--status <status>', 'only in this status (repeatable)', collectChoices(STATUSES))
+    .option('--status <status>', 'only in this status (repeatable)', collectChoices(IMAGE_STATUSES))
     .option('--tag <tag>', 'only with this tag (repeatable: with all of them)', collect)
     .option('--property <key=value>', 'only with this property (repeatable)', collectProperty)
     .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))

@@ -1,44 +1,6 @@
-// The signature of a GET against Amazon's own example, and a page of keys read from its text.
+// A page of keys read from its text.
 import { describe, expect, it } from 'vitest';
 import { parseListPage } from '#dist/registry/s3-list-xml.js';
-import { encodePart, signGet } from '#dist/registry/s3-sign.js';
-
-describe('the signature', () => {
-  const keys = {
-    accessKeyId: 'AKIAIOSFODNN7EXAMPLE',
-    secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-  };
-  const now = new Date('2013-05-24T00:00:00Z');
-
-  it('of a listing is the one in the documentation', () => {
-    // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
-    const request = {
-      host: 'examplebucket.s3.amazonaws.com',
-      path: '/',
-      query: { prefix: 'J', 'max-keys': '2' },
-      region: 'us-east-1',
-    };
-    const { headers, search } = signGet(request, keys, now);
-    expect(search).toBe('max-keys=2&prefix=J');
-    expect(headers.authorization).toBe(
-      'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,' +
-        'SignedHeaders=host;x-amz-content-sha256;x-amz-date,' +
-        'Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7',
-    );
-  });
-
-  it('covers a session token, and nothing shows the secret key', () => {
-    const request = { host: 'localhost', path: '/b/k', query: {}, region: 'r' };
-    const { headers } = signGet(request, { ...keys, sessionToken: 'token' }, now);
-    expect(headers['x-amz-security-token']).toBe('token');
-    expect(headers.authorization).toContain('x-amz-date;x-amz-security-token,');
-    expect(JSON.stringify(headers)).not.toContain(keys.secretAccessKey);
-  });
-
-  it('leaves only what RFC 3986 does', () => {
-    expect(encodePart("a-b_c.d~e f/g(h)'!*")).toBe('a-b_c.d~e%20f%2Fg%28h%29%27%21%2A');
-  });
-});
 
 describe('a page of keys', () => {
   const page = (inside: string) =>
