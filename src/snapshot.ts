@@ -93,7 +93,7 @@ async function run(session: Session, runId: string): Promise<SnapshotResult> {
     withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
       open.journal.onWritten((entry) => tell(settings, entry));
       const path = join(open.folder.scratch, `image.${settings.format}`);
-      const still = await captureAndFlatten(session, decision, { open, path });
+      const still = await captureAndFlatten(session, decision, { id: runId, open, path });
       await open.journal.reach('captured');
       const image = { id: runId, still, path, journal: open.journal };
       return { ...(await publishWatched(session, decision, image)), plan };
@@ -105,7 +105,7 @@ async function run(session: Session, runId: string): Promise<SnapshotResult> {
 async function captureAndFlatten(
   session: Session,
   decision: Decision,
-  { open, path }: { open: OpenRun; path: string },
+  { id, open, path }: { id: string; open: OpenRun; path: string },
 ): Promise<FlattenedDisk> {
   const { settings } = session;
   const { config, signal, workDir } = settings;
@@ -114,7 +114,7 @@ async function captureAndFlatten(
   return withReserveWatch({ directories, reserve: config.reserve, signal }, async (watch) => {
     const watched = { ...session, settings: { ...settings, signal: watch.signal } };
     return capture({ ...captureRun(watched, decision, open), checkReserve: watch.check }, (disk) =>
-      flattenDisk(watched, decision, { still: disk, path }),
+      flattenDisk(watched, decision, { id, still: disk, path }),
     );
   });
 }

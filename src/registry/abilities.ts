@@ -131,8 +131,11 @@ async function tryContentMd5({ store, folder, signal }: Probe): Promise<Finding>
 async function tryChecksum({ store, folder, signal }: Probe): Promise<Finding> {
   const refused = await store.refusesWrongChecksum?.(`${folder}checksum`, { signal });
   if (refused === undefined) return { works: null, says: 'not needed in a directory' };
-  if (refused) return { works: true, says: 'an object with a wrong sha256 is refused' };
-  return { works: false, says: 'a wrong sha256 is taken; the md5 of each part is what counts' };
+  if (refused) return { works: true, says: 'an object with a wrong crc32 is refused' };
+  return {
+    works: false,
+    says: 'a wrong crc32 is taken: each part is sent with its md5, which costs more',
+  };
 }
 
 async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {

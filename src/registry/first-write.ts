@@ -1,4 +1,4 @@
-// Says once, before the first write, where a store does not keep the promise that writing stands on.
+// What a store can do that writing stands on: tried before the first write, and kept.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -17,12 +17,15 @@ export function cacheFolder(cacheDir: string, store: ObjectStore): string {
   return join(cacheDir, 'registries', createHash('sha256').update(name).digest('hex').slice(0, 32));
 }
 
-/** Tries create-only writes before the first write of a process, unless it is known from before. */
+/** What matters before a write, in the order of trying. */
+const MATTERS = ['create-only', 'checksum'] as const;
+
+/** Tries, before the first write of a process, what is not known from before. */
 export class FirstWrite {
   readonly #store: ObjectStore;
   readonly #folder: string | undefined;
   readonly #onEvent: OnEvent;
-  #done: Promise<void> | undefined;
+  #found: Promise<readonly Ability[]> | undefined;
 
   /** `folder`: where what was found is kept; nowhere if left out. */
   constructor(store: ObjectStore, folder: string | undefined, onEvent: OnEvent) {
@@ -31,49 +34,66 @@ export class FirstWrite {
     this.#onEvent = onEvent;
   }
 
-  /** Never fails: a store that cannot be used says so in the write itself. */
-  check(options: CallOptions): Promise<void> {
-    this.#done ??= this.#check(options);
-    return this.#done;
+  /**
+   * Warns once where a race has more than one winner. Never fails: a store that cannot be used says
+   * so in the write itself.
+   */
+  async check(options: CallOptions): Promise<void> {
+    await this.#abilities(options);
   }
 
-  async #check({ signal }: CallOptions): Promise<void> {
+  /** Whether the store refuses a part whose checksum is wrong. Never fails. */
+  async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
+    const found = await this.#abilities(options);
+    return found.some(({ name, works }) => name === 'checksum' && works === true);
+  }
+
+  #abilities(options: CallOptions): Promise<readonly Ability[]> {
+    this.#found ??= this.#find(options);
+    return this.#found;
+  }
+
+  async #find({ signal }: CallOptions): Promise<readonly Ability[]> {
     // NOTE: a directory's create is link(2): where there is none it fails, and never lets two win.
-    if (this.#store.moveIn !== undefined) return;
+    if (this.#store.moveIn !== undefined) return [];
     try {
-      const ability = (await this.#known()) ?? (await this.#probe(signal));
-      if (ability?.works === false)
-        this.#warn(`this registry is not safe for many: ${ability.says}`);
+      const found = (await this.#known()) ?? (await this.#probe(signal));
+      const createOnly = found.find(({ name }) => name === 'create-only');
+      if (createOnly?.works === false)
+        this.#warn(`this registry is not safe for many: ${createOnly.says}`);
+      return found;
     } catch (error) {
       this.#warn(`whether writes can be lost in a race could not be tried: ${messageOf(error)}`);
+      return [];
     }
   }
 
-  async #known(): Promise<Ability | undefined> {
+  async #known(): Promise<readonly Ability[] | undefined> {
     if (this.#folder === undefined) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
-    const found = parseJson(text ?? '') as { at?: number; ability?: Ability } | undefined;
-    const age = Date.now() - (found?.at ?? 0);
-    return age >= 0 && age < VALID_MS ? found?.ability : undefined;
+    const kept = parseJson(text ?? '') as { at?: number; abilities?: Ability[] } | undefined;
+    const age = Date.now() - (kept?.at ?? 0);
+    return age >= 0 && age < VALID_MS ? kept?.abilities : undefined;
   }
 
-  async #probe(signal: AbortSignal | undefined): Promise<Ability | undefined> {
-    const [ability] = await probeAbilities(this.#store, { only: ['create-only'], signal });
-    if (this.#folder === undefined || ability?.works == null) return ability;
+  async #probe(signal: AbortSignal | undefined): Promise<readonly Ability[]> {
+    const abilities = await probeAbilities(this.#store, { only: MATTERS, signal });
+    const isSure = abilities.every(({ works }) => works !== null);
+    if (this.#folder === undefined || !isSure) return abilities;
     const temporary = `${this.#path()}.new`;
     try {
       await mkdir(dirname(temporary), { recursive: true, mode: 0o700 });
-      await writeFile(temporary, JSON.stringify({ at: Date.now(), ability }), { mode: 0o600 });
+      await writeFile(temporary, JSON.stringify({ at: Date.now(), abilities }), { mode: 0o600 });
       await rename(temporary, this.#path());
     } catch (error) {
       // Found out again by the next process: slower, not wrong.
       if (!(error instanceof Error)) throw error;
     }
-    return ability;
+    return abilities;
   }
 
   #path(): string {
-    return join(this.#folder ?? '', 'create-only.json');
+    return join(this.#folder ?? '', 'abilities.json');
   }
 
   #warn(message: string): void {

@@ -2,6 +2,11 @@
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
 import { digestAlgorithms } from '../upload/digests.ts';
+import {
+  type EarlyUpload,
+  type EarlyUploadOptions,
+  startEarlyUpload,
+} from '../upload/early-upload.ts';
 import { hashImage } from '../upload/hash-image.ts';
 import { findUploaded } from '../upload/resume-upload.ts';
 import type { ImageSource } from '../upload/source.ts';
@@ -17,12 +22,26 @@ interface UploadRequest extends UploadDataOptions {
   name: string;
   source: ImageSource;
   policy: UploadPolicy;
+  /** The store was seen to refuse a wrong checksum. */
+  checksums: boolean;
 }
 
 /** See Registry.uploadData. */
 export async function uploadData(
   store: ObjectStore,
-  { id, name, source, policy, hash, signal, onProgress, moveFrom, resume }: UploadRequest,
+  {
+    id,
+    name,
+    source,
+    policy,
+    checksums,
+    hash,
+    signal,
+    onProgress,
+    moveFrom,
+    resume,
+    early,
+  }: UploadRequest,
 ): Promise<UploadedObject> {
   assertObjectName(name);
   const algorithms = digestAlgorithms(hash);
@@ -37,8 +56,20 @@ export async function uploadData(
     const moved = await store.moveIn(key, moveFrom, { signal });
     if (moved) return { name, size: source.size, digests, etag: null, moved };
   }
-  const sent = { key, source, algorithms, policy, signal, onProgress, resume };
+  const sent = { key, source, algorithms, policy, checksums, signal, onProgress, resume, early };
   return { name, ...(await uploadImage(store, sent)), moved: false };
+}
+
+/** A file that is still being written. */
+export type EarlyFile = Pick<EarlyUploadOptions, 'path' | 'direct' | 'expectedBytes' | 'signal'>;
+
+/** See Registry.startEarlyUpload. */
+export function startEarlyData(
+  store: ObjectStore,
+  { id, name, ...file }: Omit<EarlyUploadOptions, 'key'> & { id: string; name: string },
+): Promise<EarlyUpload> {
+  assertObjectName(name);
+  return startEarlyUpload(store, { key: imageFolder(id) + name, ...file });
 }
 
 /** See Registry.putArtefact. */

@@ -67,6 +67,7 @@ export interface ReadTier {
 
 export interface CreateOptions extends CallOptions {
   contentType?: string;
+  check?: PartCheck;
 }
 
 /** Writing: every key is written once. */
@@ -85,13 +86,16 @@ export interface WriteTier {
   moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
 }
 
+export type PartCheck = 'none' | 'md5' | 'crc32';
+
 /** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
 export interface PartBody {
   /** Where the part stands in the object, in bytes. */
   start: number;
   length: number;
-  /** md5 of the part in hex; the store refuses the part if it received something else. */
+  /** In hex; the store refuses the part if it received something else. */
   md5?: string | undefined;
+  crc32?: string | undefined;
   open(): Readable;
 }
 
@@ -112,6 +116,8 @@ export interface PartInfo {
   etag: string | null;
   /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
   opaqueEtag?: boolean;
+  /** In hex; not listed. */
+  crc32?: string;
 }
 
 /** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */
@@ -136,12 +142,7 @@ export interface PartUpload {
   touchedAt(options?: CallOptions): Promise<Date | null>;
 }
 
-export interface OpenUpload {
-  key: string;
-  uploadId: string;
-  startedAt: Date | null;
-}
-
+export type OpenUpload = { key: string; uploadId: string; startedAt: Date | null };
 export interface StoreLimits {
   /** Of every part but the last. */
   minPartBytes: number;
@@ -152,7 +153,7 @@ export interface StoreLimits {
 
 export interface MultipartTier {
   readonly limits: StoreLimits;
-  /** True where each part should come with its md5: bytes travel, and the far end can check them. */
+  /** True where bytes travel, and the far end can check each part. */
   readonly wantsPartMd5: boolean;
   startUpload(key: string, options?: CreateOptions): Promise<PartUpload>;
   /** A handle on an upload that was started before, perhaps by another process. No request is made. */
@@ -171,7 +172,7 @@ export interface PruneTier {
 
 export interface PresignOptions extends CallOptions {
   expiresSeconds: number;
-  /** What a browser saves the object as; it must need no quoting. */
+  /** For a browser; it must need no quoting. */
   fileName?: string;
 }
 
@@ -195,5 +196,5 @@ export interface ExtraTier {
 
 export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}
 
-/** What `read` takes into memory at most; records are a few KiB, a domain's XML some more. */
+/** Of `read`, at most. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;

@@ -1,5 +1,6 @@
 // What goes into a registry's methods and what comes out of them.
 import type { OnEvent } from '../events.ts';
+import type { EarlyParts } from '../upload/early-upload.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
@@ -58,6 +59,8 @@ export interface UploadDataOptions extends CallOptions {
   moveFrom?: string | undefined;
   /** Goes on with what an earlier process left of this upload. */
   resume?: boolean | undefined;
+  /** Goes on with what was sent while the file was written. */
+  early?: EarlyParts | undefined;
 }
 
 export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {

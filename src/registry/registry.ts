@@ -1,4 +1,5 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
+import type { EarlyUpload } from '../upload/early-upload.ts';
 import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
@@ -20,7 +21,13 @@ import { cacheFolder, FirstWrite } from './first-write.ts';
 import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { applyChanges, deactivated, type ImageChanges, reactivated } from './image-changes.ts';
-import { checkObjects, putArtefact, uploadData } from './image-data.ts';
+import {
+  checkObjects,
+  type EarlyFile,
+  putArtefact,
+  startEarlyData,
+  uploadData,
+} from './image-data.ts';
 import {
   assertActive,
   type ChangeOptions,
@@ -187,13 +194,29 @@ export class Registry {
    * uploaded in parts. Digests are computed on the way.
    * @throws UPLOAD, INTEGRITY, REGISTRY, INTERRUPTED; no part of an upload is left behind.
    */
-  uploadData(
+  async uploadData(
     id: string,
     name: string,
     source: ImageSource,
     options: UploadDataOptions = {},
   ): Promise<UploadedObject> {
-    return uploadData(this.#store, { id, name, source, policy: this.#policy, ...options });
+    const checksums = (await this.#firstWrite?.refusesWrongChecksum(options)) ?? false;
+    const how = { policy: this.#policy, checksums };
+    return uploadData(this.#store, { id, name, source, ...how, ...options });
+  }
+
+  /**
+   * Sends what has settled of a file that is still being written, as `images/<id>/<name>`; what
+   * comes of it is for `uploadData`. Undefined where the file will be moved in, or parts are no help.
+   */
+  async startEarlyUpload(
+    id: string,
+    name: string,
+    file: EarlyFile,
+  ): Promise<EarlyUpload | undefined> {
+    if (this.#store.moveIn !== undefined) return undefined;
+    const checksums = (await this.#firstWrite?.refusesWrongChecksum(file)) ?? false;
+    return startEarlyData(this.#store, { id, name, policy: this.#policy, checksums, ...file });
   }
 
   /** Stores a small object beside the data, and says what the record has to say of it. */

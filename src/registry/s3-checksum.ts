@@ -3,11 +3,11 @@ import { PublishError } from '../errors.ts';
 import type { CallOptions } from './object-store.ts';
 import type { S3Requests } from './s3-requests.ts';
 
-/** The sha256 of no bytes, which the body is not. */
-const WRONG_SHA256 = '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=';
+/** The crc32 of no bytes, which the body is not. */
+const WRONG_CRC32 = 'AAAAAA==';
 
 /**
- * Sends `key` with a wrong sha256. The object is there afterwards where it was not refused.
+ * Sends `key` with a wrong crc32. The object is there afterwards where it was not refused.
  * @throws REGISTRY where the server did not answer about the checksum at all.
  */
 export async function refusesWrongChecksum(
@@ -21,8 +21,8 @@ export async function refusesWrongChecksum(
     Body: body,
     ContentLength: body.byteLength,
     // NOTE: Ceph 20 looks at the checksum only where the algorithm is named too.
-    ChecksumAlgorithm: 'SHA256' as const,
-    ChecksumSHA256: WRONG_SHA256,
+    ChecksumAlgorithm: 'CRC32' as const,
+    ChecksumCRC32: WRONG_CRC32,
   };
   try {
     await s3.call({ doing: `storing ${key} with a wrong checksum`, signal }, (abortSignal) =>

@@ -170,6 +170,7 @@ export class S3Store implements ObjectStore {
     const input = {
       ...this.#s3.at(key),
       ContentType: options.contentType ?? 'application/octet-stream',
+      ...(options.check === 'crc32' ? { ChecksumAlgorithm: 'CRC32' as const } : {}),
     };
     const call = { doing: `starting the upload of ${key}`, step: 'upload', ...options } as const;
     const { UploadId } = await this.#s3.call(call, (abortSignal) =>

@@ -6,6 +6,7 @@ import type { ImageObject, ImageRecord } from '../registry/image.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
+import type { EarlyParts } from '../upload/early-upload.ts';
 import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { keepLast } from './keep.ts';
@@ -47,6 +48,8 @@ export interface FinishOptions {
   reach: (name: string, data?: unknown) => Promise<void>;
   /** An earlier process was at this before. */
   resume?: boolean;
+  /** What was sent while the image was written. */
+  early?: EarlyParts | undefined;
   /** What that one had uploaded already. */
   uploaded?: UploadedImage | undefined;
 }
@@ -106,13 +109,13 @@ async function moveAliases(
 async function upload(
   registry: Registry,
   { id, path, direct, name, hash }: ImageToPublish,
-  { onEvent, signal, reach, resume }: FinishOptions,
+  { onEvent, signal, reach, resume, early }: FinishOptions,
 ): Promise<UploadedImage> {
   const source = await fileSource(path, { direct: direct ?? false });
   const { size, digests } = await runStep(onEvent, 'upload', async () => {
-    await registry.updateImage(id, (record) => ({ ...record, status: 'saving' }));
+    if (!early) await registry.markSaving(id);
     return registry.uploadData(id, name, source, {
-      ...{ hash, moveFrom: path, signal, resume },
+      ...{ hash, moveFrom: path, signal, resume, early },
       onProgress: (bytes) =>
         onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
     });

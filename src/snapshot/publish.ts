@@ -7,21 +7,24 @@ import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
+import type { EarlyParts } from '../upload/early-upload.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties } from './image-fields.ts';
+import { sendingAhead } from './send-ahead.ts';
 import type { Session } from './session.ts';
 
 /** The still disk, and the file that its flat image goes to. */
 interface FlatImage {
+  id: string;
   still: StillDisk;
   path: string;
 }
 
 /** A disk that was read, and how its flat image was written. */
-export type FlattenedDisk = StillDisk & Converted;
+export type FlattenedDisk = StillDisk & Converted & { early: EarlyParts | undefined };
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
@@ -54,24 +57,29 @@ export async function withImageRecord<T>(
 
 /** Converts the still disk into `path`; a delta is removed as soon as it has been read. */
 export async function flattenDisk(
-  { settings }: Session,
-  { inspection, capture }: Decision,
-  { still, path }: FlatImage,
+  session: Session,
+  decision: Decision,
+  { id, still, path }: FlatImage,
 ): Promise<FlattenedDisk> {
+  const { settings } = session;
+  const { inspection, capture } = decision;
   const { facts } = inspection;
-  const converted = await flatten({
-    ...flattenRequest(settings, path),
-    source: { path: still.path, format: still.format, backingChain: facts.backingChain },
-    virtualSize: facts.virtualSize,
-    compress: settings.compress,
-  });
+  const ahead = { id, name: dataName(session, decision), path };
+  const { result, early } = await sendingAhead(session, decision, ahead, () =>
+    flatten({
+      ...flattenRequest(settings, path),
+      source: { path: still.path, format: still.format, backingChain: facts.backingChain },
+      virtualSize: facts.virtualSize,
+      compress: settings.compress,
+    }),
+  );
   if (capture.mode === 'live') await rm(still.path);
-  return { ...still, ...converted };
+  return { ...still, ...result, early };
 }
 
 /** Checks, uploads and activates the flat image, then moves the aliases. */
 export async function publishImage(
-  { settings }: Session,
+  session: Session,
   decision: Decision,
   {
     id,
@@ -80,6 +88,7 @@ export async function publishImage(
     journal,
   }: { id: string; still: FlattenedDisk; path: string; journal: Journal },
 ): Promise<Omit<SnapshotResult, 'plan'>> {
+  const { settings } = session;
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
   await checkImage(flattenRequest(settings, path));
@@ -88,14 +97,19 @@ export async function publishImage(
   const image: ImageToPublish = {
     ...{ id, path, size, direct: still.direct, hash: settings.hash, aliases: settings.aliases },
     keep: settings.keep ?? null,
-    name: `${inspection.disk.target}.${settings.format}`,
+    name: dataName(session, decision),
     min_ram: base?.min_ram ?? 0,
     properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
     domainXml: scrubDomainXml(inspection.inactiveXml),
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
-  return finishImage(registry, image, { onEvent, signal, reach });
+  return finishImage(registry, image, { onEvent, signal, reach, early: still.early });
+}
+
+/** Of the image's object in the registry. */
+function dataName({ settings }: Session, { inspection }: Decision): string {
+  return `${inspection.disk.target}.${settings.format}`;
 }
 
 function flattenRequest(

@@ -7,6 +7,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { SnapshotSettings } from './settings.ts';
 
 const MIB = 1024 * 1024;
+const IMAGE = 'the image';
 const SAVE_HEADER = 16 * MIB;
 /** What a guest may newly write while the mirror runs, before the reserve is asked for. */
 const DELTA_SLACK = 64 * MIB;
@@ -22,7 +23,7 @@ export async function measureNeeds(
 ): Promise<SpaceRow[]> {
   const { workDir, config } = settings;
   const imageSize = await measureImage(settings, inspection);
-  const needs: SpaceNeed[] = [{ directory: workDir, purpose: 'the image', needed: imageSize }];
+  const needs: SpaceNeed[] = [{ directory: workDir, purpose: IMAGE, needed: imageSize }];
   if (capture.mode === 'live') {
     needs.push({ directory: workDir, purpose: 'the delta', needed: deltaSize(inspection) });
   }
@@ -36,6 +37,11 @@ export async function measureNeeds(
     needs.push({ directory, purpose: 'the published image', needed: imageSize });
   }
   return measureSpace(needs, config.reserve);
+}
+
+/** What the image will have at most, unless the guest writes much meanwhile. */
+export function expectedImageBytes(space: readonly SpaceRow[]): number {
+  return space.find(({ purpose }) => purpose === IMAGE)?.needed ?? 0;
 }
 
 /** The disk's own layer at most, and the tables of a qcow2: an L2 entry and a refcount a cluster. */

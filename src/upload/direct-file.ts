@@ -9,7 +9,7 @@ declare const WebAssembly: {
 
 const WASM_PAGE = 64 * 1024;
 /** What offsets and lengths of direct reads are multiples of, on every file system there is. */
-const BLOCK = 4096;
+export const BLOCK = 4096;
 
 /**
  * `count` pieces of memory that direct reads may fill, `bytes` each (a multiple of 4096).

@@ -5,12 +5,14 @@ import { etagsDiffer, multipartEtag } from '../registry/etag.ts';
 import type {
   MultipartTier,
   ObjectInfo,
+  PartCheck,
   PartInfo,
   PartUpload,
   ReadTier,
 } from '../registry/object-store.ts';
 import type { RetryPolicy } from '../registry/retry.ts';
 import type { DigestAlgorithm } from './digests.ts';
+import type { EarlyParts } from './early-upload.ts';
 import type { Digests } from './hash-image.ts';
 import { planParts } from './part-plan.ts';
 import { findUpload } from './resume-upload.ts';
@@ -31,9 +33,13 @@ export interface UploadImageOptions {
   source: ImageSource;
   algorithms: readonly DigestAlgorithm[];
   policy: UploadPolicy;
+  /** The store was seen to refuse a wrong checksum: it need not be md5, which costs much more. */
+  checksums?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Goes on with what an earlier process left of this very upload. */
   resume?: boolean | undefined;
+  /** Goes on with what was sent while the file was written. */
+  early?: EarlyParts | undefined;
   /** Bytes sent so far; what was sent in vain is taken off again. */
   onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -57,16 +63,18 @@ export async function uploadImage(
   options: UploadImageOptions,
 ): Promise<UploadImageResult> {
   const { key, source, policy, signal, contentType } = options;
-  const plan = planParts(source.size, policy.partSizeMib * 1024 * 1024, store.limits);
-  const earlier = options.resume ? await findUpload(store, key, { signal }) : undefined;
-  const start = { signal, ...(contentType === undefined ? {} : { contentType }) };
+  const partSize = options.early?.partSize ?? policy.partSizeMib * 1024 * 1024;
+  const plan = planParts(source.size, partSize, store.limits);
+  const earlier =
+    options.early ?? (options.resume ? await findUpload(store, key, { signal }) : undefined);
+  const check = partCheck(store, options.checksums ?? false);
+  const start = { signal, check, ...(contentType === undefined ? {} : { contentType }) };
   const upload = earlier?.upload ?? (await store.startUpload(key, start));
   let sender: PartSender | undefined;
   try {
     // Within the `try`: it starts threads, and a machine may refuse one.
     const kept = earlier?.parts ?? new Map();
-    const withMd5 = store.wantsPartMd5 || kept.size > 0;
-    sender = new PartSender(upload, plan, { ...options, withMd5, kept });
+    sender = new PartSender(upload, plan, { ...options, check, kept });
     const parts = await sender.sendAll();
     const digests = await sender.digests();
     await source.checkUnchanged?.();
@@ -79,6 +87,15 @@ export async function uploadImage(
   } finally {
     await sender?.close();
   }
+}
+
+/** md5 costs several times what all else of a part costs. */
+export function partCheck(
+  { wantsPartMd5 }: Pick<Target, 'wantsPartMd5'>,
+  checksums: boolean,
+): PartCheck {
+  if (!wantsPartMd5) return 'none';
+  return checksums ? 'crc32' : 'md5';
 }
 
 /** Deaf to the signal: an upload that stays open costs its owner money. */

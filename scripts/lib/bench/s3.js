@@ -40,6 +40,8 @@ function clientsOf({ S3_ENDPOINT }) {
     RCLONE_S3_ENV_AUTH: 'true',
     RCLONE_S3_ENDPOINT: S3_ENDPOINT,
     AWS_EC2_METADATA_DISABLED: 'true',
+    // rclone 1.60 (Debian 12) fails where it is set
+    AWS_CA_BUNDLE: undefined,
   };
 }
 

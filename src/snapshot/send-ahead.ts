@@ -1,0 +1,38 @@
+// Beside the convert: what has settled of the image goes to the registry already.
+import type { EarlyParts } from '../upload/early-upload.ts';
+import type { Decision } from './decide.ts';
+import type { Session } from './session.ts';
+import { expectedImageBytes } from './space-needs.ts';
+
+/**
+ * Runs `work`, which writes the image file at `path`, and sends ahead what can be. Where `work`
+ * fails nothing is sent any more; what is there goes with the image.
+ */
+export async function sendingAhead<T>(
+  { settings }: Session,
+  { registry, space, capture }: Decision,
+  { id, name, path }: { id: string; name: string; path: string },
+  work: () => Promise<T>,
+): Promise<{ result: T; early: EarlyParts | undefined }> {
+  // A guest that sleeps waits for the convert, and is not to wait for the network too. The other
+  // formats have their full length, or their tables, from the begin: nothing tells what has settled.
+  if (capture.mode === 'cold' || settings.format !== 'qcow2')
+    return { result: await work(), early: undefined };
+  const stop = new AbortController();
+  const signal = AbortSignal.any([settings.signal, stop.signal]);
+  const direct = settings.compress === 'none';
+  const expectedBytes = expectedImageBytes(space);
+  const starting = (async () => {
+    await registry.markSaving(id, { signal });
+    return registry.startEarlyUpload(id, name, { path, direct, expectedBytes, signal });
+  })();
+  try {
+    const early = await starting;
+    const result = await work();
+    return { result, early: await early?.finish() };
+  } catch (error) {
+    stop.abort(error);
+    await starting.then((early) => early?.finish()).catch(() => undefined);
+    throw error;
+  }
+}

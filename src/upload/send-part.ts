@@ -1,0 +1,107 @@
+// One part on its way: tried again by itself, with a deadline, and held against what the store says.
+import { PassThrough, pipeline, type Readable, Transform } from 'node:stream';
+import { messageOf, PublishError } from '../errors.ts';
+import { withDeadline } from '../registry/deadline.ts';
+import { isMd5 } from '../registry/etag.ts';
+import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
+import { withRetries } from '../registry/retry.ts';
+import type { LoadedPart } from './part-loader.ts';
+import type { PlannedPart } from './part-plan.ts';
+import type { UploadPolicy } from './upload-image.ts';
+
+export interface SendPartOptions {
+  policy: UploadPolicy;
+  check: PartCheck;
+  signal: AbortSignal;
+  /** Bytes that went out; negative where a try was in vain. */
+  onBytes: (bytes: number) => void;
+}
+
+/** Sends a part until the store has it. @throws UPLOAD, INTEGRITY, REGISTRY, INTERRUPTED */
+export async function sendPart(
+  upload: PartUpload,
+  part: PlannedPart,
+  loaded: LoadedPart,
+  options: SendPartOptions,
+): Promise<PartInfo> {
+  const { policy, check, signal } = options;
+  const sums = {
+    ...(check === 'md5' ? { md5: await loaded.md5() } : {}),
+    ...(check === 'crc32' ? { crc32: await loaded.crc32() } : {}),
+  };
+  const length = part.end - part.start;
+  const ms = policy.partMs * Math.max(1, length / (policy.partSizeMib * 1024 * 1024));
+  const what = `The registry, sent part ${part.number} of ${upload.key},`;
+  return withRetries(policy, { signal, step: 'upload' }, () =>
+    withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
+      const body = { start: part.start, length, ...sums };
+      const info = await attempt(part, loaded, options, (open) =>
+        upload.putPart(part.number, { ...body, open }, { signal: attemptSignal }),
+      );
+      checkPart(info, sums.md5);
+      return { ...info, ...sums };
+    }),
+  );
+}
+
+async function attempt<T>(
+  { start, end }: PlannedPart,
+  loaded: LoadedPart,
+  { onBytes }: SendPartOptions,
+  put: (open: () => Readable) => Promise<T>,
+): Promise<T> {
+  let counted = 0;
+  const count = (bytes: number) => {
+    counted += bytes;
+    onBytes(bytes);
+  };
+  try {
+    return await put(() => countBytes(loaded.open(), count, end - start));
+  } catch (error) {
+    onBytes(-counted);
+    throw error;
+  }
+}
+
+function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefined): void {
+  if (md5 === undefined || opaqueEtag || !isMd5(etag) || etag.toLowerCase() === md5) return;
+  const message = `The store received other bytes for part ${number} than were sent (ETag ${etag}).`;
+  throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
+}
+
+/**
+ * The stream, telling how many bytes went through. One that ends early fails: whoever waits for
+ * the rest (a server told the length) would wait until its deadline.
+ */
+function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: number): Readable {
+  if (length === 0) {
+    stream.destroy();
+    return new PassThrough().end();
+  }
+  let seen = 0;
+  const counter = new Transform({
+    // One chunk at a time: what is read ahead is memory for each part under way.
+    highWaterMark: 1,
+    transform(chunk: Uint8Array, _encoding, done) {
+      seen += chunk.byteLength;
+      done(told(onBytes, chunk.byteLength), chunk);
+    },
+    flush(done) {
+      const message = `The image ended ${length - seen} bytes before the end of a part.`;
+      done(seen === length ? null : new PublishError('UPLOAD', message, { step: 'upload' }));
+    },
+  });
+  // The error reaches the reader by `counter`, which `pipeline` destroys with it.
+  return pipeline(stream, counter, () => undefined);
+}
+
+/** A caller's callback that throws must fail the part; thrown in a stream it ends the process. */
+function told(onBytes: (bytes: number) => void, bytes: number): Error | null {
+  try {
+    onBytes(bytes);
+    return null;
+  } catch (error) {
+    const message = `The progress callback failed: ${messageOf(error)}.`;
+    return new PublishError('INTERNAL', message, { step: 'upload', cause: error });
+  }
+}
