@@ -10,7 +10,15 @@ export default defineConfig({
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...real } },
-      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...real } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          ...real,
+          // A guest that boots is waited for as often as it computes.
+          ...{ fileParallelism: true, maxWorkers: 2 },
+        },
+      },
       { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...real } },
       { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...real } },
     ],

@@ -173,8 +173,11 @@ describe('a hostile image', () => {
     'a .%s bomb is stopped at --max-size',
     async (ending, [tool, ...args]) => {
       const bomb = join(folder, 'bomb');
-      await must('truncate', ['-s', '2G', bomb]);
+      // 2 GiB: each of the three formats allows one stream behind the other.
+      await must('truncate', ['-s', '128M', bomb]);
       await must(tool, [...args, '-f', bomb]);
+      const stream = readFileSync(`${bomb}.${ending}`);
+      writeFileSync(`${bomb}.${ending}`, Buffer.concat(Array.from({ length: 16 }, () => stream)));
       const started = await startCli(
         ['import', `${bomb}.${ending}`, '--name', 'bad', '--max-size', '64M', '--json'],
         { sandbox },

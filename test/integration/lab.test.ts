@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { bootImage } from '../support/boot.ts';
-import { DISK_SHAPES } from '../support/disks.ts';
 import { createDomain, virsh } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
 import {
@@ -29,7 +28,8 @@ import { startS3Server } from '../support/s3-server.ts';
 import { lastTick } from '../support/ticks.ts';
 
 describe('domains', () => {
-  test.each(DISK_SHAPES)(
+  // Every other shape boots and counts where it is published.
+  test.each(['relative-backing'] as const)(
     '%s: boots, counts, is frozen and thawed, switched off, removed',
     async (shape) => {
       const domain = await createDomain({ shape, autostart: true });

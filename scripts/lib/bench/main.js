@@ -57,6 +57,8 @@ async function main() {
   say(
     `${dataMib} MiB of data, ${rounds} rounds, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}`,
   );
+  // What a benchmark that was killed has left.
+  for (const name of [DOMAIN, SMALL_DOMAIN]) await removeDomain(name);
   const disk = await makeChain(folder, 'big', dataMib);
   await startDomain(DOMAIN, disk, folder);
   const big = { domain: DOMAIN, disk };

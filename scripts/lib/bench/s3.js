@@ -10,6 +10,7 @@ export const BUCKET = 'bench';
 /** `work` gets the environment that reaches an empty bucket. The server is gone afterwards. */
 export async function withEmptyBucket(folder, store, work) {
   const directory = `${folder}/s3`;
+  await command(SERVER, 'stop', directory);
   await command(SERVER, 'start', directory, PORT, store);
   try {
     const env = readEnv(`${directory}/env`);
