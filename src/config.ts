@@ -57,6 +57,7 @@ export interface Config {
     pollMs: number;
     freezeMs: number;
     managedSaveMs: number;
+    cloneMs: number;
     convertMs: number;
     detachMs: number;
     checkMs: number;

@@ -45,6 +45,7 @@ export type Step =
   | 'redefine'
   | 'detach'
   | 'save'
+  | 'clone'
   | 'start'
   | 'attach'
   | 'download'

@@ -3,7 +3,7 @@
 
 LAB_PACKAGES=(
   qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients tini # the hypervisor
-  busybox-static cpio e2fsprogs kmod xz-utils zstd                      # the tiny guest
+  busybox-static cpio e2fsprogs xfsprogs kmod xz-utils zstd             # the tiny guest, file systems
   debootstrap ca-certificates openssl curl                              # the S3 server
 )
 

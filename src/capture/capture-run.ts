@@ -17,6 +17,7 @@ type Deadline =
   | 'pollMs'
   | 'freezeMs'
   | 'managedSaveMs'
+  | 'cloneMs'
   | 'convertMs'
   | 'detachMs';
 
@@ -44,7 +45,9 @@ export interface StillDisk {
   consistency: Consistency;
   /** How long the guest's file systems were frozen; null where they were not. */
   freezeMs: number | null;
+  /** A file of the run's own, which nobody needs once it was read. */
+  ours: boolean;
 }
 
-/** Works on the still disk; where the capture is cold, the guest waits for it. */
+/** Works on the still disk; where a cold capture could not clone it, the guest waits for it. */
 export type UseStillDisk<T> = (disk: StillDisk) => Promise<T>;

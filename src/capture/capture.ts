@@ -16,8 +16,10 @@ export async function capture<T>(run: CaptureRun, use: UseStillDisk<T>): Promise
   switch (run.plan.mode) {
     case 'live':
       return use(await restoring(run, () => captureLive(run)));
-    case 'cold':
-      return restoring(run, () => captureCold(run, use));
+    case 'cold': {
+      const captured = await restoring(run, () => captureCold(run, use));
+      return 'clone' in captured ? use(captured.clone) : captured.result;
+    }
     case 'offline':
       return captureOffline(run, use);
   }
@@ -42,9 +44,9 @@ async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T>
 }
 
 function guardOptions({ folder, timeouts }: CaptureRun): GuardOptions {
-  const { freezeMs, mirrorMs, managedSaveMs, convertMs } = timeouts;
+  const { freezeMs, mirrorMs, managedSaveMs, cloneMs, convertMs } = timeouts;
   // This process keeps its own deadlines; the guard's come after them, for when it cannot.
-  const guestMs = Math.max(mirrorMs, managedSaveMs + convertMs) + 2 * freezeMs;
+  const guestMs = Math.max(mirrorMs, managedSaveMs + cloneMs + convertMs) + 2 * freezeMs;
   return { runPath: folder.path, freezeMs: 2 * freezeMs + GUARD_SLACK_MS, guestMs };
 }
 

@@ -1,4 +1,4 @@
-// The cold path: the guest's memory is saved, its disk read, and the guest started from the save.
+// The cold path: the guest's memory is saved, its disk cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
@@ -8,25 +8,36 @@ import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, StillDisk, UseStillDisk } from './capture-run.ts';
+import { cloneDisk, noteNoClone, obstacleToClone } from './clone.ts';
 
 const CLOCK_TIMEOUT_S = 5;
 
+/** A clone that is still to be used, with the guest running again; or what `use` has made already. */
+export type ColdCapture<T> = { clone: StillDisk } | { result: T };
+
 /**
- * Holds a running or paused domain in a managed save while `use` reads its disk. When this
- * resolves, the guest is as it was; when it rejects, the caller's `scope.restore()` makes it so.
+ * Holds a running or paused domain in a managed save while its disk is cloned; where it cannot be,
+ * while `use` reads it. When this resolves, the guest is as it was; when it rejects, the caller's
+ * `scope.restore()` makes it so.
  * @throws PublishError MANAGED_SAVE, LIBVIRT; the signal's reason; what `use` throws.
  */
-export async function captureCold<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+export async function captureCold<T>(
+  run: CaptureRun,
+  use: UseStillDisk<T>,
+): Promise<ColdCapture<T>> {
   const { onEvent, plan, scope } = run;
+  const obstacle = await obstacleToClone(run);
+  if (obstacle !== undefined) noteNoClone(run, obstacle);
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await runStep(onEvent, 'save', () => saveGuest(run));
-  const result = await use(stillDisk(run));
+  const clone = obstacle === undefined ? await cloneDisk(run) : undefined;
+  const captured = clone ? { clone } : { result: await use(stillDisk(run)) };
   // A guard that came in between has started the guest below the reader.
   await refuseIfTakenOver(run.folder.path, 'save');
   await runStep(onEvent, 'start', () => scope.takeBack(save));
   await setClock(run);
   if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
-  return result;
+  return captured;
 }
 
 /**
@@ -43,7 +54,7 @@ export async function captureOffline<T>(run: CaptureRun, use: UseStillDisk<T>): 
 function stillDisk({ inspection }: CaptureRun): StillDisk {
   const { disk, active, hasManagedSave } = inspection;
   const consistency = active || hasManagedSave ? 'crash' : 'offline';
-  return { path: disk.source, format: disk.format, consistency, freezeMs: null };
+  return { path: disk.source, format: disk.format, consistency, freezeMs: null, ours: false };
 }
 
 async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureRun): Promise<void> {

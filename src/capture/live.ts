@@ -34,7 +34,7 @@ export async function captureLive(run: CaptureRun): Promise<StillDisk> {
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));
   }
-  return { path: delta, format: 'qcow2', ...frozen };
+  return { path: delta, format: 'qcow2', ours: true, ...frozen };
 }
 
 /**

@@ -55,7 +55,7 @@ export async function withImageRecord<T>(
   });
 }
 
-/** Converts the still disk into `path`; a delta is removed as soon as it has been read. */
+/** Converts the still disk into `path`; a delta or a clone is removed as soon as it has been read. */
 export async function flattenDisk(
   session: Session,
   decision: Decision,
@@ -64,7 +64,8 @@ export async function flattenDisk(
   const { settings } = session;
   const { inspection, capture } = decision;
   const { facts } = inspection;
-  const ahead = { id, name: dataName(session, decision), path };
+  const guestWaits = capture.mode === 'cold' && !still.ours;
+  const ahead = { id, name: dataName(session, decision), path, guestWaits };
   const { result, early } = await sendingAhead(session, decision, ahead, () =>
     flatten({
       ...flattenRequest(settings, path),
@@ -73,7 +74,7 @@ export async function flattenDisk(
       compress: settings.compress,
     }),
   );
-  if (capture.mode === 'live') await rm(still.path);
+  if (still.ours) await rm(still.path);
   return { ...still, ...result, early };
 }
 

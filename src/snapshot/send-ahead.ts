@@ -10,13 +10,13 @@ import { expectedImageBytes } from './space-needs.ts';
  */
 export async function sendingAhead<T>(
   { settings }: Session,
-  { registry, space, capture }: Decision,
-  { id, name, path }: { id: string; name: string; path: string },
+  { registry, space }: Decision,
+  { id, name, path, guestWaits }: { id: string; name: string; path: string; guestWaits: boolean },
   work: () => Promise<T>,
 ): Promise<{ result: T; early: EarlyParts | undefined }> {
   // A guest that sleeps waits for the convert, and is not to wait for the network too. The other
   // formats have their full length, or their tables, from the begin: nothing tells what has settled.
-  if (capture.mode === 'cold' || settings.format !== 'qcow2')
+  if (guestWaits || settings.format !== 'qcow2')
     return { result: await work(), early: undefined };
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);

@@ -75,6 +75,7 @@ test('a cold run that is stopped: the guard starts the guest, and the run fails'
     VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '100',
     VIRT_PUBLISH_TIMEOUTS_MIRROR_MS: '1000',
     VIRT_PUBLISH_TIMEOUTS_MANAGED_SAVE_MS: '4000',
+    VIRT_PUBLISH_TIMEOUTS_CLONE_MS: '100',
     VIRT_PUBLISH_TIMEOUTS_CONVERT_MS: '1000',
     VIRT_PUBLISH_TEST_AT: 'done:save=SIGSTOP',
   };

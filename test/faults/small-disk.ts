@@ -16,13 +16,23 @@ export interface SmallDisk {
   remove(): Promise<void>;
 }
 
-/** An ext4 of this size, open to QEMU's user; it goes with its test file. */
-export async function makeSmallDisk(sizeMib: number): Promise<SmallDisk> {
+const MAKE = {
+  ext4: ['mke2fs', '-q', '-t', 'ext4', '-m', '0'],
+  /** Files can share blocks on it. Its least size is 300 MiB. */
+  xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
+} as const;
+
+/** A file system of this size, open to QEMU's user; it goes with its test file. */
+export async function makeSmallDisk(
+  sizeMib: number,
+  type: keyof typeof MAKE = 'ext4',
+): Promise<SmallDisk> {
   const folder = await makeFolder('vp-test-disk');
   const image = join(folder, 'disk.raw');
   const path = join(folder, 'mnt');
   await must('truncate', ['-s', `${sizeMib}M`, image]);
-  await must('mke2fs', ['-q', '-t', 'ext4', '-m', '0', image]);
+  const [make, ...args] = MAKE[type];
+  await must(make, [...args, image]);
   await must('mkdir', ['-m', '711', path]);
   await must('mount', ['-o', 'loop', image, path]);
   await must('chmod', ['711', path]);

@@ -49,10 +49,11 @@ test('--mode auto takes a shareable disk cold, and says why', async () => {
   const domain = await createDomain({ shape: 'raw', shareable: true });
   const before = await photograph(domain);
 
-  const { record, events } = await publish([domain.name], { sandbox });
+  const { record, events } = await publish([domain.name, '--verbose'], { sandbox });
 
   expect(record.properties.snapshot_mode).toBe('cold');
   expect(JSON.stringify(events)).toContain('libvirt mirrors no shared disk');
+  expect(JSON.stringify(events)).toContain('no reflink, so the guest waits');
   await expectWhole(domain, before);
 });
 
