@@ -38,6 +38,10 @@ export interface Config {
     bandwidthMib: number;
     visibility: Visibility;
   };
+  convert: {
+    nice: number;
+    ionice: 'none' | 'best-effort' | 'idle';
+  };
   upload: {
     partSizeMib: number;
     concurrency: number;

@@ -1,4 +1,5 @@
 // A still chain becomes one flat image file, checked before anybody relies on it.
+import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
@@ -9,6 +10,7 @@ export interface FlattenRequest {
   virtualSize: number;
   target: { path: string; format: DiskFormat };
   compress: Compression;
+  priority: Config['convert'];
   timeouts: { convertMs: number; checkMs: number };
   onEvent: OnEvent;
   signal: AbortSignal;
@@ -19,13 +21,14 @@ export interface FlattenRequest {
  * @throws PublishError QEMU_IMG, NO_SPACE; the signal's reason.
  */
 export async function flatten(request: FlattenRequest): Promise<Converted> {
-  const { source, target, compress, virtualSize, timeouts, onEvent, signal } = request;
+  const { source, target, compress, virtualSize, priority, timeouts, onEvent, signal } = request;
   return runStep(onEvent, 'convert', () =>
     convert({
       source,
       target,
       compress,
       virtualSize,
+      priority,
       onProgress: (bytes, total) => onEvent({ type: 'progress', step: 'convert', bytes, total }),
       signal,
       timeoutMs: timeouts.convertMs,

@@ -1,4 +1,5 @@
 // What goes into and comes out of qemu-img, as types. Sizes in bytes.
+import type { Config } from '../config.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
 
 /** One layer on disk: a file or a block device, and the format it is opened with. */
@@ -25,6 +26,8 @@ export interface CallLimits {
   timeoutMs?: number;
   /** Where the image is somebody else's: what it may cost at most; needs the program prlimit. */
   confined?: { addressSpaceBytes: number; cpuS: number };
+  /** How it stands behind what else the host does; needs the programs nice and ionice. */
+  priority?: Config['convert'];
 }
 
 export interface InternalSnapshot {

@@ -3,6 +3,7 @@ import { execa } from 'execa';
 import { PublishError, type Step } from '../errors.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
 import { cacheModeFor } from './cache-mode.ts';
+import { commandLine } from './command-line.ts';
 import {
   checkArgs,
   compareArgs,
@@ -150,7 +151,7 @@ export async function version(limits: CallLimits = {}): Promise<string> {
 async function run(call: Call): Promise<{ exitCode: number; stdout: string }> {
   const { args, signal, onOutput, timeoutMs = LAST_DEADLINE_MS } = call;
   signal?.throwIfAborted();
-  const [program, ...all] = commandLine(args, call.confined);
+  const [program, ...all] = commandLine(args, call);
   const child = execa(program, all, {
     env: { LC_ALL: 'C' },
     stdin: 'ignore',
@@ -174,15 +175,6 @@ async function run(call: Call): Promise<{ exitCode: number; stdout: string }> {
   };
   const command = args[0] ?? '';
   throw qemuImgFailure({ command, path: call.path, step: call.step, timeoutMs }, outcome);
-}
-
-function commandLine(
-  args: readonly string[],
-  confined: CallLimits['confined'],
-): [string, ...string[]] {
-  if (confined === undefined) return ['qemu-img', ...args];
-  const limits = [`--as=${confined.addressSpaceBytes}`, `--cpu=${confined.cpuS}`, '--core=0'];
-  return ['prlimit', ...limits, '--', 'qemu-img', ...args];
 }
 
 // NOTE: a Ctrl-C reaches the child and us at the same time, and the child may be seen to end

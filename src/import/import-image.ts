@@ -101,7 +101,8 @@ async function convertFile(
   { brought, inspected, path }: { brought: BroughtFile; inspected: Inspected; path: string },
 ): Promise<BroughtFile> {
   const { convert = inspected.format, config, onEvent, signal } = settings;
-  const shared = { target: { path, format: convert }, timeouts: config.timeouts, onEvent, signal };
+  const { convert: priority, timeouts } = config;
+  const shared = { target: { path, format: convert }, priority, timeouts, onEvent, signal };
   const { virtualSize } = inspected;
   await flatten({
     ...shared,

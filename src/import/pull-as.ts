@@ -115,7 +115,8 @@ async function convertPulled(
   const { required } = await measure({ source: chained, targetFormat: format, ...limits });
   const room = { directory: dirname(path), needed: required, purpose: 'the converted image' };
   await withRoom(room, { config, signal: stop }, async (signal) => {
-    const request = { target: { path, format }, timeouts: config.timeouts, onEvent, signal };
+    const { convert: priority, timeouts } = config;
+    const request = { target: { path, format }, priority, timeouts, onEvent, signal };
     await flatten({ ...request, source: chained, virtualSize, compress: 'none' });
     await checkImage(request);
   });

@@ -116,6 +116,7 @@ function dataName({ settings }: Session, { inspection }: Decision): string {
 function flattenRequest(
   { format, config, onEvent, signal }: Session['settings'],
   path: string,
-): Pick<FlattenRequest, 'target' | 'timeouts' | 'onEvent' | 'signal'> {
-  return { target: { path, format }, timeouts: config.timeouts, onEvent, signal };
+): Pick<FlattenRequest, 'target' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
+  const { convert: priority, timeouts } = config;
+  return { target: { path, format }, priority, timeouts, onEvent, signal };
 }
