@@ -36,6 +36,7 @@ export interface Config {
     quiesce: QuiescePolicy;
     hash: readonly ('md5' | 'sha512')[];
     bandwidthMib: number;
+    atOnce: number;
     visibility: Visibility;
   };
   convert: {
@@ -56,6 +57,7 @@ export interface Config {
   };
   timeouts: {
     libvirtMs: number;
+    atOnceMs: number;
     mirrorMs: number;
     mirrorStallMs: number;
     pollMs: number;

@@ -35,6 +35,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 /** The steps of a run and of the registry commands, as they stand in events, journals and errors. */
 export type Step =
   | 'config'
+  | 'wait'
   | 'inspect'
   | 'space'
   | 'queue'

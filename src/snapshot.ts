@@ -13,6 +13,7 @@ import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
 import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
+import { takeSlot } from './run/slots.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import {
   type FlattenedDisk,
@@ -44,11 +45,30 @@ export async function createSnapshot(
     const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
     try {
       settings.onEvent({ type: 'run', runId, domain: domain.name });
-      return await run(session, runId);
+      return await inSlot(session, runId, () => run(session, runId));
     } finally {
       await lock.release();
     }
   });
+}
+
+/** With the domain's lock held, so that a second run on it hears so at once; before it is looked at. */
+async function inSlot<T>(
+  { settings, domain }: Session,
+  runId: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { config, signal, onEvent } = settings;
+  const slot = await takeSlot({
+    ...{ runId, domain: domain.name, signal },
+    ...{ atOnce: config.snapshot.atOnce, timeoutMs: config.timeouts.atOnceMs },
+    onWait: (message) => onEvent({ type: 'note', level: 'info', step: 'wait', message }),
+  });
+  try {
+    return await work();
+  } finally {
+    await slot.release();
+  }
 }
 
 /** What `createSnapshot` would do, and why. Touches nothing. @throws PublishError as it would. */

@@ -1,9 +1,7 @@
 // One run a domain at a time: a lock that a dead holder cannot keep.
-import { once } from 'node:events';
-import { connect, createServer, type Server } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
+import { askSocketLock, type SocketLock, trySocketLock } from './socket-lock.ts';
 
 /** `guard` and `recover` hold the lock of a run that is dead while they put its guest back. */
 export type LockRole = 'run' | 'guard' | 'recover';
@@ -16,9 +14,7 @@ export interface LockHolder {
   since: string;
 }
 
-export interface DomainLock {
-  release(): Promise<void>;
-}
+export type DomainLock = SocketLock;
 
 export interface LockOptions {
   role?: LockRole;
@@ -26,8 +22,6 @@ export interface LockOptions {
   waitMs?: number;
 }
 
-/** A busy machine may take its time; a stopped process never answers. */
-const ASK_TIMEOUT_MS = 2000;
 const PAUSE_MS = 50;
 
 /**
@@ -46,7 +40,7 @@ export async function lockDomain(
   const deadline = performance.now() + waitMs;
   const holder: LockHolder = { runId, role, pid: process.pid, since: new Date().toISOString() };
   for (;;) {
-    const lock = await tryLock(domainAddress(domain.uuid), holder);
+    const lock = await trySocketLock(domainAddress(domain.uuid), holder);
     if (lock) return role === 'run' ? withOwnLock(lock, holder) : lock;
     const other = await askLock(domain.uuid);
     // It has just ended, and the lock is free.
@@ -59,64 +53,23 @@ export async function lockDomain(
 
 /** Who holds the domain's lock. `silent`: somebody who does not answer, as a stopped process. */
 export function askLock(uuid: string): Promise<LockHolder | 'free' | 'silent'> {
-  return ask(domainAddress(uuid));
+  return askSocketLock(domainAddress(uuid));
 }
 
 /** Whether the process of this run lives, also before its journal tells which domain it is on. */
 export async function isRunAlive(runId: string): Promise<boolean> {
-  return (await ask(runAddress(runId))) !== 'free';
+  return (await askSocketLock(runAddress(runId))) !== 'free';
 }
 
 /** A run can be asked for by its own id as well. */
 async function withOwnLock(lock: DomainLock, holder: LockHolder): Promise<DomainLock> {
-  const own = await tryLock(runAddress(holder.runId), holder);
+  const own = await trySocketLock(runAddress(holder.runId), holder);
   return {
     release: async () => {
       await own?.release();
       await lock.release();
     },
   };
-}
-
-/** NOTE: a holder that ends while it is asked closes the connection without a word: ask again. */
-async function ask(address: string): Promise<LockHolder | 'free' | 'silent'> {
-  const deadline = performance.now() + ASK_TIMEOUT_MS;
-  for (;;) {
-    const answer = await askOnce(address, deadline - performance.now());
-    if (answer !== undefined) return answer;
-    if (performance.now() >= deadline) return 'silent';
-    await sleep(PAUSE_MS);
-  }
-}
-
-/** Undefined where the connection was closed without an answer, by either side. */
-async function askOnce(address: string, ms: number): Promise<LockHolder | 'free' | undefined> {
-  const socket = connect(address);
-  const deadline = setTimeout(() => socket.destroy(), ms);
-  try {
-    return JSON.parse(await text(socket)) as LockHolder;
-  } catch (error) {
-    const isFree = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
-    return isFree ? 'free' : undefined;
-  } finally {
-    clearTimeout(deadline);
-  }
-}
-
-async function tryLock(address: string, holder: LockHolder): Promise<DomainLock | undefined> {
-  const server = createServer((socket) => {
-    socket.on('error', () => socket.destroy());
-    socket.end(JSON.stringify(holder));
-  });
-  try {
-    server.listen(address);
-    await once(server, 'listening');
-  } catch (error) {
-    if (isInUse(error)) return undefined;
-    throw error;
-  }
-  server.unref();
-  return { release: () => closeServer(server) };
 }
 
 function domainAddress(uuid: string): string {
@@ -141,12 +94,4 @@ function describe(name: string, holder: LockHolder | 'silent'): string {
     return `domain ${name} is being published by run ${runId} (process ${pid}, since ${since}); wait until it has ended, or end it with SIGTERM`;
   }
   return `domain ${name} is being put back after run ${runId} died (by process ${pid}, since ${since}); try again in a moment`;
-}
-
-function isInUse(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
-}
-
-async function closeServer(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => server.close(() => resolve()));
 }

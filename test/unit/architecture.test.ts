@@ -69,6 +69,7 @@ const PROCESS_USES: Record<string, readonly string[]> = {
   'libvirt/stuck-thread.ts': ['on'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
+  'run/slots.ts': ['pid'],
   'run/open-run.ts': ['pid'],
   // Children of a process that is gone have nobody else to end them.
   'run/orphans.ts': ['kill'],

@@ -1,0 +1,90 @@
+// So many snapshots at once on a host, and no more: places that a dead holder cannot keep.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PublishError } from '../errors.ts';
+import { askSocketLock, type SocketLock, trySocketLock } from './socket-lock.ts';
+
+/** Who has one of the places. */
+interface SlotHolder {
+  runId: string;
+  domain: string;
+  pid: number;
+}
+
+export interface SlotOptions {
+  runId: string;
+  domain: string;
+  /** Places on this host; 0 is no limit. */
+  atOnce: number;
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Told once, in words, who is waited for. */
+  onWait: (message: string) => void;
+}
+
+const PAUSE_MS = 200;
+
+/**
+ * Takes one of the places, or waits for one.
+ *
+ * NOTE: nobody queues: of those who wait, whoever looks first after a place was left gets it.
+ * @throws PublishError DOMAIN_BUSY after the deadline, with who has the places; the signal's reason.
+ */
+export async function takeSlot(options: SlotOptions): Promise<SocketLock> {
+  const { runId, domain, atOnce, timeoutMs, signal, onWait } = options;
+  if (atOnce === 0) return { release: () => Promise.resolve() };
+  const holder: SlotHolder = { runId, domain, pid: process.pid };
+  const deadline = performance.now() + timeoutMs;
+  for (let tries = 1; ; tries += 1) {
+    signal.throwIfAborted();
+    const slot = await tryAll(atOnce, holder);
+    if (slot) return slot;
+    if (performance.now() >= deadline) throw taken(options, await describeHolders(atOnce));
+    if (tries === 1) {
+      onWait(
+        `${atOnce} snapshots at once is this host's limit; waiting for ${await describeHolders(atOnce)}`,
+      );
+    }
+    await pause(signal);
+  }
+}
+
+async function tryAll(atOnce: number, holder: SlotHolder): Promise<SocketLock | undefined> {
+  for (let place = 1; place <= atOnce; place += 1) {
+    const slot = await trySocketLock(slotAddress(place), holder);
+    if (slot) return slot;
+  }
+  return undefined;
+}
+
+function slotAddress(place: number): string {
+  return `\0virt-publish/slot/${place}`;
+}
+
+async function describeHolders(atOnce: number): Promise<string> {
+  const places = Array.from({ length: atOnce }, (_, index) => slotAddress(index + 1));
+  const holders = await Promise.all(places.map((address) => askSocketLock<SlotHolder>(address)));
+  const known = holders.flatMap((holder) => (holder === 'free' ? [] : [describe(holder)]));
+  return known.join(' or ') || 'one that has just ended';
+}
+
+function describe(holder: SlotHolder | 'silent'): string {
+  if (holder === 'silent') return 'a process that does not answer';
+  return `run ${holder.runId} (domain ${holder.domain}, process ${holder.pid})`;
+}
+
+async function pause(signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(PAUSE_MS, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+function taken({ domain, atOnce, timeoutMs }: SlotOptions, holders: string): PublishError {
+  return new PublishError(
+    'DOMAIN_BUSY',
+    `domain ${domain} got none of this host's ${atOnce} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.atOnce or timeouts.atOnceMs`,
+    { step: 'wait', retryable: true },
+  );
+}

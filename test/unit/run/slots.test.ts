@@ -1,0 +1,44 @@
+// Places for snapshots on a host: no more than there are, one for who waits, none kept by the dead.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { takeSlot } from '#dist/run/slots.js';
+
+const module = new URL('../../../dist/run/slots.js', import.meta.url).href;
+const signal = new AbortController().signal;
+
+function wish(runId: string, more: object = {}) {
+  const notes: string[] = [];
+  const onWait = (message: string) => notes.push(message);
+  const usual = { runId, domain: `of-${runId}`, atOnce: 2, timeoutMs: 10_000, signal, onWait };
+  return { notes, options: { ...usual, ...more } };
+}
+
+test('the third waits for the two, is told who they are, and goes when one ends', async () => {
+  const script = `const { takeSlot } = await import(${JSON.stringify(module)});
+    const signal = new AbortController().signal;
+    const usual = { domain: 'of-dead', atOnce: 2, timeoutMs: 1, signal, onWait: String };
+    await takeSlot({ ...usual, runId: 'dead' }); await takeSlot({ ...usual, runId: 'dead too' });
+    process.kill(process.pid, 'SIGKILL');`;
+  const dead = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
+  await expect(dead).rejects.toMatchObject({ signal: 'SIGKILL' });
+
+  const one = await takeSlot(wish('one').options);
+  const two = await takeSlot(wish('two').options);
+  const third = wish('third');
+  const waiting = takeSlot(third.options);
+  await expect.poll(() => third.notes).toHaveLength(1);
+  expect(third.notes[0]).toMatch(/waiting for run one \(domain of-one, process \d+\) or run two/);
+  await one.release();
+  const three = await waiting;
+
+  const late = wish('late', { timeoutMs: 1 }).options;
+  const busy = { code: 'DOMAIN_BUSY', message: expect.stringContaining('run two (domain of-two') };
+  await expect(takeSlot(late)).rejects.toMatchObject(busy);
+  const stop = new AbortController();
+  const stopped = takeSlot(wish('stopped', { signal: stop.signal }).options);
+  stop.abort(new Error('enough'));
+  await expect(stopped).rejects.toThrow('enough');
+  await (await takeSlot(wish('unlimited', { atOnce: 0 }).options)).release();
+  await Promise.all([two.release(), three.release()]);
+});
