@@ -91,12 +91,19 @@ test('a cold run that is stopped: the guard starts the guest, and the run fails'
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
 });
 
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-  '%s to the whole process group, twice: undone, exit 130',
-  async (signal) => {
-    const args = ['snapshot', domain.name, '--bandwidth', '1', '--json'];
-    const { child, done } = await startCli(args, { sandbox });
-    await waitFor('the mirror', () => domain.blockJob());
+const MIB_BY_CONFIG = { VIRT_PUBLISH_SNAPSHOT_BANDWIDTH_MIB: '1' };
+
+test.each([
+  ['SIGINT', ['--method', 'rebase', '--bandwidth', '1'], {}],
+  ['SIGTERM', ['--method', 'copy', '--bandwidth', '1'], {}],
+  ['SIGHUP', [], MIB_BY_CONFIG],
+] as const)(
+  '%s to the whole process group, twice: undone, exit 130 (and the mirror keeps its rate: %j)',
+  async (signal, flags, env) => {
+    const args = ['snapshot', domain.name, ...flags, '--json'];
+    const { child, done } = await startCli(args, { sandbox, env });
+    const job = await waitFor('the mirror', () => domain.blockJob());
+    expect(job).toContain('1048576 bytes/s');
     process.kill(-(child.pid ?? 0), signal);
     await sleep(20);
     process.kill(-(child.pid ?? 0), signal);
