@@ -8,13 +8,14 @@ import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runStep } from './events.ts';
 import { recoverRuns } from './recover.ts';
+import { type SpareGuard, spawnGuard } from './run/guard.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
 import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
-import { takeSlot } from './run/slots.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
+import { inSlot } from './snapshot/in-slot.ts';
 import {
   type FlattenedDisk,
   flattenDisk,
@@ -35,6 +36,15 @@ export async function createSnapshot(
   config?: Config,
 ): Promise<SnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
+  const guard = spawnGuard(settings.connect);
+  try {
+    return await runLocked(settings, guard);
+  } finally {
+    guard.dismiss();
+  }
+}
+
+async function runLocked(settings: SnapshotSettings, guard: SpareGuard): Promise<SnapshotResult> {
   const runId = randomUUID();
   // Before the domain is looked for: a dead run may have left it undefined.
   await mendEarlierRuns(settings, settings.domain);
@@ -45,31 +55,15 @@ export async function createSnapshot(
     const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
     try {
       settings.onEvent({ type: 'run', runId, domain: domain.name });
-      return await inSlot(session, runId, () => run(session, runId));
+      return await inSlot(session, runId, () => run({ ...session, guard }, runId));
     } finally {
       await lock.release();
     }
   });
 }
 
-/** With the domain's lock held, so that a second run on it hears so at once; before it is looked at. */
-async function inSlot<T>(
-  { settings, domain }: Session,
-  runId: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  const { config, signal, onEvent } = settings;
-  const slot = await takeSlot({
-    ...{ runId, domain: domain.name, signal },
-    ...{ atOnce: config.snapshot.atOnce, timeoutMs: config.timeouts.atOnceMs },
-    onWait: (message) => onEvent({ type: 'note', level: 'info', step: 'wait', message }),
-  });
-  try {
-    return await work();
-  } finally {
-    await slot.release();
-  }
-}
+/** The guard comes up while everything is looked at. */
+type GuardedSession = Session & { guard: SpareGuard };
 
 /** What `createSnapshot` would do, and why. Touches nothing. @throws PublishError as it would. */
 export async function planSnapshot(
@@ -95,8 +89,9 @@ async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Prom
   return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
 }
 
-async function run(session: Session, runId: string): Promise<SnapshotResult> {
+async function run(session: GuardedSession, runId: string): Promise<SnapshotResult> {
   const decision = await decide(session);
+  if (decision.capture.mode === 'offline') session.guard.dismiss();
   const plan = describePlan(session, decision);
   const { settings } = session;
   await runStep(settings.onEvent, 'space', async () => refuseTooLittleSpace(decision.space));
@@ -123,7 +118,7 @@ async function run(session: Session, runId: string): Promise<SnapshotResult> {
 
 /** All that is written here is written under watch: the run gives itself up before a disk is full. */
 async function captureAndFlatten(
-  session: Session,
+  session: GuardedSession,
   decision: Decision,
   { id, open, path }: { id: string; open: OpenRun; path: string },
 ): Promise<FlattenedDisk> {
@@ -158,7 +153,7 @@ async function publishWatched(
 }
 
 function captureRun(
-  { settings, host, domain }: Session,
+  { settings, host, domain, guard }: GuardedSession,
   { inspection, capture: plan }: Decision,
   { folder, journal }: OpenRun,
 ): Omit<CaptureRun, 'checkReserve'> {
@@ -168,7 +163,7 @@ function captureRun(
   const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
   const { timeouts } = config;
   return {
-    ...{ host, domain, inspection, plan, folder, journal, scope },
+    ...{ host, domain, inspection, plan, folder, journal, scope, guard },
     ...{ timeouts, bandwidthMib, onEvent, signal },
   };
 }

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { OnEvent } from '../events.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
+import type { SpareGuard } from '../run/guard.ts';
 import type { GuestContext } from '../run/guest-acts.ts';
 import type { GuestScope } from '../run/guest-scope.ts';
 import type { Journal } from '../run/journal.ts';
@@ -29,6 +30,7 @@ export interface CaptureRun {
   folder: RunFolder;
   journal: Journal;
   scope: GuestScope<GuestContext>;
+  guard: SpareGuard;
   timeouts: Pick<Config['timeouts'], Deadline>;
   /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
   checkReserve: () => Promise<void>;

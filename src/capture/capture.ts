@@ -1,7 +1,7 @@
 // Makes a disk hold still for as long as it is used, and puts the guest back whatever happens.
 import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { type Guard, type GuardOptions, startGuard } from '../run/guard.ts';
+import type { Guard, GuardOptions } from '../run/guard.ts';
 import type { UndoFailure } from '../run/guest-scope.ts';
 import type { CaptureRun, UseStillDisk } from './capture-run.ts';
 import { captureCold, captureOffline } from './cold.ts';
@@ -31,7 +31,7 @@ const GUARD_SLACK_MS = 2000;
 async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T> {
   const onLost = (message: string) =>
     run.onEvent({ type: 'note', level: 'warning', step: 'restore', message });
-  const guard = await startGuard(run.journal, guardOptions(run), onLost);
+  const guard = await run.guard.watch(run.journal, guardOptions(run), onLost);
   let result: T;
   try {
     result = await work();

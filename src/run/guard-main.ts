@@ -25,18 +25,30 @@ const PAUSE_MS = 2000;
 /** Longer is too long for a timer of Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Ends when the run has released its guest, or when the guest has been put back. */
-async function guard({ runPath, freezeMs, guestMs }: GuardOptions): Promise<void> {
+/**
+ * Waits until it is given a run, and ends when that has released its guest, or when the guest has
+ * been put back; at once where there was no run to watch after all.
+ */
+async function guard(uri: string): Promise<void> {
+  // Proves that libvirt takes this process as a client before the run relies on it.
+  await (await openConnection(uri, { callTimeoutMs: MAX_TIMER_MS })).close();
+  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const first = await lines.next();
+  if (!first.done) await watch(JSON.parse(first.value) as GuardOptions, lines);
+}
+
+async function watch(
+  { runPath, freezeMs, guestMs }: GuardOptions,
+  lines: AsyncIterable<string>,
+): Promise<void> {
   const facts = runFacts(await readJournal(join(runPath, JOURNAL_FILE)));
   if (!facts) throw new Error(`${runPath} is no run`);
-  // Proves that libvirt takes this process as a client before the run relies on it.
-  await (await openConnection(facts.uri, { callTimeoutMs: MAX_TIMER_MS })).close();
   process.stdout.write('ready\n');
   let takingOver: Promise<void> = Promise.resolve();
   const timers = new Timers(() => {
     takingOver = takingOver.then(() => takeOver(runPath));
   });
-  for await (const line of createInterface({ input: process.stdin })) {
+  for await (const line of lines) {
     const message = JSON.parse(line) as Message;
     if (message.type === 'released') return timers.stopAll();
     if (message.type === 'undone') timers.stop(message.act);
@@ -140,5 +152,5 @@ class Timers {
 
 // At the end of the file: a class is not there before its line has been run.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-await guard(JSON.parse(process.argv[2] ?? '{}') as GuardOptions);
+await guard(process.argv[2] ?? '');
 process.exit(0);

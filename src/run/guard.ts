@@ -21,30 +21,60 @@ export interface Guard {
   abandon(): void;
 }
 
+/** A guard that comes up, or is up, and has no run yet. */
+export interface SpareGuard {
+  /**
+   * Gives it the run of this journal and waits until it is ready. It is told of each entry; when
+   * the pipe to it breaks, this process is dead. `onLost` is called where it ends before it was
+   * released.
+   * @throws PublishError LIBVIRT where it does not come up.
+   */
+  watch(journal: Journal, options: GuardOptions, onLost: (message: string) => void): Promise<Guard>;
+  /** It is not needed (any more); nothing where it watches a run. */
+  dismiss(): void;
+}
+
 const START_MS = 15_000;
 const END_MS = 5_000;
 
 /**
- * Starts the guard and waits until it has its own connection to libvirt. It is told of each entry
- * of the journal; when the pipe to it breaks, this process is dead. `onLost` is called where it
- * ends before it was released.
+ * Starts the guard, which takes a third of a second to come up: long before the first act.
  *
  * NOTE: the guard is the leader of a session of its own, so that a Ctrl-C or a hang-up that ends
  * this process group does not reach it.
- * @throws PublishError LIBVIRT where it does not come up.
  */
-export async function startGuard(
-  journal: Journal,
-  options: GuardOptions,
-  onLost: (message: string) => void,
-): Promise<Guard> {
+export function spawnGuard(uri: string): SpareGuard {
   const main = fileURLToPath(new URL('./guard-main.js', import.meta.url));
-  const child = spawn(process.execPath, [main, JSON.stringify(options)], {
+  const child = spawn(process.execPath, [main, uri], {
     detached: true,
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   // A guard that has died must not take this process with it: EPIPE is an event, not an exception.
   child.stdin?.on('error', () => child.stdin?.destroy());
+  // One that could not be started is found out when it is given a run.
+  child.on('error', () => undefined);
+  let isSpare = true;
+  return {
+    watch: (...given) => {
+      isSpare = false;
+      return watch(child, ...given);
+    },
+    dismiss: () => {
+      if (isSpare) letGo(child);
+    },
+  };
+}
+
+function letGo(child: ChildProcess): void {
+  child.unref();
+  child.stdin?.end();
+}
+
+async function watch(
+  child: ChildProcess,
+  ...[journal, options, onLost]: Parameters<SpareGuard['watch']>
+): Promise<Guard> {
+  tell(child, options);
   await awaitReady(child);
   const tellLost = () => onLost(LOST);
   child.once('exit', tellLost);
@@ -72,6 +102,7 @@ const LOST =
 async function awaitReady(child: ChildProcess): Promise<void> {
   const deadline = AbortSignal.timeout(START_MS);
   try {
+    if (hasEnded(child)) throw notStarted();
     const ready = once(child.stdout ?? child, 'data', { signal: deadline });
     const ended = once(child, 'exit', { signal: deadline }).then(() => undefined);
     if ((await Promise.race([ready, ended])) !== undefined) return;
@@ -79,7 +110,15 @@ async function awaitReady(child: ChildProcess): Promise<void> {
     if (!deadline.aborted) throw error;
   }
   child.kill('SIGKILL');
-  throw new PublishError(
+  throw notStarted();
+}
+
+function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid === undefined || exitCode !== null || signalCode !== null;
+}
+
+function notStarted(): PublishError {
+  return new PublishError(
     'LIBVIRT',
     'the guard process, which puts the guest back if this one dies, did not start; nothing was touched. See whether libvirt accepts one more connection, and try again',
     { step: 'inspect', retryable: true },
@@ -91,7 +130,7 @@ function tell(child: ChildProcess, message: object): void {
 }
 
 async function release(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (hasEnded(child)) return;
   const ended = once(child, 'exit', { signal: AbortSignal.timeout(END_MS) });
   child.ref();
   child.stdin?.end(`${JSON.stringify({ type: 'released' })}\n`);

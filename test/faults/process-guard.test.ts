@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
-import { startGuard } from '#dist/run/guard.js';
+import { spawnGuard } from '#dist/run/guard.js';
 import { Journal, readJournal, runFacts } from '#dist/run/journal.js';
 import { lockDomain } from '#dist/run/lock.js';
 import { makeRunFolder, readBootId, readMachineId } from '#dist/run/run-folder.js';
@@ -152,7 +152,8 @@ test('somebody who knows nothing of the dead run has the lock: the guard does no
     ...{ registry: join(sandbox.stateDir, 'registry'), scratch: runPath },
   };
   await journal.write({ type: 'run', facts });
-  const guard = await startGuard(journal, { runPath, freezeMs: 60_000, guestMs: 60_000 }, String);
+  const deadlines = { freezeMs: 60_000, guestMs: 60_000 };
+  const guard = await spawnGuard(lab().uri).watch(journal, { runPath, ...deadlines }, String);
   const data = { xmlPath, autostart: true, metadataPath: null };
   await journal.write({ type: 'intent', act: 'undefine', data });
   await domain.virsh('undefine');
