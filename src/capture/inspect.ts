@@ -50,7 +50,11 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
   const description = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
   const disk = chooseDisk(description, options.disk);
   await refuseBusyDisk(domain, disk, active);
-  const { timeoutMs, signal, libvirtVersion } = options;
+  const { timeoutMs, signal, libvirtVersion, agentTimeoutMs } = options;
+  const [facts, agent] = await Promise.all([
+    readDiskFacts(disk, { shared: active, timeoutMs, signal }),
+    askAgent(domain, description, { state, agentTimeoutMs }),
+  ]);
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -63,11 +67,11 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
     description,
     disk,
     libvirtVersion,
-    facts: await readDiskFacts(disk, { shared: active, timeoutMs, signal }),
+    facts,
     snapshots: (await domain.listSnapshots()).length,
     checkpoints: (await domain.listCheckpoints()).length,
     hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
-    agent: await askAgent(domain, description, { state, agentTimeoutMs: options.agentTimeoutMs }),
+    agent,
   };
 }
 

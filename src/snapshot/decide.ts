@@ -28,6 +28,9 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
     onEvent,
     'inspect',
     async () => {
+      const opening = openForWriting(settings);
+      // Awaited below; where the inspection fails as well, that is what is told.
+      opening.catch(() => undefined);
       const inspection = await inspectDomain(domain, {
         disk: settings.disk,
         libvirtVersion: await (await host.work()).getLibVersion(),
@@ -36,14 +39,7 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
         signal,
       });
       const capture = planCapture(inspection, settings);
-      const registry = await openRegistry(settings.registry, {
-        s3: config.s3,
-        upload: { ...config.upload, partMs: config.timeouts.partMs },
-        requestTimeoutMs: config.timeouts.requestMs,
-        cacheDir: join(config.stateDir, 'cache'),
-        onEvent: settings.onEvent,
-      });
-      await registry.checkAccess({ signal });
+      const registry = await opening;
       const imageName = settings.name ?? defaultName(inspection.name);
       const space = await measureNeeds(settings, { inspection, capture, registry });
       return { inspection, capture, registry, imageName, space };
@@ -51,6 +47,23 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
     ({ inspection, capture }) =>
       `${inspection.disk.target} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
   );
+}
+
+async function openForWriting({
+  registry: url,
+  config,
+  signal,
+  onEvent,
+}: Session['settings']): Promise<Registry> {
+  const registry = await openRegistry(url, {
+    s3: config.s3,
+    upload: { ...config.upload, partMs: config.timeouts.partMs },
+    requestTimeoutMs: config.timeouts.requestMs,
+    cacheDir: join(config.stateDir, 'cache'),
+    onEvent,
+  });
+  await registry.checkAccess({ signal });
+  return registry;
 }
 
 /** The decision as it is shown to people and callers. */
