@@ -23,7 +23,8 @@ export async function obstacleToClone({
   try {
     const [source, scratch] = await Promise.all([stat(disk.source), stat(folder.scratch)]);
     if (!source.isFile()) return `${disk.source} is no regular file`;
-    if (source.dev !== scratch.dev) return `${disk.source} is not on the work directory's own`;
+    if (source.dev !== scratch.dev)
+      return `${disk.source} and the work directory are on two file systems`;
     await writeFile(probe, '', { flag: 'wx' });
     await copyFile(probe, `${probe}.clone`, COPYFILE_FICLONE_FORCE | COPYFILE_EXCL);
     return undefined;
