@@ -44,6 +44,21 @@ const END_MS = 5_000;
  * this process group does not reach it.
  */
 export function spawnGuard(uri: string): SpareGuard {
+  const spare = start(uri);
+  let isSpare = true;
+  return {
+    watch: (...given) => {
+      isSpare = false;
+      // The wait may have been long, and what ended it no reason to fail.
+      return watch(hasEnded(spare) ? start(uri) : spare, ...given);
+    },
+    dismiss: () => {
+      if (isSpare) endSpare(spare);
+    },
+  };
+}
+
+function start(uri: string): ChildProcess {
   const main = fileURLToPath(new URL('./guard-main.js', import.meta.url));
   const child = spawn(process.execPath, [main, uri], {
     detached: true,
@@ -53,21 +68,13 @@ export function spawnGuard(uri: string): SpareGuard {
   child.stdin?.on('error', () => child.stdin?.destroy());
   // One that could not be started is found out when it is given a run.
   child.on('error', () => undefined);
-  let isSpare = true;
-  return {
-    watch: (...given) => {
-      isSpare = false;
-      return watch(child, ...given);
-    },
-    dismiss: () => {
-      if (isSpare) letGo(child);
-    },
-  };
+  return child;
 }
 
-function letGo(child: ChildProcess): void {
+/** NOTE: by force: it has nothing to do, listens to no other signal, and may hang in libvirt's answer. */
+function endSpare(child: ChildProcess): void {
   child.unref();
-  child.stdin?.end();
+  child.kill('SIGKILL');
 }
 
 async function watch(
