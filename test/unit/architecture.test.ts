@@ -51,6 +51,7 @@ const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
   '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
   ajv: 'config/validate.ts',
+  execa: 'flatten/qemu-img.ts',
   'log-update': 'cli/report/live-reporter.ts',
   'pretty-bytes': 'format-bytes.ts',
   'string-width': 'cli/table.ts',
@@ -65,8 +66,6 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config.ts': ['env'],
-  // A child has our environment, with the language of its messages on top.
-  'flatten/run-program.ts': ['env'],
   'libvirt/stuck-thread.ts': ['on'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
