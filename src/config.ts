@@ -46,6 +46,7 @@ export interface Config {
   upload: {
     partSizeMib: number;
     concurrency: number;
+    rateMib: number;
     retries: number;
     retryMinMs: number;
     retryMaxMs: number;

@@ -48,6 +48,8 @@ export interface SnapshotOptions {
   quiesce?: QuiescePolicy;
   /** Cap of the mirror in MiB/s; 0 is none. */
   bandwidthMib?: number;
+  /** Cap of what goes to a bucket, in MiB/s; 0 is none. */
+  uploadRateMib?: number;
   /** The image's name; the domain's name and the time if left out. */
   name?: string;
   aliases?: readonly string[];

@@ -1,5 +1,6 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 import type { EarlyUpload } from '../upload/early-upload.ts';
+import { RateLimit } from '../upload/rate-limit.ts';
 import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
@@ -104,7 +105,7 @@ export class Registry {
     if (onEvent !== undefined) this.#firstWrite = new FirstWrite(store, folder, onEvent);
     this.#store = new RetryingStore(store, policy);
     this.#bare = store;
-    this.#policy = policy;
+    this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };
     this.url = store.url;
   }
 

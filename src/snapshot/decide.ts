@@ -51,13 +51,18 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
 
 async function openForWriting({
   registry: url,
+  uploadRateMib,
   config,
   signal,
   onEvent,
 }: Session['settings']): Promise<Registry> {
   const registry = await openRegistry(url, {
     s3: config.s3,
-    upload: { ...config.upload, partMs: config.timeouts.partMs },
+    upload: {
+      ...config.upload,
+      rateMib: uploadRateMib,
+      partMs: config.timeouts.partMs,
+    },
     requestTimeoutMs: config.timeouts.requestMs,
     cacheDir: join(config.stateDir, 'cache'),
     onEvent,

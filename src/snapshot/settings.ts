@@ -13,6 +13,7 @@ type Decided =
   | 'compress'
   | 'quiesce'
   | 'bandwidthMib'
+  | 'uploadRateMib'
   | 'visibility';
 
 export interface SnapshotSettings
@@ -43,6 +44,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     compress: options.compress ?? config.snapshot.compress,
     quiesce: options.quiesce ?? config.snapshot.quiesce,
     bandwidthMib: options.bandwidthMib ?? config.snapshot.bandwidthMib,
+    uploadRateMib: options.uploadRateMib ?? config.upload.rateMib,
     visibility: options.visibility ?? config.snapshot.visibility,
     disk: options.disk,
     hash: options.hash ?? config.snapshot.hash,
@@ -63,8 +65,13 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
       step: 'config',
     });
   }
-  if (!(settings.bandwidthMib >= 0)) {
-    throw new PublishError('USAGE', 'bandwidth must be MiB/s, 0 for no cap', { step: 'config' });
+  const { bandwidthMib, uploadRateMib } = settings;
+  for (const [name, rate] of Object.entries({
+    bandwidth: bandwidthMib,
+    'upload rate': uploadRateMib,
+  })) {
+    if (rate >= 0) continue;
+    throw new PublishError('USAGE', `${name} must be MiB/s, 0 for no cap`, { step: 'config' });
   }
   return settings;
 }

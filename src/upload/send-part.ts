@@ -7,6 +7,7 @@ import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.t
 import { withRetries } from '../registry/retry.ts';
 import type { LoadedPart } from './part-loader.ts';
 import type { PlannedPart } from './part-plan.ts';
+import type { RateLimit } from './rate-limit.ts';
 import type { UploadPolicy } from './upload-image.ts';
 
 export interface SendPartOptions {
@@ -35,7 +36,8 @@ export async function sendPart(
   return withRetries(policy, { signal, step: 'upload' }, () =>
     withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
       const body = { start: part.start, length, ...sums };
-      const info = await attempt(part, loaded, options, (open) =>
+      const paced = check === 'none' ? {} : { rate: policy.rate, signal: attemptSignal };
+      const info = await attempt(part, loaded, { ...options, ...paced }, (open) =>
         upload.putPart(part.number, { ...body, open }, { signal: attemptSignal }),
       );
       checkPart(info, sums.md5);
@@ -47,7 +49,7 @@ export async function sendPart(
 async function attempt<T>(
   { start, end }: PlannedPart,
   loaded: LoadedPart,
-  { onBytes }: SendPartOptions,
+  { onBytes, rate, signal }: SendPartOptions & { rate?: RateLimit | undefined },
   put: (open: () => Readable) => Promise<T>,
 ): Promise<T> {
   let counted = 0;
@@ -56,7 +58,11 @@ async function attempt<T>(
     onBytes(bytes);
   };
   try {
-    return await put(() => countBytes(loaded.open(), count, end - start));
+    const onChunk = async (bytes: number) => {
+      await rate?.take(bytes, signal);
+      count(bytes);
+    };
+    return await put(() => countBytes(loaded.open(), onChunk, end - start));
   } catch (error) {
     onBytes(-counted);
     throw error;
@@ -73,7 +79,11 @@ function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefin
  * The stream, telling how many bytes went through. One that ends early fails: whoever waits for
  * the rest (a server told the length) would wait until its deadline.
  */
-function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: number): Readable {
+function countBytes(
+  stream: Readable,
+  onChunk: (bytes: number) => Promise<void>,
+  length: number,
+): Readable {
   if (length === 0) {
     stream.destroy();
     return new PassThrough().end();
@@ -84,7 +94,10 @@ function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: 
     highWaterMark: 1,
     transform(chunk: Uint8Array, _encoding, done) {
       seen += chunk.byteLength;
-      done(told(onBytes, chunk.byteLength), chunk);
+      onChunk(chunk.byteLength).then(
+        () => done(null, chunk),
+        (error: unknown) => done(asFailure(error)),
+      );
     },
     flush(done) {
       const message = `The image ended ${length - seen} bytes before the end of a part.`;
@@ -96,12 +109,8 @@ function countBytes(stream: Readable, onBytes: (bytes: number) => void, length: 
 }
 
 /** A caller's callback that throws must fail the part; thrown in a stream it ends the process. */
-function told(onBytes: (bytes: number) => void, bytes: number): Error | null {
-  try {
-    onBytes(bytes);
-    return null;
-  } catch (error) {
-    const message = `The progress callback failed: ${messageOf(error)}.`;
-    return new PublishError('INTERNAL', message, { step: 'upload', cause: error });
-  }
+function asFailure(error: unknown): PublishError {
+  if (error instanceof PublishError) return error;
+  const message = `The progress callback failed: ${messageOf(error)}.`;
+  return new PublishError('INTERNAL', message, { step: 'upload', cause: error });
 }

@@ -15,6 +15,7 @@ import type { DigestAlgorithm } from './digests.ts';
 import type { EarlyParts } from './early-upload.ts';
 import type { Digests } from './hash-image.ts';
 import { planParts } from './part-plan.ts';
+import type { RateLimit } from './rate-limit.ts';
 import { findUpload } from './resume-upload.ts';
 import { PartSender } from './send-parts.ts';
 import type { ImageSource } from './source.ts';
@@ -25,6 +26,10 @@ export interface UploadPolicy extends RetryPolicy {
   concurrency: number;
   /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
   partMs: number;
+  /** What goes to a bucket at most, in MiB/s; no cap where 0 or left out. */
+  rateMib?: number;
+  /** Shared by all who send at that rate. */
+  rate?: RateLimit;
 }
 
 export interface UploadImageOptions {

@@ -34,6 +34,7 @@ type SnapshotFlags = GlobalFlags &
     tag?: string[];
     property?: Record<string, string>;
     bandwidth?: number;
+    uploadRate?: number;
     keep?: number;
     dryRun?: boolean;
   };
@@ -114,6 +115,7 @@ function addCaptureOptions(command: Command): void {
       ),
     )
     .option('--bandwidth <MiB/s>', 'cap of the mirror; 0 is none', wholeNumber)
+    .option('--upload-rate <MiB/s>', 'cap of what goes to a bucket; 0 is none', wholeNumber)
     .option(
       '--work-dir <dir>',
       'where delta and image are written (default: in the state directory)',
@@ -153,6 +155,7 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
       keep: flags.keep,
       registry: flags.registry,
       bandwidthMib: flags.bandwidth,
+      uploadRateMib: flags.uploadRate,
     }),
     ...given({ aliases: flags.alias, tags: flags.tag, properties: flags.property }),
   };
