@@ -91,7 +91,7 @@ it('a mistake in a configuration file names file and key', () => {
   const { status, stderr } = virtPublish('snapshot', 'x', '--config', file);
   expect(status).toBe(2);
   expect(stderr).toBe(
-    `virt-publish: ${file}: snapshot.formt is not a known key; allowed here: mode, method, format, compress, quiesce, hash, bandwidthMib, visibility\n`,
+    `virt-publish: ${file}: snapshot.formt is not a known key; allowed here: mode, method, format, compress, quiesce, hash, bandwidthMib, atOnce, visibility\n`,
   );
   const json = virtPublish('snapshot', 'x', '--config', file, '--json');
   expect(json.status).toBe(2);
