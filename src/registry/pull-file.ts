@@ -115,7 +115,7 @@ const MOST_RANGE_MIB = 64;
  * where the object is; still every lane has several, and a pull that is ended loses little.
  */
 function rangeBytes(size: number, { partSizeMib, concurrency }: PullPolicy): number {
-  const share = Math.ceil(size / MIB / (concurrency * 4));
+  const share = Math.ceil(size / MIB / (concurrency * 32));
   return Math.max(partSizeMib, Math.min(share, MOST_RANGE_MIB)) * MIB;
 }
 

@@ -5,9 +5,11 @@ import { type Digester, openDigester } from '../upload/digests.ts';
 import { fileSource } from '../upload/source.ts';
 import { eachBounded } from './bounded.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
+import { drainStream } from './drain-stream.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type Partial, type PullSource, rangeAt } from './pull-partial.ts';
-import { RangeWriter } from './pull-writer.ts';
+import type { Writer } from './pull-writer.ts';
+import { openWriters, type Writers } from './pull-writers.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 
 export interface PullPolicy extends RetryPolicy {
@@ -34,13 +36,23 @@ export async function fetchRanges(
   partial: Partial,
   options: FetchOptions,
 ): Promise<string> {
-  const digester = openDigester(await fileSource(partial.path), 'sha256');
-  const fetch = new Fetch(store, source, partial, options, digester);
+  const writers = await openWriters(partial.path, partial.file, options.policy.concurrency);
+  const file = await fileSource(partial.path, { direct: writers.isDirect });
+  const digester = openDigester(file, 'sha256');
   try {
-    return await fetch.run();
+    return await new Fetch({ store, source, partial, digester, writers }, options).run();
   } finally {
     await digester.close();
+    await writers.close();
   }
+}
+
+interface FetchParts {
+  store: ObjectStore;
+  source: PullSource;
+  partial: Partial;
+  digester: Digester;
+  writers: Writers;
 }
 
 class Fetch {
@@ -49,6 +61,7 @@ class Fetch {
   readonly #partial: Partial;
   readonly #options: FetchOptions;
   readonly #digester: Digester;
+  readonly #writers: Writers;
   readonly #count: number;
   /** Stops the ranges under way when one has failed for good. */
   readonly #stop = new AbortController();
@@ -56,18 +69,13 @@ class Fetch {
   readonly #hashed: Promise<void>[] = [];
   #bytes: number;
 
-  constructor(
-    store: ObjectStore,
-    source: PullSource,
-    partial: Partial,
-    options: FetchOptions,
-    digester: Digester,
-  ) {
+  constructor({ store, source, partial, digester, writers }: FetchParts, options: FetchOptions) {
     this.#store = store;
     this.#source = source;
     this.#partial = partial;
     this.#options = options;
     this.#digester = digester;
+    this.#writers = writers;
     this.#count = Math.ceil(source.size / partial.rangeBytes);
     this.#bytes = partial.resumedBytes;
     // Every range under way listens to it, and Node takes more than ten for a leak.
@@ -105,10 +113,9 @@ class Fetch {
     try {
       await this.#hashed[Math.min(range - MAX_LAG_RANGES, this.#hashed.length - 1)];
       const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, range);
-      const writer = new RangeWriter(this.#partial.file, start);
-      const { signal } = this.#stop;
-      await withRetries(this.#options.policy, { signal, step: 'pull' }, () =>
-        this.#fetch(writer, end),
+      const waiting = { signal: this.#stop.signal, step: 'pull' } as const;
+      await this.#writers.use(start, (writer) =>
+        withRetries(this.#options.policy, waiting, () => this.#fetch(writer, end)),
       );
       await this.#partial.markWhole(range);
       this.#hashOn();
@@ -119,7 +126,7 @@ class Fetch {
   }
 
   /** What the range still lacks, in one request. */
-  async #fetch(writer: RangeWriter, end: number): Promise<void> {
+  async #fetch(writer: Writer, end: number): Promise<void> {
     if (writer.at === end) return;
     const { key, etag } = this.#source;
     const { signal } = this.#stop;
@@ -130,14 +137,14 @@ class Fetch {
         throw asReplaced(error, key);
       });
     if (stream === undefined) throw damaged(`${key} is no longer in ${this.#store.url}`);
-    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    await drainStream(stream, (chunk) => {
       if (signal.aborted) throw interruption(signal, 'pull');
       if (writer.at + chunk.byteLength > end)
         throw damaged(`${key} gave more than it was asked for`);
-      writer.take(chunk);
       this.#bytes += chunk.byteLength;
       this.#options.onProgress?.(this.#bytes);
-    }
+      return writer.take(chunk);
+    });
     if (writer.at === end) return;
     const message = `${this.#store.url} gave less of ${key} than it was asked for.`;
     throw new PublishError('REGISTRY', message, { step: 'pull', retryable: true });

@@ -5,14 +5,24 @@ import { writeSync } from 'node:fs';
 const HOLE_BYTES = 16 * 1024;
 const ZEROS = Buffer.alloc(HOLE_BYTES);
 
+/** Takes the bytes of a range in order. The file must read as zeros where nothing was written. */
+export interface Writer {
+  /** The place in the file up to which all bytes were taken. */
+  readonly at: number;
+  /**
+   * A promise where the next chunk must wait for it: the disk is slower than the sender then.
+   * @throws what the file system says, also of bytes that were taken before.
+   */
+  take(chunk: Uint8Array): Promise<void> | undefined;
+}
+
 /**
- * Takes the bytes of a range in order. The file must read as zeros where nothing was written.
+ * Writes through the page cache.
  *
  * NOTE: written on this thread, at once: the bytes are in the processor's cache then. By way of the
  * thread pool, in blocks of a MiB, the same pull took three times the processor time.
  */
-export class RangeWriter {
-  /** The place in the file up to which all bytes were taken. */
+export class RangeWriter implements Writer {
   at: number;
   readonly #fd: number;
 
@@ -21,8 +31,7 @@ export class RangeWriter {
     this.at = start;
   }
 
-  /** @throws what the file system says. */
-  take(chunk: Uint8Array): void {
+  take(chunk: Uint8Array): undefined {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let dataFrom = 0;
     for (let from = 0; from < bytes.byteLength; ) {

@@ -1,0 +1,33 @@
+// Reads a stream to its end by its events, without a copy of what it gives.
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+
+/**
+ * Gives every chunk to `take`, and waits where that says so.
+ * @throws what the stream or `take` fails with; the stream is destroyed then.
+ *
+ * NOTE: by its events, for a stream that is iterated over joins all the chunks it has into a new
+ * one, which is a copy of each byte into memory that was never touched.
+ */
+export async function drainStream(
+  stream: Readable,
+  take: (chunk: Uint8Array) => Promise<void> | undefined,
+): Promise<void> {
+  let taking: Promise<void> | undefined;
+  const fail = (error: Error) => stream.destroy(error);
+  stream.on('data', (chunk: Uint8Array) => {
+    try {
+      taking = take(chunk);
+      if (taking === undefined) return;
+      stream.pause();
+      taking.then(() => stream.resume(), fail);
+    } catch (error) {
+      fail(error as Error);
+    }
+  });
+  try {
+    await finished(stream);
+  } finally {
+    await taking;
+  }
+}
