@@ -28,11 +28,15 @@ export async function withDeadline<T>(
   // NOTE: one controller a call and not AbortSignal.any: on Node 20 what `any` makes stays
   // reachable from a long-lived signal, and an upload makes 10,000 of them.
   const controller = new AbortController();
-  const onAbort = () => controller.abort(interruption(signal, step));
-  const timer = setTimeout(() => controller.abort(deadlineError(options)), options.ms);
+  const grace = graceOf(controller.signal);
+  const stop = (reason: PublishError) => {
+    controller.abort(reason);
+    grace.begin();
+  };
+  const onAbort = () => stop(interruption(signal, step));
+  const timer = setTimeout(() => stop(deadlineError(options)), options.ms);
   // Many requests at once listen to one signal, and each takes its listener away again.
   if (signal !== undefined) setMaxListeners(0, signal);
-  const grace = graceAfter(controller.signal);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     return await Promise.race([work(controller.signal), grace.over]);
@@ -81,15 +85,20 @@ export function interruption(signal: AbortSignal | undefined, step: Step): Publi
   return new PublishError('INTERRUPTED', 'Interrupted.', { step, cause: reason });
 }
 
-function graceAfter(signal: AbortSignal): { over: Promise<never>; cancel: () => void } {
+function graceOf(signal: AbortSignal): {
+  over: Promise<never>;
+  begin: () => void;
+  cancel: () => void;
+} {
   let timer: NodeJS.Timeout | undefined;
+  let giveUp = (): void => undefined;
   const over = new Promise<never>((_resolve, reject) => {
-    const onAbort = () => {
-      timer = setTimeout(() => reject(signal.reason), GRACE_MS);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
+    giveUp = () => reject(signal.reason);
   });
-  return { over, cancel: () => clearTimeout(timer) };
+  const begin = () => {
+    timer ??= setTimeout(giveUp, GRACE_MS);
+  };
+  return { over, begin, cancel: () => clearTimeout(timer) };
 }
 
 function deadlineError({ what, ms, step }: DeadlineOptions): PublishError {

@@ -73,8 +73,10 @@ const FIELDS: Readonly<Record<keyof ImageRecord, Check>> = {
   properties: isObject,
 };
 
+const CHECKS = Object.entries(FIELDS);
+
 function recordProblem(record: Record<string, unknown>): string | undefined {
-  for (const [field, check] of Object.entries(FIELDS)) {
+  for (const [field, check] of CHECKS) {
     if (!(field in record)) return `${field} is missing`;
     if (!check(record[field])) return `${field} is ${describe(record[field])}`;
   }
@@ -142,8 +144,9 @@ function firstProblem<T>(
 }
 
 function pickFields(value: Record<string, unknown>): ImageRecord {
-  const names = Object.keys(FIELDS);
-  return Object.fromEntries(names.map((name) => [name, value[name]])) as unknown as ImageRecord;
+  const record: Record<string, unknown> = {};
+  for (const [name] of CHECKS) record[name] = value[name];
+  return record as unknown as ImageRecord;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

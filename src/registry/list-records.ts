@@ -75,7 +75,7 @@ async function readNew(
   cache: RecordCache,
   options: CallOptions,
 ): Promise<ImageRecord[]> {
-  const known = await cache.read(group.shard);
+  const known = cache.read(group.shard);
   const isKnown = ({ id, stamp }: NewestVersion) => known.get(id)?.stamp === stamp;
   const versions = group.versions.filter((newest) => !isKnown(newest));
   const fresh = await readAll(store, { ...group, versions }, options);
@@ -88,6 +88,6 @@ async function readNew(
   const listed = new Map(group.versions.map(({ id, version }) => [id, version]));
   const kept = records.filter(({ record }) => listed.get(record.id) === record.version);
   const changed = versions.length > 0 || known.size > group.versions.length;
-  if (changed && group.isWhole) await cache.write(group.shard, kept);
+  if (changed && group.isWhole) cache.write(group.shard, kept);
   return records.map(({ record }) => record);
 }

@@ -6,6 +6,7 @@ import type { CallOptions, ObjectStore } from './object-store.ts';
 // NOTE: eight digits, so that the keys of versions sort as their numbers do and the last key of a
 // LIST is the newest; a hundred million changes of one image are more than there will be.
 const DIGITS = 8;
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const VERSION_KEY = /^(\d{8})\.json$/;
 
 /** Tries of `readNewest`, when the version it was told of is pruned before it is read. */
@@ -92,7 +93,7 @@ export async function createVersion(
 
 function parse(body: Uint8Array, key: string, url: string): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return JSON.parse(UTF_8.decode(body));
   } catch (error) {
     const message = `The record ${key} in ${url} is no JSON: ${messageOf(error)}.`;
     throw new PublishError('REGISTRY', message, { step: 'registry', cause: error });

@@ -23,8 +23,17 @@ export async function withRetries<T>(
   attempt: (attemptNumber: number) => Promise<T>,
 ): Promise<T> {
   throwIfInterrupted(signal, step);
+  // NOTE: nearly every first try works, and a listing makes ten thousand of them.
+  let first: unknown;
   try {
-    return await pRetry(attempt, {
+    return await attempt(1);
+  } catch (error) {
+    if (!isRetryable(error) || signal?.aborted) throw ended(error, signal, step);
+    first = error;
+  }
+  const again = (n: number) => (n === 1 ? Promise.reject(first) : attempt(n));
+  try {
+    return await pRetry(again, {
       retries: policy.retries,
       minTimeout: policy.retryMinMs,
       maxTimeout: policy.retryMaxMs,
@@ -33,8 +42,12 @@ export async function withRetries<T>(
       shouldRetry: ({ error }) => isRetryable(error) && !signal?.aborted,
     });
   } catch (error) {
-    throw signal?.aborted && !(error instanceof PublishError) ? interruption(signal, step) : error;
+    throw ended(error, signal, step);
   }
+}
+
+function ended(error: unknown, signal: AbortSignal | undefined, step: Step): unknown {
+  return signal?.aborted && !(error instanceof PublishError) ? interruption(signal, step) : error;
 }
 
 function isRetryable(error: unknown): boolean {

@@ -35,14 +35,21 @@ const MAX_SOCKETS = 128;
  * @throws CONFIG where an option cannot be used.
  */
 export async function createS3Client(options: S3Options, requestMs: number): Promise<S3> {
-  const config = await clientConfig(options, Math.min(CONNECT_TIMEOUT_MS, requestMs));
-  const client = new S3(config);
+  const sockets = await makeAgents(options);
+  const connectMs = Math.min(CONNECT_TIMEOUT_MS, requestMs);
+  const config = await clientConfig(options, connectMs, sockets);
+  const make = (others: S3ClientConfig = {}) => {
+    const client = new S3({ ...config, ...others });
+    agents.set(client, sockets);
+    return client;
+  };
+  const client = make();
   try {
     await client.config.region();
     return client;
   } catch (error) {
     // A server of one's own has no regions, but the signature must name one.
-    if (options.endpoint) return new S3({ ...config, region: 'us-east-1' });
+    if (options.endpoint) return make({ region: 'us-east-1' });
     throw new PublishError('CONFIG', 'No region is known for S3; set AWS_REGION or --region.', {
       step: 'registry',
       cause: error,
@@ -50,10 +57,24 @@ export async function createS3Client(options: S3Options, requestMs: number): Pro
   }
 }
 
-async function clientConfig(options: S3Options, connectMs: number): Promise<S3ClientConfig> {
+interface Agents {
+  http: HttpAgent;
+  https: HttpsAgent;
+}
+
+const agents = new WeakMap<S3, Agents>();
+
+/** The connections of a client, for requests that go past it. */
+export function agentsOf(client: S3): Agents | undefined {
+  return agents.get(client);
+}
+
+async function clientConfig(
+  options: S3Options,
+  connectMs: number,
+  { http, https }: Agents,
+): Promise<S3ClientConfig> {
   const { endpoint, region, profile, pathStyle } = options;
-  const ca = await trusted(options.caFile);
-  const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
   return {
     maxAttempts: 1,
     // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
@@ -71,10 +92,17 @@ async function clientConfig(options: S3Options, connectMs: number): Promise<S3Cl
       connectionTimeout: connectMs,
       // Its warning goes to the console, which is not ours to write on.
       socketAcquisitionWarningTimeout: 2_147_483_647,
-      httpAgent: new HttpAgent(sockets),
-      httpsAgent: new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca }),
+      httpAgent: http,
+      httpsAgent: https,
     },
   };
+}
+
+async function makeAgents({ caFile }: S3Options): Promise<Agents> {
+  const ca = await trusted(caFile);
+  const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
+  const https = new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca });
+  return { http: new HttpAgent(sockets), https };
 }
 
 /** A GET as a value, which a link can be made of. */

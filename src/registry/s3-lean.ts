@@ -1,9 +1,16 @@
-// Small reads and listings by the SDK's own signer and sockets, past its middleware; whatever is not plain goes the whole way.
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+// Small reads and listings with the SDK's credentials and connections, past its middleware; whatever is not plain goes the whole way.
+import {
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { hasEtag } from './s3-answer.ts';
-import type { S3 } from './s3-client.ts';
+import { agentsOf } from './s3-client.ts';
 import { type ListPage, parseListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
+import { type Credentials, GetSigner } from './s3-sign.ts';
 
 /** Of a record or of a page of keys; more is for the SDK to stream. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -11,21 +18,23 @@ const MAX_BYTES = 4 * 1024 * 1024;
 /**
  * NOTE: one request costs the SDK about a millisecond of processor time, most of it in its
  * middleware and its XML, and ten thousand records are as many requests. This makes the same GET
- * with the SDK's own credentials, signer and connections (so http and https alike), for servers
- * with an endpoint of their own. An error of the server is raised in the SDK's own shape, so that it
+ * with the SDK's own credentials and connections (so http and https alike), for servers with an
+ * endpoint of their own. An error of the server is raised in the SDK's own shape, so that it
  * is told and tried again like any other. Only what may be this reader's own fault (its signature,
  * a redirect, an answer that is not plain) is `undefined`: the SDK asks again.
  */
 export class LeanReader {
   readonly #s3: S3Requests;
-  #signer: Promise<Signer> | undefined;
+  readonly #url: URL;
+  #signer: Promise<GetSigner> | undefined;
   #isOff: boolean;
 
   constructor(s3: S3Requests) {
     const { endpoint, pathStyle } = s3.options;
     const isPlain = Boolean(endpoint) && pathStyle !== false;
     this.#s3 = s3;
-    this.#isOff = !(isPlain && new URL(endpoint ?? '').pathname === '/');
+    this.#url = new URL(endpoint ?? 'http://s3');
+    this.#isOff = !(isPlain && this.#url.pathname === '/');
   }
 
   /** The object at `key` (with the registry's prefix); a body that is undefined: ask the SDK. */
@@ -63,19 +72,9 @@ export class LeanReader {
     signal: AbortSignal,
   ): Promise<Answer | undefined> {
     if (this.#isOff) return undefined;
-    const { config } = this.#s3.client;
-    const { protocol, host, hostname, port } = new URL(this.#s3.options.endpoint ?? '');
-    this.#signer ??= config.signer();
-    const signer = await this.#signer;
-    const path = `/${encodePart(this.#s3.options.bucket)}${below}`;
-    const at = { protocol, hostname, path, ...(port === '' ? {} : { port: Number(port) }) };
-    const request = { ...at, method: 'GET', query, headers: { host } };
-    const signed = await signer.sign(request as HttpRequest);
-    const { response } = await config.requestHandler.handle(signed as HttpRequest, {
-      abortSignal: signal,
-    });
-    const { statusCode: status, headers } = response;
-    const answer = { status, headers, body: await collect(response.body as IncomingMessage) };
+    const response = await this.#send(below, query, signal);
+    const { statusCode: status = 0, headers } = response;
+    const answer = { status, headers, body: await collect(response) };
     if (answer.status === 200) return answer;
     const text = answer.body?.toString('utf8') ?? '';
     const name = element(text, 'Code') ?? 'UnknownError';
@@ -86,6 +85,27 @@ export class LeanReader {
     // It will not become better by asking once more.
     this.#isOff = true;
     return undefined;
+  }
+
+  async #send(
+    below: string,
+    parameters: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const { client, options } = this.#s3;
+    const { host, protocol } = this.#url;
+    const credentials: Credentials = await client.config.credentials();
+    this.#signer ??= client.config.region().then((region) => new GetSigner(region));
+    const signer = await this.#signer;
+    const names = Object.keys(parameters).sort();
+    const query = names.map((name) => `${name}=${encodePart(parameters[name] ?? '')}`).join('&');
+    const path = `/${encodePart(options.bucket)}${below}`;
+    const now = new Date(Date.now() + client.config.systemClockOffset);
+    const headers = signer.sign({ host, path, query }, credentials, now);
+    const { http, https } = agentsOf(client) ?? {};
+    const [send, agent] = protocol === 'https:' ? [httpsRequest, https] : [httpRequest, http];
+    const pathAndQuery = query === '' ? path : `${path}?${query}`;
+    return answerTo(send(this.#url, { agent, path: pathAndQuery, headers }), signal);
   }
 }
 
@@ -102,9 +122,6 @@ function element(text: string, name: string): string | undefined {
   return new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
 }
 
-type Signer = Awaited<ReturnType<S3['config']['signer']>>;
-type HttpRequest = Parameters<S3['config']['requestHandler']['handle']>[0];
-
 interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
@@ -119,6 +136,19 @@ function encryption(headers: IncomingHttpHeaders) {
     ServerSideEncryption: text('x-amz-server-side-encryption'),
     SSECustomerAlgorithm: text('x-amz-server-side-encryption-customer-algorithm'),
   };
+}
+
+/** What comes back; a signal that fires ends the answer's body too. */
+function answerTo(request: ClientRequest, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => request.destroy(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    request.once('response', resolve);
+    request.on('error', reject);
+    request.once('close', () => signal.removeEventListener('abort', onAbort));
+    if (signal.aborted) onAbort();
+    request.end();
+  });
 }
 
 /** `undefined` where it is not wanted, being large. */

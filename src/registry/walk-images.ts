@@ -5,6 +5,8 @@ import type { CallOptions, ObjectInfo, ObjectStore } from './object-store.ts';
 import { versionOf } from './records.ts';
 
 export const IMAGES = 'images/';
+/** Between an image's id and the name of a version. */
+const RECORD = '/record/';
 
 /** The newest record version of one image. */
 export interface NewestVersion {
@@ -84,10 +86,14 @@ class Newest {
 
   /** Takes the next key; the image before it where it is of another one. */
   #take(object: ObjectInfo): NewestVersion | undefined {
-    const [, id = '', folder, ...rest] = object.key.split('/');
-    if (folder !== 'record' || rest.length !== 1 || !isImageId(id)) return undefined;
-    const version = versionOf(object.key);
-    if (version === undefined) return undefined;
+    const { key } = object;
+    const idEnd = key.indexOf('/', IMAGES.length);
+    // Two of five keys of an image are none of its record's.
+    if (idEnd === -1 || !key.startsWith(RECORD, idEnd)) return undefined;
+    if (key.lastIndexOf('/') !== idEnd + RECORD.length - 1) return undefined;
+    const id = key.slice(IMAGES.length, idEnd);
+    const version = versionOf(key);
+    if (version === undefined || !isImageId(id)) return undefined;
     const done = this.#last !== undefined && this.#last.id !== id ? this.last : undefined;
     this.#last = { id, version, object };
     return done;
