@@ -112,7 +112,8 @@ const MOST_RANGE_MIB = 64;
 
 /**
  * NOTE: a request costs server and client alike, so ranges are larger than the parts of an upload
- * where the object is; still every lane has several, and a pull that is ended loses little.
+ * where the object is; still every lane has many: a pull that is ended loses little, and what the
+ * digest has yet to read when the last ranges come in, side by side, is little too.
  */
 function rangeBytes(size: number, { partSizeMib, concurrency }: PullPolicy): number {
   const share = Math.ceil(size / MIB / (concurrency * 32));
