@@ -11,7 +11,7 @@ export interface ListRecordsOptions extends CallOptions {
 }
 
 /** Groups of images (by the first two digits of their ids) at work at once, and reads in each. */
-const GROUPS_AT_ONCE = 4;
+const GROUPS_AT_ONCE = 16;
 const READS_IN_GROUP = 8;
 /** So that a registry of any size is taken in pieces. */
 const MAX_GROUP = 1000;
