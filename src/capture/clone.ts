@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { copyFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 
@@ -67,18 +67,28 @@ export function noteNoClone({ onEvent }: CaptureRun, obstacle: string): void {
   onEvent({ type: 'note', level: 'debug', step: 'clone', message });
 }
 
+function late({ cloneMs }: CaptureRun['timeouts']): PublishError {
+  return new PublishError(
+    'MANAGED_SAVE',
+    `the clone of the disk took longer than ${cloneMs / 1000} s, and the guest was started again; a badly fragmented disk takes long: raise timeouts.cloneMs, or use --mode live`,
+    { step: 'clone', retryable: true },
+  );
+}
+
 /**
- * NOTE: nothing can end a reflink that hangs in the kernel, but the guest need not wait for it: the
- * file system lets nobody write to the disk before it is done, and the clone is then thrown away.
+ * NOTE: nothing can end a reflink that hangs in the kernel, nor remove its file before it is done,
+ * but the guest need not wait for it: it is started, and the clone goes with the run's folder.
+ * @throws PublishError MANAGED_SAVE when its time is over; the signal's reason.
  */
 async function withinTime(
   { timeouts, signal }: CaptureRun,
   cloning: Promise<void>,
 ): Promise<string | undefined> {
   const stop = AbortSignal.any([signal, AbortSignal.timeout(timeouts.cloneMs)]);
-  const stopped = new Promise<string>((resolve) => {
-    const tell = () => resolve(`it took longer than ${timeouts.cloneMs} ms`);
-    stop.addEventListener('abort', tell, { once: true });
+  const stopped = new Promise<never>((_resolve, reject) => {
+    stop.addEventListener('abort', () => reject(signal.aborted ? signal.reason : late(timeouts)), {
+      once: true,
+    });
   });
   const outcome = await Promise.race([cloning.then(() => undefined, messageOf), stopped]);
   signal.throwIfAborted();

@@ -39,7 +39,7 @@ export interface MendedImage {
  * it may go through another time.
  */
 export async function mendImage(
-  config: Pick<Config, 'upload' | 'timeouts'>,
+  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir'>,
   run: RunOnDisk,
   facts: RunFacts,
   options: MendImageOptions,
@@ -48,6 +48,9 @@ export async function mendImage(
     ...(facts.s3 === undefined ? {} : { s3: facts.s3 }),
     requestTimeoutMs: config.timeouts.requestMs,
     upload: { ...config.upload, partMs: config.timeouts.partMs },
+    // What the store can do decides how its open upload is gone on with, as it was begun.
+    cacheDir: join(config.stateDir, 'cache'),
+    onEvent: options.onEvent,
   });
   const image = (reached(run.entries, IMAGE_POINT) ?? undefined) as ImageToPublish | undefined;
   let reason = `the run died (last: ${lastStep(run) ?? 'nothing'})`;

@@ -1,8 +1,8 @@
 // What a store can really do: tried with requests in a folder of its own, never read from a version.
 import { randomUUID } from 'node:crypto';
-import { Readable } from 'node:stream';
 import { messageOf, PublishError } from '../errors.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { tryChecksum, tryContentMd5 } from './probe-parts.ts';
 
 export const ABILITIES = [
   'create-only',
@@ -54,8 +54,9 @@ export async function probeAbilities(
   }
 }
 
-type Finding = Omit<Ability, 'name'>;
-interface Probe {
+export type Finding = Omit<Ability, 'name'>;
+
+export interface Probe {
   store: ObjectStore;
   folder: string;
   signal: AbortSignal | undefined;
@@ -110,32 +111,6 @@ async function creates(
     if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') return false;
     throw error;
   }
-}
-
-async function tryContentMd5({ store, folder, signal }: Probe): Promise<Finding> {
-  const body = Buffer.from('some bytes');
-  const upload = await store.startUpload(`${folder}md5`, { signal });
-  try {
-    const part = { start: 0, length: body.byteLength, md5: '0'.repeat(32) };
-    await upload.putPart(1, { ...part, open: () => Readable.from([body]) }, { signal });
-  } catch (error) {
-    if (!(error instanceof PublishError && error.code === 'INTEGRITY')) throw error;
-    return { works: true, says: 'a part with a wrong md5 is refused' };
-  } finally {
-    await upload.abort();
-  }
-  const says = 'a part with a wrong md5 is taken: damage on the way is found by "verify" only';
-  return { works: false, says };
-}
-
-async function tryChecksum({ store, folder, signal }: Probe): Promise<Finding> {
-  const refused = await store.refusesWrongChecksum?.(`${folder}checksum`, { signal });
-  if (refused === undefined) return { works: null, says: 'not needed in a directory' };
-  if (refused) return { works: true, says: 'an object with a wrong crc32 is refused' };
-  return {
-    works: false,
-    says: 'a wrong crc32 is taken: each part is sent with its md5, which costs more',
-  };
 }
 
 async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {

@@ -59,6 +59,8 @@ export async function unlessAborted<T>(
   signal: AbortSignal | undefined,
   step: Step,
 ): Promise<T> {
+  // Also where nobody comes to wait for it.
+  promise.catch(() => undefined);
   throwIfInterrupted(signal, step);
   if (signal === undefined) return promise;
   let onAbort = (): void => undefined;

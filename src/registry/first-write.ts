@@ -78,7 +78,9 @@ export class FirstWrite {
 
   async #probe(signal: AbortSignal | undefined): Promise<readonly Ability[]> {
     const abilities = await probeAbilities(this.#store, { only: MATTERS, signal });
-    const isSure = abilities.every(({ works }) => works !== null);
+    const isSure = abilities.every(
+      ({ name, works }) => works !== null || (name === 'checksum' && !this.#store.location),
+    );
     if (this.#folder === undefined || !isSure) return abilities;
     const temporary = `${this.#path()}.new`;
     try {

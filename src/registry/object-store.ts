@@ -190,8 +190,6 @@ export interface ExtraTier {
   presign?(key: string, options: PresignOptions): Promise<string>;
   /** What whoever has a link is answered. */
   followLink?(link: string, options?: CallOptions): Promise<LinkAnswer>;
-  /** Sends an object with a wrong checksum; true where the server refused it. */
-  refusesWrongChecksum?(key: string, options?: CallOptions): Promise<boolean>;
 }
 
 export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}

@@ -2,7 +2,7 @@
 import type { EarlyUpload } from '../upload/early-upload.ts';
 import { RateLimit } from '../upload/rate-limit.ts';
 import type { ImageSource } from '../upload/source.ts';
-import type { UploadPolicy } from '../upload/upload-image.ts';
+import { type UploadPolicy, withTimeForRate } from '../upload/upload-image.ts';
 import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
 import {
@@ -74,7 +74,7 @@ export { sumLines } from './sums.ts';
  */
 export async function openRegistry(url: string, options: RegistryOptions = {}): Promise<Registry> {
   const defaults = readDefaults();
-  const policy = { ...defaults.upload, ...options.upload };
+  const policy = withTimeForRate({ ...defaults.upload, ...options.upload });
   const requestMs = options.requestTimeoutMs ?? defaults.requestMs;
   const store = await openStore(url, { s3: options.s3, requestMs, partMs: policy.partMs });
   return new Registry(store, policy, options);

@@ -29,7 +29,6 @@ export class RetryingStore implements ObjectStore {
   readonly serverTime?: NonNullable<ObjectStore['serverTime']>;
   readonly presign?: NonNullable<ObjectStore['presign']>;
   readonly followLink?: NonNullable<ObjectStore['followLink']>;
-  readonly refusesWrongChecksum?: NonNullable<ObjectStore['refusesWrongChecksum']>;
   readonly listStrays?: NonNullable<ObjectStore['listStrays']>;
   readonly removeStray?: NonNullable<ObjectStore['removeStray']>;
   readonly #store: ObjectStore;
@@ -170,9 +169,9 @@ export class RetryingStore implements ObjectStore {
 /** What only some stores can do is passed on as it is. */
 function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
   const { moveIn, presign, followLink, serverTime } = store;
-  const { refusesWrongChecksum, listStrays, removeStray } = store;
+  const { listStrays, removeStray } = store;
   const links = { presign, followLink };
-  const methods = { moveIn, serverTime, refusesWrongChecksum, listStrays, removeStray, ...links };
+  const methods = { moveIn, serverTime, listStrays, removeStray, ...links };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);
   return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }

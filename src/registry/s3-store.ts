@@ -18,7 +18,6 @@ import type {
 } from './object-store.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
-import { refusesWrongChecksum } from './s3-checksum.ts';
 import { createS3Client, readServerDate } from './s3-client.ts';
 import { LeanReader } from './s3-lean.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
@@ -182,10 +181,6 @@ export class S3Store implements ObjectStore {
 
   resumeUpload(key: string, uploadId: string): PartUpload {
     return new S3Upload(this.#s3, key, uploadId);
-  }
-
-  refusesWrongChecksum(key: string, options: CallOptions = {}): Promise<boolean> {
-    return refusesWrongChecksum(this.#s3, key, options);
   }
 
   #watch(body: Readable, call: S3Call): Readable {

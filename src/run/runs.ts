@@ -89,7 +89,9 @@ async function stateOf(
   rebooted: boolean,
 ): Promise<RunState> {
   // NOTE: to mend it here would define, and perhaps start, another host's guest a second time.
-  if (machineId !== (await readMachineId())) return 'elsewhere';
+  // Where one of the two is not known, nobody else can be meant.
+  const here = await readMachineId();
+  if (machineId && here && machineId !== here) return 'elsewhere';
   if (rebooted) return 'dead';
   const holder = await askLock(domain.uuid);
   if (holder === 'free') return 'dead';

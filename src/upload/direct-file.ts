@@ -17,9 +17,21 @@ export const BLOCK = 4096;
  * buffers cannot be chosen, but the memory of WebAssembly begins at a page.
  */
 export function alignedMemory(bytes: number, count: number): Uint8Array[] {
-  const pages = Math.ceil((bytes * count) / WASM_PAGE);
-  const { buffer } = new WebAssembly.Memory({ initial: pages });
+  const buffer = pagesOf(bytes * count);
   return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
+}
+
+/**
+ * NOTE: WebAssembly reserves GiB of addresses for its memory, which `ulimit -v` may not allow. Other
+ * memory makes direct reads fail, and the file is read through the page cache then.
+ */
+function pagesOf(bytes: number): ArrayBuffer {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(bytes / WASM_PAGE) }).buffer;
+  } catch (error) {
+    if (error instanceof RangeError) return new ArrayBuffer(bytes);
+    throw error;
+  }
 }
 
 /**
@@ -30,6 +42,7 @@ export class DirectFile {
   readonly #path: string;
   #file: FileHandle;
   #isDirect: boolean;
+  #goingBuffered: Promise<void> | undefined;
 
   private constructor(path: string, file: FileHandle, isDirect: boolean) {
     this.#path = path;
@@ -71,18 +84,25 @@ export class DirectFile {
   ): Promise<number> {
     const isAligned = at % BLOCK === 0 && done % BLOCK === 0;
     if (this.#isDirect && !isAligned) await this.#goBuffered();
-    const length = this.#isDirect ? Math.ceil(wanted / BLOCK) * BLOCK : wanted;
+    const isDirect = this.#isDirect;
+    const length = isDirect ? Math.ceil(wanted / BLOCK) * BLOCK : wanted;
     try {
       return (await this.#file.read(memory, done, length, at)).bytesRead;
     } catch (error) {
-      if (!(this.#isDirect && isRefused(error))) throw error;
+      // Another read may have been refused first.
+      if (!(isDirect && isRefused(error))) throw error;
       await this.#goBuffered();
       return this.#readOnce(memory, { done, at, wanted });
     }
   }
 
   /** A file system may take the flag and refuse the read; its block may be larger than ours. */
-  async #goBuffered(): Promise<void> {
+  #goBuffered(): Promise<void> {
+    this.#goingBuffered ??= this.#reopen();
+    return this.#goingBuffered;
+  }
+
+  async #reopen(): Promise<void> {
     const direct = this.#file;
     this.#file = await open(this.#path, 'r');
     this.#isDirect = false;

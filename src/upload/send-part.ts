@@ -37,10 +37,15 @@ export async function sendPart(
     withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
       const body = { start: part.start, length, ...sums };
       const paced = check === 'none' ? {} : { rate: policy.rate, signal: attemptSignal };
-      const info = await attempt(part, loaded, { ...options, ...paced }, (open) =>
-        upload.putPart(part.number, { ...body, open }, { signal: attemptSignal }),
-      );
-      checkPart(info, sums.md5);
+      const info = await attempt(part, loaded, { ...options, ...paced }, async (open) => {
+        const sent = await upload.putPart(
+          part.number,
+          { ...body, open },
+          { signal: attemptSignal },
+        );
+        checkPart(sent, sums.md5);
+        return sent;
+      });
       return { ...info, ...sums };
     }),
   );
@@ -71,8 +76,12 @@ async function attempt<T>(
 
 function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefined): void {
   if (md5 === undefined || opaqueEtag || !isMd5(etag) || etag.toLowerCase() === md5) return;
+  throw otherBytes({ number, etag });
+}
+
+export function otherBytes({ number, etag }: Pick<PartInfo, 'number' | 'etag'>): PublishError {
   const message = `The store received other bytes for part ${number} than were sent (ETag ${etag}).`;
-  throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
+  return new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
 }
 
 /**

@@ -6,7 +6,7 @@ import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.t
 import { type Digests, DigestWalk } from './hash-image.ts';
 import { type LoadedPart, PartLoader } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partAt, partsOf } from './part-plan.ts';
-import { sendPart } from './send-part.ts';
+import { otherBytes, sendPart } from './send-part.ts';
 import type { UploadImageOptions } from './upload-image.ts';
 
 type SendOptions = UploadImageOptions & {
@@ -33,12 +33,13 @@ export class PartSender {
     this.#upload = upload;
     this.#plan = plan;
     this.#options = options;
-    this.#walk = new DigestWalk(options.source, options.algorithms);
     const { partSize } = plan;
     this.#loader = new PartLoader(options.source, {
       partSize: Math.min(partSize, Math.max(1, plan.size)),
       atOnce: Math.min(options.policy.concurrency, plan.count),
     });
+    // Last: it starts threads, which somebody has to end.
+    this.#walk = new DigestWalk(options.source, options.algorithms);
   }
 
   /**
@@ -58,6 +59,7 @@ export class PartSender {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
+    if (this.#options.check === 'crc32') await this.#confirm(parts);
     return parts.sort((a, b) => a.number - b.number);
   }
 
@@ -93,6 +95,14 @@ export class PartSender {
     }
   }
 
+  /** Without an md5 an ETag that was answered proves nothing: it must be the one that the store lists. */
+  async #confirm(parts: readonly PartInfo[]): Promise<void> {
+    const listed = await this.#upload.listParts({ signal: this.#options.signal });
+    const etags = new Map(listed.map(({ number, etag }) => [number, etag]));
+    const other = parts.find(({ number, etag }) => etags.get(number) !== etag);
+    if (other) throw otherBytes(other);
+  }
+
   async #load(part: PlannedPart): Promise<LoadedPart> {
     if (!this.#options.source.direct) await this.#steps[part.number - 1 - MAX_LAG_PARTS];
     return this.#loader.load(part);
@@ -103,7 +113,8 @@ export class PartSender {
     const there = kept.get(part.number);
     if (there && (await isSame(there, part, loaded))) {
       this.#progress(there.size);
-      return there;
+      // The end of an upload with checksums names each part's again.
+      return check === 'crc32' ? { ...there, crc32: await loaded.crc32() } : there;
     }
     const onBytes = (bytes: number) => this.#progress(bytes);
     return sendPart(this.#upload, part, loaded, {

@@ -1,0 +1,65 @@
+// Whether a store refuses a part that is not what its md5 or its crc32 says.
+import { Readable } from 'node:stream';
+import { crc32 } from 'node:zlib';
+import { PublishError } from '../errors.ts';
+import type { Finding, Probe } from './abilities.ts';
+import type { PartUpload } from './object-store.ts';
+
+const PROBE_BODY = Buffer.from('some bytes');
+
+export async function tryContentMd5({ store, folder, signal }: Probe): Promise<Finding> {
+  const body = PROBE_BODY;
+  const upload = await store.startUpload(`${folder}md5`, { signal });
+  try {
+    const part = { start: 0, length: body.byteLength, md5: '0'.repeat(32) };
+    await upload.putPart(1, { ...part, open: () => Readable.from([body]) }, { signal });
+  } catch (error) {
+    if (!(error instanceof PublishError && error.code === 'INTEGRITY')) throw error;
+    return { works: true, says: 'a part with a wrong md5 is refused' };
+  } finally {
+    await upload.abort();
+  }
+  const says = 'a part with a wrong md5 is taken: damage on the way is found by "verify" only';
+  return { works: false, says };
+}
+
+/** NOTE: a right one must be taken too: a server that knows no such header refuses both. */
+export async function tryChecksum(probe: Probe): Promise<Finding> {
+  if (probe.store.location === undefined) return { works: null, says: 'not needed in a directory' };
+  const right = await refusal(probe, crc32(PROBE_BODY));
+  if (right !== undefined)
+    return {
+      works: false,
+      says: `a part with a crc32 is not taken (${right.message}); md5 is used`,
+    };
+  const wrong = await refusal(probe, crc32(PROBE_BODY) ^ 1);
+  if (wrong?.code === 'INTEGRITY')
+    return { works: true, says: 'a part with a wrong crc32 is refused' };
+  return {
+    works: false,
+    says: 'a wrong crc32 is taken: each part is sent with its md5, which costs more',
+  };
+}
+
+/** How an upload of one part with this crc32 is refused; undefined where it is taken. */
+async function refusal(
+  { store, folder, signal }: Probe,
+  sum: number,
+): Promise<PublishError | undefined> {
+  const length = PROBE_BODY.byteLength;
+  const body = { start: 0, length, crc32: (sum >>> 0).toString(16).padStart(8, '0') };
+  let upload: PartUpload | undefined;
+  try {
+    upload = await store.startUpload(`${folder}crc32`, { check: 'crc32', signal });
+    await upload.putPart(1, { ...body, open: () => Readable.from([PROBE_BODY]) }, { signal });
+    return undefined;
+  } catch (error) {
+    // No access, no server, no time: that says nothing about checksums.
+    const isAnswer =
+      error instanceof PublishError && (error.code === 'INTEGRITY' || !error.retryable);
+    if (isAnswer && error.code !== 'INTERRUPTED') return error;
+    throw error;
+  } finally {
+    await upload?.abort();
+  }
+}
