@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Sets up the machine and runs everything: build, types, lint, and all tests on the real things.
 #
-# usage: test.sh [--no-setup] [PROJECT...]   (projects: unit contract integration faults; all if none)
+# usage: test.sh [--no-setup] [PROJECT...]
+#   (projects: unit contract integration faults faults-alone; all if none)
 # The last line is "N passed, N failed"; the exit code is 0 only if nothing failed.
 set -uo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT_DIR" || exit 1
 
 if [ "${1:-}" = --no-setup ]; then shift; else scripts/setup.sh || exit 1; fi
-[ $# -gt 0 ] || set -- unit contract integration faults
+[ $# -gt 0 ] || set -- unit contract integration faults faults-alone
 
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
@@ -20,7 +21,7 @@ npm run --silent check || {
 }
 # One project after the other: they share one libvirt, and one machine's two cores.
 for project in "$@"; do
-  [ -n "$(find "test/$project" -name '*.test.ts' -print -quit 2>/dev/null)" ] || continue
+  [ -n "$(find "test/${project%-alone}" -name '*.test.ts' -print -quit 2>/dev/null)" ] || continue
   npx --no-install vitest run --config config/vitest.config.ts --project "$project" \
     --reporter=default --reporter=json --outputFile.json="$reports/$project.json" </dev/null || status=1
 done
