@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+// A project's turn where several are run at once: those of one turn would have to share their workers.
+const turn = (groupOrder: number) => ({ sequence: { groupOrder } });
 const timeouts = { testTimeout: 180_000, hookTimeout: 180_000 };
 const oneByOne = { ...timeouts, fileParallelism: false };
 // A guest that boots, and a server that answers, are waited for as often as they compute.
@@ -14,17 +16,39 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
-      { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...twoAtOnce } },
-      { test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...twoAtOnce } },
-      { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...oneByOne } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 60_000,
+          ...turn(1),
+        },
+      },
+      {
+        test: {
+          name: 'contract',
+          include: ['test/contract/**/*.test.ts'],
+          ...twoAtOnce,
+          ...turn(2),
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          ...twoAtOnce,
+          ...turn(3),
+        },
+      },
+      { test: { name: 'soak', include: ['test/soak/**/*.test.ts'], ...oneByOne, ...turn(6) } },
       {
         test: {
           ...{ name: 'faults', include: ['test/faults/**/*.test.ts'], exclude: ALONE },
           ...twoAtOnce,
+          ...turn(4),
         },
       },
-      { test: { name: 'faults-alone', include: ALONE, ...oneByOne } },
+      { test: { name: 'faults-alone', include: ALONE, ...oneByOne, ...turn(5) } },
     ],
   },
 });

@@ -39,7 +39,7 @@ export async function obstacleToClone({
  * Clones the top layer of a disk that nobody writes to. Its backing files stay where they are: they
  * are read by the absolute paths that were inspected, never by what the clone's own header says.
  * @returns undefined where it cannot be done after all; nothing is left of it then.
- * @throws the signal's reason.
+ * @throws PublishError MANAGED_SAVE where it takes too long; the signal's reason.
  */
 export async function cloneDisk(run: CaptureRun): Promise<StillDisk | undefined> {
   const { inspection, folder, onEvent, signal } = run;
@@ -67,14 +67,6 @@ export function noteNoClone({ onEvent }: CaptureRun, obstacle: string): void {
   onEvent({ type: 'note', level: 'debug', step: 'clone', message });
 }
 
-function late({ cloneMs }: CaptureRun['timeouts']): PublishError {
-  return new PublishError(
-    'MANAGED_SAVE',
-    `the clone of the disk took longer than ${cloneMs / 1000} s, and the guest was started again; a badly fragmented disk takes long: raise timeouts.cloneMs, or use --mode live`,
-    { step: 'clone', retryable: true },
-  );
-}
-
 /**
  * NOTE: nothing can end a reflink that hangs in the kernel, nor remove its file before it is done,
  * but the guest need not wait for it: it is started, and the clone goes with the run's folder.
@@ -93,4 +85,12 @@ async function withinTime(
   const outcome = await Promise.race([cloning.then(() => undefined, messageOf), stopped]);
   signal.throwIfAborted();
   return outcome;
+}
+
+function late({ cloneMs }: CaptureRun['timeouts']): PublishError {
+  return new PublishError(
+    'MANAGED_SAVE',
+    `the clone of the disk took longer than ${cloneMs / 1000} s, and the guest was started again; a badly fragmented disk takes long: raise timeouts.cloneMs, or use --mode live`,
+    { step: 'clone', retryable: true },
+  );
 }

@@ -1,13 +1,11 @@
 // Writes ranges of a sparse file past the page cache, each from memory of its own, and leaves the zeros out.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { alignedMemory } from '../upload/direct-file.ts';
+import { alignedMemory, BLOCK } from '../upload/direct-file.ts';
 import { hasCode } from './file-errors.ts';
 import type { Writer } from './pull-writer.ts';
 
 const MIB = 1024 * 1024;
-/** What offsets and lengths of direct writes are multiples of, on every file system there is. */
-const BLOCK = 4096;
 /** Zeros are left out in runs of this size: smaller ones cost more in writes than they spare. */
 const HOLE_BYTES = 64 * 1024;
 const ZEROS = Buffer.alloc(HOLE_BYTES);

@@ -1,6 +1,7 @@
 // A file that is read past the page cache where its file system can, else through it.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { hasCode } from '../registry/file-errors.ts';
 
 /** The type is not among Node's own. */
 declare const WebAssembly: {
@@ -8,7 +9,7 @@ declare const WebAssembly: {
 };
 
 const WASM_PAGE = 64 * 1024;
-/** What offsets and lengths of direct reads are multiples of, on every file system there is. */
+/** What offsets and lengths of direct reads and writes are multiples of, on every file system there is. */
 export const BLOCK = 4096;
 
 /**
@@ -90,7 +91,7 @@ export class DirectFile {
       return (await this.#file.read(memory, done, length, at)).bytesRead;
     } catch (error) {
       // Another read may have been refused first.
-      if (!(isDirect && isRefused(error))) throw error;
+      if (!(isDirect && hasCode(error, 'EINVAL'))) throw error;
       await this.#goBuffered();
       return this.#readOnce(memory, { done, at, wanted });
     }
@@ -114,11 +115,7 @@ async function openDirect(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_DIRECT);
   } catch (error) {
-    if (isRefused(error)) return undefined;
+    if (hasCode(error, 'EINVAL')) return undefined;
     throw error;
   }
-}
-
-function isRefused(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EINVAL';
 }

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { crc32 } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { readDefaults } from '#dist/registry/defaults.js';
 import type { ObjectStore, PartUpload } from '#dist/registry/object-store.js';
@@ -51,25 +52,29 @@ function counting(store: ObjectStore, sent: number[]): ObjectStore {
   });
 }
 
-test.each(['s3', 'directory'])(
+test.each(['s3', 's3 with checksums', 'directory'])(
   '%s: right parts are kept; wrong, short and missing ones are sent',
   async (kind) => {
     const folder = await makeFolder('vp-test-resume');
     const bucket = await createBucket();
     const store =
-      kind === 's3'
+      kind !== 'directory'
         ? await s3Store(bucket)
         : await openStore(join(folder, 'registry'), { requestMs: 60_000, partMs: 60_000 });
     const path = join(folder, 'image');
     const bytes = randomBytes(4 * PART + 1000);
     await writeFile(path, bytes);
     const key = 'images/some/vda.raw';
-    const stale = await store.startUpload(key);
-    const earlier = await store.startUpload(key);
+    const checksums = kind === 's3 with checksums';
+    const check = checksums ? 'crc32' : 'md5';
+    const stale = await store.startUpload(key, { check });
+    const earlier = await store.startUpload(key, { check });
     const put = async (upload: PartUpload, number: number, content: Buffer) => {
       const start = (number - 1) * PART;
       const open = () => Readable.from([content]);
-      await upload.putPart(number, { start, length: content.length, open });
+      const sum = crc32(content).toString(16).padStart(8, '0');
+      const body = { start, length: content.length, open, ...(checksums ? { crc32: sum } : {}) };
+      await upload.putPart(number, body);
     };
     await put(stale, 1, bytes.subarray(0, PART));
     await put(earlier, 1, bytes.subarray(0, PART));
@@ -80,7 +85,7 @@ test.each(['s3', 'directory'])(
     const sent: number[] = [];
     const { upload } = readDefaults();
     const { digests, size } = await uploadImage(counting(store, sent), {
-      ...{ key, source: await fileSource(path), algorithms: ['sha256'], resume: true },
+      ...{ key, source: await fileSource(path), algorithms: ['sha256'], resume: true, checksums },
       policy: { ...upload, partSizeMib: PART / MIB },
     });
 
