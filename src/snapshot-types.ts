@@ -60,6 +60,8 @@ export interface SnapshotOptions {
   protected?: boolean;
   /** Deletes older images of this disk under this name, so that so many are left with the new one. */
   keep?: number;
+  /** The file with the guest's UEFI variables goes along, as `nvram.fd` beside the data. */
+  withNvram?: boolean;
   /** Digests beside sha256: `md5` (goes to `checksum`), `sha512` (takes `os_hash_value`). */
   hash?: readonly string[];
   workDir?: string;
@@ -80,6 +82,8 @@ export interface SnapshotPlan {
   method: Exclude<MirrorMethod, 'auto'> | null;
   methodReason: string | null;
   quiesce: QuiescePolicy;
+  /** The file that goes along as `nvram.fd`; null where none was asked for. */
+  nvram: string | null;
   /** What of the domain is undefined for the time of the mirror, and kept or put back. */
   undefines: readonly string[];
   /** What is detached before a managed save and attached again after it. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
+import { NvramCopy } from './capture/nvram.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
 import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
@@ -108,9 +109,11 @@ async function run(session: GuardedSession, runId: string): Promise<SnapshotResu
     withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
       open.journal.onWritten((entry) => tell(settings, entry));
       const path = join(open.folder.scratch, `image.${settings.format}`);
-      const still = await captureAndFlatten(session, decision, { id: runId, open, path });
+      const copy = new NvramCopy(decision.nvram);
+      const still = await captureAndFlatten(session, decision, { id: runId, open, path, copy });
       await open.journal.reach('captured');
-      const image = { id: runId, still, path, journal: open.journal };
+      const nvram = await copy.writeTo(open.folder.path);
+      const image = { id: runId, still, path, nvram, journal: open.journal };
       return { ...(await publishWatched(session, decision, image)), plan };
     }),
   );
@@ -120,7 +123,7 @@ async function run(session: GuardedSession, runId: string): Promise<SnapshotResu
 async function captureAndFlatten(
   session: GuardedSession,
   decision: Decision,
-  { id, open, path }: { id: string; open: OpenRun; path: string },
+  { id, open, path, copy }: { id: string; open: OpenRun; path: string; copy: NvramCopy },
 ): Promise<FlattenedDisk> {
   const { settings } = session;
   const { config, signal, workDir } = settings;
@@ -128,7 +131,10 @@ async function captureAndFlatten(
   const directories = [workDir, ...(isCold ? [config.managedSaveDir] : [])];
   return withReserveWatch({ directories, reserve: config.reserve, signal }, async (watch) => {
     const watched = { ...session, settings: { ...settings, signal: watch.signal } };
-    return capture({ ...captureRun(watched, decision, open), checkReserve: watch.check }, (disk) =>
+    const atPointInTime = () =>
+      copy.take(AbortSignal.any([watch.signal, AbortSignal.timeout(config.timeouts.freezeMs)]));
+    const run = { ...captureRun(watched, decision, open), checkReserve: watch.check };
+    return capture({ ...run, atPointInTime }, (disk) =>
       flattenDisk(watched, decision, { id, still: disk, path }),
     );
   });
@@ -156,7 +162,7 @@ function captureRun(
   { settings, host, domain, guard }: GuardedSession,
   { inspection, capture: plan }: Decision,
   { folder, journal }: OpenRun,
-): Omit<CaptureRun, 'checkReserve'> {
+): Omit<CaptureRun, 'checkReserve' | 'atPointInTime'> {
   const { onEvent, signal, bandwidthMib, config } = settings;
   const onRemark = (message: string) => warn(settings, message);
   const context = { host, name: inspection.name, uuid: inspection.uuid };

@@ -34,6 +34,11 @@ export interface CaptureRun {
   timeouts: Pick<Config['timeouts'], Deadline>;
   /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
   checkReserve: () => Promise<void>;
+  /**
+   * Called once, when the disk holds still: the mirror has just been ended and the guest may be
+   * frozen, or it is saved, or off. It must be quick.
+   */
+  atPointInTime: () => Promise<void>;
   /** MiB/s; 0 is no cap. */
   bandwidthMib: number;
   onEvent: OnEvent;

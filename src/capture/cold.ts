@@ -30,6 +30,7 @@ export async function captureCold<T>(
   if (obstacle !== undefined) noteNoClone(run, obstacle);
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await runStep(onEvent, 'save', () => saveGuest(run));
+  await run.atPointInTime();
   const clone = obstacle === undefined ? await cloneDisk(run) : undefined;
   const captured = clone ? { clone } : { result: await use(stillDisk(run)) };
   // A guard that came in between has started the guest below the reader.
@@ -47,6 +48,7 @@ export async function captureCold<T>(
  * fails with a clear error from QEMU, and never changes the disk below the reader.
  */
 export async function captureOffline<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+  await run.atPointInTime();
   return use(stillDisk(run));
 }
 

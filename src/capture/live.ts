@@ -94,6 +94,7 @@ async function takePointInTime(
   // A guard that came in between has thawed the guest, or has ended the mirror before its time.
   await refuseIfTakenOver(run.folder.path, 'quiesce');
   await run.scope.settle(mirror);
+  await run.atPointInTime();
   if (!frozen) return { consistency: 'crash', freezeMs: null };
   await run.scope.takeBack(freeze);
   return { consistency: 'filesystem', freezeMs: Math.round(performance.now() - startedAt) };

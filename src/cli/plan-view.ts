@@ -20,6 +20,7 @@ export function formatPlan(plan: SnapshotPlan): string {
     ['Path', `${plan.mode}: ${plan.modeReason}`],
     ...(plan.method === null ? [] : [methodPair(plan.method, plan.methodReason)]),
     ['Quiesce', plan.quiesce],
+    ...(plan.nvram === null ? [] : [['NVRAM', `${plan.nvram} goes along`] as [string, string]]),
     ['Undefines', listed(plan.undefines)],
     ['Detaches', listed(plan.detaches)],
     ['Image', `${image.name}, ${image.diskFormat}${compressed}`],

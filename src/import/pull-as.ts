@@ -20,6 +20,8 @@ export interface PullAsOptions {
   file: string;
   /** The image's own where left out. */
   format?: DiskFormat | undefined;
+  /** This one of its artefacts, and not the data; it has no format to convert from. */
+  artefact?: string | undefined;
   overwrite: boolean;
   config: Config;
   signal: AbortSignal;
@@ -54,9 +56,10 @@ export async function pullAs(
 async function pullPlain(
   registry: Registry,
   image: ImageRecord,
-  { file, overwrite, config, signal, onEvent }: PullAsOptions,
+  { file, artefact, overwrite, config, signal, onEvent }: PullAsOptions,
 ): Promise<void> {
-  const total = image.size ?? 0;
+  const object = image.artefacts.find(({ name }) => name === artefact);
+  const total = object?.size ?? image.size ?? 0;
   // How much of a raw image is holes is not known before it is here.
   const isKnown = image.disk_format !== 'raw';
   const needed = isKnown ? Math.max(0, total - (await allocatedBytes(`${file}.partial`))) : 0;
@@ -64,6 +67,7 @@ async function pullPlain(
   await runStep(onEvent, 'pull', () =>
     withRoom(room, { config, signal }, (watched) =>
       registry.pullImage(image.id, file, {
+        ...(artefact === undefined ? {} : { artefact }),
         overwrite,
         signal: watched,
         onProgress: (bytes) => onEvent({ type: 'progress', step: 'pull', bytes, total }),

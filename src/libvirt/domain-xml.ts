@@ -1,4 +1,5 @@
 // What a domain's XML says, as plain values. Pure.
+import { describeModels, type ModelDescriptions } from './device-models-xml.ts';
 import { type DiskDescription, describeDisk } from './disk-xml.ts';
 import { describeHostDevices, type HostDevice } from './hostdev-xml.ts';
 import { parseXml, type XmlElement } from './xml-tree.ts';
@@ -22,6 +23,8 @@ export interface DomainDescription {
   secureBoot: boolean;
   /** Path of the UEFI variables; null where there is none or it is not in a file. */
   nvram: string | null;
+  /** Of that file: `raw`, or `qcow2` (libvirt 9.2); null without one. */
+  nvramFormat: string | null;
   tpm: TpmDescription | null;
   /** Whether there is a channel for the guest agent; not whether an agent answers. */
   hasAgentChannel: boolean;
@@ -31,10 +34,13 @@ export interface DomainDescription {
   interfaces: { model: string | null; hostdev: boolean }[];
   /** Whether one of `interfaces` is a device of the host that libvirt takes and gives back itself. */
   hasManagedHostdevInterfaces: boolean;
+  models: ModelDescriptions;
 }
 
 export interface TpmDescription {
   model: string | null;
+  /** `1.2` or `2.0`; inactive XML may leave it to libvirt. */
+  version: string | null;
   /** `emulator` (its state is in a file), `passthrough`, `external`. */
   backend: string | null;
   /** Whether the state outlives a transient domain. */
@@ -71,6 +77,7 @@ export function parseDomainXml(xml: string): DomainDescription {
     hasManagedHostdevInterfaces: hostdevs.some(
       ({ element, managed }) => element === 'interface' && managed,
     ),
+    models: describeModels(domain),
   };
 }
 
@@ -99,7 +106,7 @@ function memoryMib(memory: XmlElement | undefined): number {
 
 function describeFirmware(
   os: XmlElement | undefined,
-): Pick<DomainDescription, 'firmware' | 'secureBoot' | 'nvram'> {
+): Pick<DomainDescription, 'firmware' | 'secureBoot' | 'nvram' | 'nvramFormat'> {
   const loader = os?.find('loader');
   const nvram = os?.find('nvram');
   const isUefi =
@@ -111,10 +118,12 @@ function describeFirmware(
     (feature) =>
       feature.attribute('name') === 'secure-boot' && feature.attribute('enabled') === 'yes',
   );
+  const path = nvram?.find('source')?.attribute('file') ?? (nvram?.text() || null);
   return {
     firmware: isUefi ? 'uefi' : 'bios',
     secureBoot: hasSecureBoot || loader?.attribute('secure') === 'yes',
-    nvram: nvram?.find('source')?.attribute('file') ?? (nvram?.text() || null),
+    nvram: path,
+    nvramFormat: path === null ? null : (nvram?.attribute('format') ?? 'raw'),
   };
 }
 
@@ -123,6 +132,7 @@ function describeTpm(tpm: XmlElement | undefined): TpmDescription | null {
   const backend = tpm.find('backend');
   return {
     model: tpm.attribute('model'),
+    version: backend?.attribute('version') ?? null,
     backend: backend?.attribute('type') ?? null,
     persistentState: backend?.attribute('persistent_state') === 'yes',
   };

@@ -65,8 +65,9 @@ export async function mendImage(
   return { status: record?.status ?? null, published: false };
 }
 
-/** The file as it was, or the object that it was moved or sent to. */
+/** The file as it was, or the object that it was moved or sent to; and what goes along with it. */
 async function isStillThere({ entries }: RunOnDisk, image: ImageToPublish): Promise<boolean> {
+  if (image.nvram !== undefined && !(await stat(image.nvram).catch(() => undefined))) return false;
   if (reached(entries, UPLOADED_POINT) !== undefined) return true;
   const file = await stat(image.path).catch(() => undefined);
   return file?.size === image.size;

@@ -2,7 +2,7 @@
 import { PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { imageFolder } from './image-records.ts';
-import { fileNameOf, usage } from './names.ts';
+import { describe, fileNameOf, usage } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { type PullOptions, pullFile } from './pull-file.ts';
 import type { PullPolicy } from './pull-ranges.ts';
@@ -12,11 +12,24 @@ export async function pullImage(
   store: ObjectStore,
   image: ImageRecord,
   file: string,
-  options: PullOptions & { policy: PullPolicy },
+  options: PullOptions & { policy: PullPolicy; artefact?: string | undefined },
 ): Promise<void> {
-  const { id, data } = readable(image);
-  const source = { key: imageFolder(id) + data.name, size: data.size, sha256: data.sha256 };
-  await pullFile(store, source, file, options);
+  const readableImage = readable(image);
+  const object = artefactOf(readableImage, options.artefact) ?? readableImage.data;
+  const { name, size, sha256 } = object;
+  await pullFile(store, { key: imageFolder(image.id) + name, size, sha256 }, file, options);
+}
+
+/** @throws USAGE where the image has no such artefact, naming those that it has. */
+function artefactOf(
+  { id, artefacts }: ImageRecord,
+  name: string | undefined,
+): ImageObject | undefined {
+  if (name === undefined) return undefined;
+  const artefact = artefacts.find((each) => each.name === name);
+  if (artefact) return artefact;
+  const names = artefacts.map((each) => each.name).join(', ') || 'none';
+  throw usage(`Image ${id} has no artefact ${describe(name)}; it has: ${names}.`);
 }
 
 /** The longest life of a link: what signature version 4 allows. */

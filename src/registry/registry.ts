@@ -329,10 +329,14 @@ export class Registry {
   }
 
   /**
-   * The image's data as a file, verified. @throws IMAGE_STATUS unless it is active, INTEGRITY,
-   * USAGE (the file is there), REGISTRY, NO_SPACE, INTERRUPTED
+   * The image's data, or one artefact, as a file, verified. @throws IMAGE_STATUS unless it is active,
+   * INTEGRITY, USAGE (the file is there, no such artefact), REGISTRY, NO_SPACE, INTERRUPTED
    */
-  async pullImage(ref: string, file: string, options: PullOptions = {}): Promise<ImageRecord> {
+  async pullImage(
+    ref: string,
+    file: string,
+    options: PullOptions & { artefact?: string } = {},
+  ): Promise<ImageRecord> {
     const record = await this.getImage(ref, { signal: options.signal });
     await pullImage(this.#store, record, file, { ...options, policy: this.#policy });
     return record;

@@ -57,7 +57,7 @@ async function settleFolders(first: string, last: string): Promise<void> {
 }
 
 /** Writes a file that only its owner may read, and is on disk when the promise resolves. */
-export async function writeSecret(path: string, content: string): Promise<void> {
+export async function writeSecret(path: string, content: string | Uint8Array): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(content);

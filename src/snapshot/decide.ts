@@ -1,9 +1,11 @@
 // Looks at everything and decides how the image is taken; changes nothing.
 import { join } from 'node:path';
 import { type Inspection, inspectDomain } from '../capture/inspect.ts';
+import { findNvram } from '../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
 import type { SpaceRow } from '../capture/space.ts';
 import { runStep } from '../events.ts';
+import { MAX_NAME } from '../registry/names.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
 import type { Session } from './session.ts';
@@ -15,6 +17,8 @@ export interface Decision {
   capture: CapturePlan;
   registry: Registry;
   imageName: string;
+  /** The file that goes along; null where none was asked for. */
+  nvram: string | null;
   space: SpaceRow[];
 }
 
@@ -39,10 +43,11 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
         signal,
       });
       const capture = planCapture(inspection, settings);
+      const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
       const registry = await opening;
       const imageName = settings.name ?? defaultName(inspection.name);
       const space = await measureNeeds(settings, { inspection, capture, registry });
-      return { inspection, capture, registry, imageName, space };
+      return { inspection, capture, nvram, registry, imageName, space };
     },
     ({ inspection, capture }) =>
       `${inspection.disk.target} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
@@ -74,7 +79,7 @@ async function openForWriting({
 /** The decision as it is shown to people and callers. */
 export function describePlan(
   { settings }: Session,
-  { inspection, capture, registry, imageName, space }: Decision,
+  { inspection, capture, nvram, registry, imageName, space }: Decision,
 ): SnapshotPlan {
   const { name, uuid, state, persistent, autostart, disk, facts } = inspection;
   return {
@@ -92,6 +97,7 @@ export function describePlan(
     method: capture.method,
     methodReason: capture.methodReason,
     quiesce: capture.quiesce,
+    nvram,
     undefines: capture.undefines,
     detaches: capture.detaches.map(({ address }) => address),
     image: { name: imageName, diskFormat: settings.format, compress: settings.compress },
@@ -100,6 +106,9 @@ export function describePlan(
   };
 }
 
+/** NOTE: libvirt takes longer names than an image may have, and tabs in them. */
 function defaultName(domain: string): string {
-  return `${domain}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
+  const time = `-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
+  const shown = domain.replace(/\p{Cc}/gu, ' ').slice(0, MAX_NAME - time.length);
+  return shown.replace(/[\ud800-\udbff]$/, '') + time;
 }

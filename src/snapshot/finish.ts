@@ -1,5 +1,6 @@
 // The last stretch of a run, from an image file that is whole to an active image; `recover --resume` walks it again.
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { ImageObject, ImageRecord } from '../registry/image.ts';
@@ -26,6 +27,8 @@ export interface ImageToPublish {
   properties: Record<string, string>;
   /** Scrubbed. */
   domainXml: string;
+  /** The copy of the guest's UEFI variables; left out where they stay at home. */
+  nvram?: string;
   aliases: readonly string[];
   /** As SnapshotOptions.keep; null where no older image goes. */
   keep: number | null;
@@ -35,6 +38,9 @@ export interface ImageToPublish {
 export const IMAGE_POINT = 'image';
 export const UPLOADED_POINT = 'uploaded';
 export const ACTIVE_POINT = 'active';
+
+/** Of the UEFI variables, beside the data. */
+export const NVRAM_NAME = 'nvram.fd';
 
 export interface UploadedImage {
   size: number;
@@ -62,12 +68,12 @@ export async function finishImage(
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { onEvent, signal, reach } = options;
   const uploaded = options.uploaded ?? (await upload(registry, image, options));
-  const artefact = await putDomainXml(registry, image, options);
+  const artefacts = await putArtefacts(registry, image, options);
   const record = await runStep(onEvent, 'activate', () => {
     signal.throwIfAborted();
     return registry.activateImage(image.id, {
       data: { name: image.name, size: uploaded.size, sha256: uploaded.digests.sha256 },
-      artefacts: [artefact],
+      artefacts,
       ...hashFields(uploaded.digests),
       min_ram: image.min_ram,
       properties: image.properties,
@@ -124,19 +130,33 @@ async function upload(
   return { size, digests };
 }
 
-async function putDomainXml(
+async function putArtefacts(
   registry: Registry,
-  { id, domainXml }: ImageToPublish,
-  { resume }: FinishOptions,
+  { id, domainXml, nvram }: ImageToPublish,
+  options: FinishOptions,
+): Promise<ImageObject[]> {
+  const artefacts = [
+    await putArtefact(registry, { id, name: 'domain.xml', body: Buffer.from(domainXml) }, options),
+  ];
+  if (nvram !== undefined) {
+    const body = await readFile(nvram);
+    artefacts.push(await putArtefact(registry, { id, name: NVRAM_NAME, body }, options));
+  }
+  return artefacts;
+}
+
+async function putArtefact(
+  registry: Registry,
+  { id, name, body }: { id: string; name: string; body: Buffer },
+  { resume, signal }: FinishOptions,
 ): Promise<ImageObject> {
-  const name = 'domain.xml';
   try {
-    return await registry.putArtefact(id, name, domainXml);
+    return await registry.putArtefact(id, name, body, { signal });
   } catch (error) {
-    // Written by the process before, of the very text that its journal has.
+    // Written by the process before, of the very bytes that its run has.
     const isThere = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
     if (!(resume && isThere)) throw error;
-    const sha256 = createHash('sha256').update(domainXml).digest('hex');
-    return { name, size: Buffer.byteLength(domainXml), sha256 };
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    return { name, size: body.length, sha256 };
   }
 }

@@ -3,6 +3,7 @@
 import type { StillDisk } from '../capture/capture-run.ts';
 import type { Inspection } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
+import { machineProperties } from './machine-properties.ts';
 
 export interface BaseImage {
   id: string;
@@ -12,7 +13,6 @@ export interface BaseImage {
 /**
  * The properties of a snapshot. Nothing else of the domain leaves the host: no MAC address, no
  * password, no path, no host name. The user's own properties win.
- * @see https://docs.openstack.org/glance/latest/admin/useful-image-properties.html
  */
 export function imageProperties(
   { uuid, description, disk }: Inspection,
@@ -24,13 +24,7 @@ export function imageProperties(
     image_type: 'snapshot',
     instance_uuid: uuid,
     base_image_ref: base?.id ?? null,
-    architecture: description.arch,
-    hw_machine_type: description.machine,
-    hw_firmware_type: description.firmware,
-    os_secure_boot: description.secureBoot ? 'required' : null,
-    hw_disk_bus: disk.bus,
-    hw_vif_model: description.interfaces.find(({ model }) => model !== null)?.model ?? null,
-    hw_qemu_guest_agent: description.hasAgentChannel ? 'yes' : null,
+    ...machineProperties(description, disk),
     snapshot_mode: plan.mode,
     snapshot_method: plan.method,
     snapshot_consistency: still.consistency,

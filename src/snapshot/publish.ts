@@ -86,8 +86,9 @@ export async function publishImage(
     id,
     still,
     path,
+    nvram,
     journal,
-  }: { id: string; still: FlattenedDisk; path: string; journal: Journal },
+  }: FlatImage & { still: FlattenedDisk; nvram: string | undefined; journal: Journal },
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { settings } = session;
   const { onEvent, signal } = settings;
@@ -102,6 +103,7 @@ export async function publishImage(
     min_ram: base?.min_ram ?? 0,
     properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
     domainXml: scrubDomainXml(inspection.inactiveXml),
+    ...(nvram === undefined ? {} : { nvram }),
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);

@@ -25,6 +25,7 @@ export interface SnapshotSettings
   tags: readonly string[];
   properties: Readonly<Record<string, string>>;
   protected: boolean;
+  withNvram: boolean;
   keep: number | undefined;
   signal: AbortSignal;
   onEvent: OnEvent;
@@ -53,6 +54,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     tags: options.tags ?? [],
     properties: options.properties ?? {},
     protected: options.protected ?? false,
+    withNvram: options.withNvram ?? false,
     keep: options.keep,
     signal: options.signal ?? new AbortController().signal,
     onEvent: options.onEvent ?? ignoreEvents,

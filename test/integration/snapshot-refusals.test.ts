@@ -50,6 +50,12 @@ test('a disk that does not exist', async () => {
   expect(error.message).toContain('vda');
 });
 
+test('--with-nvram of a domain without UEFI', async () => {
+  const error = await failToPublish([domain.name, '--with-nvram'], { sandbox });
+  expect(error).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  expect(error.message).toContain('its firmware is no UEFI; leave --with-nvram out');
+});
+
 test('--quiesce require without an agent', async () => {
   const mute = await createDomain({ agent: 'absent' });
   const photo = await photograph(mute);

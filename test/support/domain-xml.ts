@@ -19,6 +19,8 @@ export interface DomainXmlOptions {
   memoryMib?: number;
   /** All disks may be shared with other domains. */
   shareable?: boolean;
+  /** A PC with UEFI, whose variables are in `nvram.fd` of `dir`; BIOS if left out. */
+  uefi?: boolean;
   /** More XML inside `<devices>`. */
   devices?: string;
 }
@@ -30,7 +32,7 @@ export function domainXml(options: DomainXmlOptions): string {
     options.agent === 'absent' ? ' tiny.agent=off' : ''
   }`;
   return `<domain type='qemu'>
-  <name>${options.name}</name>
+  <name>${escapeXml(options.name)}</name>
   <uuid>${options.uuid}</uuid>
   ${options.title === undefined ? '' : `<title>${escapeXml(options.title)}</title>`}
   ${options.metadata === undefined ? '' : `<metadata>${options.metadata}</metadata>`}
@@ -38,6 +40,7 @@ export function domainXml(options: DomainXmlOptions): string {
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>
+    ${options.uefi === true ? uefiXml(`${dir}/nvram.fd`) : ''}
     <kernel>${options.kernel}</kernel>
     <initrd>${options.initrd}</initrd>
     <cmdline>${commandLine}</cmdline>
@@ -48,7 +51,7 @@ export function domainXml(options: DomainXmlOptions): string {
     ${options.agent === false ? '' : AGENT_CHANNEL}
     ${options.mac === undefined ? '' : interfaceXml(options.mac)}
     ${options.vncPassword === undefined ? '' : graphicsXml(options.vncPassword)}
-    <serial type='file'><source path='${dir}/console.log'/></serial>
+    <serial type='file'><source path='${escapeXml(dir)}/console.log'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     ${options.devices ?? ''}
@@ -57,11 +60,18 @@ export function domainXml(options: DomainXmlOptions): string {
 `;
 }
 
+const UEFI_DIR = '/usr/share/OVMF';
+
+function uefiXml(nvram: string): string {
+  return `<loader readonly='yes' type='pflash'>${UEFI_DIR}/OVMF_CODE_4M.fd</loader>
+    <nvram template='${UEFI_DIR}/OVMF_VARS_4M.fd'>${nvram}</nvram>`;
+}
+
 const AGENT_CHANNEL =
   "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
 function diskXml(disk: TestDisk, shareable = false): string {
-  const source = disk.type === 'block' ? `dev='${disk.path}'` : `file='${disk.path}'`;
+  const source = `${disk.type === 'block' ? 'dev' : 'file'}='${escapeXml(disk.path)}'`;
   return `<disk type='${disk.type}' device='disk'><driver name='qemu' type='${disk.format}'/><source ${source}/><target dev='${disk.target}' bus='virtio'/>${shareable ? '<shareable/>' : ''}</disk>`;
 }
 
@@ -74,5 +84,9 @@ function graphicsXml(password: string): string {
 }
 
 function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll("'", '&apos;');
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll("'", '&apos;')
+    .replaceAll('\t', '&#9;');
 }

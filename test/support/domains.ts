@@ -14,10 +14,12 @@ import { waitFor } from './wait.ts';
 
 type XmlChoices = Pick<
   DomainXmlOptions,
-  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices' | 'shareable'
+  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices' | 'shareable' | 'uefi'
 >;
 
 export interface DomainOptions extends XmlChoices {
+  /** Ends in something random, which keeps it apart from all others; `vp-test-` if left out. */
+  name?: string;
   /** `qcow2-on-raw` if left out. */
   shape?: DiskShape;
   /** Size of `vda`; the guest's file system stays as it is. */
@@ -49,7 +51,7 @@ export async function createDomainOn(
 ): Promise<TestDomain> {
   const { kernel, initrd } = lab();
   const agent = options.agent ?? true;
-  const name = `vp-test-${randomBytes(5).toString('hex')}`;
+  const name = `${options.name ?? 'vp-test-'}${randomBytes(5).toString('hex')}`;
   const uuid = randomUUID();
   const xml = domainXml({ ...options, name, uuid, dir, kernel, initrd, disks, agent });
   const xmlFile = join(dir, 'define.xml');
@@ -105,14 +107,19 @@ export class TestDomain {
     cleanUpLater(this, () => this.#remove());
   }
 
+  /** virsh takes `-x` for an option. */
+  get #ref(): string {
+    return this.name.startsWith('-') ? this.uuid : this.name;
+  }
+
   /** `virsh COMMAND NAME ARGS`; its output. @throws where virsh fails. */
   virsh(command: string, ...args: string[]): Promise<string> {
-    return virsh(command, this.name, ...args);
+    return virsh(command, this.#ref, ...args);
   }
 
   /** As {@link virsh}, whatever the exit code. */
   tryVirsh(command: string, ...args: string[]): Promise<Ran> {
-    return run('virsh', ['-q', '-c', lab().uri, command, this.name, ...args]);
+    return run('virsh', ['-q', '-c', lab().uri, command, this.#ref, ...args]);
   }
 
   /** Waits for the agent, or for the guest's word on the console where there is none. */

@@ -13,7 +13,8 @@ import {
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type PullFlags = GlobalFlags & RegistryFlags & { overwrite?: boolean; format?: DiskFormat };
+type PullFlags = GlobalFlags &
+  RegistryFlags & { overwrite?: boolean; format?: DiskFormat; artefact?: string };
 
 export function addPullCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
@@ -25,6 +26,7 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
       'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again.',
     )
     .addOption(choiceOption('--format <format>', 'convert to this format', DISK_FORMATS))
+    .option('--artefact <name>', 'not the data but this object beside it, as nvram.fd')
     .option('--overwrite', 'replace a file that exists');
   addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
     const flags = command.optsWithGlobals<PullFlags>();
@@ -39,16 +41,20 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
 async function pull(
   ref: string,
   named: string | undefined,
-  { format, overwrite = false }: PullFlags,
+  { format, artefact, overwrite = false }: PullFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
+  if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const { pullAs } = await import('../../import/pull-as.ts');
   const registry = await openConfiguredRegistry(config);
   const image = await registry.getImage(ref, { signal });
   const { fileNameOf } = await import('../../registry/names.ts');
-  const file = resolve(named ?? `${fileNameOf(image.name)}.${format ?? image.disk_format}`);
-  await pullAs(registry, image, { file, format, overwrite, config, signal, onEvent });
+  const file = resolve(
+    named ?? artefact ?? `${fileNameOf(image.name)}.${format ?? image.disk_format}`,
+  );
+  const wanted = { file, format, artefact, overwrite };
+  await pullAs(registry, image, { ...wanted, config, signal, onEvent });
   return { text: named === undefined ? file : '', json: { image, file } };
 }
 
@@ -59,7 +65,7 @@ async function pullToOutput(
   flags: PullFlags,
   context: CommandContext,
 ): Promise<Product> {
-  if (flags.json === true) throw await jsonAndOutput();
+  if (flags.json === true) throw await usageError(NO_JSON);
   const { output, signal, config } = context;
   const { withScratchFolder } = await import('../../run/scratch-folder.ts');
   await withScratchFolder(config.workDir, 'pull', async (folder) => {
@@ -70,8 +76,10 @@ async function pullToOutput(
   return { text: '', json: {} };
 }
 
-async function jsonAndOutput(): Promise<Error> {
+const NO_JSON = 'standard output cannot take --json and the image: name a file instead of -';
+const NO_FORMAT = 'an artefact is pulled as it is: leave --format out';
+
+async function usageError(message: string): Promise<Error> {
   const { PublishError } = await import('../../errors.ts');
-  const message = 'standard output cannot take --json and the image: name a file instead of -';
   return new PublishError('USAGE', message, { step: 'config' });
 }

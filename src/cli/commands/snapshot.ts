@@ -36,6 +36,7 @@ type SnapshotFlags = GlobalFlags &
     bandwidth?: number;
     uploadRate?: number;
     keep?: number;
+    withNvram?: boolean;
     dryRun?: boolean;
   };
 
@@ -86,6 +87,7 @@ function addImageOptions(command: Command): void {
     )
     .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
     .option('--protected', 'the image cannot be deleted until it is unprotected')
+    .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
     .option('--keep <n>', 'delete older images of this disk and name beyond n', wholeNumber);
 }
 
@@ -153,6 +155,7 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
     ...given({
       protected: flags.protected,
       keep: flags.keep,
+      withNvram: flags.withNvram,
       registry: flags.registry,
       bandwidthMib: flags.bandwidth,
       uploadRateMib: flags.uploadRate,

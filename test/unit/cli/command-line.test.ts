@@ -67,6 +67,7 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['snapshot', 'x', '--hash', 'sha256,crc'], /Allowed are md5, sha512/],
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
+    [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],
     [['show'], /missing required argument 'image'; see virt-publish show --help/],
   ];
   for (const [args, message] of cases)
