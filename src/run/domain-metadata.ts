@@ -27,17 +27,18 @@ export async function saveMetadata(domain: Domain, path: string): Promise<void> 
  *
  * NOTE: an undefine of a running domain leaves the metadata alone (libvirt 9.0); they are lost when
  * the guest is switched off before it is defined again, for then the domain vanishes with them.
+ * Snapshots come first: where there is a checkpoint, libvirt defines none.
  */
 export async function restoreMetadata(domain: Domain, path: string): Promise<void> {
   const saved = JSON.parse(await readFile(path, 'utf8')) as DomainMetadata;
-  const checkpoints = await domain.listCheckpoints();
-  for (const { xml } of missing(saved.checkpoints, checkpoints)) {
-    await domain.checkpointCreateXML(xml, VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE);
-  }
   const snapshots = await domain.listSnapshots();
   for (const { xml, isCurrent } of missing(saved.snapshots, snapshots)) {
     const current = isCurrent ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0;
     await domain.snapshotCreateXML(xml, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | current);
+  }
+  const checkpoints = await domain.listCheckpoints();
+  for (const { xml } of missing(saved.checkpoints, checkpoints)) {
+    await domain.checkpointCreateXML(xml, VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE);
   }
 }
 
