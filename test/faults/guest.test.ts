@@ -1,5 +1,6 @@
 // What can happen to a guest, its agent and libvirt's answers in the middle of a run.
-import { rename } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -173,4 +174,46 @@ test('kill -9 while a cold run converts: its qemu-img goes too, and the guest ru
   expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
   await expectWhole(domain, before);
   await expectKilled();
+});
+
+test('a device of the host is attached again: after a save, a failed save, a death, and by recover', async () => {
+  const domain = await lasting();
+  const before = await photograph(domain);
+  const log = join(sandbox.dir, 'device');
+  const fake = `--import ${new URL('./fake-hostdev.mjs', import.meta.url).href}`;
+  const env = {
+    NODE_OPTIONS: `${fake} ${HOOK}`,
+    FAKE_HOSTDEV: log,
+    FAKE_HOSTDEV_XML: `<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' bus='0x06' slot='0x02' function='0x0'/></source></hostdev>`,
+  };
+  const cold = ['snapshot', domain.name, '--mode', 'cold', '--json'];
+  const moves = async (more: Record<string, string>, args = cold) => {
+    await writeFile(log, args[0] === 'recover' ? 'detached\n' : 'attached\n');
+    const ran = await runCli(args, { sandbox, env: { ...env, ...more } });
+    return { ran, moved: (await readFile(log, 'utf8')).trim().split('\n').slice(1) };
+  };
+
+  const well = await moves({});
+  expect(well.ran.exitCode, well.ran.stdout).toBe(0);
+  expect(well.moved).toEqual(['detached', 'attached']);
+
+  const noSave = await moves({ FAIL_LIBVIRT: 'managedSave=1' });
+  expect(noSave.ran.exitCode, noSave.ran.stdout).toBe(22);
+  expect(noSave.moved).toEqual(['detached', 'attached']);
+
+  const died = await moves({ VIRT_PUBLISH_TEST_AT: 'done:save=SIGKILL' });
+  expect(died.ran.exitCode).toBeNull();
+  const isBack = async () => (await readFile(log, 'utf8')).trim().split('\n').length === 3;
+  await waitFor('the guard to attach the device', isBack);
+  await untilWhole(domain, before, 5000);
+
+  const never = await moves({ FAIL_LIBVIRT: 'attachDeviceFlags=99' });
+  expect(never.ran.exitCode, never.ran.stdout).toBe(50);
+  const { mend } = never.ran.events.at(-1) as { mend: string[] };
+  expect(mend.join()).toMatch(/bus="0x06".*\| virsh .* attach-device .* --live$/);
+  const mended = await moves({}, ['recover', '--json']);
+  expect(mended.ran.exitCode, mended.ran.stdout).toBe(0);
+  expect(mended.moved).toEqual(['attached']);
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
 });

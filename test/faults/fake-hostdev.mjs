@@ -1,0 +1,21 @@
+// Loaded by `NODE_OPTIONS=--import`: the domain has a PCI device of the host, which no lab has; FAKE_HOSTDEV names the file that says where it is.
+import { appendFileSync, readFileSync } from 'node:fs';
+import { Domain } from '../../dist/libvirt/domain.js';
+
+const file = process.env.FAKE_HOSTDEV ?? '';
+const isAttached = () => readFileSync(file, 'utf8').trim().split('\n').at(-1) === 'attached';
+const { getXMLDesc } = Domain.prototype;
+
+Domain.prototype.getXMLDesc = async function withDevice(flags) {
+  const xml = await getXMLDesc.call(this, flags);
+  return isAttached()
+    ? xml.replace('</devices>', `${process.env.FAKE_HOSTDEV_XML}</devices>`)
+    : xml;
+};
+Domain.prototype.detachDeviceFlags = async (xml) => move('detached', xml);
+Domain.prototype.attachDeviceFlags = async (xml) => move('attached', xml);
+
+function move(where, xml) {
+  if (!xml.includes('bus="0x06"')) throw new Error(`not the device: ${xml}`);
+  appendFileSync(file, `${where}\n`);
+}
