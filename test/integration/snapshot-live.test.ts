@@ -1,10 +1,17 @@
 // The live path on every shape of disk: the image is good, and the guest has not noticed.
 import { expect, test } from 'vitest';
-import { makeSandbox } from '../support/cli.ts';
+import { makeSandbox, runCli } from '../support/cli.ts';
 import { DISK_SHAPES } from '../support/disks.ts';
 import { createDomain } from '../support/domains.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
-import { expectGoodImage, expectNoRunLeft, publish, pull } from '../support/publishing.ts';
+import {
+  expectGoodImage,
+  expectNoRunLeft,
+  failToPublish,
+  publish,
+  pull,
+} from '../support/publishing.ts';
+import { waitFor } from '../support/wait.ts';
 
 test.each(DISK_SHAPES)('a running domain on %s is published live', async (shape) => {
   const sandbox = await makeSandbox();
@@ -46,34 +53,6 @@ test('method copy takes a domain without undefining it', async () => {
   await expectGoodImage(await pull(id, 'qcow2', sandbox), 'qcow2', { ticks, marker: 'copy' });
 });
 
-test('a domain with a snapshot is taken by copy, says why, and keeps its snapshot', async () => {
-  const sandbox = await makeSandbox();
-  const domain = await createDomain({ shape: 'qcow2' });
-  await domain.virsh('snapshot-create-as', 'before');
-  const snapshots = await domain.virsh('snapshot-list', '--name');
-  const before = await photograph(domain);
-
-  const { record } = await publish([domain.name], { sandbox });
-
-  expect(record.properties.snapshot_method).toBe('copy');
-  await expectWhole(domain, before);
-  expect(await domain.virsh('snapshot-list', '--name')).toBe(snapshots);
-});
-
-test('asked for rebase, a domain with a snapshot keeps it as well', async () => {
-  const sandbox = await makeSandbox();
-  const domain = await createDomain({ shape: 'qcow2' });
-  await domain.virsh('snapshot-create-as', 'before');
-  const snapshots = await domain.virsh('snapshot-list', '--name');
-  const before = await photograph(domain);
-
-  const { record } = await publish([domain.name, '--method', 'rebase'], { sandbox });
-
-  expect(record.properties.snapshot_method).toBe('rebase');
-  await expectWhole(domain, before);
-  expect(await domain.virsh('snapshot-list', '--name')).toBe(snapshots);
-});
-
 test('a paused domain is mirrored and stays paused', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ state: 'paused' });
@@ -90,13 +69,37 @@ test('a paused domain is mirrored and stays paused', async () => {
   await domain.waitForTick();
 });
 
-test('a transient domain is taken without an undefine and left transient', async () => {
+test('a transient domain is taken without an undefine, left transient, and never cold', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ transient: true });
+  await domain.agent.writeFile('/data/marker', 'transient');
   const before = await photograph(domain);
+  expect(before.persistent).toBe('no');
+  const ticks = await domain.ticks();
 
-  const { events } = await publish([domain.name], { sandbox });
+  let id = '';
+  for (const method of ['rebase', 'copy']) {
+    const published = await publish([domain.name, '--method', method], { sandbox });
+    id = published.id;
+    expect(published.record.properties.snapshot_method).toBe(method);
+    expect(published.events.filter(({ step }) => step === 'undefine')).toEqual([]);
+    await expectWhole(domain, before);
+  }
 
-  expect(events.filter(({ step }) => step === 'undefine')).toEqual([]);
+  const cold = await failToPublish([domain.name, '--mode', 'cold'], { sandbox });
+  expect(cold).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+  expect(cold.message).toContain('is transient, and libvirt saves only persistent domains');
   await expectWhole(domain, before);
+
+  const env = { VIRT_PUBLISH_TEST_AT: 'done:mirror=SIGKILL' };
+  const died = await runCli(['snapshot', domain.name], { sandbox, env });
+  expect(died.exitCode).toBeNull();
+  // The guard ends the mirror, and makes nothing of the domain that it was not.
+  await waitFor('the mirror to end', async () => (await domain.blockJob()) === null);
+  expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
+  await expectWhole(domain, before);
+  await expectNoRunLeft(sandbox);
+  await domain.destroy();
+  const image = await pull(id, 'qcow2', sandbox);
+  await expectGoodImage(image, 'qcow2', { ticks, marker: 'transient' });
 });
