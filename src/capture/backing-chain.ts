@@ -1,6 +1,7 @@
 // The layers below a disk's source, each with a format that is known and not guessed.
 import { PublishError } from '../errors.ts';
 import { info, type QemuImgInfo } from '../flatten/qemu-img.ts';
+import { shellQuote } from '../run/shell-quote.ts';
 import type { LocalDisk } from './choose-disk.ts';
 
 /** One file or block device of a chain; the path is absolute. */
@@ -64,7 +65,7 @@ function backingOf(disk: LocalDisk, path: string, facts: QemuImgInfo): Layer | u
   if (facts.backingFormat === null) {
     refuse(
       disk,
-      `has a layer without a recorded backing format; record it with: qemu-img rebase -u -b ${facts.backingFile} -F FORMAT ${path}`,
+      `has a layer without a recorded backing format; record it with: qemu-img rebase -u -b ${shellQuote(facts.backingFile)} -F FORMAT ${shellQuote(path)}`,
     );
   }
   return { path: facts.fullBackingFile, format: facts.backingFormat };

@@ -4,6 +4,7 @@ import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/const
 import type { Domain, DomainState } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
+import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, readDiskFacts } from './backing-chain.ts';
 import { chooseDisk, type LocalDisk } from './choose-disk.ts';
 
@@ -81,7 +82,7 @@ async function refuseBusyDisk(domain: Domain, disk: LocalDisk, active: boolean):
   if (!job) return;
   throw new PublishError(
     'DOMAIN_BUSY',
-    `a block job runs on disk ${disk.target} of domain ${domain.name}; wait for it, or end it with: virsh blockjob ${domain.name} ${disk.target} --abort`,
+    `a block job runs on disk ${disk.target} of domain ${domain.name}; wait for it, or end it with: virsh blockjob ${virshDomain(domain)} ${shellQuote(disk.target)} --abort`,
     { step: 'inspect', retryable: true },
   );
 }

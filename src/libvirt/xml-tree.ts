@@ -141,11 +141,15 @@ function decodeEntities(text: string): string {
 }
 
 function encodeEntities(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
+  return (
+    text
+      .replaceAll('&', '&amp;')
+      .replaceAll('<', '&lt;')
+      .replaceAll('>', '&gt;')
+      .replaceAll('"', '&quot;')
+      // A reader turns these into plain spaces where they stand in an attribute as they are.
+      .replace(/[\t\n\r]/g, (space) => `&#${space.charCodeAt(0)};`)
+  );
 }
 
 function isRecord(value: unknown): value is RawNode {

@@ -11,7 +11,7 @@ import type { Host } from '../libvirt/host.ts';
 import { pollUntil } from '../poll.ts';
 import { restoreMetadata } from './domain-metadata.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
-import { shellQuote } from './shell-quote.ts';
+import { shellQuote, virshDomain } from './shell-quote.ts';
 
 /** What every undo needs: where the domain is, and how it is called. */
 export interface GuestContext {
@@ -71,9 +71,9 @@ export const undefine: Act<UndefineData> = {
     }
     return `domain ${name} was switched off meanwhile; it is defined again and left off`;
   },
-  mend: ({ host, name }, { xmlPath, autostart }) =>
-    [`virsh -c ${host.uri} define ${shellQuote(xmlPath)}`]
-      .concat(autostart ? [`virsh -c ${host.uri} autostart ${shellQuote(name)}`] : [])
+  mend: ({ host, ...domain }, { xmlPath, autostart }) =>
+    [`${virsh(host)} define ${shellQuote(xmlPath)}`]
+      .concat(autostart ? [`${virsh(host)} autostart ${virshDomain(domain)}`] : [])
       .join(' && '),
 };
 
@@ -85,8 +85,8 @@ export const mirror: Act<MirrorData> = {
     if (await hasMirrorTo(domain, target, delta)) await domain.blockJobAbort(target, 0);
     return undefined;
   },
-  mend: ({ host, name }, { target }) =>
-    `virsh -c ${host.uri} blockjob ${shellQuote(name)} ${target} --abort`,
+  mend: ({ host, ...domain }, { target }) =>
+    `${virsh(host)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
 };
 
 export const freeze: Act<null> = {
@@ -97,7 +97,7 @@ export const freeze: Act<null> = {
     if (domain && (await domain.isActive())) await domain.fsThaw();
     return undefined;
   },
-  mend: ({ host, name }) => `virsh -c ${host.uri} domfsthaw ${shellQuote(name)}`,
+  mend: ({ host, ...domain }) => `${virsh(host)} domfsthaw ${virshDomain(domain)}`,
 };
 
 export const save: Act<SaveData> = {
@@ -117,7 +117,7 @@ export const save: Act<SaveData> = {
     await bringToState(domain, state);
     return undefined;
   },
-  mend: ({ host, name }) => `virsh -c ${host.uri} start ${shellQuote(name)}`,
+  mend: ({ host, ...domain }) => `${virsh(host)} start ${virshDomain(domain)}`,
 };
 
 export const detach: Act<DetachData> = {
@@ -130,14 +130,18 @@ export const detach: Act<DetachData> = {
     if (!attached) await domain.attachDeviceFlags(xml, VIR_DOMAIN_AFFECT_LIVE);
     return undefined;
   },
-  mend: ({ host, name }, { xml }) =>
-    `printf %s ${shellQuote(xml.replace(/>\s+</g, '><'))} | virsh -c ${host.uri} attach-device ${shellQuote(name)} /dev/stdin --live`,
+  mend: ({ host, ...domain }, { xml }) =>
+    `printf %s ${shellQuote(xml.replace(/>\s+</g, '><'))} | ${virsh(host)} attach-device ${virshDomain(domain)} /dev/stdin --live`,
 };
 
 /** All of them, as a journal names them. */
 export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
   [undefine, mirror, freeze, save, detach].map((act) => [act.name, act as Act<unknown>]),
 );
+
+function virsh({ uri }: Host): string {
+  return `virsh -c ${shellQuote(uri)}`;
+}
 
 async function hasMirrorTo(domain: Domain, target: string, delta: string): Promise<boolean> {
   const { disks } = parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_SECURE));
