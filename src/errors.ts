@@ -15,6 +15,8 @@ export const ERROR_CODES = [
   'MIRROR',
   'QUIESCE',
   'MANAGED_SAVE',
+  'CHAIN',
+  'CHAIN_IN_USE',
   'QEMU_IMG',
   'NO_SPACE',
   'WORK_DIR',
@@ -46,6 +48,8 @@ export type Step =
   | 'redefine'
   | 'detach'
   | 'save'
+  | 'commit'
+  | 'pivot'
   | 'clone'
   | 'start'
   | 'attach'

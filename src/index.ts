@@ -1,4 +1,6 @@
 // The public API of virt-publish: exports only.
+export { commitChain, pullChain, showChain } from './chain.ts';
+export type * from './chain-types.ts';
 export { type Config, type ConfigOverrides, type ConfigSources, loadConfig } from './config.ts';
 export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './errors.ts';
 export type { OnEvent, RunEvent } from './events.ts';

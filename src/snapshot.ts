@@ -1,5 +1,4 @@
 // One whole run on one page: a running domain becomes an image in a registry.
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
@@ -8,12 +7,10 @@ import { withReserveWatch } from './capture/reserve-watch.ts';
 import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runStep } from './events.ts';
-import { recoverRuns } from './recover.ts';
-import { type SpareGuard, spawnGuard } from './run/guard.ts';
+import { type GuardedSession, withLockedDomain } from './locked-domain.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
-import { lockWholeDomain } from './run/lock-whole.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { inSlot } from './snapshot/in-slot.ts';
@@ -37,34 +34,10 @@ export async function createSnapshot(
   config?: Config,
 ): Promise<SnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
-  const guard = spawnGuard(settings.connect);
-  try {
-    return await runLocked(settings, guard);
-  } finally {
-    guard.dismiss();
-  }
+  return withLockedDomain(settings, (session, runId) =>
+    inSlot(session, runId, () => run(session, runId)),
+  );
 }
-
-async function runLocked(settings: SnapshotSettings, guard: SpareGuard): Promise<SnapshotResult> {
-  const runId = randomUUID();
-  // Before the domain is looked for: a dead run may have left it undefined.
-  await mendEarlierRuns(settings, settings.domain);
-  return withSession(settings, async (session) => {
-    const { domain } = session;
-    const mend = () => mendEarlierRuns(settings, domain.uuid);
-    const { stateDir } = settings.config;
-    const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
-    try {
-      settings.onEvent({ type: 'run', runId, domain: domain.name });
-      return await inSlot(session, runId, () => run({ ...session, guard }, runId));
-    } finally {
-      await lock.release();
-    }
-  });
-}
-
-/** The guard comes up while everything is looked at. */
-type GuardedSession = Session & { guard: SpareGuard };
 
 /** What `createSnapshot` would do, and why. Touches nothing. @throws PublishError as it would. */
 export async function planSnapshot(
@@ -75,22 +48,10 @@ export async function planSnapshot(
   return withSession(settings, async (session) => describePlan(session, await decide(session)));
 }
 
-/**
- * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
- * image that could not be cleared away is no obstacle. Resolves to the runs that were dealt with.
- */
-async function mendEarlierRuns(settings: SnapshotSettings, domain: string): Promise<string[]> {
-  const { config, signal, onEvent } = settings;
-  const runs = await recoverRuns(config, { refs: [domain], signal, onEvent });
-  for (const { runId, outcome, error } of runs) {
-    if (error?.code === 'GUEST_NOT_RESTORED') throw error;
-    if (error) warn(settings, `run ${runId}, which died, is not mended: ${error.message}`);
-    if (outcome === 'mended') warn(settings, `run ${runId} had died; what it left was put right`);
-  }
-  return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
-}
-
-async function run(session: GuardedSession, runId: string): Promise<SnapshotResult> {
+async function run(
+  session: GuardedSession<SnapshotSettings>,
+  runId: string,
+): Promise<SnapshotResult> {
   const decision = await decide(session);
   if (decision.capture.mode === 'offline') session.guard.dismiss();
   const plan = describePlan(session, decision);
@@ -121,7 +82,7 @@ async function run(session: GuardedSession, runId: string): Promise<SnapshotResu
 
 /** All that is written here is written under watch: the run gives itself up before a disk is full. */
 async function captureAndFlatten(
-  session: GuardedSession,
+  session: GuardedSession<SnapshotSettings>,
   decision: Decision,
   { id, open, path, copy }: { id: string; open: OpenRun; path: string; copy: NvramCopy },
 ): Promise<FlattenedDisk> {
@@ -159,7 +120,7 @@ async function publishWatched(
 }
 
 function captureRun(
-  { settings, host, domain, guard }: GuardedSession,
+  { settings, host, domain, guard }: GuardedSession<SnapshotSettings>,
   { inspection, capture: plan }: Decision,
   { folder, journal }: OpenRun,
 ): Omit<CaptureRun, 'checkReserve' | 'atPointInTime'> {

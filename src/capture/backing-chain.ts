@@ -26,25 +26,53 @@ export interface ReadOptions {
   signal: AbortSignal;
 }
 
+/** A layer with what its header says. */
+export interface LayerFacts extends Layer {
+  virtualSize: number;
+  /** Bytes it takes on the host. */
+  actualSize: number;
+  /** Names of the internal snapshots in it. */
+  snapshots: string[];
+}
+
+/** @throws PublishError DISK_UNSUPPORTED, QEMU_IMG */
+export async function readDiskFacts(disk: LocalDisk, options: ReadOptions): Promise<DiskFacts> {
+  const layers: LayerFacts[] = [];
+  for await (const layer of walkChain(disk, options)) layers.push(layer);
+  const [top, ...below] = layers;
+  if (!top) refuse(disk, 'has no layer');
+  const backingChain = below.map(({ path, format }) => ({ path, format }));
+  return { virtualSize: top.virtualSize, actualSize: top.actualSize, backingChain };
+}
+
 /**
- * Reads size and chain of a disk. The first layer below a running disk comes from the live XML
- * (what QEMU has open), all the others from the files' own headers.
+ * The layers of a disk, the active one first. The first layer below a running disk comes from the
+ * live XML (what QEMU has open), all the others from the files' own headers.
  *
  * NOTE: a layer without a recorded backing format is refused, as libvirt itself does: whoever
  * opens it must guess, and a guest that writes a qcow2 header into a raw disk makes that guess
  * name any file of the host (CVE-2015-7548).
- * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
+ * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG where it cannot be walked on; what was told holds.
  */
-export async function readDiskFacts(disk: LocalDisk, options: ReadOptions): Promise<DiskFacts> {
-  const top = await info({ path: disk.source, format: disk.format, ...options });
+export async function* walkChain(
+  disk: LocalDisk,
+  options: ReadOptions,
+): AsyncGenerator<LayerFacts, void> {
+  const source: Layer = { path: disk.source, format: disk.format };
+  const top = await info({ ...source, ...options });
   if (top.dataFile !== null) refuse(disk, `keeps its data in another file (${top.dataFile})`);
-  const backingChain: Layer[] = [];
+  yield layerFacts(source, top);
   let next = firstLayer(disk) ?? backingOf(disk, disk.source, top);
   while (next) {
-    backingChain.push(next);
-    next = backingOf(disk, next.path, await info({ ...next, ...options }));
+    const facts = await info({ ...next, ...options });
+    yield layerFacts(next, facts);
+    next = backingOf(disk, next.path, facts);
   }
-  return { virtualSize: top.virtualSize, actualSize: top.actualSize, backingChain };
+}
+
+function layerFacts({ path, format }: Layer, facts: QemuImgInfo): LayerFacts {
+  const { virtualSize, actualSize, snapshots } = facts;
+  return { path, format, virtualSize, actualSize, snapshots: snapshots.map(({ name }) => name) };
 }
 
 function firstLayer(disk: LocalDisk): Layer | undefined {

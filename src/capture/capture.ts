@@ -1,8 +1,6 @@
 // Makes a disk hold still for as long as it is used, and puts the guest back whatever happens.
-import { PublishError } from '../errors.ts';
-import { runStep } from '../events.ts';
-import type { Guard, GuardOptions } from '../run/guard.ts';
-import type { UndoFailure } from '../run/guest-scope.ts';
+import type { GuardOptions } from '../run/guard.ts';
+import { underGuard } from '../run/under-guard.ts';
 import type { CaptureRun, UseStillDisk } from './capture-run.ts';
 import { captureCold, captureOffline } from './cold.ts';
 import { captureLive } from './live.ts';
@@ -27,20 +25,10 @@ export async function capture<T>(run: CaptureRun, use: UseStillDisk<T>): Promise
 
 const GUARD_SLACK_MS = 2000;
 
-/** The guard is there from before the first act until the guest is whole. */
 async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T> {
-  const onLost = (message: string) =>
-    run.onEvent({ type: 'note', level: 'warning', step: 'restore', message });
-  const guard = await run.guard.watch(run.journal, guardOptions(run), onLost);
-  let result: T;
-  try {
-    result = await work();
-  } catch (error) {
-    await restoreOrAbandon(run, guard, error);
-    throw error;
-  }
-  await restoreOrAbandon(run, guard, undefined);
-  return result;
+  const { guard, journal, scope, onEvent } = run;
+  const options = guardOptions(run);
+  return underGuard({ name: run.inspection.name, guard, options, journal, scope, onEvent }, work);
 }
 
 function guardOptions({ folder, timeouts }: CaptureRun): GuardOptions {
@@ -48,37 +36,4 @@ function guardOptions({ folder, timeouts }: CaptureRun): GuardOptions {
   // This process keeps its own deadlines; the guard's come after them, for when it cannot.
   const guestMs = Math.max(mirrorMs, managedSaveMs + cloneMs + convertMs) + 2 * freezeMs;
   return { runPath: folder.path, freezeMs: 2 * freezeMs + GUARD_SLACK_MS, guestMs };
-}
-
-/** What this process cannot put back, the guard goes on trying to. */
-async function restoreOrAbandon(run: CaptureRun, guard: Guard, cause: unknown): Promise<void> {
-  try {
-    await restore(run, cause);
-  } catch (error) {
-    guard.abandon();
-    throw error;
-  }
-  await guard.release();
-}
-
-async function restore(run: CaptureRun, cause: unknown): Promise<void> {
-  if (!run.scope.isPending) return;
-  await runStep(run.onEvent, 'restore', async () => {
-    const failures = await run.scope.restore();
-    if (failures.length > 0) throw notRestored(run, failures, cause);
-  });
-}
-
-function notRestored(
-  { inspection }: CaptureRun,
-  undoFailures: readonly UndoFailure[],
-  cause: unknown,
-): PublishError {
-  const mend = undoFailures.map((failure) => failure.mend).join(' && ');
-  const what = undoFailures.map(({ message }) => message).join('; ');
-  return new PublishError(
-    'GUEST_NOT_RESTORED',
-    `domain ${inspection.name} could not be put back as it was: ${what}`,
-    { step: 'restore', cause, undoFailures, mend },
-  );
 }

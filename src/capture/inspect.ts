@@ -76,7 +76,12 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
   };
 }
 
-async function refuseBusyDisk(domain: Domain, disk: LocalDisk, active: boolean): Promise<void> {
+/** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */
+export async function refuseBusyDisk(
+  domain: Domain,
+  disk: LocalDisk,
+  active: boolean,
+): Promise<void> {
   if (!active) return;
   const job = disk.mirror !== null || (await domain.blockJobInfo(disk.target)) !== undefined;
   if (!job) return;

@@ -52,6 +52,18 @@ export const EXIT_CODES: readonly ExitCode[] = [
     'look for space in /var/lib/libvirt/qemu/save, or use --mode live',
   ),
   row(
+    23,
+    ['CHAIN'],
+    'chain not shortened; it reads as before',
+    'the message says why; look at `virt-publish chain show`',
+  ),
+  row(
+    24,
+    ['CHAIN_IN_USE'],
+    'somebody else needs a layer as it is',
+    'choose another --base or --top, or end that use first',
+  ),
+  row(
     30,
     ['QEMU_IMG'],
     'qemu-img failed or is missing',

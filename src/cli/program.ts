@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { PublishError } from '../errors.ts';
 import { addAliasCommand } from './commands/alias.ts';
+import { addChainCommand } from './commands/chain.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
@@ -75,7 +76,7 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
-  const mend = [addStatusCommand, addRecoverCommand];
+  const mend = [addChainCommand, addStatusCommand, addRecoverCommand];
   for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...mend])
     addCommand(program, setExitCode);
   return program;

@@ -24,6 +24,8 @@ export const VIR_DOMAIN_BLOCK_REBASE_RELATIVE = 1 << 4;
 export const VIR_DOMAIN_BLOCK_REBASE_COPY_DEV = 1 << 5;
 export const VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES = 1 << 6;
 
+export const VIR_DOMAIN_BLOCK_COMMIT_ACTIVE = 1 << 2;
+
 export const VIR_DOMAIN_BLOCK_COPY_SHALLOW = 1 << 0;
 export const VIR_DOMAIN_BLOCK_COPY_REUSE_EXT = 1 << 1;
 /** Since libvirt 3.5. */

@@ -2,6 +2,7 @@
 import type {
   BlockInfo,
   BlockJobInfo,
+  CommitRange,
   DiskErrorKind,
   DomainRef,
   DomainState,
@@ -60,7 +61,28 @@ export class Domain {
     return this.#invoke('undefineFlags', this.uuid, flags);
   }
 
-  /** With VIR_DOMAIN_BLOCK_REBASE_COPY: a mirror of `disk` into `base`; 0 MiB/s is no cap. */
+  /**
+   * Writes the layers from `top` down to the one above `base` into `base`. Flags
+   * VIR_DOMAIN_BLOCK_COMMIT_*; with ACTIVE the job waits for a pivot when it is ready.
+   */
+  blockCommit(
+    disk: string,
+    range: CommitRange,
+    bandwidthMib: number,
+    flags: number,
+  ): Promise<void> {
+    return this.#invoke('blockCommit', this.uuid, disk, range, bandwidthMib, flags);
+  }
+
+  /** Writes all that lies below the active layer into it. */
+  blockPull(disk: string, bandwidthMib: number, flags: number): Promise<void> {
+    return this.#invoke('blockPull', this.uuid, disk, bandwidthMib, flags);
+  }
+
+  /**
+   * With VIR_DOMAIN_BLOCK_REBASE_COPY: a mirror of `disk` into `base`; 0 MiB/s is no cap. With no
+   * flag: a pull of all between the active layer and `base`.
+   */
   blockRebase(disk: string, base: string, bandwidthMib: number, flags: number): Promise<void> {
     return this.#invoke('blockRebase', this.uuid, disk, base, bandwidthMib, flags);
   }

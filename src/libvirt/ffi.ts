@@ -106,6 +106,24 @@ export const virDomainBlockRebase: (
 ) => number = c(
   'int virDomainBlockRebase(void *dom, const char *disk, const char *base, unsigned long bandwidth, unsigned int flags)',
 );
+export const virDomainBlockCommit: (
+  dom: Pointer,
+  disk: string,
+  base: string | null,
+  top: string | null,
+  bandwidth: number,
+  flags: number,
+) => number = c(
+  'int virDomainBlockCommit(void *dom, const char *disk, const char *base, const char *top, unsigned long bandwidth, unsigned int flags)',
+);
+export const virDomainBlockPull: (
+  dom: Pointer,
+  disk: string,
+  bandwidth: number,
+  flags: number,
+) => number = c(
+  'int virDomainBlockPull(void *dom, const char *disk, unsigned long bandwidth, unsigned int flags)',
+);
 export const virDomainBlockCopy: (
   dom: Pointer,
   disk: string,

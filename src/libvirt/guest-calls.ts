@@ -18,6 +18,14 @@ export function guestCalls(handles: Handles): GuestApi {
       const result = ffi.virDomainBlockRebase(at(uuid), disk, base, bandwidthMib, flags);
       checkNumber('virDomainBlockRebase', result);
     },
+    blockCommit: (uuid, disk, { base, top }, bandwidthMib, flags) => {
+      const result = ffi.virDomainBlockCommit(at(uuid), disk, base, top, bandwidthMib, flags);
+      checkNumber('virDomainBlockCommit', result);
+    },
+    blockPull: (uuid, disk, bandwidthMib, flags) => {
+      const result = ffi.virDomainBlockPull(at(uuid), disk, bandwidthMib, flags);
+      checkNumber('virDomainBlockPull', result);
+    },
     blockCopy: (uuid, disk, destXml, { bandwidthBytes }, flags) => {
       const params = bandwidthBytes === undefined ? [] : [bandwidth(bandwidthBytes)];
       const list = params.length === 0 ? null : params;

@@ -14,6 +14,12 @@ export interface BlockJobInfo {
   end: number;
 }
 
+/** Paths of layers, or libvirt's names of them (`vda[2]`); null is the lowest, and the active one. */
+export interface CommitRange {
+  base: string | null;
+  top: string | null;
+}
+
 /** All in bytes: what the guest sees, what is written, and where the file ends on the host. */
 export interface BlockInfo {
   capacity: number;
@@ -89,6 +95,14 @@ export interface DomainApi {
 /** Calls on one domain's disks and on its guest agent. */
 export interface GuestApi {
   blockRebase(uuid: string, disk: string, base: string, bandwidthMib: number, flags: number): void;
+  blockCommit(
+    uuid: string,
+    disk: string,
+    range: CommitRange,
+    bandwidthMib: number,
+    flags: number,
+  ): void;
+  blockPull(uuid: string, disk: string, bandwidthMib: number, flags: number): void;
   blockCopy(
     uuid: string,
     disk: string,

@@ -21,7 +21,11 @@ const parser = new XMLParser({
   ignoreDeclaration: true,
   ignorePiTags: true,
   // What users put there is theirs, under any names; the parser refuses some ("constructor").
-  stopNodes: ['domain.metadata'],
+  stopNodes: [
+    'domain.metadata',
+    'domainsnapshot.domain.metadata',
+    'domainsnapshot.inactiveDomain.metadata',
+  ],
 });
 const exact = new XMLBuilder({ ...OPTIONS, suppressEmptyNode: true });
 const pretty = new XMLBuilder({ ...OPTIONS, suppressEmptyNode: true, format: true });

@@ -33,7 +33,7 @@ export interface MendedImage {
 }
 
 /**
- * An image that became active stays. Any other is killed with the reason, and what was uploaded of
+ * A run that makes no image has nothing here. An image that became active stays. Any other is killed with the reason, and what was uploaded of
  * it goes; unless it can be resumed and is to be.
  * @throws PublishError REGISTRY where the registry cannot be reached; what a resume fails with, if
  * it may go through another time.
@@ -44,6 +44,7 @@ export async function mendImage(
   facts: RunFacts,
   options: MendImageOptions,
 ): Promise<MendedImage> {
+  if (facts.registry === null) return { status: null, published: false };
   const registry = await openRegistry(facts.registry, {
     ...(facts.s3 === undefined ? {} : { s3: facts.s3 }),
     requestTimeoutMs: config.timeouts.requestMs,

@@ -9,6 +9,7 @@ import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import type { Host } from '../libvirt/host.ts';
 import { pollUntil } from '../poll.ts';
+import { commit, pause, pull } from './chain-acts.ts';
 import { restoreMetadata } from './domain-metadata.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
@@ -136,7 +137,10 @@ export const detach: Act<DetachData> = {
 
 /** All of them, as a journal names them. */
 export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
-  [undefine, mirror, freeze, save, detach].map((act) => [act.name, act as Act<unknown>]),
+  [undefine, mirror, freeze, save, detach, commit, pull, pause].map((act) => [
+    act.name,
+    act as Act<unknown>,
+  ]),
 );
 
 function virsh({ uri }: Host): string {

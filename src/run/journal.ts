@@ -22,7 +22,8 @@ export interface RunFacts {
   machineId: string | null;
   uri: string;
   domain: { name: string; uuid: string };
-  registry: string;
+  /** Where its image goes; null where the run makes none. */
+  registry: string | null;
   /** How an S3 registry is reached; no keys. */
   s3?: S3Facts;
   /** Absolute path of the folder with the delta and the image. */

@@ -5,16 +5,19 @@ import { isLibvirtError, type LibvirtError, VIR_ERR } from '../libvirt/errors.ts
 import { Host } from '../libvirt/host.ts';
 import type { SnapshotSettings } from './settings.ts';
 
-export interface Session {
-  settings: SnapshotSettings;
+/** Which domain of which libvirt, and how long that may take to answer. */
+export type DomainPlace = Pick<SnapshotSettings, 'domain' | 'connect' | 'config'>;
+
+export interface Session<S extends DomainPlace = SnapshotSettings> {
+  settings: S;
   host: Host;
   domain: Domain;
 }
 
 /** `work` gets a session that is closed when it settles. @throws LIBVIRT, DOMAIN_NOT_FOUND, CONFIG */
-export async function withSession<T>(
-  settings: SnapshotSettings,
-  work: (session: Session) => Promise<T>,
+export async function withSession<S extends DomainPlace, T>(
+  settings: S,
+  work: (session: Session<S>) => Promise<T>,
 ): Promise<T> {
   const { libvirtMs, managedSaveMs } = settings.config.timeouts;
   const host = new Host(settings.connect, {
@@ -32,7 +35,7 @@ export async function withSession<T>(
 }
 
 /** What no step has a word of its own for. */
-function refused({ domain, connect }: SnapshotSettings, cause: LibvirtError): PublishError {
+function refused({ domain, connect }: DomainPlace, cause: LibvirtError): PublishError {
   if (cause.code === VIR_ERR.NO_DOMAIN) {
     const message = `domain ${domain} at ${connect} went away; see virsh list --all`;
     return new PublishError('DOMAIN_NOT_FOUND', message, { cause });

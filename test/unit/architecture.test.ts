@@ -17,7 +17,14 @@ interface Source {
 }
 
 /** Which rooms a room may import. All may import the leaves; types may come from anywhere below. */
-const LEAVES = ['errors.ts', 'events.ts', 'format-bytes.ts', 'poll.ts', 'snapshot-types.ts'];
+const LEAVES = [
+  'errors.ts',
+  'events.ts',
+  'format-bytes.ts',
+  'poll.ts',
+  'snapshot-types.ts',
+  'chain-types.ts',
+];
 const STEPS = ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'errors.ts': [],
@@ -25,14 +32,18 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'format-bytes.ts': [],
   'poll.ts': [],
   'snapshot-types.ts': [],
+  'chain-types.ts': [],
   'config.ts': ['config'],
   config: [],
-  'index.ts': ['snapshot.ts', 'recover.ts', 'import', 'registry', 'config.ts'],
+  'index.ts': ['snapshot.ts', 'chain.ts', 'recover.ts', 'import', 'registry', 'config.ts'],
   cli: [
-    ...['snapshot.ts', 'recover.ts', 'import', 'doctor', 'registry', 'run'],
+    ...['snapshot.ts', 'chain.ts', 'recover.ts', 'import', 'doctor', 'registry', 'run'],
     ...['config.ts', 'config'],
   ],
-  'snapshot.ts': ['snapshot', 'recover.ts', ...STEPS, 'config.ts'],
+  'locked-domain.ts': ['snapshot', 'recover.ts', 'run'],
+  'snapshot.ts': ['snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
+  'chain.ts': ['chain', 'snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
+  chain: [...STEPS, 'config.ts'],
   'recover.ts': ['recover', 'run', 'config.ts'],
   recover: ['snapshot', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],

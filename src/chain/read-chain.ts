@@ -1,0 +1,56 @@
+// The backing chain of a disk with its sizes, as far down as it can be followed.
+import { walkChain } from '../capture/backing-chain.ts';
+import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
+import type { ChainLayer, ChainReport } from '../chain-types.ts';
+import type { Config } from '../config.ts';
+import { PublishError } from '../errors.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
+
+export interface ReadChainOptions {
+  /** Target; the root disk if left out. */
+  disk: string | undefined;
+  config: Pick<Config, 'timeouts'>;
+  signal: AbortSignal;
+}
+
+/** A chain with the domain's own word on it. */
+export interface DiskChain extends ChainReport {
+  active: boolean;
+  source: LocalDisk;
+  description: DomainDescription;
+}
+
+/** @throws PublishError DISK_UNSUPPORTED where there is no such disk, or none on this host. */
+export async function readDiskChain(domain: Domain, options: ReadChainOptions): Promise<DiskChain> {
+  const { state } = await domain.getState();
+  const active = await domain.isActive();
+  // Of a domain that is off, the live XML is the stored one.
+  const description = parseDomainXml(await domain.getXMLDesc(0));
+  const source = chooseDisk(description, options.disk);
+  const { name, uuid } = domain;
+  return {
+    domain: { name, uuid, state },
+    disk: { target: source.target, bus: source.bus },
+    ...(await readLayers(source, { ...options, shared: active })),
+    ...{ active, source, description },
+  };
+}
+
+/** What was read stands, also where a layer further down cannot be. */
+export async function readLayers(
+  disk: LocalDisk,
+  { shared, config, signal }: Pick<ReadChainOptions, 'config' | 'signal'> & { shared: boolean },
+): Promise<{ layers: ChainLayer[]; obstacle: string | null }> {
+  const layers: ChainLayer[] = [];
+  const timeoutMs = config.timeouts.requestMs;
+  try {
+    for await (const layer of walkChain(disk, { shared, timeoutMs, signal })) layers.push(layer);
+    return { layers, obstacle: null };
+  } catch (error) {
+    if (!(error instanceof PublishError && TOLD.has(error.code))) throw error;
+    return { layers, obstacle: error.message };
+  }
+}
+
+const TOLD: ReadonlySet<string> = new Set(['DISK_UNSUPPORTED', 'QEMU_IMG']);

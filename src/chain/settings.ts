@@ -1,0 +1,41 @@
+// What a chain command was asked to do, with what was left open filled in from the configuration. Pure.
+import type { ChainOptions, CommitOptions } from '../chain-types.ts';
+import type { Config } from '../config.ts';
+import { PublishError } from '../errors.ts';
+import { ignoreEvents, type OnEvent } from '../events.ts';
+
+export interface ChainSettings {
+  domain: string;
+  connect: string;
+  disk: string | undefined;
+  base: string | undefined;
+  top: string | undefined;
+  bandwidthMib: number;
+  delete: boolean;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+  config: Config;
+}
+
+/** @throws PublishError USAGE */
+export function chainSettings(
+  options: ChainOptions & Partial<CommitOptions>,
+  config: Config,
+): ChainSettings {
+  const bandwidthMib = options.bandwidthMib ?? config.snapshot.bandwidthMib;
+  if (!(bandwidthMib >= 0)) {
+    throw new PublishError('USAGE', 'bandwidth must be MiB/s, 0 for no cap', { step: 'config' });
+  }
+  return {
+    domain: options.domain,
+    connect: options.connect ?? config.connect,
+    disk: options.disk,
+    base: options.base,
+    top: options.top,
+    bandwidthMib,
+    delete: options.delete ?? false,
+    signal: options.signal ?? new AbortController().signal,
+    onEvent: options.onEvent ?? ignoreEvents,
+    config,
+  };
+}

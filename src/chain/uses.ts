@@ -1,0 +1,134 @@
+// Who else on this host needs a layer: other domains, other disks, snapshots, overlays beside it.
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { VIR_DOMAIN_XML_INACTIVE } from '../libvirt/constants.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
+import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
+import type { Host } from '../libvirt/host.ts';
+import { parseSnapshotXml } from '../libvirt/snapshot-xml.ts';
+import { identityOf, pathsBelow } from './backing-header.ts';
+
+/** One use of one file, `by` in words. */
+export interface Use {
+  path: string;
+  by: string;
+  /**
+   * `reads`: as its disk or below it. `frozen`: a snapshot holds it as it is. `overlay`: a snapshot
+   * names it as the file that it made, whatever is in it.
+   */
+  how: 'reads' | 'frozen' | 'overlay';
+}
+
+export interface OwnDisk {
+  uuid: string;
+  target: string;
+  /** The chain's own layers: that they read each other is no use by somebody else. */
+  layers: readonly string[];
+}
+
+/** All uses of `files` but those by the disk itself, as far as this host and its libvirt know. */
+export async function findUses(host: Host, files: readonly string[], own: OwnDisk): Promise<Use[]> {
+  const wanted = await Wanted.of(files);
+  const uses: Use[] = [];
+  for (const domain of await (await host.work()).listAllDomains()) {
+    uses.push(...(await usesOfDomain(domain, wanted, own)));
+  }
+  return [...uses, ...(await usesBeside(files, wanted, own))];
+}
+
+/** The files that are asked for, by what tells files apart. */
+class Wanted {
+  readonly #paths: ReadonlyMap<string, string>;
+
+  private constructor(paths: ReadonlyMap<string, string>) {
+    this.#paths = paths;
+  }
+
+  static async of(files: readonly string[]): Promise<Wanted> {
+    const pairs = await Promise.all(
+      files.map(async (path) => [(await identityOf(path)) ?? path, path] as const),
+    );
+    return new Wanted(new Map(pairs));
+  }
+
+  /** Those of them that are among `paths`. */
+  async among(paths: readonly string[]): Promise<string[]> {
+    const found = await Promise.all(
+      paths.map(async (path) => this.#paths.get((await identityOf(path)) ?? path)),
+    );
+    return [...new Set(found.filter((path) => path !== undefined))];
+  }
+}
+
+/** A domain that goes away while it is looked at uses nothing any more. */
+async function usesOfDomain(domain: Domain, wanted: Wanted, own: OwnDisk): Promise<Use[]> {
+  try {
+    const uses: Use[] = [];
+    for (const disk of await disksOf(domain, own)) {
+      const found = await wanted.among(await pathsOf(disk));
+      const by = `disk ${disk.target} of domain ${domain.name}`;
+      uses.push(...found.map((path) => ({ path, by, how: 'reads' as const })));
+    }
+    return [...uses, ...(await usesOfSnapshots(domain, wanted))];
+  } catch (error) {
+    if (isLibvirtError(error, VIR_ERR.NO_DOMAIN)) return [];
+    throw error;
+  }
+}
+
+/** As it runs and as it is defined; the disk that is worked on is not somebody else. */
+async function disksOf(domain: Domain, own: OwnDisk): Promise<DiskDescription[]> {
+  const live = parseDomainXml(await domain.getXMLDesc(0)).disks;
+  const stored = (await domain.isPersistent())
+    ? parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE)).disks
+    : [];
+  const isOwn = ({ target, source }: DiskDescription) =>
+    domain.uuid === own.uuid &&
+    target === own.target &&
+    live.some((disk) => disk.target === target && disk.source === source);
+  return [...live, ...stored].filter((disk) => !isOwn(disk));
+}
+
+async function pathsOf({ source, backingChain }: DiskDescription): Promise<string[]> {
+  const named = [source, ...backingChain.map(({ path }) => path)].filter((path) => path !== null);
+  return (await Promise.all(named.map(pathsBelow))).flat();
+}
+
+/**
+ * NOTE: a snapshot holds the file that it froze, with all below that, and names the overlay that it
+ * made, which libvirt looks for when the snapshot is reverted to or deleted.
+ */
+async function usesOfSnapshots(domain: Domain, wanted: Wanted): Promise<Use[]> {
+  const uses: Use[] = [];
+  for (const { name, xml } of await domain.listSnapshots()) {
+    const { frozen, disks } = parseSnapshotXml(xml);
+    const below = await Promise.all(frozen.flatMap(({ source }) => source ?? []).map(pathsBelow));
+    const overlays = disks.flatMap(({ source }) => source ?? []);
+    const by = `snapshot ${name} of domain ${domain.name}`;
+    for (const path of await wanted.among(below.flat())) uses.push({ path, by, how: 'frozen' });
+    for (const path of await wanted.among(overlays)) uses.push({ path, by, how: 'overlay' });
+  }
+  return uses;
+}
+
+/** Overlays that no domain has, in the folders of the files themselves. */
+async function usesBeside(
+  files: readonly string[],
+  wanted: Wanted,
+  { layers }: OwnDisk,
+): Promise<Use[]> {
+  const ours = await Wanted.of([...layers, ...files]);
+  const uses: Use[] = [];
+  for (const folder of new Set(files.map((file) => dirname(file)))) {
+    if (folder === '/dev' || folder.startsWith('/dev/')) continue;
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      const file = join(folder, entry.name);
+      if (!entry.isFile() || (await ours.among([file])).length > 0) continue;
+      const [, ...below] = await pathsBelow(file);
+      const by = `the overlay ${file}`;
+      for (const path of await wanted.among(below)) uses.push({ path, by, how: 'reads' });
+    }
+  }
+  return uses;
+}

@@ -1,0 +1,102 @@
+// `virt-publish chain`: shows the backing chain of a disk, and shortens it while the guest runs.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { ChainOptions, CommitOptions } from '../../chain-types.ts';
+import { type GlobalFlags, given, wholeNumber } from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type ChainFlags = GlobalFlags &
+  Pick<CommitOptions, 'disk' | 'connect' | 'base' | 'top' | 'delete'> & { bandwidth?: number };
+
+type Work = (options: ChainOptions & CommitOptions, context: CommandContext) => Promise<Product>;
+
+const RESTORING = {
+  first: 'stopping: the block job is ended first…',
+  again: 'ending the block job, please wait',
+};
+
+export function addChainCommand(program: Command, setExitCode: SetExitCode): void {
+  const chain = program
+    .command('chain')
+    .summary("show a disk's backing chain; shorten it while the guest runs")
+    .description(
+      'The backing chain of a disk. A commit or a pull that is interrupted leaves a chain that\nreads as before, and no block job.',
+    );
+  onDisk(chain, 'show', 'Shows the layers of a disk with their sizes.', setExitCode, show);
+  const commit = onDisk(
+    chain,
+    'commit',
+    'Writes layers down into one below them. The base is changed: refused where others use it.',
+    setExitCode,
+    shortenWith('commitChain'),
+  );
+  commit
+    .option('--base <file>', 'the layer that is written to (default: the lowest)')
+    .option('--top <file>', 'the highest layer that goes into it (default: the active one)');
+  const pull = onDisk(
+    chain,
+    'pull',
+    'Writes layers up into the active one. What lies below stays as it is.',
+    setExitCode,
+    shortenWith('pullChain'),
+  );
+  pull.option('--base <file>', 'the layer that stays below (default: none)');
+  for (const command of [commit, pull])
+    command
+      .option('--bandwidth <MiB/s>', 'cap of the job; 0 is none', wholeNumber)
+      .option('--delete', 'remove the files that nobody uses any more');
+}
+
+function onDisk(
+  parent: Command,
+  name: string,
+  description: string,
+  setExitCode: SetExitCode,
+  work: Work,
+): Command {
+  const command = parent
+    .command(name)
+    .description(description)
+    .argument('<domain>', 'name, UUID or id of the domain')
+    .option('--disk <target>', 'as vda (default: the root disk)')
+    .option(
+      '-c, --connect <uri>',
+      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
+    );
+  return command.action(async (domain: string) => {
+    const flags = command.optsWithGlobals<ChainFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const overrides = given({ connect: flags.connect });
+    const frame = { flags, overrides, words: RESTORING };
+    setExitCode(
+      await runCommand(frame, (context) => work(toOptions(domain, flags, context), context)),
+    );
+  });
+}
+
+function toOptions(
+  domain: string,
+  flags: ChainFlags,
+  { signal, onEvent }: CommandContext,
+): CommitOptions {
+  const { disk, base, top, bandwidth: bandwidthMib, delete: remove } = flags;
+  const paths = { base: base && resolve(base), top: top && resolve(top) };
+  return { domain, signal, onEvent, ...given({ disk, ...paths, bandwidthMib, delete: remove }) };
+}
+
+async function show(options: ChainOptions, { config }: CommandContext): Promise<Product> {
+  const { showChain } = await import('../../chain.ts');
+  const chain = await showChain(options, config);
+  const { formatChain } = await import('../chain-view.ts');
+  return { text: formatChain(chain), json: { chain } };
+}
+
+function shortenWith(call: 'commitChain' | 'pullChain'): Work {
+  return async (options, { config }) => {
+    const chain = await import('../../chain.ts');
+    const result = await chain[call](options, config);
+    const { formatShortened } = await import('../chain-view.ts');
+    return { text: formatShortened(result), json: { ...result } };
+  };
+}

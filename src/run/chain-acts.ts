@@ -1,0 +1,87 @@
+// The block jobs that shorten a backing chain, and how an unfinished one is taken back.
+import {
+  VIR_DOMAIN_BLOCK_JOB_TYPE,
+  VIR_DOMAIN_PAUSED_USER,
+  VIR_DOMAIN_XML_SECURE,
+} from '../libvirt/constants.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import { parseDomainXml } from '../libvirt/domain-xml.ts';
+import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
+import { pollUntil } from '../poll.ts';
+import type { GuestContext } from './guest-acts.ts';
+import type { GuestAct } from './guest-scope.ts';
+import { shellQuote, virshDomain } from './shell-quote.ts';
+
+export interface ChainJobData {
+  target: string;
+  /** Paths of the layers that are in the chain before the job, and not after it. */
+  leaves: string[];
+}
+
+const { PULL, COMMIT, ACTIVE_COMMIT } = VIR_DOMAIN_BLOCK_JOB_TYPE;
+const END_MS = 30_000;
+
+export const commit = chainAct('commit', [COMMIT, ACTIVE_COMMIT]);
+export const pull = chainAct('pull', [PULL]);
+
+/** The guest stands still for a moment. */
+export const pause: GuestAct<null, GuestContext> = {
+  name: 'pause',
+  async undo({ host, uuid }) {
+    const domain = await host.domain(uuid);
+    if (!(domain && (await domain.isActive()))) return undefined;
+    const { state, reason } = await domain.getState();
+    if (state === 'paused' && reason === VIR_DOMAIN_PAUSED_USER) await domain.resume();
+    return undefined;
+  },
+  mend: ({ host, ...domain }) => `virsh -c ${shellQuote(host.uri)} resume ${virshDomain(domain)}`,
+};
+
+/** The paths of a running domain's disk, the active layer first. */
+export async function livePaths(domain: Domain, target: string): Promise<(string | null)[]> {
+  const { disks } = parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_SECURE));
+  const disk = disks.find((candidate) => candidate.target === target);
+  return disk ? [disk.source, ...disk.backingChain.map(({ path }) => path)] : [];
+}
+
+/**
+ * NOTE: an abort without pivot leaves a chain that reads as before at any moment of such a job: what
+ * a commit has written below is masked by the layers above, and what a pull has written above is
+ * what lay below. Where the job had come to its end, there is nothing to take back.
+ */
+function chainAct(
+  name: 'commit' | 'pull',
+  types: readonly number[],
+): GuestAct<ChainJobData, GuestContext> {
+  return {
+    name,
+    async undo({ host, uuid }, { target, leaves }) {
+      const domain = await host.domain(uuid);
+      if (!(domain && (await domain.isActive()))) return undefined;
+      await endJob(domain, target, types);
+      const left = await livePaths(domain, target);
+      if (leaves.some((path) => left.includes(path))) return undefined;
+      return `the ${name} on disk ${target} had come to its end: the chain is shorter, and these files are not used by it any more: ${leaves.join(', ')}`;
+    },
+    mend: ({ host, ...domain }, { target }) =>
+      `virsh -c ${shellQuote(host.uri)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
+  };
+}
+
+/** There was no job when ours began, under the domain's lock; so one of this type is ours. */
+async function endJob(domain: Domain, target: string, types: readonly number[]): Promise<void> {
+  const isOver = async () => {
+    const job = await domain.blockJobInfo(target);
+    if (job === undefined || !types.includes(job.type)) return true;
+    await domain.blockJobAbort(target, 0).catch((error: unknown) => {
+      // It has just ended, or is at its end already: a pivot is not called back.
+      const isEnding = ENDING.some((code) => isLibvirtError(error, code));
+      if (!isEnding) throw error;
+    });
+    return false;
+  };
+  if (await pollUntil(isOver, { timeoutMs: END_MS, pollMs: 200 })) return;
+  throw new Error(`the block job on disk ${target} did not end within ${END_MS / 1000} s`);
+}
+
+const ENDING = [VIR_ERR.INVALID_ARG, VIR_ERR.OPERATION_INVALID];

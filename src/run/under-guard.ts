@@ -1,0 +1,69 @@
+// The time in which a guest is not as it was: a guard from before the first act, all undone after the last.
+import { PublishError } from '../errors.ts';
+import { type OnEvent, runStep } from '../events.ts';
+import type { Guard, GuardOptions, SpareGuard } from './guard.ts';
+import type { GuestContext } from './guest-acts.ts';
+import type { GuestScope, UndoFailure } from './guest-scope.ts';
+import type { Journal } from './journal.ts';
+
+export interface GuardedWork {
+  /** Of the domain. */
+  name: string;
+  guard: SpareGuard;
+  options: GuardOptions;
+  journal: Journal;
+  scope: GuestScope<GuestContext>;
+  onEvent: OnEvent;
+}
+
+/**
+ * Runs `work` under the guard. The guest is whole again when this settles, either way.
+ * @throws PublishError what `work` throws; GUEST_NOT_RESTORED with the first error as cause.
+ */
+export async function underGuard<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
+  const onLost = (message: string) =>
+    run.onEvent({ type: 'note', level: 'warning', step: 'restore', message });
+  const guard = await run.guard.watch(run.journal, run.options, onLost);
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await restoreOrAbandon(run, guard, error);
+    throw error;
+  }
+  await restoreOrAbandon(run, guard, undefined);
+  return result;
+}
+
+/** What this process cannot put back, the guard goes on trying to. */
+async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown): Promise<void> {
+  try {
+    await restore(run, cause);
+  } catch (error) {
+    guard.abandon();
+    throw error;
+  }
+  await guard.release();
+}
+
+async function restore({ scope, onEvent, name }: GuardedWork, cause: unknown): Promise<void> {
+  if (!scope.isPending) return;
+  await runStep(onEvent, 'restore', async () => {
+    const failures = await scope.restore();
+    if (failures.length > 0) throw notRestored(name, failures, cause);
+  });
+}
+
+function notRestored(
+  name: string,
+  undoFailures: readonly UndoFailure[],
+  cause: unknown,
+): PublishError {
+  const mend = undoFailures.map((failure) => failure.mend).join(' && ');
+  const what = undoFailures.map(({ message }) => message).join('; ');
+  return new PublishError(
+    'GUEST_NOT_RESTORED',
+    `domain ${name} could not be put back as it was: ${what}`,
+    { step: 'restore', cause, undoFailures, mend },
+  );
+}
