@@ -43,6 +43,7 @@ export interface Config {
     nice: number;
     ionice: 'none' | 'best-effort' | 'idle';
   };
+  sysprep: { operations: string };
   upload: {
     partSizeMib: number;
     concurrency: number;
@@ -68,6 +69,7 @@ export interface Config {
     convertMs: number;
     detachMs: number;
     checkMs: number;
+    sysprepMs: number;
     partMs: number;
     requestMs: number;
   };

@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   'CHAIN',
   'CHAIN_IN_USE',
   'QEMU_IMG',
+  'SYSPREP',
   'NO_SPACE',
   'WORK_DIR',
   'IMAGE_NOT_FOUND',
@@ -57,6 +58,7 @@ export type Step =
   | 'unpack'
   | 'convert'
   | 'check'
+  | 'sysprep'
   | 'upload'
   | 'activate'
   | 'alias'

@@ -62,6 +62,10 @@ export interface SnapshotOptions {
   keep?: number;
   /** The file with the guest's UEFI variables goes along, as `nvram.fd` beside the data. */
   withNvram?: boolean;
+  /** Seals the image with virt-sysprep before it is published; the guest's disk stays as it is. */
+  sysprep?: boolean;
+  /** As virt-sysprep has them: `defaults,-ssh-userdir`. */
+  sysprepOperations?: string;
   /** Digests beside sha256: `md5` (goes to `checksum`), `sha512` (takes `os_hash_value`). */
   hash?: readonly string[];
   workDir?: string;
@@ -89,6 +93,8 @@ export interface SnapshotPlan {
   /** What is detached before a managed save and attached again after it. */
   detaches: readonly string[];
   image: { name: string; diskFormat: DiskFormat; compress: Compression };
+  /** The operations of virt-sysprep on the image; null where it is not sealed. */
+  sysprep: string | null;
   registry: string;
   /** Bytes needed at most and bytes free beyond the reserve, for each directory written to. */
   space: readonly { directory: string; purpose: string; needed: number; available: number }[];

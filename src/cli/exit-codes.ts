@@ -77,6 +77,12 @@ export const EXIT_CODES: readonly ExitCode[] = [
     'choose another --work-dir; QEMU must be able to reach it',
   ),
   row(
+    33,
+    ['SYSPREP'],
+    'virt-sysprep failed or is missing',
+    'install guestfs-tools; the message has its words',
+  ),
+  row(
     40,
     ['IMAGE_NOT_FOUND', 'IMAGE_STATUS'],
     'image not found, or its status forbids it',

@@ -24,6 +24,7 @@ export function formatPlan(plan: SnapshotPlan): string {
     ['Undefines', listed(plan.undefines)],
     ['Detaches', listed(plan.detaches)],
     ['Image', `${image.name}, ${image.diskFormat}${compressed}`],
+    ...(plan.sysprep === null ? [] : [sealPair(plan.sysprep)]),
     ['Registry', plan.registry],
     ...plan.space.map((entry): [string, string] => ['Space', spaceLine(entry)]),
   ];
@@ -32,6 +33,10 @@ export function formatPlan(plan: SnapshotPlan): string {
 
 function methodPair(method: string, reason: string | null): [string, string] {
   return ['Method', reason === null ? method : `${method}: ${reason}`];
+}
+
+function sealPair(operations: string): [string, string] {
+  return ['Sealed', `by virt-sysprep: ${operations}`];
 }
 
 function listed(items: readonly string[]): string {

@@ -1,16 +1,6 @@
 // Turns a failed qemu-img into the error that says what failed, on what, and what to do. Pure.
 import { PublishError, type Step } from '../errors.ts';
-
-/** How one run of qemu-img ended. */
-export interface Outcome {
-  exitCode: number | undefined;
-  /** `SIGKILL`... where a signal ended it. */
-  killedBy: string | undefined;
-  timedOut: boolean;
-  /** `ENOENT` where there was no such program. */
-  spawnCode: string | undefined;
-  stderr: string;
-}
+import type { Outcome } from './run-program.ts';
 
 export interface Subject {
   /** `convert`, `info`... */

@@ -1,6 +1,5 @@
 // The real qemu-img, typed: info, create, convert, check, compare, map, measure.
-import { execa } from 'execa';
-import { PublishError, type Step } from '../errors.ts';
+import type { Step } from '../errors.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
 import { cacheModeFor } from './cache-mode.ts';
 import { commandLine } from './command-line.ts';
@@ -14,7 +13,7 @@ import {
   measureArgs,
   requireCompression,
 } from './qemu-img-args.ts';
-import { type Outcome, qemuImgFailure } from './qemu-img-failure.ts';
+import { qemuImgFailure } from './qemu-img-failure.ts';
 import {
   parseCheck,
   parseInfo,
@@ -35,15 +34,13 @@ import type {
   QemuImgInfo,
   SourceImage,
 } from './qemu-img-types.ts';
+import { runProgram } from './run-program.ts';
 
 export { requireCompression, supportsCompression } from './qemu-img-args.ts';
 export type * from './qemu-img-types.ts';
 
 /** The deadline of a caller that names none: no call may hang for ever. */
 const LAST_DEADLINE_MS = 10 * 60_000;
-
-/** A map of a badly fragmented terabyte stays below this. */
-const MAX_OUTPUT_BYTES = 512 * 1024 * 1024;
 
 /** Exit code of `check` on a format that has nothing to check. */
 const NO_CHECK = 63;
@@ -150,40 +147,10 @@ export async function version(limits: CallLimits = {}): Promise<string> {
 
 async function run(call: Call): Promise<{ exitCode: number; stdout: string }> {
   const { args, signal, onOutput, timeoutMs = LAST_DEADLINE_MS } = call;
-  signal?.throwIfAborted();
-  const [program, ...all] = commandLine(args, call);
-  const child = execa(program, all, {
-    env: { LC_ALL: 'C' },
-    stdin: 'ignore',
-    reject: false,
-    timeout: timeoutMs,
-    maxBuffer: MAX_OUTPUT_BYTES,
-    buffer: { stdout: onOutput === undefined, stderr: true },
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
-  });
-  if (onOutput !== undefined) child.stdout.on('data', (piece) => onOutput(String(piece)));
-  const result = await child;
-  await abortedBySameSignal(result.signal, signal);
-  if (result.exitCode !== undefined && [0, ...(call.answers ?? [])].includes(result.exitCode))
-    return { exitCode: result.exitCode, stdout: result.stdout ?? '' };
-  const outcome: Outcome = {
-    exitCode: result.exitCode,
-    killedBy: result.signal,
-    timedOut: result.timedOut,
-    spawnCode: result.code,
-    stderr: result.stderr,
-  };
+  const outcome = await runProgram({ argv: commandLine(args, call), signal, onOutput, timeoutMs });
+  const { exitCode, stdout } = outcome;
+  if (exitCode !== undefined && [0, ...(call.answers ?? [])].includes(exitCode))
+    return { exitCode, stdout };
   const command = args[0] ?? '';
   throw qemuImgFailure({ command, path: call.path, step: call.step, timeoutMs }, outcome);
-}
-
-// NOTE: a Ctrl-C reaches the child and us at the same time, and the child may be seen to end
-// before our own signal handler has run: one turn of the event loop puts that in order.
-async function abortedBySameSignal(
-  killedBy: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (killedBy !== undefined) await new Promise((done) => setImmediate(done));
-  if (signal?.aborted === true)
-    throw signal.reason ?? new PublishError('INTERRUPTED', 'interrupted');
 }

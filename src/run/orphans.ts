@@ -1,11 +1,14 @@
-// Ends what a dead run's own children still do: nobody waits for a qemu-img whose parent is gone.
+// Ends what a dead run's own children still do: nobody waits for a program whose parent is gone.
 import { readdir, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 
+/** The programs that a run starts on its own files. virt-sysprep's QEMU ends with it. */
+const PROGRAMS: readonly string[] = ['qemu-img', 'virt-sysprep'];
+
 /**
- * Kills every qemu-img that works on a file below `scratch`, a folder that belongs to one run.
+ * Kills every program of a run that works on a file below `scratch`, a folder that belongs to one run.
  *
- * NOTE: such a child holds QEMU's lock on the disk of a guest that waits in a managed save, which
+ * NOTE: a qemu-img among them holds QEMU's lock on the disk of a guest that waits in a managed save, which
  * cannot be started before it is gone.
  */
 export async function endOrphans(scratch: string): Promise<void> {
@@ -13,8 +16,13 @@ export async function endOrphans(scratch: string): Promise<void> {
   for (const pid of pids) {
     const args = await argumentsOf(pid);
     const isOurs = args.slice(1).some((argument) => argument.includes(`${scratch}/`));
-    if (basename(args[0] ?? '') === 'qemu-img' && isOurs) kill(Number(pid));
+    if (isProgram(args) && isOurs) kill(Number(pid));
   }
+}
+
+/** Also one that is a script: its interpreter comes first then. */
+function isProgram(args: readonly string[]): boolean {
+  return args.slice(0, 2).some((argument) => PROGRAMS.includes(basename(argument)));
 }
 
 const NOT_OURS: readonly unknown[] = ['ESRCH', 'EPERM'];

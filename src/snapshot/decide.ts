@@ -8,6 +8,7 @@ import { runStep } from '../events.ts';
 import { MAX_NAME } from '../registry/names.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
+import { requireSealing } from './seal.ts';
 import type { Session } from './session.ts';
 import { measureNeeds } from './space-needs.ts';
 
@@ -35,6 +36,7 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
       const opening = openForWriting(settings);
       // Awaited below; where the inspection fails as well, that is what is told.
       opening.catch(() => undefined);
+      await requireSealing(settings);
       const inspection = await inspectDomain(domain, {
         disk: settings.disk,
         libvirtVersion: await (await host.work()).getLibVersion(),
@@ -101,6 +103,7 @@ export function describePlan(
     undefines: capture.undefines,
     detaches: capture.detaches.map(({ address }) => address),
     image: { name: imageName, diskFormat: settings.format, compress: settings.compress },
+    sysprep: settings.sysprep,
     registry: registry.url,
     space: space.map(({ device: _, ...row }) => row),
   };

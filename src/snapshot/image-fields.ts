@@ -18,7 +18,16 @@ export function imageProperties(
   { uuid, description, disk }: Inspection,
   plan: CapturePlan,
   still: StillDisk,
-  { base, own }: { base: BaseImage | undefined; own: Readonly<Record<string, string>> },
+  {
+    base,
+    sealed,
+    own,
+  }: {
+    base: BaseImage | undefined;
+    /** The operations of virt-sysprep, where the image is sealed. */
+    sealed: string | null;
+    own: Readonly<Record<string, string>>;
+  },
 ): Record<string, string> {
   return withoutNull({
     image_type: 'snapshot',
@@ -29,6 +38,7 @@ export function imageProperties(
     snapshot_method: plan.method,
     snapshot_consistency: still.consistency,
     snapshot_freeze_ms: still.freezeMs === null ? null : String(still.freezeMs),
+    sysprep_operations: sealed,
     ...own,
   });
 }

@@ -13,6 +13,7 @@ import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties } from './image-fields.ts';
+import { sealImage } from './seal.ts';
 import { sendingAhead } from './send-ahead.ts';
 import type { Session } from './session.ts';
 
@@ -94,14 +95,20 @@ export async function publishImage(
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
   await checkImage(flattenRequest(settings, path));
+  const sealed = await sealImage(settings, path);
+  if (sealed) await checkImage(flattenRequest(settings, path));
   const base = await findBaseImage(registry, inspection.facts.backingChain, signal);
   const { size } = await fileSource(path);
   const image: ImageToPublish = {
-    ...{ id, path, size, direct: still.direct, hash: settings.hash, aliases: settings.aliases },
+    ...{ id, path, size, hash: settings.hash, aliases: settings.aliases },
+    // What virt-sysprep changes goes through the page cache.
+    direct: still.direct && !sealed,
     keep: settings.keep ?? null,
     name: dataName(session, decision),
     min_ram: base?.min_ram ?? 0,
-    properties: imageProperties(inspection, capture, still, { base, own: settings.properties }),
+    properties: imageProperties(inspection, capture, still, {
+      ...{ base, sealed: settings.sysprep, own: settings.properties },
+    }),
     domainXml: scrubDomainXml(inspection.inactiveXml),
     ...(nvram === undefined ? {} : { nvram }),
   };

@@ -16,7 +16,9 @@ export async function sendingAhead<T>(
 ): Promise<{ result: T; early: EarlyParts | undefined }> {
   // A guest that sleeps waits for the convert, and is not to wait for the network too. The other
   // formats have their full length, or their tables, from the begin: nothing tells what has settled.
-  if (guestWaits || settings.format !== 'qcow2') return { result: await work(), early: undefined };
+  // What virt-sysprep is to change has not settled either.
+  if (guestWaits || settings.format !== 'qcow2' || settings.sysprep !== null)
+    return { result: await work(), early: undefined };
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   const direct = settings.compress === 'none';

@@ -20,6 +20,8 @@ export interface SnapshotSettings
   extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
   disk: string | undefined;
   hash: readonly string[];
+  /** The operations of virt-sysprep; null where the image is not sealed. */
+  sysprep: string | null;
   name: string | undefined;
   aliases: readonly string[];
   tags: readonly string[];
@@ -49,6 +51,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     visibility: options.visibility ?? config.snapshot.visibility,
     disk: options.disk,
     hash: options.hash ?? config.snapshot.hash,
+    sysprep: options.sysprep ? (options.sysprepOperations ?? config.sysprep.operations) : null,
     name: options.name,
     aliases: options.aliases ?? [],
     tags: options.tags ?? [],
@@ -61,6 +64,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     config,
   };
   requireCompression(settings.format, settings.compress);
+  requireSealable(settings);
   for (const alias of settings.aliases) assertAlias(alias);
   if (settings.keep !== undefined && !(settings.keep >= 1)) {
     throw new PublishError('USAGE', 'keep must be 1 or more: the new image is one', {
@@ -77,3 +81,11 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
   }
   return settings;
 }
+
+function requireSealable({ sysprep, format }: SnapshotSettings): void {
+  if (sysprep === null || SEALABLE.includes(format)) return;
+  const message = `virt-sysprep changes an image in place, which is done to ${SEALABLE.join(' and ')} here; use --format qcow2`;
+  throw new PublishError('USAGE', message, { step: 'config' });
+}
+
+const SEALABLE: readonly string[] = ['qcow2', 'raw'];

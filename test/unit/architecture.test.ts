@@ -62,7 +62,7 @@ const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
   '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
   ajv: 'config/validate.ts',
-  execa: 'flatten/qemu-img.ts',
+  execa: 'flatten/run-program.ts',
   'log-update': 'cli/report/live-reporter.ts',
   'pretty-bytes': 'format-bytes.ts',
   'string-width': 'cli/table.ts',

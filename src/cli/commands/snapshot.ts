@@ -37,6 +37,8 @@ type SnapshotFlags = GlobalFlags &
     uploadRate?: number;
     keep?: number;
     withNvram?: boolean;
+    sysprep?: boolean;
+    sysprepOperations?: string;
     dryRun?: boolean;
   };
 
@@ -86,6 +88,8 @@ function addImageOptions(command: Command): void {
       collectChoices(['md5', 'sha512']),
     )
     .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
+    .option('--sysprep', 'seal the image with virt-sysprep; the guest is left as it is')
+    .option('--sysprep-operations <list>', 'as defaults,-ssh-userdir; implies --sysprep')
     .option('--protected', 'the image cannot be deleted until it is unprotected')
     .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
     .option('--keep <n>', 'delete older images of this disk and name beyond n', wholeNumber);
@@ -156,6 +160,8 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
       protected: flags.protected,
       keep: flags.keep,
       withNvram: flags.withNvram,
+      sysprep: flags.sysprepOperations === undefined ? flags.sysprep : true,
+      sysprepOperations: flags.sysprepOperations,
       registry: flags.registry,
       bandwidthMib: flags.bandwidth,
       uploadRateMib: flags.uploadRate,

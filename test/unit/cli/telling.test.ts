@@ -222,6 +222,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     undefines: ['the definition', 'autostart'],
     detaches: [],
     image: { name: 'web', diskFormat: 'qcow2', compress: 'zstd' },
+    sysprep: null,
     registry: 's3://images',
     space: [{ directory: '/w', purpose: 'delta and image', needed: 3 * GIB, available: 2 * GIB }],
   });
