@@ -2,8 +2,8 @@
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get as getSecure } from 'node:https';
 import type { LinkAnswer } from './object-store.ts';
+import { trusted } from './s3-access.ts';
 import { readSmallBody } from './s3-body.ts';
-import { trusted } from './s3-client.ts';
 
 /** `caFile`: an authority that is trusted beside the usual ones. Redirects are answers. */
 export async function followLink(

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { PublishError } from '../errors.ts';
 import { DirectoryStore } from './directory-store.ts';
 import type { ObjectStore } from './object-store.ts';
-import type { S3Options } from './s3-client.ts';
+import type { S3Options } from './s3-access.ts';
 
 export interface OpenStoreOptions {
   s3?: S3Options | undefined;

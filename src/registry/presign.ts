@@ -19,7 +19,7 @@ export async function presignGet(
     ...s3.at(key),
     ...(fileName === undefined ? {} : disposition),
   });
-  return s3.call({ doing: `making a link to ${key}`, signal }, () =>
-    getSignedUrl(s3.client, command, { expiresIn: expiresSeconds }),
+  return s3.send({ doing: `making a link to ${key}`, signal }, (client) =>
+    getSignedUrl(client, command, { expiresIn: expiresSeconds }),
   );
 }

@@ -5,7 +5,7 @@ import type { Digests } from '../upload/hash-image.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import type { CallOptions } from './object-store.ts';
-import type { S3Options } from './s3-client.ts';
+import type { S3Options } from './s3-access.ts';
 
 export interface RegistryOptions {
   s3?: S3Options;

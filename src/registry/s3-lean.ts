@@ -6,11 +6,10 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { requestSigner } from './s3-access.ts';
 import { hasEtag } from './s3-answer.ts';
-import { agentsOf } from './s3-client.ts';
 import { type ListPage, parseListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
-import { type Credentials, GetSigner } from './s3-sign.ts';
 
 /** Of a record or of a page of keys; more is for the SDK to stream. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -26,13 +25,14 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export class LeanReader {
   readonly #s3: S3Requests;
   readonly #url: URL;
-  #signer: Promise<GetSigner> | undefined;
+  readonly #signer: ReturnType<typeof requestSigner>;
   #isOff: boolean;
 
   constructor(s3: S3Requests) {
     const { endpoint, pathStyle } = s3.options;
     const isPlain = Boolean(endpoint) && pathStyle !== false;
     this.#s3 = s3;
+    this.#signer = requestSigner(s3.access);
     this.#url = new URL(endpoint ?? 'http://s3');
     this.#isOff = !(isPlain && this.#url.pathname === '/');
   }
@@ -89,22 +89,21 @@ export class LeanReader {
 
   async #send(
     below: string,
-    parameters: Record<string, string>,
+    query: Record<string, string>,
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
-    const { client, options } = this.#s3;
-    const { host, protocol } = this.#url;
-    const credentials: Credentials = await client.config.credentials();
-    this.#signer ??= client.config.region().then((region) => new GetSigner(region));
-    const signer = await this.#signer;
-    const names = Object.keys(parameters).sort();
-    const query = names.map((name) => `${name}=${encodePart(parameters[name] ?? '')}`).join('&');
+    const { access, options } = this.#s3;
+    const { host, hostname, protocol } = this.#url;
     const path = `/${encodePart(options.bucket)}${below}`;
-    const now = new Date(Date.now() + client.config.systemClockOffset);
-    const headers = signer.sign({ host, path, query }, credentials, now);
-    const { http, https } = agentsOf(client) ?? {};
-    const [send, agent] = protocol === 'https:' ? [httpsRequest, https] : [httpRequest, http];
-    const pathAndQuery = query === '' ? path : `${path}?${query}`;
+    const { headers } = await this.#signer.sign({
+      ...{ method: 'GET', protocol, hostname, path, query },
+      headers: { host },
+    });
+    const names = Object.keys(query).sort();
+    const search = names.map((name) => `${name}=${encodePart(query[name] ?? '')}`).join('&');
+    const isTls = protocol === 'https:';
+    const [send, agent] = isTls ? [httpsRequest, access.https] : [httpRequest, access.http];
+    const pathAndQuery = search === '' ? path : `${path}?${search}`;
     return answerTo(send(this.#url, { agent, path: pathAndQuery, headers }), signal);
   }
 }

@@ -2,6 +2,7 @@
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
 import { assertPage, noS3Answer } from './s3-answer.ts';
+import type { S3 } from './s3-client.ts';
 import type { LeanReader } from './s3-lean.ts';
 import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
@@ -98,11 +99,11 @@ async function sdkPage(
 
 async function checkedPage(
   s3: S3Requests,
-  input: Parameters<S3Requests['client']['listObjectsV2']>[0],
+  input: Parameters<S3['listObjectsV2']>[0],
   abortSignal: AbortSignal,
 ) {
   const doing = `listing ${s3.url}`;
-  const page = await s3.client.listObjectsV2(input, { abortSignal });
+  const page = await (await s3.client()).listObjectsV2(input, { abortSignal });
   assertPage(page, page.NextContinuationToken, doing);
   const { KeyCount, Contents = [], CommonPrefixes = [] } = page;
   if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
@@ -119,8 +120,8 @@ function uploadsPage(
 ) {
   const request = { Bucket: s3.options.bucket, Prefix: s3.prefix + prefix, ...after };
   const doing = `listing uploads in ${s3.url}`;
-  return s3.call({ doing, signal }, async (abortSignal) => {
-    const page = await s3.client.listMultipartUploads(request, { abortSignal });
+  return s3.send({ doing, signal }, async (client, abortSignal) => {
+    const page = await client.listMultipartUploads(request, { abortSignal });
     assertPage(page, page.NextKeyMarker, doing);
     return page;
   });

@@ -17,8 +17,8 @@ export async function* listParts(s3: S3Requests, at: UploadAt, call: S3Call) {
   let marker: string | undefined;
   do {
     const input = { ...at, ...(marker === undefined ? {} : { PartNumberMarker: marker }) };
-    const page = await s3.call(call, (abortSignal) =>
-      gone(s3.client.listParts(input, { abortSignal })),
+    const page = await s3.send(call, (client, abortSignal) =>
+      gone(client.listParts(input, { abortSignal })),
     );
     if (page !== undefined) assertPage(page, page.NextPartNumberMarker, call.doing, 'upload');
     yield* page?.Parts ?? [];
@@ -41,8 +41,8 @@ export async function copyPart(
     CopySourceRange: `bytes=${start}-${end - 1}`,
     ...(etag === null ? {} : { CopySourceIfMatch: `"${etag}"` }),
   };
-  const answer = await s3.call(call, (abortSignal) =>
-    s3.client.uploadPartCopy(input, { abortSignal }),
+  const answer = await s3.send(call, (client, abortSignal) =>
+    client.uploadPartCopy(input, { abortSignal }),
   );
   const made = unquote(answer.CopyPartResult?.ETag);
   if (made === null) throw noS3Answer(call.doing, 'upload', 'it names no ETag');

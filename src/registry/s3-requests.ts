@@ -4,7 +4,8 @@ import { withDeadline } from './deadline.ts';
 import { objectInfo } from './etag.ts';
 import { assertKey } from './object-key.ts';
 import type { CallOptions, ObjectInfo } from './object-store.ts';
-import type { S3, S3Options } from './s3-client.ts';
+import type { S3Access, S3Options } from './s3-access.ts';
+import type { S3 } from './s3-client.ts';
 import { isMissingKey, s3Error } from './s3-errors.ts';
 
 export interface S3StoreOptions extends S3Options {
@@ -28,13 +29,15 @@ export interface S3Call {
 export class S3Requests {
   /** `s3://bucket/prefix`, without a slash at its end. */
   readonly url: string;
-  readonly client: S3;
+  readonly access: S3Access;
   readonly options: S3StoreOptions;
   /** Of every key: empty, or with a slash at its end. */
   readonly prefix: string;
 
-  constructor(client: S3, options: S3StoreOptions) {
-    this.client = client;
+  #client: Promise<S3> | undefined;
+
+  constructor(access: S3Access, options: S3StoreOptions) {
+    this.access = access;
     this.options = options;
     this.prefix = options.prefix === '' ? '' : `${options.prefix}/`;
     this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
@@ -58,6 +61,19 @@ export class S3Requests {
     }
   }
 
+  /** `call` with the SDK's client. */
+  send<T>(call: S3Call, request: (client: S3, abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.call(call, async (abortSignal) => request(await this.client(), abortSignal));
+  }
+
+  /** NOTE: loading it takes as long as listing some thousand keys, which needs no client. */
+  client(): Promise<S3> {
+    this.#client ??= import('./s3-client.ts').then(({ createS3Client }) =>
+      createS3Client(this.options, this.access, this.options.requestMs),
+    );
+    return this.#client;
+  }
+
   /** What went wrong with a request, as a PublishError. */
   explain(error: unknown, { doing, step = 'registry' }: S3Call): PublishError {
     return s3Error(error, { doing, step, bucket: this.options.bucket, server: this.server });
@@ -70,8 +86,8 @@ export class S3Requests {
 
 /** One cheap request that shows whether the bucket is there and may be read. */
 export async function checkBucket(s3: S3Requests, { signal }: CallOptions): Promise<void> {
-  await s3.call({ doing: `opening ${s3.url}`, signal }, (abortSignal) =>
-    s3.client.listObjectsV2(
+  await s3.send({ doing: `opening ${s3.url}`, signal }, (client, abortSignal) =>
+    client.listObjectsV2(
       { Bucket: s3.options.bucket, Prefix: s3.prefix, MaxKeys: 1 },
       { abortSignal },
     ),
@@ -84,8 +100,8 @@ export async function statObject(
   key: string,
   { signal }: CallOptions,
 ): Promise<ObjectInfo | undefined> {
-  const answer = await s3.call({ doing: `looking at ${key}`, signal }, (abortSignal) =>
-    absent(s3.client.headObject(s3.at(key), { abortSignal }), true),
+  const answer = await s3.send({ doing: `looking at ${key}`, signal }, (client, abortSignal) =>
+    absent(client.headObject(s3.at(key), { abortSignal }), true),
   );
   if (answer !== undefined) {
     return objectInfo(key, answer.ContentLength, answer.ETag, answer.LastModified);

@@ -16,9 +16,9 @@ import type {
   StoreLimits,
   StoreLocation,
 } from './object-store.ts';
+import { openAccess } from './s3-access.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
-import { createS3Client, readServerDate } from './s3-client.ts';
 import { LeanReader } from './s3-lean.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
@@ -44,8 +44,7 @@ export const S3_LIMITS: StoreLimits = {
 
 /** @throws CONFIG where an option cannot be used. No request is made. */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
-  const client = await createS3Client(options, options.requestMs);
-  return new S3Store(new S3Requests(client, options));
+  return new S3Store(new S3Requests(await openAccess(options), options));
 }
 
 export class S3Store implements ObjectStore {
@@ -80,8 +79,8 @@ export class S3Store implements ObjectStore {
       IfNoneMatch: '*',
     };
     const doing = `storing ${key}`;
-    await this.#s3.call({ doing, signal: options.signal }, async (abortSignal) => {
-      const { ETag } = await this.#s3.client.putObject(input, { abortSignal });
+    await this.#s3.send({ doing, signal: options.signal }, async (client, abortSignal) => {
+      const { ETag } = await client.putObject(input, { abortSignal });
       if (!ETag) throw noS3Answer(doing, 'registry', 'it names no ETag');
     });
   }
@@ -91,7 +90,8 @@ export class S3Store implements ObjectStore {
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
       const lean = await absent(this.#lean.read(at.Key, abortSignal));
       if (lean === undefined || lean.body !== undefined) return lean?.body;
-      const answer = await absent(this.#s3.client.getObject(at, { abortSignal }));
+      const client = await this.#s3.client();
+      const answer = await absent(client.getObject(at, { abortSignal }));
       if (answer?.Body === undefined) return undefined;
       const body = await readSmallBody(answer.Body as Readable, `${key} in ${this.url}`);
       // Without a length an answer that ends early looks like a whole one; the ETag tells.
@@ -107,10 +107,8 @@ export class S3Store implements ObjectStore {
     const whole = start === 0 && end === undefined;
     const range = whole ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
     const call = { doing: `reading ${key}`, signal };
-    const answer = await this.#s3.call(call, (abortSignal) =>
-      absent(
-        this.#s3.client.getObject({ ...this.#s3.at(key), ...range, ...condition }, { abortSignal }),
-      ),
+    const answer = await this.#s3.send(call, (client, abortSignal) =>
+      absent(client.getObject({ ...this.#s3.at(key), ...range, ...condition }, { abortSignal })),
     );
     return answer?.Body === undefined ? undefined : this.#watch(answer.Body as Readable, call);
   }
@@ -130,9 +128,10 @@ export class S3Store implements ObjectStore {
 
   serverTime({ signal }: CallOptions = {}): Promise<Date | undefined> {
     const call = { doing: `asking ${this.url} for the time`, signal };
-    return this.#s3.call(call, (abortSignal) =>
-      readServerDate(this.#s3.client, this.#s3.options.bucket, abortSignal),
-    );
+    return this.#s3.send(call, async (client, abortSignal) => {
+      const { readServerDate } = await import('./s3-client.ts');
+      return readServerDate(client, this.#s3.options.bucket, abortSignal);
+    });
   }
 
   stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
@@ -159,8 +158,8 @@ export class S3Store implements ObjectStore {
   // takes (Content-MD5, CRC32) differs; the SDK offers only the newer one.
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     await eachBounded(keys, REMOVALS_AT_ONCE, async (key) => {
-      await this.#s3.call({ doing: `removing ${key}`, signal }, (abortSignal) =>
-        absent(this.#s3.client.deleteObject(this.#s3.at(key), { abortSignal })),
+      await this.#s3.send({ doing: `removing ${key}`, signal }, (client, abortSignal) =>
+        absent(client.deleteObject(this.#s3.at(key), { abortSignal })),
       );
     });
   }
@@ -172,8 +171,8 @@ export class S3Store implements ObjectStore {
       ...(options.check === 'crc32' ? { ChecksumAlgorithm: 'CRC32' as const } : {}),
     };
     const call = { doing: `starting the upload of ${key}`, step: 'upload', ...options } as const;
-    const { UploadId } = await this.#s3.call(call, (abortSignal) =>
-      this.#s3.client.createMultipartUpload(input, { abortSignal }),
+    const { UploadId } = await this.#s3.send(call, (client, abortSignal) =>
+      client.createMultipartUpload(input, { abortSignal }),
     );
     if (UploadId) return new S3Upload(this.#s3, key, UploadId);
     throw noS3Answer(call.doing, 'upload', 'it names no upload');

@@ -43,9 +43,9 @@ export class S3Upload implements PartUpload {
     const doing = `sending part ${number} of ${this.key}`;
     const ms = this.#s3.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
     const call = { ...this.#call(doing, options), ms };
-    const answer = await this.#s3.call(call, (signal) =>
+    const answer = await this.#s3.send(call, (client, signal) =>
       sendBody(body, signal, (Body, abortSignal) =>
-        this.#s3.client.uploadPart({ ...input, Body }, { abortSignal }),
+        client.uploadPart({ ...input, Body }, { abortSignal }),
       ),
     );
     const etag = unquote(answer.ETag);
@@ -65,10 +65,10 @@ export class S3Upload implements PartUpload {
   // object is looked at: the right size and ETag under our key can only come from our parts.
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     try {
-      await this.#s3.call(
+      await this.#s3.send(
         this.#call(`completing the upload of ${this.key}`, options),
-        (abortSignal) =>
-          this.#s3.client.completeMultipartUpload(
+        (client, abortSignal) =>
+          client.completeMultipartUpload(
             {
               ...this.#at(),
               IfNoneMatch: '*',
@@ -99,8 +99,8 @@ export class S3Upload implements PartUpload {
 
   async abort(options: CallOptions = {}): Promise<void> {
     const call = this.#call(`aborting the upload of ${this.key}`, options);
-    await this.#s3.call(call, (abortSignal) =>
-      gone(this.#s3.client.abortMultipartUpload(this.#at(), { abortSignal })),
+    await this.#s3.send(call, (client, abortSignal) =>
+      gone(client.abortMultipartUpload(this.#at(), { abortSignal })),
     );
   }
 

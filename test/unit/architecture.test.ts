@@ -60,7 +60,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** The one file that imports each package from outside, where it is settled which. */
 const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
+  '@aws-sdk/credential-provider-node': 'registry/s3-access.ts',
   '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
+  '@smithy/core': 'registry/s3-access.ts',
+  '@smithy/signature-v4': 'registry/s3-access.ts',
   ajv: 'config/validate.ts',
   execa: 'flatten/run-program.ts',
   'log-update': 'cli/report/live-reporter.ts',
