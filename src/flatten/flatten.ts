@@ -4,36 +4,73 @@ import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
 import { type Converted, check, convert, type SourceImage } from './qemu-img.ts';
+import { type PlannedImage, planImage, writeImage } from './write-image.ts';
 
 export interface FlattenRequest {
   source: SourceImage;
   virtualSize: number;
   target: { path: string; format: DiskFormat };
   compress: Compression;
+  /** Given: the image may be written and hashed in one pass, which gives these digests. */
+  algorithms?: readonly string[];
+  /** In one pass: all before that byte is in the file and stays as it is. */
+  onSettled?: (bytes: number) => void;
   priority: Config['convert'];
   timeouts: { convertMs: number; checkMs: number };
   onEvent: OnEvent;
   signal: AbortSignal;
 }
 
+export interface Flattened extends Converted {
+  /** In hex, by algorithm, where it was written in one pass. */
+  digests?: Record<string, string>;
+}
+
 /**
- * Converts. The partial file after a failure is the caller's to remove.
+ * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial file after a failure is the caller's to remove.
  * @throws PublishError QEMU_IMG, NO_SPACE; the signal's reason.
  */
-export async function flatten(request: FlattenRequest): Promise<Converted> {
+export async function flatten(request: FlattenRequest): Promise<Flattened> {
+  return runStep(request.onEvent, 'convert', async () => {
+    const planned = await planOnePass(request);
+    return planned ? writeOnePass(planned, request) : convertBy(request);
+  });
+}
+
+/** Priorities are for a process, and the pass is a thread of this one. */
+async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
+  const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
+  const isUsual = priority.nice === 0 && priority.ionice === 'none';
+  const isPlain = target.format === 'qcow2' && compress === 'none';
+  if (!(algorithms && isUsual && isPlain)) return undefined;
+  const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
+  return planImage({ ...source, ...limits }, virtualSize);
+}
+
+async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
+  const { target, algorithms = [], timeouts, onEvent, onSettled, signal } = request;
+  const digests = await writeImage(planned, {
+    ...{ path: target.path, algorithms, timeoutMs: timeouts.convertMs, signal },
+    onSettled: (bytes) => {
+      onSettled?.(bytes);
+      onEvent({ type: 'progress', step: 'convert', bytes, total: planned.size });
+    },
+  });
+  return { direct: true, digests };
+}
+
+function convertBy(request: FlattenRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, priority, timeouts, onEvent, signal } = request;
-  return runStep(onEvent, 'convert', () =>
-    convert({
-      source,
-      target,
-      compress,
-      virtualSize,
-      priority,
-      onProgress: (bytes, total) => onEvent({ type: 'progress', step: 'convert', bytes, total }),
-      signal,
-      timeoutMs: timeouts.convertMs,
-    }),
-  );
+  return convert({
+    source,
+    target,
+    compress,
+    virtualSize,
+    priority,
+    onProgress: (bytes, total) => onEvent({ type: 'progress', step: 'convert', bytes, total }),
+    signal,
+    timeoutMs: timeouts.convertMs,
+  });
 }
 
 /** @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG. */

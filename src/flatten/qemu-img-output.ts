@@ -45,10 +45,20 @@ export function parseCheck(exitCode: number, output: string): CheckResult {
   };
 }
 
-export function parseMap(output: string): MapExtent[] {
-  const extents = parseJson('map', output);
-  if (!Array.isArray(extents)) return missing('map', 'a list of extents');
-  return extents.map(toExtent);
+/**
+ * Makes a reader of `map` output, fed with its pieces as they come: an extent a line, and of a
+ * large disk so many that they must never be held all at once as text.
+ */
+export function mapReader(use: (extent: MapExtent) => void): (piece: string) => void {
+  let rest = '';
+  return (piece) => {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const extent = line.replace(/^\[/, '').replace(/[\],]+\s*$/, '');
+      if (extent.trim() !== '') use(toExtent(parseJson('map', extent)));
+    }
+  };
 }
 
 export function parseMeasure(output: string): MeasureResult {

@@ -15,9 +15,9 @@ import {
 } from './qemu-img-args.ts';
 import { qemuImgFailure } from './qemu-img-failure.ts';
 import {
+  mapReader,
   parseCheck,
   parseInfo,
-  parseMap,
   parseMeasure,
   parseVersion,
   progressReader,
@@ -117,9 +117,13 @@ export async function compare(
   return { identical: exitCode === 0, detail: stdout.trim() };
 }
 
-/** Which layer each run of bytes comes from, over the whole chain. */
-export async function map(request: SourceImage & CallLimits): Promise<MapExtent[]> {
-  return parseMap((await run({ ...request, args: mapArgs(request), step: 'inspect' })).stdout);
+/** Tells which layer each run of bytes comes from, in order, over the whole chain. */
+export async function map(
+  request: SourceImage & CallLimits,
+  onExtent: (extent: MapExtent) => void,
+): Promise<void> {
+  const onOutput = mapReader(onExtent);
+  await run({ ...request, args: mapArgs(request), step: 'convert', onOutput });
 }
 
 /**

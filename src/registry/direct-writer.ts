@@ -1,80 +1,14 @@
-// Writes ranges of a sparse file past the page cache, each from memory of its own, and leaves the zeros out.
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { alignedMemory, BLOCK } from '../upload/direct-file.ts';
-import { hasCode } from './file-errors.ts';
+// Writes ranges of a sparse file in large pieces, each range from memory of its own.
+
+import { alignedMemory } from '../files/direct-file.ts';
+import { type DirectTarget, HOLE_BYTES } from '../files/direct-target.ts';
 import type { Writer } from './pull-writer.ts';
 
 const MIB = 1024 * 1024;
-/** Zeros are left out in runs of this size: smaller ones cost more in writes than they spare. */
-const HOLE_BYTES = 64 * 1024;
-const ZEROS = Buffer.alloc(HOLE_BYTES);
 
 /** Of all pieces together; one piece is filled while the one before it is written. */
 const MEMORY_BYTES = 64 * MIB;
 const MOST_PIECE_BYTES = 4 * MIB;
-
-/** A file that is written past the page cache, beside the handle that its owner has on it. */
-export class DirectTarget {
-  readonly #direct: FileHandle;
-  readonly #buffered: FileHandle;
-  #isRefused = false;
-
-  private constructor(direct: FileHandle, buffered: FileHandle) {
-    this.#direct = direct;
-    this.#buffered = buffered;
-  }
-
-  /** `undefined` where the file system has no such way. `buffered` is open for the same file. */
-  static async open(path: string, buffered: FileHandle): Promise<DirectTarget | undefined> {
-    const { O_WRONLY, O_DIRECT, O_NOFOLLOW } = constants;
-    try {
-      return new DirectTarget(await open(path, O_WRONLY | O_DIRECT | O_NOFOLLOW), buffered);
-    } catch (error) {
-      if (hasCode(error, 'EINVAL')) return undefined;
-      throw error;
-    }
-  }
-
-  /** Writes the bytes of `piece`, which begins at a page, from byte `at` of the file, but for its zeros. */
-  async write(piece: Buffer, at: number): Promise<void> {
-    let dataFrom = 0;
-    for (let from = 0; from < piece.byteLength; from += HOLE_BYTES) {
-      const to = Math.min(from + HOLE_BYTES, piece.byteLength);
-      if (!isZero(piece, from, to)) continue;
-      await this.#writeRun(piece.subarray(dataFrom, from), at + dataFrom);
-      dataFrom = to;
-    }
-    await this.#writeRun(piece.subarray(dataFrom), at + dataFrom);
-  }
-
-  async close(): Promise<void> {
-    await this.#direct.close();
-  }
-
-  async #writeRun(bytes: Buffer, at: number): Promise<void> {
-    const whole = at % BLOCK === 0 ? bytes.byteLength - (bytes.byteLength % BLOCK) : 0;
-    const done = await this.#writeDirect(bytes.subarray(0, whole), at);
-    await writeAll(this.#buffered, bytes.subarray(done), at + done);
-  }
-
-  /** How much was written; the rest is for the page cache. */
-  async #writeDirect(bytes: Buffer, at: number): Promise<number> {
-    let done = 0;
-    // A write that is cut short (the disk is nearly full) may end within a block.
-    while (done < bytes.byteLength && done % BLOCK === 0 && !this.#isRefused) {
-      try {
-        const left = bytes.byteLength - done;
-        done += (await this.#direct.write(bytes, done, left, at + done)).bytesWritten;
-      } catch (error) {
-        if (!hasCode(error, 'EINVAL')) throw error;
-        // It took the flag and refuses the write: its block may be larger than ours.
-        this.#isRefused = true;
-      }
-    }
-    return done;
-  }
-}
 
 /** Memory for `count` writers at once, which each take it, and give it back when they are done. */
 export class WriterMemory {
@@ -163,15 +97,4 @@ export class DirectWriter implements Writer {
     this.#pieces = [other, piece];
     this.#filled = 0;
   }
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) {
-    done += (await file.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
-  }
-}
-
-function isZero(bytes: Buffer, from: number, to: number): boolean {
-  // The first byte tells for nearly all data.
-  return bytes[from] === 0 && bytes.compare(ZEROS, 0, to - from, from, to) === 0;
 }

@@ -12,9 +12,9 @@ import {
   unlink,
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
 import { throwIfInterrupted } from './deadline.ts';
-import { hasCode, orMissing } from './file-errors.ts';
+import { orMissing } from './file-errors.ts';
 
 // NOTE: these are upper bounds: the umask takes away from them and nothing adds to them. Images
 // hold whatever the guest held, so nobody but the owner and the group ever reads one.

@@ -1,6 +1,8 @@
 // Files that come into a directory registry without being copied, and files that leave it.
+
 import { chmod, lstat, open, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { hasCode } from '../errors.ts';
 import {
   assertInside,
   FILE_MODE,
@@ -10,7 +12,7 @@ import {
   syncFolder,
   withFile,
 } from './directory-files.ts';
-import { hasCode, orMissing } from './file-errors.ts';
+import { orMissing } from './file-errors.ts';
 
 /** False, with nothing changed, where the file cannot be moved in. @throws EEXIST */
 export async function moveFile(root: string, from: string, path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 // Failures of the file system: what they mean to a registry.
-import { type ErrorCode, messageOf, PublishError, type Step } from '../errors.ts';
+import { type ErrorCode, hasCode, messageOf, PublishError, type Step } from '../errors.ts';
 
 /** The answer, or `undefined` where the file or a folder above it is not there. */
 export async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
@@ -19,10 +19,6 @@ export function parseJson(text: string): unknown {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-}
-
-export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
 /** A failure of the file system as one of ours; one of ours is passed through. */

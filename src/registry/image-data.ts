@@ -1,13 +1,13 @@
 // The objects of an image: its data and what lies beside it, in and asked for.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
-import { digestAlgorithms } from '../upload/digests.ts';
+import { type DigestAlgorithm, digestAlgorithms } from '../upload/digests.ts';
 import {
   type EarlyUpload,
   type EarlyUploadOptions,
   startEarlyUpload,
 } from '../upload/early-upload.ts';
-import { hashImage } from '../upload/hash-image.ts';
+import { type Digests, hashImage } from '../upload/hash-image.ts';
 import { findUploaded } from '../upload/resume-upload.ts';
 import type { ImageSource } from '../upload/source.ts';
 import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';
@@ -41,27 +41,43 @@ export async function uploadData(
     moveFrom,
     resume,
     early,
+    digests: told,
   }: UploadRequest,
 ): Promise<UploadedObject> {
   assertObjectName(name);
   const algorithms = digestAlgorithms(hash);
   const key = imageFolder(id) + name;
+  const known = knownDigests(algorithms, told);
   if (resume) {
     const there = await findUploaded(store, { key, source, algorithms, signal });
     if (there) return { name, ...there, moved: false };
   }
   if (moveFrom !== undefined && store.moveIn !== undefined) {
     // Before it is moved: what is in the registry under its name is never looked at half done.
-    const digests = await hashImage(source, algorithms, { signal, onProgress });
+    const digests = known ?? (await hashImage(source, algorithms, { signal, onProgress }));
     const moved = await store.moveIn(key, moveFrom, { signal });
     if (moved) return { name, size: source.size, digests, etag: null, moved };
   }
-  const sent = { key, source, algorithms, policy, checksums, signal, onProgress, resume, early };
+  const how = { policy, checksums, signal, onProgress, resume, early };
+  const sent = { key, source, algorithms, digests: known, ...how };
   return { name, ...(await uploadImage(store, sent)), moved: false };
 }
 
+/** Undefined where one of them is not among what was told. */
+function knownDigests(
+  algorithms: readonly DigestAlgorithm[],
+  told: Readonly<Record<string, string>> = {},
+): Digests | undefined {
+  const { sha256 } = told;
+  if (sha256 === undefined || !algorithms.every((name) => name in told)) return undefined;
+  return { ...told, sha256 };
+}
+
 /** A file that is still being written. */
-export type EarlyFile = Pick<EarlyUploadOptions, 'path' | 'direct' | 'expectedBytes' | 'signal'>;
+export type EarlyFile = Pick<
+  EarlyUploadOptions,
+  'path' | 'direct' | 'expectedBytes' | 'settled' | 'signal'
+>;
 
 /** See Registry.startEarlyUpload. */
 export function startEarlyData(

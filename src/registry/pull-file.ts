@@ -1,8 +1,8 @@
 // An object of the registry to a local file: fetched side by side, verified, named only when it is whole.
 import { stat } from 'node:fs/promises';
-import { PublishError } from '../errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
-import { fileError, hasCode, orMissing } from './file-errors.ts';
+import { fileError, orMissing } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { lockPull } from './pull-lock.ts';
 import { exists, nameFile } from './pull-name.ts';

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { realpath } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { PublishError } from '../errors.ts';
-import { fileError, hasCode } from './file-errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
+import { fileError } from './file-errors.ts';
 
 /**
  * NOTE: an abstract unix socket: the kernel drops it with its process, so no stale lock is left to

@@ -1,9 +1,9 @@
 // Gives a file that is whole its name, without replacing what somebody else made meanwhile.
 import { link, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
 import { syncFolder } from './directory-files.ts';
-import { hasCode, orMissing } from './file-errors.ts';
+import { orMissing } from './file-errors.ts';
 
 /**
  * Durably. Where it cannot be named, `partial` is removed.

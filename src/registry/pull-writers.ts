@@ -1,6 +1,7 @@
 // The writers of a file's ranges, some at once: past the page cache where its file system can, else through it.
 import type { FileHandle } from 'node:fs/promises';
-import { DirectTarget, DirectWriter, WriterMemory } from './direct-writer.ts';
+import { DirectTarget } from '../files/direct-target.ts';
+import { DirectWriter, WriterMemory } from './direct-writer.ts';
 import { RangeWriter, type Writer } from './pull-writer.ts';
 
 export interface Writers {

@@ -61,6 +61,8 @@ export interface UploadDataOptions extends CallOptions {
   resume?: boolean | undefined;
   /** Goes on with what was sent while the file was written. */
   early?: EarlyParts | undefined;
+  /** In hex, by algorithm, where they are known: the source is not read for them. */
+  digests?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {

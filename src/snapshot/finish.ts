@@ -56,6 +56,8 @@ export interface FinishOptions {
   resume?: boolean;
   /** What was sent while the image was written. */
   early?: EarlyParts | undefined;
+  /** Known from its writing, in hex by algorithm. */
+  digests?: Readonly<Record<string, string>> | undefined;
   /** What that one had uploaded already. */
   uploaded?: UploadedImage | undefined;
 }
@@ -115,13 +117,13 @@ async function moveAliases(
 async function upload(
   registry: Registry,
   { id, path, direct, name, hash }: ImageToPublish,
-  { onEvent, signal, reach, resume, early }: FinishOptions,
+  { onEvent, signal, reach, resume, early, digests: known }: FinishOptions,
 ): Promise<UploadedImage> {
   const source = await fileSource(path, { direct: direct ?? false });
   const { size, digests } = await runStep(onEvent, 'upload', async () => {
     if (!early) await registry.markSaving(id);
     return registry.uploadData(id, name, source, {
-      ...{ hash, moveFrom: path, signal, resume, early },
+      ...{ hash, moveFrom: path, signal, resume, early, digests: known },
       onProgress: (bytes) =>
         onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
     });

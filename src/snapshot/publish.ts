@@ -1,12 +1,12 @@
 // From a flat image file to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
 import type { StillDisk } from '../capture/capture-run.ts';
-import { checkImage, type FlattenRequest, flatten } from '../flatten/flatten.ts';
-import type { Converted } from '../flatten/qemu-img.ts';
+import { checkImage, type Flattened, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
+import { digestAlgorithms } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
@@ -25,7 +25,7 @@ interface FlatImage {
 }
 
 /** A disk that was read, and how its flat image was written. */
-export type FlattenedDisk = StillDisk & Converted & { early: EarlyParts | undefined };
+export type FlattenedDisk = StillDisk & Flattened & { early: EarlyParts | undefined };
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
@@ -67,12 +67,14 @@ export async function flattenDisk(
   const { facts } = inspection;
   const guestWaits = capture.mode === 'cold' && !still.ours;
   const ahead = { id, name: dataName(session, decision), path, guestWaits };
-  const { result, early } = await sendingAhead(session, decision, ahead, () =>
+  const { result, early } = await sendingAhead(session, decision, ahead, (onSettled) =>
     flatten({
       ...flattenRequest(settings, path),
       source: { path: still.path, format: still.format, backingChain: facts.backingChain },
       virtualSize: facts.virtualSize,
       compress: settings.compress,
+      algorithms: digestAlgorithms(settings.hash),
+      onSettled,
     }),
   );
   if (still.ours) await rm(still.path);
@@ -114,7 +116,13 @@ export async function publishImage(
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
-  return finishImage(registry, image, { onEvent, signal, reach, early: still.early });
+  return finishImage(registry, image, {
+    onEvent,
+    signal,
+    reach,
+    early: still.early,
+    digests: sealed ? undefined : still.digests,
+  });
 }
 
 /** Of the image's object in the registry. */

@@ -12,28 +12,36 @@ export async function sendingAhead<T>(
   { settings }: Session,
   { registry, space }: Decision,
   { id, name, path, guestWaits }: { id: string; name: string; path: string; guestWaits: boolean },
-  work: () => Promise<T>,
+  work: (onSettled: (bytes: number) => void) => Promise<T>,
 ): Promise<{ result: T; early: EarlyParts | undefined }> {
+  let settled: number | undefined;
+  const onSettled = (bytes: number) => {
+    settled = bytes;
+  };
   // A guest that sleeps waits for the convert, and is not to wait for the network too. The other
   // formats have their full length, or their tables, from the begin: nothing tells what has settled.
   // What virt-sysprep is to change has not settled either.
   if (guestWaits || settings.format !== 'qcow2' || settings.sysprep !== null)
-    return { result: await work(), early: undefined };
+    return { result: await work(onSettled), early: undefined };
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   const direct = settings.compress === 'none';
   const expectedBytes = expectedImageBytes(space);
   const starting = (async () => {
     await registry.markSaving(id, { signal });
-    return registry.startEarlyUpload(id, name, { path, direct, expectedBytes, signal });
+    return registry.startEarlyUpload(id, name, {
+      ...{ path, direct, expectedBytes, signal },
+      settled: () => settled,
+    });
   })();
   try {
     const early = await starting;
-    const result = await work();
-    return { result, early: await early?.finish() };
+    const result = await work(onSettled);
+    const isFinal = settled !== undefined;
+    return { result, early: await early?.finish({ isFinal }) };
   } catch (error) {
     stop.abort(error);
-    await starting.then((early) => early?.finish()).catch(() => undefined);
+    await starting.then((early) => early?.finish({ isFinal: false })).catch(() => undefined);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 // The thread that computes one digest: reads the file by itself, in order, as it is told to.
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { alignedMemory, DirectFile } from './direct-file.ts';
+import { alignedMemory, DirectFile } from '../files/direct-file.ts';
 
 /** `update`: goes on with the whole; `range`: a digest of its own; `digest`: ends the whole. */
 export type DigestRequest =

@@ -22,6 +22,8 @@ export interface EarlyUploadOptions {
   path: string;
   /** It is written past the page cache. */
   direct: boolean;
+  /** Bytes of it that stay as they are; undefined where its writer does not tell. */
+  settled: () => number | undefined;
   /** What it will have at most, so far as is known: the size of the parts follows from it. */
   expectedBytes: number;
   policy: UploadPolicy;
@@ -32,6 +34,8 @@ export interface EarlyUploadOptions {
 /** What was sent ahead: an open upload, and its parts as they were when they were read. */
 export interface EarlyParts {
   upload: PartUpload;
+  /** The file was written in order: what was read of it has not changed since. */
+  isFinal: boolean;
   parts: ReadonlyMap<number, PartInfo>;
   /** Bytes. */
   partSize: number;
@@ -78,11 +82,12 @@ export class EarlyUpload {
   }
 
   /** Starts nothing more and waits for what is under way. The upload stays open. */
-  async finish(): Promise<EarlyParts> {
+  async finish({ isFinal }: Pick<EarlyParts, 'isFinal'>): Promise<EarlyParts> {
     this.#isOver = true;
     await Promise.all(this.#lanes);
     await this.#loader.close();
-    return { upload: this.#upload, parts: this.#parts, partSize: this.#plan.partSize };
+    const { partSize } = this.#plan;
+    return { upload: this.#upload, parts: this.#parts, partSize, isFinal };
   }
 
   async #lane(): Promise<void> {
@@ -98,10 +103,15 @@ export class EarlyUpload {
     const part = partAt(this.#plan, this.#next);
     this.#next += 1;
     while (!this.#isOver && !this.#options.signal.aborted) {
-      if ((await sizeOf(this.#options.path)) >= part.end + SETTLED_BEHIND_BYTES) return part;
+      if ((await this.#settled()) >= part.end) return part;
       await sleep(POLL_MS);
     }
     return undefined;
+  }
+
+  async #settled(): Promise<number> {
+    const { path, settled } = this.#options;
+    return settled() ?? (await sizeOf(path)) - SETTLED_BEHIND_BYTES;
   }
 
   async #send(part: PlannedPart): Promise<boolean> {

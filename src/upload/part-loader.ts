@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import { PublishError } from '../errors.ts';
+import { alignedMemory, BLOCK, DirectFile } from '../files/direct-file.ts';
 import { type Digester, openDigester } from './digests.ts';
-import { alignedMemory, BLOCK, DirectFile } from './direct-file.ts';
 import type { PlannedPart } from './part-plan.ts';
 import type { ImageSource } from './source.ts';
 

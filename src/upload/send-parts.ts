@@ -22,6 +22,7 @@ export class PartSender {
   readonly #upload: PartUpload;
   readonly #plan: PartPlan;
   readonly #options: SendOptions;
+  /** Of no digest where they are known. */
   readonly #walk: DigestWalk;
   readonly #loader: PartLoader;
   /** Stops the parts under way when one has failed for good. */
@@ -39,7 +40,7 @@ export class PartSender {
       atOnce: Math.min(options.policy.concurrency, plan.count),
     });
     // Last: it starts threads, which somebody has to end.
-    this.#walk = new DigestWalk(options.source, options.algorithms);
+    this.#walk = new DigestWalk(options.source, options.digests ? [] : options.algorithms);
   }
 
   /**
@@ -65,8 +66,11 @@ export class PartSender {
 
   /** The digests of the whole, when all parts were sent. */
   async digests(): Promise<Digests> {
-    const digests = Promise.all(this.#steps).then(() => this.#walk.finish());
-    return unlessAborted(digests, this.#options.signal, 'upload');
+    const { digests: known, signal } = this.#options;
+    if (known) return known;
+    const walk = this.#walk;
+    const digests = Promise.all(this.#steps).then(() => walk.finish());
+    return unlessAborted(digests, signal, 'upload');
   }
 
   async close(): Promise<void> {
@@ -80,6 +84,8 @@ export class PartSender {
   }
 
   async #sendOrStop(part: PlannedPart): Promise<PartInfo> {
+    const sent = this.#sentForGood(part);
+    if (sent) return sent;
     try {
       this.#hashAhead(part.number);
       // A thread that reads cannot be interrupted, but nobody has to wait for it.
@@ -93,6 +99,15 @@ export class PartSender {
       this.#stop.abort(error);
       throw error;
     }
+  }
+
+  /** A part that was sent ahead, and that needs no second look. */
+  #sentForGood({ number, start, end }: PlannedPart): PartInfo | undefined {
+    const { kept, early } = this.#options;
+    const there = early?.isFinal ? kept.get(number) : undefined;
+    if (there?.size !== end - start) return undefined;
+    this.#progress(there.size);
+    return there;
   }
 
   /** Without an md5 an ETag that was answered proves nothing: it must be the one that the store lists. */

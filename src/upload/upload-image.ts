@@ -45,6 +45,8 @@ export interface UploadImageOptions {
   resume?: boolean | undefined;
   /** Goes on with what was sent while the file was written. */
   early?: EarlyParts | undefined;
+  /** Known already: the source is read to be sent alone. */
+  digests?: Digests | undefined;
   /** Bytes sent so far; what was sent in vain is taken off again. */
   onProgress?: ((bytes: number) => void) | undefined;
 }

@@ -1,6 +1,6 @@
 // Parts that are sent while the file is written, and what the finished file makes of them; on a real server.
 import { createHash, randomBytes } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -47,11 +47,12 @@ describe.each([true, false])('with checksums %s', (checksums) => {
     const store = counting(place.store, sent);
     const early = await startEarlyUpload(store, {
       ...{ key, path, direct: true, expectedBytes: bytes.length, policy, checksums, signal },
+      settled: () => undefined,
     });
     const file = await open(path, 'w');
     await file.write(bytes, 0, 25 * PART, 0);
     await waitFor('parts are sent ahead', async () => sent.length >= 8);
-    const ahead = await early.finish();
+    const ahead = await early.finish({ isFinal: false });
     const before = [...sent];
     expect([...ahead.parts.keys()].sort((a, b) => a - b)).toEqual(before.sort((a, b) => a - b));
     expect(before).not.toContain(25);
@@ -80,6 +81,32 @@ describe.each([true, false])('with checksums %s', (checksums) => {
     ).toBe(sha256);
     expect(await place.openUploads()).toEqual([]);
   });
+});
+
+test('of a file that is written in order each part is sent once, and read for its digests never', async () => {
+  const path = join(await scratchFolder(), 'image');
+  const key = 'images/ordered/vda.qcow2';
+  const bytes = randomBytes(6 * PART + 1000);
+  const sent: number[] = [];
+  const store = counting(place.store, sent);
+  let settled = 0;
+  const early = await startEarlyUpload(store, {
+    ...{ key, path, direct: true, expectedBytes: bytes.length, policy, checksums: true, signal },
+    settled: () => settled,
+  });
+  await writeFile(path, bytes);
+  settled = 4 * PART + 1;
+  await waitFor('parts are sent ahead', async () => sent.length >= 4);
+  const ahead = await early.finish({ isFinal: true });
+  expect([...ahead.parts.keys()].sort()).toEqual([1, 2, 3, 4]);
+  const source = await fileSource(path, { direct: true });
+  const digests = { sha256: createHash('sha256').update(bytes).digest('hex') };
+  const options = { key, source, algorithms: ['sha256' as const], policy, checksums: true };
+  const uploaded = await uploadImage(store, { ...options, early: ahead, digests });
+  expect(uploaded).toMatchObject({ size: bytes.length, digests });
+  expect(sent.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  const stored = await place.store.openRead(key);
+  expect((await buffer(stored as Readable)).equals(bytes)).toBe(true);
 });
 
 test('a part of any size and place is read past the page cache as it is in the file', async () => {

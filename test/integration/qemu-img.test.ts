@@ -11,6 +11,7 @@ import {
   convert,
   createOverlay,
   info,
+  type MapExtent,
   map,
   measure,
   supportsCompression,
@@ -164,7 +165,8 @@ describe('overlays', () => {
     await convertRaw(base.path, 'qcow2');
     await createOverlay({ ...overlay, virtualSize: SIZE, backing: base });
     execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 40M 1M', overlay.path]);
-    const extents = await map(overlay);
+    const extents: MapExtent[] = [];
+    await map(overlay, (extent) => extents.push(extent));
     expect(extents.find((extent) => extent.start === 0)).toMatchObject({ depth: 1, data: true });
     expect(extents.find((extent) => extent.start === 40 * MIB)).toMatchObject({
       ...{ depth: 0, length: MIB, data: true, present: true },

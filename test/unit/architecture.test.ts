@@ -29,6 +29,7 @@ const STEPS = ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'errors.ts': [],
   'events.ts': ['errors.ts'],
+  files: [],
   'format-bytes.ts': [],
   'poll.ts': [],
   'snapshot-types.ts': [],
@@ -50,9 +51,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   import: ['capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
   doctor: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
-  flatten: ['config.ts'],
-  upload: ['registry', 'config.ts'],
-  registry: ['upload', 'config.ts', 'config'],
+  flatten: ['files', 'config.ts'],
+  upload: ['files', 'registry', 'config.ts'],
+  registry: ['files', 'upload', 'config.ts', 'config'],
   run: ['libvirt', 'config.ts'],
   libvirt: ['config.ts'],
 };

@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { qemuImgFailure } from '#dist/flatten/qemu-img-failure.js';
 import {
+  mapReader,
   parseCheck,
   parseInfo,
-  parseMap,
   parseVersion,
   progressReader,
 } from '#dist/flatten/qemu-img-output.js';
@@ -51,12 +51,21 @@ it('parseCheck takes the verdict from the exit code', () => {
   expect(parseCheck(2, '{"corruptions": 1}').state).toBe('corrupt');
 });
 
-it('parseMap reads extents of versions without `present` and `compressed`', () => {
-  const line = '[{ "start": 0, "length": 512, "depth": 1, "zero": true, "data": false}]';
-  expect(parseMap(line)).toEqual([
+it('mapReader reads extents of versions without `present` and `compressed`, cut anywhere', () => {
+  const zeros = '[{ "start": 0, "length": 512, "depth": 1, "zero": true, "data": false},\n';
+  const data =
+    '{ "start": 512, "length": 9, "depth": 0, "zero": false, "data": true, "offset": 7}]\n';
+  const extents: unknown[] = [];
+  const read = mapReader((extent) => extents.push(extent));
+  for (const piece of (zeros + data).match(/.{1,7}|\n/g) ?? []) read(piece);
+  expect(extents).toEqual([
     {
       ...{ start: 0, length: 512, depth: 1, present: false, zero: true, data: false },
       ...{ compressed: false, offset: null },
+    },
+    {
+      ...{ start: 512, length: 9, depth: 0, present: true, zero: false, data: true },
+      ...{ compressed: false, offset: 7 },
     },
   ]);
 });

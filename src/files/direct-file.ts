@@ -1,7 +1,8 @@
 // A file that is read past the page cache where its file system can, else through it.
+
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { hasCode } from '../registry/file-errors.ts';
+import { hasCode } from '../errors.ts';
 
 /** The type is not among Node's own. */
 declare const WebAssembly: {

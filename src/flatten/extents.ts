@@ -1,0 +1,80 @@
+// Where the data of a still chain lies: each run of bytes, its layer, and its place in that layer's file.
+import { map } from './qemu-img.ts';
+import type { CallLimits, MapExtent, SourceImage } from './qemu-img-types.ts';
+
+/** Runs of data in the order of the guest's bytes; what is in none of them reads as zeros. */
+export interface DataExtents {
+  readonly count: number;
+  /** Of the guest's bytes. */
+  readonly start: Float64Array;
+  readonly length: Float64Array;
+  /** 0: the first layer. */
+  readonly depth: Uint8Array;
+  /** In the file of that layer. */
+  readonly at: Float64Array;
+}
+
+/** 100 MiB of memory; a terabyte in runs of half a MiB. */
+const MAX_EXTENTS = 2_000_000;
+const MAX_DEPTH = 255;
+
+/**
+ * `undefined` where some of the data can be read by QEMU alone (compressed, encrypted), or where
+ * there are too many runs to be held.
+ * @throws PublishError QEMU_IMG; the signal's reason.
+ */
+export async function readExtents(
+  source: SourceImage & CallLimits,
+): Promise<DataExtents | undefined> {
+  const list = new ExtentList();
+  await map(source, (extent) => list.add(extent));
+  return list.done();
+}
+
+/** Gathers what `qemu-img map` tells. */
+export class ExtentList {
+  readonly #start: number[] = [];
+  readonly #length: number[] = [];
+  readonly #depth: number[] = [];
+  readonly #at: number[] = [];
+  #isPlain = true;
+
+  add({ start, length, depth, zero, data, compressed, offset }: MapExtent): void {
+    if (!this.#isPlain || !data || zero || length === 0) return;
+    const isReadable = offset !== null && !compressed && depth <= MAX_DEPTH;
+    if (!isReadable || this.#start.length === MAX_EXTENTS) {
+      this.#isPlain = false;
+      return;
+    }
+    if (this.#joins(start, depth, offset)) {
+      const last = this.#length.length - 1;
+      this.#length[last] = (this.#length[last] ?? 0) + length;
+      return;
+    }
+    this.#start.push(start);
+    this.#length.push(length);
+    this.#depth.push(depth);
+    this.#at.push(offset);
+  }
+
+  done(): DataExtents | undefined {
+    if (!this.#isPlain) return undefined;
+    return {
+      count: this.#start.length,
+      start: Float64Array.from(this.#start),
+      length: Float64Array.from(this.#length),
+      depth: Uint8Array.from(this.#depth),
+      at: Float64Array.from(this.#at),
+    };
+  }
+
+  /** Whether it goes on where the last one ends, for the guest and in the file. */
+  #joins(start: number, depth: number, at: number): boolean {
+    const length = this.#length.at(-1) ?? 0;
+    return (
+      this.#depth.at(-1) === depth &&
+      (this.#start.at(-1) ?? 0) + length === start &&
+      (this.#at.at(-1) ?? 0) + length === at
+    );
+  }
+}

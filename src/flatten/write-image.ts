@@ -1,0 +1,154 @@
+// Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
+import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { messageOf, PublishError } from '../errors.ts';
+import { CLUSTER } from './data-runs.ts';
+import { type DataExtents, readExtents } from './extents.ts';
+import type { ImageAnswer, ImageWork } from './image-worker.ts';
+import { Qcow2Layout } from './qcow2-layout.ts';
+import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
+
+/** A chain that can be written so. */
+export interface PlannedImage {
+  layers: readonly string[];
+  extents: DataExtents;
+  virtualSize: number;
+  /** Bytes of the file. */
+  size: number;
+}
+
+export interface WriteImageOptions {
+  path: string;
+  /** In hex at the end, sha256 among them. */
+  algorithms: readonly string[];
+  /** All before that byte is in the file and stays as it is. */
+  onSettled: (bytes: number) => void;
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+const SAMPLES = 256;
+/** Of the samples; more than that is worth leaving out. */
+const MAX_ZEROS = SAMPLES / 50;
+/** Beyond it the tables take more memory than there should be. */
+const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
+const CLOSE_GRACE_MS = 1000;
+
+/**
+ * `undefined` where qemu-img must do it: data that QEMU alone can read, or clusters full of zeros,
+ * which it leaves out and which can be found by reading them only.
+ * @throws PublishError QEMU_IMG; the signal's reason.
+ */
+export async function planImage(
+  source: SourceImage & CallLimits,
+  virtualSize: number,
+): Promise<PlannedImage | undefined> {
+  const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
+  const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
+  if (!isKnown || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
+  const extents = await readExtents(source);
+  if (extents === undefined) return undefined;
+  const layers = chain.map(({ path }) => path);
+  const layout = new Qcow2Layout(virtualSize, extents);
+  if (await hasZeros(layers, layout)) return undefined;
+  return { layers, extents, virtualSize, size: layout.size };
+}
+
+/**
+ * Resolves to the digests of what was written, when it is on the disk.
+ * @throws PublishError NO_SPACE, QEMU_IMG; the signal's reason.
+ */
+export async function writeImage(
+  { layers, extents, virtualSize }: PlannedImage,
+  { path, algorithms, onSettled, timeoutMs, signal }: WriteImageOptions,
+): Promise<Record<string, string>> {
+  signal.throwIfAborted();
+  const work: ImageWork = { layers, extents, virtualSize, path, algorithms };
+  // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
+  const worker = new Worker(new URL('./image-worker.js', import.meta.url), {
+    workerData: work,
+    env: {},
+    // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
+    execArgv: [],
+  });
+  const deadline = AbortSignal.timeout(timeoutMs);
+  try {
+    return await answerOf(worker, { path, onSettled, signal, deadline });
+  } finally {
+    await end(worker);
+  }
+}
+
+function answerOf(
+  worker: Worker,
+  {
+    path,
+    onSettled,
+    signal,
+    deadline,
+  }: Pick<WriteImageOptions, 'path' | 'onSettled' | 'signal'> & { deadline: AbortSignal },
+): Promise<Record<string, string>> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    const late = 'it took longer than its deadline: see whether the storage hangs';
+    deadline.addEventListener('abort', () => reject(failure(path, late)), { once: true });
+    worker.on('error', (error) => reject(failure(path, messageOf(error))));
+    worker.on('exit', () => reject(failure(path, 'its thread has ended')));
+    worker.on('message', (answer: ImageAnswer) => {
+      if (answer.kind === 'settled') onSettled(answer.bytes);
+      else if (answer.kind === 'done') resolve(answer.digests);
+      else reject(failure(path, answer.message, answer.code));
+    });
+  });
+}
+
+/** NOTE: a thread that hangs in a read (a file server that is gone) cannot be ended. */
+async function end(worker: Worker): Promise<void> {
+  const enough = new AbortController();
+  const grace = sleep(CLOSE_GRACE_MS, undefined, { signal: enough.signal }).catch(() => undefined);
+  await Promise.race([worker.terminate(), grace]);
+  enough.abort();
+  worker.unref();
+}
+
+/** Looks at clusters all over the data; with fewer zeros than that it is not worth a second reading. */
+async function hasZeros(layers: readonly string[], layout: Qcow2Layout): Promise<boolean> {
+  const count = Math.min(SAMPLES, layout.dataClusters);
+  const cluster = Buffer.alloc(CLUSTER);
+  const files = await Promise.all(layers.map((path) => open(path, 'r')));
+  try {
+    let zeros = 0;
+    for (let n = 0; n < count && zeros <= MAX_ZEROS; n += 1) {
+      const at = Math.floor(((n + 0.5) * layout.dataClusters) / count) * CLUSTER;
+      if (await isZero(files, layout, at, cluster)) zeros += 1;
+    }
+    return zeros > MAX_ZEROS;
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+async function isZero(
+  files: readonly Awaited<ReturnType<typeof open>>[],
+  layout: Qcow2Layout,
+  at: number,
+  cluster: Buffer,
+): Promise<boolean> {
+  for (const { depth, at: from, length } of layout.segments(at, at + CLUSTER)) {
+    const piece = cluster.subarray(0, length);
+    const { bytesRead = 0 } = (await files[depth]?.read(piece, 0, length, from)) ?? {};
+    if (piece.subarray(0, bytesRead).some((byte) => byte !== 0)) return false;
+  }
+  return true;
+}
+
+function failure(path: string, message: string, code?: string): PublishError {
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const cure = isFull
+    ? 'no space left on the file system; free some space there, or use --work-dir on a larger file system'
+    : message;
+  return new PublishError(isFull ? 'NO_SPACE' : 'QEMU_IMG', `writing ${path} failed: ${cure}`, {
+    step: 'convert',
+  });
+}

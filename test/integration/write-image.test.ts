@@ -1,0 +1,201 @@
+// A flat qcow2 written in one pass of our own, with qemu-img as the judge: any chain, any holes, odd ends.
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { planImage, writeImage } from '#dist/flatten/write-image.js';
+import { must } from '../support/exec.ts';
+import { imageCheck, sameContent } from '../support/judges.ts';
+
+const MIB = 1024 * 1024;
+const KIB = 1024;
+const folder = mkdtempSync(join(tmpdir(), 'write-image-'));
+const at = (name: string) => join(folder, name);
+const { signal } = new AbortController();
+const limits = { timeoutMs: 60_000, signal };
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface File {
+  path: string;
+  format: string;
+}
+
+/** Random bytes at places of a raw file, which is `size` long. */
+async function makeRaw(name: string, size: number, runs: [number, number][]): Promise<File> {
+  const file = await open(at(name), 'w');
+  for (const [offset, length] of runs) await file.write(randomBytes(length), 0, length, offset);
+  await file.truncate(size);
+  await file.close();
+  return { path: at(name), format: 'raw' };
+}
+
+async function makeOverlay(
+  name: string,
+  { size, below, options = [] }: { size: number; below?: File; options?: string[] },
+  ...commands: string[]
+): Promise<File> {
+  const backing = below ? ['-b', below.path, '-F', below.format] : [];
+  const create = ['create', '-q', '-f', 'qcow2', ...options, ...backing, at(name), String(size)];
+  await must('qemu-img', create);
+  const all = commands.flatMap((command) => ['-c', command]);
+  if (all.length > 0) await must('qemu-io', ['-f', 'qcow2', ...all, at(name)]);
+  return { path: at(name), format: 'qcow2' };
+}
+
+function plan([top, ...backingChain]: [File, ...File[]], virtualSize: number) {
+  return planImage({ ...top, backingChain, ...limits }, virtualSize);
+}
+
+/** Writes the chain's image and has it judged. */
+async function expectWhole(chain: [File, ...File[]], virtualSize: number): Promise<void> {
+  const planned = await plan(chain, virtualSize);
+  if (!planned) throw new Error('it cannot be written in one pass');
+  const path = at('image.qcow2');
+  const settled: number[] = [];
+  const onSettled = (bytes: number) => settled.push(bytes);
+  const digests = await writeImage(planned, {
+    ...{ path, algorithms: ['sha256', 'md5'], onSettled, ...limits },
+  });
+  expect((await stat(path)).size).toBe(planned.size);
+  expect(settled.at(-1)).toBe(planned.size);
+  const bytes = readFileSync(path);
+  for (const name of ['sha256', 'md5']) {
+    expect(digests[name]).toBe(createHash(name).update(bytes).digest('hex'));
+  }
+  const check = await imageCheck(path, 'qcow2');
+  expect(check, check.stdout + check.stderr).toMatchObject({ exitCode: 0 });
+  expect(await sameContent(chain[0], { path, format: 'qcow2' })).toBe(true);
+  const info = JSON.parse(await must('qemu-img', ['info', '--output=json', path]));
+  expect(info).toMatchObject({ 'virtual-size': virtualSize, format: 'qcow2' });
+  expect(info['backing-filename']).toBeUndefined();
+}
+
+describe('is whole', () => {
+  it('of three layers: holes, zeros over data, a shorter backing file, an odd end', async () => {
+    const size = 700 * MIB + 512;
+    const runs: [number, number][] = [
+      ...([
+        [0, MIB],
+        [5 * MIB, 40 * MIB],
+        [300 * MIB, 3000],
+      ] as [number, number][]),
+      [600 * MIB - 1, 2],
+    ];
+    const base = await makeRaw('base.raw', 650 * MIB + 999, runs);
+    const middle = await makeOverlay(
+      'middle.qcow2',
+      { size: 690 * MIB, below: base },
+      ...['write -P 7 10M 8M', 'write -z 22M 5M', 'write -P 3 512M 100k'],
+    );
+    const top = await makeOverlay(
+      'top.qcow2',
+      { size, below: middle },
+      ...['write -P 9 12M 3M', `write -P 1 ${size - 70_144} 70144`, 'discard 30M 1M'],
+    );
+    await expectWhole([top, middle, base], size);
+  });
+
+  it('of clusters of other sizes, and of parts of clusters', async () => {
+    const size = 64 * MIB;
+    const small = ['-o', 'cluster_size=4k'];
+    const base = await makeOverlay(
+      'small.qcow2',
+      { size, options: small },
+      ...[
+        'write -P 1 4k 4k',
+        'write -P 2 68k 120k',
+        'write -P 3 1M 4k',
+        'write -P 4 63M 1M',
+        'write -P 6 32M 4M',
+      ],
+    );
+    const large = ['-o', 'cluster_size=2M'];
+    const top = await makeOverlay(
+      'large.qcow2',
+      { size, below: base, options: large },
+      'write -P 5 33M 1k',
+    );
+    await expectWhole([top, base], size);
+    await expectWhole([base], size);
+  });
+
+  it('without any data, and of a size that is no multiple of a cluster', async () => {
+    await expectWhole([await makeOverlay('empty.qcow2', { size: 3 * MIB + 512 })], 3 * MIB + 512);
+  });
+
+  it('beyond 2 GiB of data in tables and 4 GiB of the guest', async () => {
+    const size = 40 * 1024 * MIB;
+    const writes = Array.from({ length: 40 }, (_, n) => `write -P ${n + 1} ${n * 1024 + n}M 64k`);
+    const disk = await makeOverlay('wide.qcow2', { size }, ...writes);
+    await expectWhole([disk], size);
+  });
+
+  it.each([1, 2, 3, 4])('of a random chain (%i)', async (seed) => {
+    let state = seed * 7919;
+    const random = (below: number) => {
+      state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+      return Math.floor((state / 2 ** 31) * below);
+    };
+    const size = 96 * MIB + random(8) * 512;
+    const commands = () =>
+      Array.from({ length: 25 }, () => {
+        const from = random(95 * 2048) * 512;
+        const length = Math.min((1 + random(400)) * 512 * (1 + random(8)), size - from);
+        const what = ['write -P 1', 'write -P 255', 'write -z', 'write -P 77'][random(4)];
+        return `${what} ${from} ${length}`;
+      });
+    const base = await makeRaw(`r${seed}.raw`, size - 512 * random(90), [
+      [random(1000) * 512, 3 * MIB],
+      [(40_000 + random(1000)) * 512, 2 * MIB + 512],
+    ]);
+    const middle = await makeOverlay(`m${seed}.qcow2`, { size, below: base }, ...commands());
+    const top = await makeOverlay(`t${seed}.qcow2`, { size, below: middle }, ...commands());
+    await expectWhole([top, middle, base], size);
+  });
+});
+
+describe("is qemu-img's work", () => {
+  it('where data are compressed', async () => {
+    const raw = await makeRaw('plain.raw', 2 * MIB, [[0, MIB]]);
+    const path = at('compressed.qcow2');
+    const convert = ['convert', '-c', '-f', 'raw', '-O', 'qcow2', raw.path, path];
+    await must('qemu-img', convert);
+    // Random bytes do not become less, so some that do are needed.
+    await must('qemu-io', ['-f', 'qcow2', '-c', 'write -c -P 5 1M 64k', path]);
+    expect(await plan([{ path, format: 'qcow2' }], 2 * MIB)).toBeUndefined();
+  });
+
+  it('where much of the data is zeros, and of a layer in another format', async () => {
+    const size = 20 * MIB;
+    const path = at('zeros.raw');
+    const file = await open(path, 'w');
+    await file.write(Buffer.concat([randomBytes(10 * MIB), Buffer.alloc(10 * MIB)]));
+    await file.close();
+    expect(await plan([{ path, format: 'raw' }], size)).toBeUndefined();
+    const vmdk = { path: at('disk.vmdk'), format: 'vmdk' };
+    await must('qemu-img', ['create', '-q', '-f', 'vmdk', vmdk.path, '1M']);
+    expect(await plan([vmdk], MIB)).toBeUndefined();
+  });
+});
+
+describe('fails with', () => {
+  it('what is wrong, and with the reason of a signal', async () => {
+    const raw = await makeRaw('failing.raw', 64 * KIB, [[0, 64 * KIB]]);
+    const planned = await plan([raw], 64 * KIB);
+    if (!planned) throw new Error('it cannot be written in one pass');
+    const options = { algorithms: ['sha256'], onSettled: () => undefined, ...limits };
+    const nowhere = writeImage(planned, { ...options, path: at('no-folder/image') });
+    await expect(nowhere).rejects.toMatchObject({ code: 'QEMU_IMG', step: 'convert' });
+    const full = writeImage(planned, { ...options, path: '/dev/full' });
+    await expect(full).rejects.toMatchObject({
+      code: 'NO_SPACE',
+      message: expect.stringContaining('no space left'),
+    });
+    const reason = new Error('enough');
+    const stopped = { ...options, path: at('stopped'), signal: AbortSignal.abort(reason) };
+    await expect(writeImage(planned, stopped)).rejects.toBe(reason);
+  });
+});
