@@ -2,8 +2,8 @@
 import { execa } from 'execa';
 import { PublishError } from '../errors.ts';
 
-/** The largest answer, the map of a badly fragmented terabyte, stays below this. */
-const MAX_OUTPUT_BYTES = 512 * 1024 * 1024;
+/** Every answer that is held as a whole stays below this. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 export interface ProgramCall {
   /** The program and its arguments; there is never a shell. */
