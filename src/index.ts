@@ -4,6 +4,8 @@ export type * from './chain-types.ts';
 export { type Config, type ConfigOverrides, type ConfigSources, loadConfig } from './config.ts';
 export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './errors.ts';
 export type { OnEvent, RunEvent } from './events.ts';
+export { inspect } from './inspect.ts';
+export type * from './inspect-types.ts';
 export {
   listRuns,
   type RecoveredRun,

@@ -39,23 +39,47 @@ export interface InspectOptions {
   signal: AbortSignal;
 }
 
+/** Of the domain alone, whatever its disks are like. */
+export type DomainFacts = Omit<Inspection, 'disk' | 'facts'>;
+
+type AskOptions = Pick<InspectOptions, 'libvirtVersion' | 'agentTimeoutMs'>;
+
 /**
- * Looks at a domain and at the disk to be taken; changes nothing.
+ * Looks at a domain and at the disk to be taken; changes nothing. `known` is what was read before.
  * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on the disk.
  */
-export async function inspectDomain(domain: Domain, options: InspectOptions): Promise<Inspection> {
+export async function inspectDomain(
+  domain: Domain,
+  options: InspectOptions,
+  known?: DomainFacts,
+): Promise<Inspection> {
+  const found = known ?? (await readDomain(domain, options));
+  const { active, description } = found;
+  const disk = chooseDisk(description, options.disk);
+  await refuseBusyDisk(domain, disk, active);
+  const { timeoutMs, signal } = options;
+  const [facts, agent] = await Promise.all([
+    readDiskFacts(disk, { shared: active, timeoutMs, signal }),
+    known?.agent ?? askAgent(domain, found, options),
+  ]);
+  return { ...found, disk, facts, agent };
+}
+
+/** Looks at a domain alone; changes nothing, and refuses nothing. */
+export async function readDomainFacts(domain: Domain, options: AskOptions): Promise<DomainFacts> {
+  const found = await readDomain(domain, options);
+  return { ...found, agent: await askAgent(domain, found, options) };
+}
+
+async function readDomain(
+  domain: Domain,
+  { libvirtVersion }: AskOptions,
+): Promise<Omit<DomainFacts, 'agent'>> {
   const { state } = await domain.getState();
   const active = await domain.isActive();
   const persistent = await domain.isPersistent();
   const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
   const description = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
-  const disk = chooseDisk(description, options.disk);
-  await refuseBusyDisk(domain, disk, active);
-  const { timeoutMs, signal, libvirtVersion, agentTimeoutMs } = options;
-  const [facts, agent] = await Promise.all([
-    readDiskFacts(disk, { shared: active, timeoutMs, signal }),
-    askAgent(domain, description, { state, agentTimeoutMs }),
-  ]);
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -66,13 +90,10 @@ export async function inspectDomain(domain: Domain, options: InspectOptions): Pr
     autostart: persistent && (await domain.getAutostart()),
     inactiveXml,
     description,
-    disk,
     libvirtVersion,
-    facts,
     snapshots: (await domain.listSnapshots()).length,
     checkpoints: (await domain.listCheckpoints()).length,
     hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
-    agent,
   };
 }
 
@@ -99,10 +120,10 @@ export async function refuseBusyDisk(
  */
 async function askAgent(
   domain: Domain,
-  { hasAgentChannel }: DomainDescription,
-  { state, agentTimeoutMs }: { state: DomainState; agentTimeoutMs: number },
+  { description, state }: Pick<DomainFacts, 'description' | 'state'>,
+  { agentTimeoutMs }: AskOptions,
 ): Promise<Inspection['agent']> {
-  if (!hasAgentChannel) return 'none';
+  if (!description.hasAgentChannel) return 'none';
   if (state !== 'running' && state !== 'blocked') return 'silent';
   try {
     await domain.agentSetResponseTimeout(Math.ceil(agentTimeoutMs / 1000));

@@ -10,6 +10,7 @@ import { addDeleteCommand } from './commands/delete.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addGcCommand } from './commands/gc.ts';
 import { addImportCommand } from './commands/import.ts';
+import { addInspectCommand } from './commands/inspect.ts';
 import { addListCommand } from './commands/list.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addPullCommand } from './commands/pull.ts';
@@ -71,7 +72,13 @@ export function buildProgram(setExitCode: SetExitCode): Command {
     .exitOverride()
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
-  const add = [addSnapshotCommand, addListCommand, addShowCommand, addPullCommand];
+  const add = [
+    addSnapshotCommand,
+    addInspectCommand,
+    addListCommand,
+    addShowCommand,
+    addPullCommand,
+  ];
   const change = [addUpdateCommand, addDeactivateCommand, addReactivateCommand, addDeleteCommand];
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];

@@ -1,6 +1,11 @@
 // Looks at everything and decides how the image is taken; changes nothing.
 import { join } from 'node:path';
-import { type Inspection, inspectDomain } from '../capture/inspect.ts';
+import {
+  type DomainFacts,
+  type Inspection,
+  type InspectOptions,
+  inspectDomain,
+} from '../capture/inspect.ts';
 import { findNvram } from '../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
 import type { SpaceRow } from '../capture/space.ts';
@@ -24,26 +29,21 @@ export interface Decision {
 }
 
 /**
- * Inspects the domain, opens the registry and decides how the image is taken.
+ * Inspects the domain (`known` is what was read of it before), opens the registry and decides how the image is taken.
  * @throws PublishError for everything that cannot be done, before anything is touched.
  */
-export async function decide({ settings, host, domain }: Session): Promise<Decision> {
-  const { config, signal, onEvent } = settings;
+export async function decide(session: Session, known?: DomainFacts): Promise<Decision> {
+  const { settings, domain } = session;
   return runStep(
-    onEvent,
+    settings.onEvent,
     'inspect',
     async () => {
       const opening = openForWriting(settings);
       // Awaited below; where the inspection fails as well, that is what is told.
       opening.catch(() => undefined);
       await requireSealing(settings);
-      const inspection = await inspectDomain(domain, {
-        disk: settings.disk,
-        libvirtVersion: await (await host.work()).getLibVersion(),
-        timeoutMs: config.timeouts.requestMs,
-        agentTimeoutMs: config.timeouts.freezeMs,
-        signal,
-      });
+      const wishes = await inspectionOptions(session);
+      const inspection = await inspectDomain(domain, wishes, known);
       const capture = planCapture(inspection, settings);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
       const registry = await opening;
@@ -54,6 +54,14 @@ export async function decide({ settings, host, domain }: Session): Promise<Decis
     ({ inspection, capture }) =>
       `${inspection.disk.target} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
   );
+}
+
+/** What an inspection is told: which disk is meant, and how long to wait. */
+export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
+  const { disk, config, signal } = settings;
+  const libvirtVersion = await (await host.work()).getLibVersion();
+  const { requestMs: timeoutMs, freezeMs: agentTimeoutMs } = config.timeouts;
+  return { disk, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
 }
 
 async function openForWriting({

@@ -17,7 +17,7 @@ function virtPublish(...args: string[]) {
 describe('help', () => {
   const commands = [
     ...['snapshot', 'list', 'show', 'pull', 'update', 'deactivate', 'reactivate', 'delete'],
-    ...['alias', 'verify', 'sums', 'copy', 'prune', 'gc', 'status', 'recover', 'chain'],
+    ...['alias', 'verify', 'sums', 'copy', 'prune', 'gc', 'status', 'recover', 'chain', 'inspect'],
   ];
   it('names every command', () => {
     const { status, stdout, stderr } = virtPublish('--help');
@@ -68,6 +68,7 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
     [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],
+    [['inspect'], /missing required argument 'domain'; see virt-publish inspect --help/],
     [['chain', 'commit'], /missing required argument 'domain'; see virt-publish chain --help/],
     [['chain', 'pull', 'x', '--bandwidth', 'fast'], /It must be a whole number/],
     [['show'], /missing required argument 'image'; see virt-publish show --help/],

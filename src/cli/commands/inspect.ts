@@ -1,0 +1,52 @@
+// `virt-publish inspect`: what of a domain would be taken, and how; touches nothing.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { InspectOptions } from '../../inspect-types.ts';
+import {
+  addRegistryOptions,
+  type GlobalFlags,
+  given,
+  type RegistryFlags,
+  registryOverrides,
+} from '../options.ts';
+import type { SetExitCode } from '../program.ts';
+import type { CommandContext, Product } from '../run-command.ts';
+
+type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectOptions, 'connect' | 'workDir'>;
+
+export function addInspectCommand(program: Command, setExitCode: SetExitCode): void {
+  const command = program
+    .command('inspect')
+    .argument('<domain>', 'name, UUID or id of the domain')
+    .summary('show what of a domain would be taken, how, and what stands in the way')
+    .description(
+      'Shows a domain and its disks, what a snapshot would do with them, and every obstacle with\nits cure. Touches nothing; obstacles are no failure.',
+    )
+    .option(
+      '--work-dir <dir>',
+      'where delta and image would be written (default: in the state directory)',
+    )
+    .option(
+      '-c, --connect <uri>',
+      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
+    );
+  addRegistryOptions(command);
+  command.action(async (domain: string) => {
+    const flags = command.optsWithGlobals<InspectFlags>();
+    const { runCommand } = await import('../run-command.ts');
+    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
+    const overrides = {
+      ...registryOverrides(flags),
+      ...given({ connect: flags.connect }),
+      ...workDir,
+    };
+    setExitCode(await runCommand({ flags, overrides }, (context) => report(domain, context)));
+  });
+}
+
+async function report(domain: string, { config, signal }: CommandContext): Promise<Product> {
+  const { inspect } = await import('../../inspect.ts');
+  const found = await inspect({ domain, signal }, config);
+  const { formatReport } = await import('../inspect-view.ts');
+  return { text: formatReport(found), json: { ...found } };
+}

@@ -1,0 +1,141 @@
+// All that can be said of one disk of a domain before it is taken, whatever stands in the way.
+import { walkChain } from '../capture/backing-chain.ts';
+import { chooseDisk } from '../capture/choose-disk.ts';
+import { type DomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
+import { type CaptureWishes, planCapture } from '../capture/plan.ts';
+import type { ChainLayer } from '../chain-types.ts';
+import { PublishError } from '../errors.ts';
+import type { ChosenWay, DiskReport, Obstacle, Verdict } from '../inspect-types.ts';
+import { VIR_DOMAIN_BLOCK_JOB_TYPE } from '../libvirt/constants.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import type { DiskDescription } from '../libvirt/domain-xml.ts';
+
+export interface DiskReportOptions {
+  wishes: CaptureWishes;
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+/** @returns the disk, with what a snapshot of it would fail with, each with its cure. */
+export async function reportDisk(
+  domain: Domain,
+  facts: DomainFacts,
+  disk: DiskDescription,
+  options: DiskReportOptions,
+): Promise<{ report: DiskReport; obstacles: Obstacle[] }> {
+  const { target, device, bus, type, source, format, bootOrder, readonly, shareable } = disk;
+  const found = new Obstacles(target);
+  const layers: ChainLayer[] = [];
+  await found.during(async () => {
+    const local = chooseDisk(facts.description, target);
+    await found.during(() => refuseBusyDisk(domain, local, facts.active));
+    const { timeoutMs, signal } = options;
+    const reading = { shared: facts.active, timeoutMs, signal };
+    for await (const layer of walkChain(local, reading)) layers.push(layer);
+  });
+  const ways = found.list.length > 0 ? blocked(found.list) : waysOf(facts, disk, layers, options);
+  if (ways.chosen === null && found.list.length === 0) found.add(ways.live.reason);
+  return {
+    report: {
+      ...{ target, device, bus, type, source, format, bootOrder, readonly, shareable, layers },
+      ...{ isRoot: isRoot(facts, target), job: await jobOf(domain, facts, target), ...ways },
+    },
+    obstacles: found.list,
+  };
+}
+
+type Ways = Pick<DiskReport, 'live' | 'cold' | 'chosen'>;
+
+function blocked(obstacles: readonly Obstacle[]): Ways {
+  const verdict = { possible: false, reason: obstacles.map(({ message }) => message).join('; ') };
+  return { live: verdict, cold: verdict, chosen: null };
+}
+
+/** As `snapshot` itself decides. */
+function waysOf(
+  domain: DomainFacts,
+  disk: DiskDescription,
+  layers: readonly ChainLayer[],
+  { wishes }: DiskReportOptions,
+): Ways {
+  const local = chooseDisk(domain.description, disk.target);
+  const [top, ...backingChain] = layers;
+  const { virtualSize = 0, actualSize = 0 } = top ?? {};
+  const facts = { virtualSize, actualSize, backingChain };
+  const inspection = { ...domain, disk: local, facts };
+  const plan = (mode: CaptureWishes['mode']) => {
+    const { detaches, ...way } = planCapture(inspection, { ...wishes, mode });
+    return { ...way, detaches: detaches.map(({ address }) => address) };
+  };
+  return {
+    live: verdictOf(() => plan('live')),
+    cold: verdictOf(() => plan('cold')),
+    chosen: attempt(() => plan('auto')),
+  };
+}
+
+function verdictOf(plan: () => ChosenWay): Verdict {
+  try {
+    const { mode, modeReason, method, methodReason } = plan();
+    const how = method === null ? modeReason : `method ${method}: ${methodReason}`;
+    return { possible: true, reason: mode === 'offline' ? modeReason : how };
+  } catch (error) {
+    if (error instanceof PublishError) return { possible: false, reason: error.message };
+    throw error;
+  }
+}
+
+function attempt(plan: () => ChosenWay): ChosenWay | null {
+  try {
+    const { mode, modeReason, method, methodReason, undefines, detaches } = plan();
+    return { mode, modeReason, method, methodReason, undefines, detaches };
+  } catch (error) {
+    if (error instanceof PublishError) return null;
+    throw error;
+  }
+}
+
+function isRoot({ description }: DomainFacts, target: string): boolean {
+  try {
+    return chooseDisk(description, undefined).target === target;
+  } catch (error) {
+    // What stands in the root disk's way is told with that disk.
+    if (error instanceof PublishError) return false;
+    throw error;
+  }
+}
+
+async function jobOf(
+  domain: Domain,
+  { active }: DomainFacts,
+  target: string,
+): Promise<DiskReport['job']> {
+  const job = active ? await domain.blockJobInfo(target) : undefined;
+  if (!job) return null;
+  const [name = 'unknown'] =
+    Object.entries(VIR_DOMAIN_BLOCK_JOB_TYPE).find(([, number]) => number === job.type) ?? [];
+  return { type: name.toLowerCase().replace('_', '-'), cur: job.cur, end: job.end };
+}
+
+/** What stands in the way, collected instead of thrown. */
+class Obstacles {
+  readonly list: Obstacle[] = [];
+  readonly #target: string;
+
+  constructor(target: string) {
+    this.#target = target;
+  }
+
+  add(message: string): void {
+    this.list.push({ target: this.#target, code: 'DISK_UNSUPPORTED', message });
+  }
+
+  async during(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
+      this.list.push({ target: this.#target, code: error.code, message: error.message });
+    }
+  }
+}
