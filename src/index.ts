@@ -13,7 +13,7 @@ export {
   type RunStatus,
   recoverRuns,
 } from './recover.ts';
-export type { ImageObject, ImageRecord, ImageStatus } from './registry/image.ts';
+export type { ImageDisk, ImageObject, ImageRecord, ImageStatus } from './registry/image.ts';
 export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';
 export { createSnapshot, planSnapshot } from './snapshot.ts';
 export type * from './snapshot-types.ts';

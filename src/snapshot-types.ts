@@ -41,8 +41,10 @@ export interface SnapshotOptions {
   registry?: string;
   mode?: SnapshotMode;
   method?: MirrorMethod;
-  /** Target (`vda`) of the disk; the root disk if left out. */
-  disk?: string;
+  /** Targets (`vda`) of the disks that make the image; the root disk if left out. */
+  disk?: string | readonly string[];
+  /** Every disk of the domain goes into the image, as at one point in time. */
+  allDisks?: boolean;
   format?: DiskFormat;
   compress?: Compression;
   quiesce?: QuiescePolicy;
@@ -73,12 +75,23 @@ export interface SnapshotOptions {
   onEvent?: OnEvent;
 }
 
+export interface PlannedDisk {
+  target: string;
+  bus: string;
+  source: string;
+  format: string;
+  virtualSize: number;
+}
+
 /** What a run would do, and why; nothing was touched to learn it. */
 export interface SnapshotPlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
-  disk: { target: string; bus: string; source: string; format: string; virtualSize: number };
-  /** The layers below the disk's source, nearest first. */
+  /** The root disk of the image. */
+  disk: PlannedDisk;
+  /** The layers below the root disk's source, nearest first. */
   backingChain: readonly { path: string; format: string }[];
+  /** All disks of the image, the root disk first. */
+  disks: readonly (PlannedDisk & { backingChain: readonly { path: string; format: string }[] })[];
   mode: CaptureMode;
   /** Why this mode and not another one. */
   modeReason: string;
@@ -86,6 +99,8 @@ export interface SnapshotPlan {
   method: Exclude<MirrorMethod, 'auto'> | null;
   methodReason: string | null;
   quiesce: QuiescePolicy;
+  /** Several disks, and nobody freezes the guest: its vCPUs are paused for the point in time. */
+  pauses: boolean;
   /** The file that goes along as `nvram.fd`; null where none was asked for. */
   nvram: string | null;
   /** What of the domain is undefined for the time of the mirror, and kept or put back. */

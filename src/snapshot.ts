@@ -1,5 +1,4 @@
 // One whole run on one page: a running domain becomes an image in a registry.
-import { join } from 'node:path';
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
 import { NvramCopy } from './capture/nvram.ts';
@@ -14,19 +13,14 @@ import type { NewEntry } from './run/journal.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { inSlot } from './snapshot/in-slot.ts';
-import {
-  type FlattenedDisk,
-  flattenDisk,
-  publishImage,
-  withImageRecord,
-} from './snapshot/publish.ts';
+import { type FlatDisks, flattenDisks, publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
 /**
- * Takes one disk of a domain and publishes it. When this settles the guest is as it was; when it
- * rejects, no image is active and nothing is left behind.
+ * Takes one disk of a domain, or several at one point in time, and publishes them as one image. When
+ * this settles the guest is as it was; when it rejects, no image is active and nothing is left behind.
  * @throws PublishError; GUEST_NOT_RESTORED where the guest needs help, with the command that helps.
  */
 export async function createSnapshot(
@@ -69,12 +63,11 @@ async function run(
   return withRun(facts, place, (open) =>
     withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
       open.journal.onWritten((entry) => tell(settings, entry));
-      const path = join(open.folder.scratch, `image.${settings.format}`);
       const copy = new NvramCopy(decision.nvram);
-      const still = await captureAndFlatten(session, decision, { id: runId, open, path, copy });
+      const flat = await captureAndFlatten(session, decision, { id: runId, open, copy });
       await open.journal.reach('captured');
       const nvram = await copy.writeTo(open.folder.path);
-      const image = { id: runId, still, path, nvram, journal: open.journal };
+      const image = { id: runId, flat, nvram, journal: open.journal };
       return { ...(await publishWatched(session, decision, image)), plan };
     }),
   );
@@ -84,8 +77,8 @@ async function run(
 async function captureAndFlatten(
   session: GuardedSession<SnapshotSettings>,
   decision: Decision,
-  { id, open, path, copy }: { id: string; open: OpenRun; path: string; copy: NvramCopy },
-): Promise<FlattenedDisk> {
+  { id, open, copy }: { id: string; open: OpenRun; copy: NvramCopy },
+): Promise<FlatDisks> {
   const { settings } = session;
   const { config, signal, workDir } = settings;
   const isCold = decision.capture.mode === 'cold';
@@ -95,8 +88,8 @@ async function captureAndFlatten(
     const atPointInTime = () =>
       copy.take(AbortSignal.any([watch.signal, AbortSignal.timeout(config.timeouts.freezeMs)]));
     const run = { ...captureRun(watched, decision, open), checkReserve: watch.check };
-    return capture({ ...run, atPointInTime }, (disk) =>
-      flattenDisk(watched, decision, { id, still: disk, path }),
+    return capture({ ...run, atPointInTime }, (still) =>
+      flattenDisks(watched, decision, { id, still, folder: open.folder.scratch }),
     );
   });
 }

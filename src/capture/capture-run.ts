@@ -9,7 +9,7 @@ import type { GuestScope } from '../run/guest-scope.ts';
 import type { Journal } from '../run/journal.ts';
 import type { RunFolder } from '../run/run-folder.ts';
 import type { Consistency } from '../snapshot-types.ts';
-import type { Inspection } from './inspect.ts';
+import type { InspectedDisk, Inspection } from './inspect.ts';
 import type { CapturePlan } from './plan.ts';
 
 type Deadline =
@@ -46,15 +46,26 @@ export interface CaptureRun {
 }
 
 /** A disk that holds still: nobody writes to it as long as it is used. */
-export interface StillDisk {
+export interface StillDisk extends InspectedDisk {
   path: string;
   format: string;
-  consistency: Consistency;
-  /** How long the guest's file systems were frozen; null where they were not. */
-  freezeMs: number | null;
   /** A file of the run's own, which nobody needs once it was read. */
   ours: boolean;
 }
 
-/** Works on the still disk; where a cold capture could not clone it, the guest waits for it. */
-export type UseStillDisk<T> = (disk: StillDisk) => Promise<T>;
+/** How the guest was while its disks were of one moment. */
+export interface PointInTime {
+  consistency: Consistency;
+  /** How long the guest's file systems were frozen; null where they were not. */
+  freezeMs: number | null;
+  /** How long its vCPUs were paused; null where they were not. */
+  pauseMs: number | null;
+}
+
+/** Disks that hold still, all as they were at one point in time; the root disk first. */
+export interface StillDisks extends PointInTime {
+  disks: readonly StillDisk[];
+}
+
+/** Works on the still disks; where a cold capture could not clone them, the guest waits for it. */
+export type UseStillDisks<T> = (still: StillDisks) => Promise<T>;

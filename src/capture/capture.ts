@@ -1,22 +1,22 @@
-// Makes a disk hold still for as long as it is used, and puts the guest back whatever happens.
+// Makes disks hold still for as long as they are used, and puts the guest back whatever happens.
 import type { GuardOptions } from '../run/guard.ts';
 import { underGuard } from '../run/under-guard.ts';
-import type { CaptureRun, UseStillDisk } from './capture-run.ts';
+import type { CaptureRun, UseStillDisks } from './capture-run.ts';
 import { captureCold, captureOffline } from './cold.ts';
 import { captureLive } from './live.ts';
 
 /**
- * Captures as planned and hands the still disk to `use`. The guest is whole again when this
+ * Captures as planned and hands the still disks to `use`. The guest is whole again when this
  * settles, either way.
  * @throws PublishError what the path throws; GUEST_NOT_RESTORED with the first error as cause.
  */
-export async function capture<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+export async function capture<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   switch (run.plan.mode) {
     case 'live':
       return use(await restoring(run, () => captureLive(run)));
     case 'cold': {
       const captured = await restoring(run, () => captureCold(run, use));
-      return 'clone' in captured ? use(captured.clone) : captured.result;
+      return 'clones' in captured ? use(captured.clones) : captured.result;
     }
     case 'offline':
       return captureOffline(run, use);
@@ -31,9 +31,10 @@ async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T>
   return underGuard({ name: run.inspection.name, guard, options, journal, scope, onEvent }, work);
 }
 
-function guardOptions({ folder, timeouts }: CaptureRun): GuardOptions {
+function guardOptions({ folder, timeouts, inspection }: CaptureRun): GuardOptions {
   const { freezeMs, mirrorMs, managedSaveMs, cloneMs, convertMs } = timeouts;
   // This process keeps its own deadlines; the guard's come after them, for when it cannot.
-  const guestMs = Math.max(mirrorMs, managedSaveMs + cloneMs + convertMs) + 2 * freezeMs;
+  const readMs = inspection.disks.length * (cloneMs + convertMs);
+  const guestMs = Math.max(mirrorMs, managedSaveMs + readMs) + 2 * freezeMs;
   return { runPath: folder.path, freezeMs: 2 * freezeMs + GUARD_SLACK_MS, guestMs };
 }

@@ -1,4 +1,4 @@
-// Which disk of a domain is taken, and which ones cannot be.
+// Which disks of a domain are taken, and which ones cannot be.
 import { PublishError } from '../errors.ts';
 import type { DiskDescription, DomainDescription } from '../libvirt/domain-xml.ts';
 
@@ -8,42 +8,67 @@ export interface LocalDisk extends DiskDescription {
   format: string;
 }
 
+/** `root`: the root disk alone; `all`: every disk; else those with these targets. */
+export type DiskWish = 'root' | 'all' | readonly string[];
+
+/** The root disk first. */
+export type ChosenDisks = readonly [LocalDisk, ...LocalDisk[]];
+
 /**
- * The disk with this target; without one the root disk: the first in boot order, else the first
- * disk of the domain that is a disk and no CD-ROM.
+ * The disks to take, in the order that the guest looks for its system: the boot order, then the
+ * domain's own. The first of them is the root disk of the image.
  * @throws PublishError DISK_UNSUPPORTED with the reason, and what could be taken in its place.
  */
-export function chooseDisk(domain: DomainDescription, target: string | undefined): LocalDisk {
-  const disk = target === undefined ? rootDisk(domain) : diskByTarget(domain, target);
-  const obstacle = obstacleOf(disk);
-  if (obstacle !== undefined) {
-    throw unsupported(`disk ${disk.target} of domain ${domain.name} ${obstacle}`);
-  }
-  return disk as LocalDisk;
-}
-
-function rootDisk(domain: DomainDescription): DiskDescription {
-  const disks = domain.disks.filter(({ device }) => device === 'disk');
-  const inBootOrder = disks
-    .filter(({ bootOrder }) => bootOrder !== null)
-    .sort((a, b) => Number(a.bootOrder) - Number(b.bootOrder));
-  const root = inBootOrder[0] ?? disks[0];
+export function chooseDisks(domain: DomainDescription, wish: DiskWish): ChosenDisks {
+  const [root, ...others] = inBootOrder(wishedFor(domain, wish));
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
-  return root;
+  const disks = wish === 'root' ? [root] : [root, ...others];
+  const obstacles = disks.flatMap((disk) => {
+    const obstacle =
+      obstacleOf(disk) ?? (disks.length > 1 ? obstacleBeside(disk, wish) : undefined);
+    return obstacle === undefined
+      ? []
+      : [`disk ${disk.target} of domain ${domain.name} ${obstacle}`];
+  });
+  if (obstacles.length > 0) throw unsupported(obstacles.join('; ') + cure(domain, wish));
+  return disks as unknown as ChosenDisks;
 }
 
-function diskByTarget(domain: DomainDescription, target: string): DiskDescription {
-  const disk = domain.disks.find((candidate) => candidate.target === target);
-  if (disk) return disk;
-  const targets = domain.disks.map((candidate) => candidate.target).join(', ') || 'none';
-  throw unsupported(
-    `domain ${domain.name} has no disk ${target}; it has: ${targets}. Name one with --disk`,
-  );
+/** The disk with this target; without one the root disk. @throws as chooseDisks */
+export function chooseDisk(domain: DomainDescription, target: string | undefined): LocalDisk {
+  return chooseDisks(domain, target === undefined ? 'root' : [target])[0];
+}
+
+function wishedFor({ name, disks }: DomainDescription, wish: DiskWish): DiskDescription[] {
+  if (wish === 'root') return disks.filter(({ device }) => device === 'disk');
+  if (wish === 'all') return disks.filter((disk) => !isRemovable(disk));
+  const known = disks.map(({ target }) => target);
+  const missing = wish.find((target) => !known.includes(target));
+  if (missing !== undefined) {
+    const targets = known.join(', ') || 'none';
+    throw unsupported(
+      `domain ${name} has no disk ${missing}; it has: ${targets}. Name one with --disk`,
+    );
+  }
+  return disks.filter(({ target }) => wish.includes(target));
+}
+
+function isRemovable({ device }: DiskDescription): boolean {
+  return device === 'cdrom' || device === 'floppy';
+}
+
+/** The sort is stable: without an order the disks stay as the domain has them. */
+function inBootOrder(disks: readonly DiskDescription[]): DiskDescription[] {
+  const place = ({ bootOrder }: DiskDescription) => bootOrder ?? Number.POSITIVE_INFINITY;
+  return [...disks].sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
 }
 
 function obstacleOf(disk: DiskDescription): string | undefined {
-  if (disk.device !== 'disk') {
+  if (isRemovable(disk)) {
     return `is a ${disk.device}, which holds no data of the guest; name a disk with --disk`;
+  }
+  if (disk.device === 'lun') {
+    return 'is a lun: the guest talks to the device itself, past QEMU, and nobody else knows when it is still';
   }
   if (disk.encrypted) {
     return 'is encrypted, and its key does not leave libvirt; publish from inside the guest instead';
@@ -55,6 +80,26 @@ function obstacleOf(disk: DiskDescription): string | undefined {
   }
   if (!disk.source) return 'has no source: the drive is empty';
   return undefined;
+}
+
+/** What stands in the way of a disk only where others are taken with it. */
+function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskWish) {
+  if (shareable) return 'is shareable: another guest may write to it at the point in time';
+  if (readonly && wish === 'all') {
+    return 'is read-only: the guest keeps nothing on it, and whether it belongs to the image is yours to say';
+  }
+  return undefined;
+}
+
+/** What to ask for in place of all. */
+function cure({ disks }: DomainDescription, wish: DiskWish): string {
+  if (wish !== 'all') return '';
+  const takable = inBootOrder(disks).filter(
+    (disk) => obstacleOf(disk) === undefined && obstacleBeside(disk, wish) === undefined,
+  );
+  if (takable.length === 0) return '';
+  const flags = takable.map(({ target }) => `--disk ${target}`).join(' ');
+  return `. Name the disks to take in place of --all-disks: ${flags}`;
 }
 
 function unsupported(message: string): PublishError {

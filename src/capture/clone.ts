@@ -1,27 +1,33 @@
-// A disk cloned by reflink: the clone shares the disk's blocks, so it is made in no time and takes no space.
+// Disks cloned by reflink: a clone shares its disk's blocks, so it is made in no time and takes no space.
 import { constants } from 'node:fs';
 import { copyFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
+import type { LocalDisk } from './choose-disk.ts';
+import { detailOf } from './inspect.ts';
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
 
 /**
- * Why the disk's top layer cannot be cloned into the scratch folder; undefined where it should be
+ * Why the disks' top layers cannot be cloned into the scratch folder; undefined where it should be
  * possible. Tried on empty files while the guest still runs, so that nothing is lost where not.
  */
-export async function obstacleToClone({
-  inspection,
-  folder,
-}: CaptureRun): Promise<string | undefined> {
-  const { disk } = inspection;
+export async function obstacleToClone(run: CaptureRun): Promise<string | undefined> {
+  for (const { disk } of run.inspection.disks) {
+    const obstacle = await obstacleOf(disk, run.folder.scratch);
+    if (obstacle !== undefined) return obstacle;
+  }
+  return undefined;
+}
+
+async function obstacleOf(disk: LocalDisk, folder: string): Promise<string | undefined> {
   // NOTE: a reflink asks for no lock of QEMU's, and another guest may write to a disk like this.
   if (disk.shareable) return `disk ${disk.target} is shareable`;
-  const probe = join(folder.scratch, 'probe');
+  const probe = join(folder, 'probe');
   try {
-    const [source, scratch] = await Promise.all([stat(disk.source), stat(folder.scratch)]);
+    const [source, scratch] = await Promise.all([stat(disk.source), stat(folder)]);
     if (!source.isFile()) return `${disk.source} is no regular file`;
     if (source.dev !== scratch.dev)
       return `${disk.source} and the work directory are on two file systems`;
@@ -36,34 +42,46 @@ export async function obstacleToClone({
 }
 
 /**
- * Clones the top layer of a disk that nobody writes to. Its backing files stay where they are: they
- * are read by the absolute paths that were inspected, never by what the clone's own header says.
+ * Clones the top layers of disks that nobody writes to. Their backing files stay where they are:
+ * they are read by the absolute paths that were inspected, never by what a clone's own header says.
  * @returns undefined where it cannot be done after all; nothing is left of it then.
  * @throws PublishError MANAGED_SAVE where it takes too long; the signal's reason.
  */
-export async function cloneDisk(run: CaptureRun): Promise<StillDisk | undefined> {
-  const { inspection, folder, onEvent, signal } = run;
-  const { disk } = inspection;
-  const path = join(folder.scratch, `clone.${disk.format}`);
-  const obstacle = await runStep(
+export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefined> {
+  const clones: StillDisk[] = [];
+  for (const inspected of run.inspection.disks) {
+    const { target, format } = inspected.disk;
+    const path = join(run.folder.scratch, `${target}.clone.${format}`);
+    const obstacle = await cloneDisk(run, inspected.disk, path);
+    clones.push({ ...inspected, path, format, ours: true });
+    if (obstacle === undefined) continue;
+    noteNoClone(run, obstacle);
+    for (const clone of clones) await rm(clone.path, { force: true });
+    return undefined;
+  }
+  return clones;
+}
+
+/** Resolves to why it could not be done. */
+async function cloneDisk(
+  run: CaptureRun,
+  disk: LocalDisk,
+  path: string,
+): Promise<string | undefined> {
+  const { onEvent, signal } = run;
+  return runStep(
     onEvent,
     'clone',
     async () => {
       signal.throwIfAborted();
       return withinTime(run, copyFile(disk.source, path, COPYFILE_FICLONE_FORCE | COPYFILE_EXCL));
     },
-    (why) => (why === undefined ? undefined : 'not possible'),
+    (why) => (why === undefined ? detailOf(run.inspection, disk) : 'not possible'),
   );
-  if (obstacle === undefined) {
-    return { path, format: disk.format, consistency: 'crash', freezeMs: null, ours: true };
-  }
-  noteNoClone(run, obstacle);
-  await rm(path, { force: true });
-  return undefined;
 }
 
 export function noteNoClone({ onEvent }: CaptureRun, obstacle: string): void {
-  const message = `no reflink, so the guest waits until its disk was read: ${obstacle}`;
+  const message = `no reflink, so the guest waits until its disks were read: ${obstacle}`;
   onEvent({ type: 'note', level: 'debug', step: 'clone', message });
 }
 

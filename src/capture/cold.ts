@@ -1,4 +1,4 @@
-// The cold path: the guest's memory is saved, its disk cloned or read, and the guest started from the save.
+// The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
@@ -7,23 +7,23 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
-import type { CaptureRun, StillDisk, UseStillDisk } from './capture-run.ts';
-import { cloneDisk, noteNoClone, obstacleToClone } from './clone.ts';
+import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
+import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
 
 const CLOCK_TIMEOUT_S = 5;
 
-/** A clone that is still to be used, with the guest running again; or what `use` has made already. */
-export type ColdCapture<T> = { clone: StillDisk } | { result: T };
+/** Clones that are still to be used, with the guest running again; or what `use` has made already. */
+export type ColdCapture<T> = { clones: StillDisks } | { result: T };
 
 /**
- * Holds a running or paused domain in a managed save while its disk is cloned; where it cannot be,
- * while `use` reads it. When this resolves, the guest is as it was; when it rejects, the caller's
+ * Holds a running or paused domain in a managed save while its disks are cloned; where one cannot
+ * be, while `use` reads them. When this resolves, the guest is as it was; when it rejects, the caller's
  * `scope.restore()` makes it so.
  * @throws PublishError MANAGED_SAVE, LIBVIRT; the signal's reason; what `use` throws.
  */
 export async function captureCold<T>(
   run: CaptureRun,
-  use: UseStillDisk<T>,
+  use: UseStillDisks<T>,
 ): Promise<ColdCapture<T>> {
   const { onEvent, plan, scope } = run;
   const obstacle = await obstacleToClone(run);
@@ -31,8 +31,10 @@ export async function captureCold<T>(
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await runStep(onEvent, 'save', () => saveGuest(run));
   await run.atPointInTime();
-  const clone = obstacle === undefined ? await cloneDisk(run) : undefined;
-  const captured = clone ? { clone } : { result: await use(stillDisk(run)) };
+  const cloned = obstacle === undefined ? await cloneDisks(run) : undefined;
+  const captured = cloned
+    ? { clones: asLeft(run, cloned) }
+    : { result: await use(stillDisks(run)) };
   // A guard that came in between has started the guest below the reader.
   await refuseIfTakenOver(run.folder.path, 'save');
   await runStep(onEvent, 'start', () => scope.takeBack(save));
@@ -42,21 +44,28 @@ export async function captureCold<T>(
 }
 
 /**
- * Reads the disk of a domain that is switched off, and leaves it off.
+ * Reads the disks of a domain that is switched off, and leaves it off.
  *
- * NOTE: qemu-img holds its lock on the disk while it reads, so a start of the domain in between
+ * NOTE: qemu-img holds its lock on a disk while it reads, so a start of the domain in between
  * fails with a clear error from QEMU, and never changes the disk below the reader.
  */
-export async function captureOffline<T>(run: CaptureRun, use: UseStillDisk<T>): Promise<T> {
+export async function captureOffline<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   await run.atPointInTime();
-  return use(stillDisk(run));
+  return use(stillDisks(run));
 }
 
-/** A disk whose guest hangs in a managed save is as a power cut would leave it. */
-function stillDisk({ inspection }: CaptureRun): StillDisk {
-  const { disk, active, hasManagedSave } = inspection;
+function stillDisks(run: CaptureRun): StillDisks {
+  const disks = run.inspection.disks.map(({ disk, facts }) => {
+    return { disk, facts, path: disk.source, format: disk.format, ours: false };
+  });
+  return asLeft(run, disks);
+}
+
+/** Disks whose guest hangs in a managed save are as a power cut would leave them. */
+function asLeft({ inspection }: CaptureRun, disks: readonly StillDisk[]): StillDisks {
+  const { active, hasManagedSave } = inspection;
   const consistency = active || hasManagedSave ? 'crash' : 'offline';
-  return { path: disk.source, format: disk.format, consistency, freezeMs: null, ours: false };
+  return { disks, consistency, freezeMs: null, pauseMs: null };
 }
 
 async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureRun): Promise<void> {

@@ -5,8 +5,14 @@ import type { Domain, DomainState } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { shellQuote, virshDomain } from '../run/shell-quote.ts';
-import { type DiskFacts, readDiskFacts } from './backing-chain.ts';
-import { chooseDisk, type LocalDisk } from './choose-disk.ts';
+import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
+import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
+
+/** A disk that is to be taken, and what was read of it. */
+export interface InspectedDisk {
+  disk: LocalDisk;
+  facts: DiskFacts;
+}
 
 export interface Inspection {
   name: string;
@@ -19,8 +25,8 @@ export interface Inspection {
   inactiveXml: string;
   /** Of the live XML where the domain runs. */
   description: DomainDescription;
-  disk: LocalDisk;
-  facts: DiskFacts;
+  /** The root disk first. */
+  disks: readonly [InspectedDisk, ...InspectedDisk[]];
   /** What an undefine could lose. */
   snapshots: number;
   checkpoints: number;
@@ -32,7 +38,7 @@ export interface Inspection {
 }
 
 export interface InspectOptions {
-  disk: string | undefined;
+  disks: DiskWish;
   libvirtVersion: number;
   timeoutMs: number;
   agentTimeoutMs: number;
@@ -40,13 +46,13 @@ export interface InspectOptions {
 }
 
 /** Of the domain alone, whatever its disks are like. */
-export type DomainFacts = Omit<Inspection, 'disk' | 'facts'>;
+export type DomainFacts = Omit<Inspection, 'disks'>;
 
 type AskOptions = Pick<InspectOptions, 'libvirtVersion' | 'agentTimeoutMs'>;
 
 /**
- * Looks at a domain and at the disk to be taken; changes nothing. `known` is what was read before.
- * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on the disk.
+ * Looks at a domain and at the disks to be taken; changes nothing. `known` is what was read before.
+ * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on one of them.
  */
 export async function inspectDomain(
   domain: Domain,
@@ -55,14 +61,14 @@ export async function inspectDomain(
 ): Promise<Inspection> {
   const found = known ?? (await readDomain(domain, options));
   const { active, description } = found;
-  const disk = chooseDisk(description, options.disk);
-  await refuseBusyDisk(domain, disk, active);
+  const chosen = chooseDisks(description, options.disks);
+  for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
   const { timeoutMs, signal } = options;
-  const [facts, agent] = await Promise.all([
-    readDiskFacts(disk, { shared: active, timeoutMs, signal }),
+  const [disks, agent] = await Promise.all([
+    readFacts(chosen, { shared: active, timeoutMs, signal }),
     known?.agent ?? askAgent(domain, found, options),
   ]);
-  return { ...found, disk, facts, agent };
+  return { ...found, disks, agent };
 }
 
 /** Looks at a domain alone; changes nothing, and refuses nothing. */
@@ -95,6 +101,20 @@ async function readDomain(
     checkpoints: (await domain.listCheckpoints()).length,
     hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
   };
+}
+
+/** Which disk a step is about, for its event; nothing where there is only one. */
+export function detailOf({ disks }: Pick<Inspection, 'disks'>, { target }: { target: string }) {
+  return disks.length > 1 ? target : undefined;
+}
+
+async function readFacts(
+  [root, ...others]: ChosenDisks,
+  options: ReadOptions,
+): Promise<Inspection['disks']> {
+  const read = async (disk: LocalDisk) => ({ disk, facts: await readDiskFacts(disk, options) });
+  const [first, ...rest] = await Promise.all([read(root), ...others.map(read)]);
+  return [first, ...rest];
 }
 
 /** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */

@@ -1,4 +1,4 @@
-// The live path: a mirror into a delta while the guest runs, ended at one point in time.
+// The live path: mirrors into deltas while the guest runs, ended at one point in time.
 import { join } from 'node:path';
 import { runStep } from '../events.ts';
 import { createOverlay } from '../flatten/qemu-img.ts';
@@ -7,49 +7,52 @@ import {
   VIR_DOMAIN_UNDEFINE_KEEP_TPM,
 } from '../libvirt/constants.ts';
 import { saveMetadata } from '../run/domain-metadata.ts';
-import { freeze, mirror, undefine } from '../run/guest-acts.ts';
+import { type MirrorData, undefine } from '../run/guest-acts.ts';
 import { DOMAIN_XML_FILE, writeSecret } from '../run/run-folder.ts';
-import { refuseIfTakenOver } from '../run/take-over.ts';
-import type { CaptureRun, StillDisk } from './capture-run.ts';
-import { awaitMirror, endMirror, startMirror } from './mirror.ts';
-import { freezeGuest } from './quiesce.ts';
+import type { CaptureRun, PointInTime, StillDisks } from './capture-run.ts';
+import { awaitMirrors, startMirror } from './mirror.ts';
+import { takePointInTime } from './point-in-time.ts';
 
 /**
- * Fills a delta with what the disk holds above its backing file. When this resolves, the guest is
- * as it was; when it rejects, the caller's `scope.restore()` makes it so.
+ * Fills a delta for each disk with what it holds above its backing file. When this resolves, the
+ * guest is as it was; when it rejects, the caller's `scope.restore()` makes it so.
  * @throws PublishError QEMU_IMG, LIBVIRT, MIRROR, QUIESCE; the signal's reason.
  */
-export async function captureLive(run: CaptureRun): Promise<StillDisk> {
-  const { onEvent, scope } = run;
-  const delta = join(run.folder.scratch, 'delta.qcow2');
-  await runStep(onEvent, 'delta', () => createDelta(run, delta));
+export async function captureLive(run: CaptureRun): Promise<StillDisks> {
+  const { onEvent, scope, inspection, folder } = run;
+  const disks = inspection.disks.map((inspected) => {
+    const path = join(folder.scratch, `${inspected.disk.target}.delta.qcow2`);
+    return { ...inspected, path, format: 'qcow2', ours: true };
+  });
+  const mirrors = disks.map(({ disk, path }): MirrorData => ({ target: disk.target, delta: path }));
+  await runStep(onEvent, 'delta', () => createDeltas(run, disks));
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'undefine', () => undefineDomain(run));
   }
   await runStep(onEvent, 'mirror', async () => {
-    await startMirror(run, delta);
-    await awaitMirror(run, delta);
+    for (const mirror of mirrors) await startMirror(run, mirror);
+    await awaitMirrors(run, mirrors);
   });
-  const frozen = await runStep(onEvent, 'quiesce', () => takePointInTime(run, delta), describe);
+  const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));
   }
-  return { path: delta, format: 'qcow2', ours: true, ...frozen };
+  return { disks, ...moment };
 }
 
 /**
- * NOTE: libvirt does not look at what the delta's backing file is (REUSE_EXT); with another one
- * than the disk's own the mirror reports success and the image is corrupt.
+ * NOTE: libvirt does not look at what a delta's backing file is (REUSE_EXT); with another one than
+ * the disk's own the mirror reports success and the image is corrupt.
  */
-async function createDelta({ inspection, signal }: CaptureRun, path: string): Promise<void> {
-  const { virtualSize, backingChain } = inspection.facts;
-  await createOverlay({
-    path,
-    format: 'qcow2',
-    virtualSize,
-    backing: backingChain[0] ?? null,
-    signal,
-  });
+async function createDeltas(
+  { signal }: CaptureRun,
+  disks: readonly StillDisks['disks'][number][],
+): Promise<void> {
+  for (const { facts, path } of disks) {
+    const { virtualSize, backingChain } = facts;
+    const backing = backingChain[0] ?? null;
+    await createOverlay({ path, format: 'qcow2', virtualSize, backing, signal });
+  }
 }
 
 /**
@@ -82,26 +85,8 @@ async function saveMetadataIfAny({
   return path;
 }
 
-/** Freeze, abort the job, thaw. The point in time is the moment of the abort. */
-async function takePointInTime(
-  run: CaptureRun,
-  delta: string,
-): Promise<Pick<StillDisk, 'consistency' | 'freezeMs'>> {
-  run.signal.throwIfAborted();
-  const startedAt = performance.now();
-  const frozen = await freezeGuest(run);
-  await endMirror(run, delta, frozen ? { frozenAt: startedAt } : {});
-  // A guard that came in between has thawed the guest, or has ended the mirror before its time.
-  await refuseIfTakenOver(run.folder.path, 'quiesce');
-  await run.scope.settle(mirror);
-  await run.atPointInTime();
-  if (!frozen) return { consistency: 'crash', freezeMs: null };
-  await run.scope.takeBack(freeze);
-  return { consistency: 'filesystem', freezeMs: Math.round(performance.now() - startedAt) };
-}
-
-function describe({ consistency, freezeMs }: Pick<StillDisk, 'consistency' | 'freezeMs'>): string {
-  return freezeMs === null
-    ? `${consistency}-consistent`
-    : `${consistency}-consistent, frozen for ${freezeMs} ms`;
+function describe({ consistency, freezeMs, pauseMs }: PointInTime): string {
+  const frozen = freezeMs === null ? '' : `, frozen for ${freezeMs} ms`;
+  const paused = pauseMs === null ? '' : `, paused for ${pauseMs} ms`;
+  return `${consistency}-consistent${frozen}${paused}`;
 }

@@ -10,6 +10,8 @@ export interface CapturePlan {
   method: Exclude<MirrorMethod, 'auto'> | null;
   methodReason: string | null;
   quiesce: QuiescePolicy;
+  /** Whether the vCPUs are paused for the point in time, unless the guest can be frozen after all. */
+  pauses: boolean;
   /** What is undefined for the time of the mirror, in words. */
   undefines: string[];
   /** XML and address of the devices that cannot be saved. */
@@ -40,13 +42,20 @@ export function planCapture(inspection: Inspection, wishes: CaptureWishes): Capt
     method,
     methodReason,
     quiesce: wishes.quiesce,
+    pauses: mode === 'live' && mustPause(inspection, wishes.quiesce),
     undefines: undefining ? undefinedParts(inspection) : [],
     detaches: mode === 'cold' ? unsavable(inspection) : [],
   };
 }
 
+/** Several mirrors end one after the other, and nothing may be written in between. */
+function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy): boolean {
+  const isFrozen = quiesce !== 'off' && agent === 'answers';
+  return disks.length > 1 && state !== 'paused' && !isFrozen;
+}
+
 function chooseMode(
-  { active, name, state, hasManagedSave, persistent, disk }: Inspection,
+  { active, name, state, hasManagedSave, persistent, disks }: Inspection,
   wish: SnapshotMode,
 ): { mode: CaptureMode; modeReason: string } {
   if (!active) {
@@ -60,7 +69,7 @@ function chooseMode(
     const saved = hasManagedSave ? ' and its memory is in a managed save' : '';
     return { mode: 'offline', modeReason: `the domain is switched off${saved}` };
   }
-  const obstacle = obstacleToLive(state, disk);
+  const obstacle = obstacleToLive(state, disks);
   if (wish === 'cold' || (wish === 'auto' && obstacle !== undefined)) {
     if (!persistent) {
       throw new PublishError(
@@ -84,9 +93,11 @@ function chooseMode(
 /** NOTE: libvirt refuses a mirror of a shareable disk ("can't pivot a shared disk"), even unpivoted. */
 function obstacleToLive(
   state: Inspection['state'],
-  { shareable, target }: Inspection['disk'],
+  disks: Inspection['disks'],
 ): string | undefined {
-  if (shareable) return `disk ${target} is shareable, and libvirt mirrors no shared disk`;
+  const shared = disks.find(({ disk }) => disk.shareable)?.disk.target;
+  if (shared !== undefined)
+    return `disk ${shared} is shareable, and libvirt mirrors no shared disk`;
   if (state === 'crashed') return 'the guest has crashed';
   return undefined;
 }

@@ -1,5 +1,6 @@
 // Images as rows: a table for people, CSV for spreadsheets and scripts.
 import type { ImageRecord } from '../registry/image.ts';
+import { dataSize } from '../registry/image-objects.ts';
 import { formatBytes, formatDate, printable } from './format.ts';
 import { formatTable } from './table.ts';
 
@@ -21,12 +22,17 @@ export function imageTable(images: readonly ImageRecord[]): string {
     printable(image.name),
     image.status,
     image.disk_format,
-    size(image.size),
-    size(image.virtual_size),
+    size(dataSize(image)),
+    size(virtualSize(image)),
     formatDate(image.created_at),
     printable(image.tags.join(', ')),
   ]);
   return formatTable(COLUMNS, rows);
+}
+
+/** Of all disks together. */
+function virtualSize({ disks, virtual_size }: ImageRecord): number | null {
+  return disks?.reduce((sum, disk) => sum + disk.virtual_size, 0) ?? virtual_size;
 }
 
 const FIELDS = [

@@ -5,21 +5,16 @@ import { formatPairs } from './table.ts';
 
 /** What `--dry-run` prints. */
 export function formatPlan(plan: SnapshotPlan): string {
-  const { domain, disk, image } = plan;
+  const { domain, image } = plan;
   const persistence = domain.persistent ? 'persistent' : 'transient';
   const autostart = domain.autostart ? ', autostart' : '';
   const compressed = image.compress === 'none' ? '' : `, compressed with ${image.compress}`;
   const pairs: [string, string][] = [
     ['Domain', `${domain.name} (${domain.uuid}), ${domain.state}, ${persistence}${autostart}`],
-    ['Disk', `${disk.target} on ${disk.bus}, ${formatBytes(disk.virtualSize)}`],
-    ['Source', `${disk.source} (${disk.format})`],
-    ...plan.backingChain.map(({ path, format }): [string, string] => [
-      '  on top of',
-      `${path} (${format})`,
-    ]),
+    ...plan.disks.flatMap(diskPairs),
     ['Path', `${plan.mode}: ${plan.modeReason}`],
     ...(plan.method === null ? [] : [methodPair(plan.method, plan.methodReason)]),
-    ['Quiesce', plan.quiesce],
+    ['Quiesce', plan.quiesce + (plan.pauses ? PAUSES : '')],
     ...(plan.nvram === null ? [] : [['NVRAM', `${plan.nvram} goes along`] as [string, string]]),
     ['Undefines', listed(plan.undefines)],
     ['Detaches', listed(plan.detaches)],
@@ -29,6 +24,19 @@ export function formatPlan(plan: SnapshotPlan): string {
     ...plan.space.map((entry): [string, string] => ['Space', spaceLine(entry)]),
   ];
   return formatPairs(pairs.map(([name, value]) => [name, printable(value)]));
+}
+
+const PAUSES = ': it is not frozen, so the guest is paused for the point in time';
+
+function diskPairs(disk: SnapshotPlan['disks'][number]): [string, string][] {
+  return [
+    ['Disk', `${disk.target} on ${disk.bus}, ${formatBytes(disk.virtualSize)}`],
+    ['Source', `${disk.source} (${disk.format})`],
+    ...disk.backingChain.map(({ path, format }): [string, string] => [
+      '  on top of',
+      `${path} (${format})`,
+    ]),
+  ];
 }
 
 function methodPair(method: string, reason: string | null): [string, string] {

@@ -30,17 +30,19 @@ export async function requireSysprep(limits: SysprepLimits): Promise<void> {
 }
 
 /**
- * Changes the image in place. What a failure leaves of it is good for nothing.
+ * Changes the disks of one guest in place. What a failure leaves of them is good for nothing.
  * @throws PublishError SYSPREP; the signal's reason, when the child is gone.
  */
 export async function sysprep(
-  image: ImageFile,
+  images: readonly ImageFile[],
   limits: SysprepLimits & { tempDir: string },
 ): Promise<void> {
-  const path = resolve(image.path);
-  const args = ['--format', image.format, '-a', path, '--operations', limits.operations];
+  const disks = images.map(({ path, format }) => ({ path: resolve(path), format }));
+  const added = disks.flatMap(({ path, format }) => ['--format', format, '-a', path]);
+  const args = [...added, '--operations', limits.operations];
   const outcome = await run(args, limits, { LIBGUESTFS_TMPDIR: limits.tempDir });
-  if (outcome.exitCode !== 0) throw sysprepFailure(path, limits, outcome);
+  if (outcome.exitCode !== 0)
+    throw sysprepFailure(disks.map(({ path }) => path).join(', '), limits, outcome);
 }
 
 async function run(

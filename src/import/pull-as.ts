@@ -10,6 +10,7 @@ import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageRecord } from '../registry/image.ts';
+import { diskData } from '../registry/image-objects.ts';
 import { exists, nameFile } from '../registry/pull-name.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
@@ -18,6 +19,8 @@ import { inspectImage } from './inspect-image.ts';
 
 export interface PullAsOptions {
   file: string;
+  /** Target of the disk; it can be left out where there is only one. */
+  disk?: string | undefined;
   /** The image's own where left out. */
   format?: DiskFormat | undefined;
   /** This one of its artefacts, and not the data; it has no format to convert from. */
@@ -56,10 +59,11 @@ export async function pullAs(
 async function pullPlain(
   registry: Registry,
   image: ImageRecord,
-  { file, artefact, overwrite, config, signal, onEvent }: PullAsOptions,
+  { file, disk, artefact, overwrite, config, signal, onEvent }: PullAsOptions,
 ): Promise<void> {
   const object = image.artefacts.find(({ name }) => name === artefact);
-  const total = object?.size ?? image.size ?? 0;
+  const isData = artefact === undefined && image.status === 'active';
+  const total = object?.size ?? (isData ? diskData(image, disk).size : 0);
   // How much of a raw image is holes is not known before it is here.
   const isKnown = image.disk_format !== 'raw';
   const needed = isKnown ? Math.max(0, total - (await allocatedBytes(`${file}.partial`))) : 0;
@@ -68,7 +72,7 @@ async function pullPlain(
     withRoom(room, { config, signal }, (watched) =>
       registry.pullImage(image.id, file, {
         ...(artefact === undefined ? {} : { artefact }),
-        overwrite,
+        ...{ disk, overwrite },
         signal: watched,
         onProgress: (bytes) => onEvent({ type: 'progress', step: 'pull', bytes, total }),
         onNote: (message) => onEvent({ type: 'note', level: 'info', step: 'pull', message }),

@@ -62,7 +62,7 @@ function waysOf(
   const [top, ...backingChain] = layers;
   const { virtualSize = 0, actualSize = 0 } = top ?? {};
   const facts = { virtualSize, actualSize, backingChain };
-  const inspection = { ...domain, disk: local, facts };
+  const inspection = { ...domain, disks: [{ disk: local, facts }] as const };
   const plan = (mode: CaptureWishes['mode']) => {
     const { detaches, ...way } = planCapture(inspection, { ...wishes, mode });
     return { ...way, detaches: detaches.map(({ address }) => address) };

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
-import { JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
+import { allReached, JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
 import type { RunOnDisk } from '../run/runs.ts';
 import { shellQuote } from '../run/shell-quote.ts';
 import {
@@ -14,9 +14,8 @@ import {
   followUp,
   IMAGE_POINT,
   type ImageToPublish,
-  UPLOADED_POINT,
-  type UploadedImage,
 } from '../snapshot/finish.ts';
+import { UPLOADED_POINT, type UploadedDisk } from '../snapshot/upload-disks.ts';
 import { lastStep } from './run-status.ts';
 
 export interface MendImageOptions {
@@ -66,12 +65,23 @@ export async function mendImage(
   return { status: record?.status ?? null, published: false };
 }
 
-/** The file as it was, or the object that it was moved or sent to; and what goes along with it. */
-async function isStillThere({ entries }: RunOnDisk, image: ImageToPublish): Promise<boolean> {
-  if (image.nvram !== undefined && !(await stat(image.nvram).catch(() => undefined))) return false;
-  if (reached(entries, UPLOADED_POINT) !== undefined) return true;
-  const file = await stat(image.path).catch(() => undefined);
-  return file?.size === image.size;
+/** Each file as it was, or the object that it was moved or sent to; and what goes along with them. */
+async function isStillThere(
+  { entries }: RunOnDisk,
+  { disks, nvram }: ImageToPublish,
+): Promise<boolean> {
+  if (nvram !== undefined && !(await stat(nvram).catch(() => undefined))) return false;
+  const uploaded = uploadedDisks(entries).map(({ name }) => name);
+  for (const { name, path, size } of disks) {
+    if (uploaded.includes(name)) continue;
+    const file = await stat(path).catch(() => undefined);
+    if (file?.size !== size) return false;
+  }
+  return true;
+}
+
+function uploadedDisks(entries: RunOnDisk['entries']): UploadedDisk[] {
+  return allReached(entries, UPLOADED_POINT) as UploadedDisk[];
 }
 
 /** Resolves to why it cannot be resumed, or to undefined where the image is active. */
@@ -82,7 +92,7 @@ async function tryResume(
   { onEvent, signal }: MendImageOptions,
 ): Promise<string | undefined> {
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
-  const uploaded = reached(run.entries, UPLOADED_POINT) as UploadedImage | undefined;
+  const uploaded = uploadedDisks(run.entries);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
   try {
     if (reached(run.entries, ACTIVE_POINT) !== undefined) {

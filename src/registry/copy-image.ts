@@ -5,6 +5,7 @@ import { type CopyWay, copyObject } from './copy-object.ts';
 import type { ImageRecord } from './image.ts';
 import { assertRecord } from './image-checks.ts';
 import { checkObjects } from './image-data.ts';
+import { allObjects, asStored, dataObjects } from './image-objects.ts';
 import { imageFolder, readRecord, recordFolder } from './image-records.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { createVersion } from './records.ts';
@@ -39,7 +40,7 @@ export async function copyImage(request: CopyImageRequest): Promise<CopiedImage>
   if (there !== undefined) return { image: there, way: 'there' };
   let way: CopyWay = 'there';
   let before = 0;
-  for (const object of [...image.artefacts, data]) {
+  for (const object of [...image.artefacts, ...dataObjects(image)]) {
     const onProgress = (bytes: number) => request.onProgress?.(before + bytes);
     way = await copyObject({ ...request, key: imageFolder(id) + object.name, object, onProgress });
     before += object.size;
@@ -66,21 +67,9 @@ async function createRecord(
   image: ImageRecord,
   options: CallOptions,
 ): Promise<ImageRecord> {
-  const data = image.data === null ? [] : [image.data];
-  const [stored, ...artefacts] = await checkObjects(
-    to,
-    image.id,
-    [...data, ...image.artefacts],
-    options,
-  );
+  const stored = await checkObjects(to, image.id, allObjects(image), options);
   const updated_at = new Date().toISOString();
-  const record = assertRecord({
-    ...image,
-    version: 1,
-    updated_at,
-    data: stored ?? null,
-    artefacts,
-  });
+  const record = assertRecord({ ...image, ...asStored(image, stored), version: 1, updated_at });
   try {
     await createVersion(to, recordFolder(image.id), 1, record, options);
     return record;

@@ -1,7 +1,7 @@
 // What a record, a name, a tag, a property or an alias may be: our own input and somebody else's bytes. Pure.
 import { PublishError } from '../errors.ts';
 import { DISK_FORMATS, VISIBILITIES } from '../snapshot-types.ts';
-import { IMAGE_STATUSES, type ImageObject, type ImageRecord } from './image.ts';
+import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
 import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';
 
 const MAX_VALUE = 65_535;
@@ -46,7 +46,8 @@ const oneOf =
   (value) =>
     typeof value === 'string' && list.includes(value);
 
-const FIELDS: Readonly<Record<keyof ImageRecord, Check>> = {
+/** Of a single disk, as of every image before there were several, a record has no list. */
+const FIELDS: Readonly<Record<Exclude<keyof ImageRecord, 'disks'>, Check>> = {
   id: (value) => typeof value === 'string' && isImageId(value),
   version: (value) => isCount(value) && (value as number) >= 1,
   name: (value) => isName(value) && value !== '',
@@ -80,13 +81,16 @@ function recordProblem(record: Record<string, unknown>): string | undefined {
     if (!(field in record)) return `${field} is missing`;
     if (!check(record[field])) return `${field} is ${describe(record[field])}`;
   }
-  const { status, data, size, artefacts, tags, properties } = record as unknown as ImageRecord;
-  const objects = data === null ? artefacts : [data, ...artefacts];
+  const { status, data, size, disks, artefacts, tags, properties } =
+    record as unknown as ImageRecord;
+  if (disks !== undefined && !Array.isArray(disks)) return `disks is ${describe(disks)}`;
+  const objects = [...(data === null ? [] : [data]), ...(disks ?? []), ...artefacts];
   return (
     tagsProblem(tags) ??
     propertiesProblem(properties) ??
     firstProblem(objects, imageObjectProblem) ??
-    dataProblem(status, data, size)
+    dataProblem(status, data, size) ??
+    (disks === undefined ? undefined : disksProblem(disks, data))
   );
 }
 
@@ -101,6 +105,32 @@ function dataProblem(
   if (data !== null && data.size !== size) return 'size and data.size differ';
   return undefined;
 }
+
+/** Each disk as `data` is, with what tells it from the others. */
+function disksProblem(disks: readonly ImageDisk[], data: ImageObject | null): string | undefined {
+  const [root] = disks;
+  if (root === undefined) return 'disks is empty';
+  if (root.name !== data?.name || root.size !== data.size || root.sha256 !== data.sha256) {
+    return 'the first of disks and data differ';
+  }
+  for (const key of ['name', 'target'] as const) {
+    if (new Set(disks.map((disk) => disk[key])).size < disks.length)
+      return `two disks have the same ${key}`;
+  }
+  return firstProblem(disks, (disk) => {
+    const wrong = DISK_CHECKS.find(([key, check]) => !check(disk[key]));
+    return wrong && `${wrong[0]} of disk ${describe(disk.name)} is ${describe(disk[wrong[0]])}`;
+  });
+}
+
+const DISK_CHECKS: readonly [keyof ImageDisk, Check][] = [
+  // It becomes the name of a file.
+  ['target', (value) => typeof value === 'string' && objectNameProblem(value) === undefined],
+  ['boot_index', orNull(isCount)],
+  ['bus', isName],
+  ['disk_format', oneOf(DISK_FORMATS)],
+  ['virtual_size', isCount],
+];
 
 function tagsProblem(tags: readonly unknown[]): string | undefined {
   const bad = tags.find((tag) => !isName(tag) || tag === '');
@@ -146,6 +176,7 @@ function firstProblem<T>(
 function pickFields(value: Record<string, unknown>): ImageRecord {
   const record: Record<string, unknown> = {};
   for (const [name] of CHECKS) record[name] = value[name];
+  if (value.disks !== undefined) record.disks = value.disks;
   return record as unknown as ImageRecord;
 }
 

@@ -1,6 +1,7 @@
 // What of one image nobody owns: judged by its newest record and by when it was last touched.
 import type { Garbage } from './garbage.ts';
 import type { ImageRecord } from './image.ts';
+import { allObjects } from './image-objects.ts';
 import { imageFolder, readRecord, recordFolder } from './image-records.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from './object-store.ts';
 import { versionKey, versionOf } from './records.ts';
@@ -104,10 +105,9 @@ function unowned(
     .map((object) => ({ kind: 'object', ...facts(object), reason, ...image }));
 }
 
-function ownedKeys({ id, status, data, artefacts }: ImageRecord): string[] {
-  if (status !== 'active' && status !== 'deactivated') return [];
-  const objects = data === null ? artefacts : [data, ...artefacts];
-  return objects.map(({ name }) => imageFolder(id) + name);
+function ownedKeys(image: ImageRecord): string[] {
+  if (image.status !== 'active' && image.status !== 'deactivated') return [];
+  return allObjects(image).map(({ name }) => imageFolder(image.id) + name);
 }
 
 // NOTE: a version goes only when it is old itself: who read the one before it, and is slow to

@@ -45,6 +45,19 @@ export interface ImageObject {
   etag?: string;
 }
 
+/** One disk of an image of several; its object as in `data`. Its format is the object's. */
+export interface ImageDisk extends ImageObject {
+  /** As `vda` in the domain; unique in the image. */
+  target: string;
+  /** As in Nova: 0 for the root disk, null for one that the guest does not boot from. */
+  boot_index: number | null;
+  /** As `virtio`. */
+  bus: string;
+  disk_format: DiskFormat;
+  /** Bytes the guest sees. */
+  virtual_size: number;
+}
+
 /** Version `version` of one image's record, as it is stored. Times are ISO 8601 in UTC. */
 export interface ImageRecord {
   id: string;
@@ -58,7 +71,7 @@ export interface ImageRecord {
   owner: string | null;
   disk_format: DiskFormat;
   container_format: 'bare';
-  /** Bytes of the data object; null until the image is active. */
+  /** Bytes of the data object, as all that follows to `os_hash_value`; null until the image is active. */
   size: number | null;
   /** Bytes the guest sees. */
   virtual_size: number | null;
@@ -72,8 +85,10 @@ export interface ImageRecord {
   os_hash_value: string | null;
   created_at: string;
   updated_at: string;
-  /** The disk's data; null until the image is active. */
+  /** The data of the disk, or of the root disk of several; null until the image is active. */
   data: ImageObject | null;
+  /** All disks of an image of several, the root disk first, which is `data` too; else left out. */
+  disks?: ImageDisk[];
   artefacts: ImageObject[];
   /** Why an image is `killed`, or was deactivated; null otherwise. */
   status_reason: string | null;

@@ -1,5 +1,6 @@
 // Finds images by the size of their data, without reading every record.
 import type { ImageRecord } from './image.ts';
+import { dataObjects } from './image-objects.ts';
 import { readRecord } from './image-records.ts';
 import { isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
@@ -16,7 +17,9 @@ export async function findImagesBySize(
     if (object.size !== size) continue;
     const [id = '', name] = object.key.slice(IMAGES.length).split('/');
     const record = isImageId(id) ? await readRecord(store, id, options) : undefined;
-    if (record?.status === 'active' && record.data?.name === name) found.push(record);
+    const isData = record !== undefined && dataObjects(record).some((each) => each.name === name);
+    if (isData && record.status === 'active' && !found.some((each) => each.id === id))
+      found.push(record);
   }
   return found;
 }

@@ -1,21 +1,28 @@
 // The data of an active image: to a file, or as a link.
 import { PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
+import { diskData } from './image-objects.ts';
 import { imageFolder } from './image-records.ts';
 import { describe, fileNameOf, usage } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { type PullOptions, pullFile } from './pull-file.ts';
 import type { PullPolicy } from './pull-ranges.ts';
 
+/** Which disk of an image of several. */
+export interface DiskChoice {
+  /** Its target; it can be left out where there is only one. */
+  disk?: string | undefined;
+}
+
 /** See Registry.pullImage. */
 export async function pullImage(
   store: ObjectStore,
   image: ImageRecord,
   file: string,
-  options: PullOptions & { policy: PullPolicy; artefact?: string | undefined },
+  options: PullOptions & DiskChoice & { policy: PullPolicy; artefact?: string | undefined },
 ): Promise<void> {
-  const readableImage = readable(image);
-  const object = artefactOf(readableImage, options.artefact) ?? readableImage.data;
+  assertReadable(image);
+  const object = artefactOf(image, options.artefact) ?? diskData(image, options.disk);
   const { name, size, sha256 } = object;
   await pullFile(store, { key: imageFolder(image.id) + name, size, sha256 }, file, options);
 }
@@ -39,9 +46,9 @@ const MAX_LINK_S = 7 * 24 * 3600;
 export async function presignImage(
   store: ObjectStore,
   image: ImageRecord,
-  { expiresSeconds, signal }: { expiresSeconds: number } & CallOptions,
+  { expiresSeconds, disk, signal }: { expiresSeconds: number } & DiskChoice & CallOptions,
 ): Promise<string> {
-  const { id, data, name, disk_format } = readable(image);
+  const { id, data, name, disk_format } = readable(image, { disk });
   if (
     !(Number.isSafeInteger(expiresSeconds) && expiresSeconds >= 1 && expiresSeconds <= MAX_LINK_S)
   ) {
@@ -50,13 +57,19 @@ export async function presignImage(
   if (store.presign === undefined) {
     throw usage(`${store.url} is a directory, and only S3 can give links; pull the image instead.`);
   }
-  const fileName = `${fileNameOf(name)}.${disk_format}`;
+  const bare = disk === undefined ? name : `${name}-${disk}`;
+  const fileName = `${fileNameOf(bare)}.${disk_format}`;
   return store.presign(imageFolder(id) + data.name, { expiresSeconds, fileName, signal });
 }
 
-function readable(image: ImageRecord): ImageRecord & { data: ImageObject } {
-  const { id, status, data } = image;
-  if (status === 'active' && data !== null) return { ...image, data };
+function readable(image: ImageRecord, { disk }: DiskChoice): ImageRecord & { data: ImageObject } {
+  assertReadable(image);
+  return { ...image, data: diskData(image, disk) };
+}
+
+/** @throws IMAGE_STATUS unless it is active */
+export function assertReadable({ id, status, data }: ImageRecord): void {
+  if (status === 'active' && data !== null) return;
   const message = `Image ${id} is ${status}; only an active image can be pulled.`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
 }

@@ -41,6 +41,7 @@ export type ActiveFields = { data: ImageObject } & Partial<
   Pick<
     ImageRecord,
     | 'artefacts'
+    | 'disks'
     | 'virtual_size'
     | 'min_disk'
     | 'min_ram'

@@ -29,6 +29,7 @@ import {
   startEarlyData,
   uploadData,
 } from './image-data.ts';
+import { allObjects, asStored } from './image-objects.ts';
 import {
   assertActive,
   type ChangeOptions,
@@ -47,7 +48,7 @@ import type { CallOptions, ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
 import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
 import type { PullOptions } from './pull-file.ts';
-import { presignImage, pullImage } from './pull-image.ts';
+import { type DiskChoice, presignImage, pullImage } from './pull-image.ts';
 import { RecordCache } from './record-cache.ts';
 import { createVersion } from './records.ts';
 import type {
@@ -180,14 +181,10 @@ export class Registry {
     fields: ActiveFields,
     options: CallOptions = {},
   ): Promise<ImageRecord> {
-    const wanted = [fields.data, ...(fields.artefacts ?? [])];
-    const [data = fields.data, ...artefacts] = await checkObjects(this.#store, id, wanted, options);
-    const { size } = fields.data;
-    return this.updateImage(
-      id,
-      (record) => ({ ...record, ...fields, data, artefacts, size, status: 'active' }),
-      options,
-    );
+    const objects = { ...fields, artefacts: fields.artefacts ?? [] };
+    const stored = await checkObjects(this.#store, id, allObjects(objects), options);
+    const whole = { ...fields, ...asStored(objects, stored), size: fields.data.size };
+    return this.updateImage(id, (record) => ({ ...record, ...whole, status: 'active' }), options);
   }
 
   /**
@@ -329,13 +326,14 @@ export class Registry {
   }
 
   /**
-   * The image's data, or one artefact, as a file, verified. @throws IMAGE_STATUS unless it is active,
-   * INTEGRITY, USAGE (the file is there, no such artefact), REGISTRY, NO_SPACE, INTERRUPTED
+   * The data of one disk, or one artefact, as a file, verified. @throws IMAGE_STATUS unless it is
+   * active, INTEGRITY, USAGE (the file is there, several disks, no such artefact), REGISTRY,
+   * NO_SPACE, INTERRUPTED
    */
   async pullImage(
     ref: string,
     file: string,
-    options: PullOptions & { artefact?: string } = {},
+    options: PullOptions & DiskChoice & { artefact?: string } = {},
   ): Promise<ImageRecord> {
     const record = await this.getImage(ref, { signal: options.signal });
     await pullImage(this.#store, record, file, { ...options, policy: this.#policy });
@@ -343,12 +341,12 @@ export class Registry {
   }
 
   /**
-   * A link to the image's data that works without credentials for `expiresSeconds` seconds. It is a
+   * A link to the data of one disk that works without credentials for `expiresSeconds` seconds. It is a
    * secret. @throws IMAGE_STATUS unless it is active, USAGE where the registry is a directory
    */
   async presignImage(
     ref: string,
-    options: { expiresSeconds: number } & CallOptions,
+    options: { expiresSeconds: number } & DiskChoice & CallOptions,
   ): Promise<{ image: ImageRecord; url: string }> {
     const image = await this.getImage(ref, { signal: options.signal });
     return { image, url: await presignImage(this.#store, image, options) };

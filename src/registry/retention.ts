@@ -1,5 +1,6 @@
 // Which images of a line a retention policy keeps. Pure.
 import type { ImageRecord } from './image.ts';
+import { dataObjects, targetOf } from './image-objects.ts';
 import { usage } from './names.ts';
 
 /** How many of each kind are kept; what is left out keeps none. Days, weeks, months are UTC's. */
@@ -46,13 +47,14 @@ export function assertPolicy(policy: RetentionPolicy): void {
 }
 
 /**
- * Images that follow each other: those of one disk of one domain under one name (the time that a
+ * Images that follow each other: those of the same disks of one domain under one name (the time that a
  * snapshot's default name ends with left out), and others by their name.
  */
-export function lineOf({ name, properties, data }: ImageRecord): string {
-  const bare = name.replace(DEFAULT_NAME_TIME, '');
-  const { instance_uuid: source = '' } = properties;
-  return JSON.stringify([source, source === '' ? '' : (data?.name ?? '').split('.')[0], bare]);
+export function lineOf(image: ImageRecord): string {
+  const bare = image.name.replace(DEFAULT_NAME_TIME, '');
+  const { instance_uuid: source = '' } = image.properties;
+  const targets = dataObjects(image).map(targetOf).sort().join(' ');
+  return JSON.stringify([source, source === '' ? '' : targets, bare]);
 }
 
 /** What the default name of a snapshot has after the domain's: `-2026-11-21T081003Z`. */

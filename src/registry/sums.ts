@@ -1,11 +1,11 @@
 // Lines for `sha256sum -c`: what every object of an image must be. Pure.
 import type { ImageRecord } from './image.ts';
+import { allObjects } from './image-objects.ts';
 
 /**
- * `<sha256>  <id>/<name>` for the data and each artefact, without line ends: the paths below
+ * `<sha256>  <id>/<name>` for each disk and artefact, without line ends: the paths below
  * `images/` in the registry. Names hold no character that sha256sum would escape.
  */
-export function sumLines({ id, data, artefacts }: ImageRecord): string[] {
-  const objects = data === null ? artefacts : [data, ...artefacts];
-  return objects.map(({ name, sha256 }) => `${sha256}  ${id}/${name}`);
+export function sumLines(image: ImageRecord): string[] {
+  return allObjects(image).map(({ name, sha256 }) => `${sha256}  ${image.id}/${name}`);
 }

@@ -2,6 +2,7 @@
 import { messageOf, PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { deactivated } from './image-changes.ts';
+import { allObjects } from './image-objects.ts';
 import { changeRecord, imageFolder } from './image-records.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ReadDigestOptions, readDigest } from './read-digest.ts';
@@ -24,7 +25,7 @@ export interface Verified {
 const DAMAGED = 'damaged: ';
 
 /**
- * Looks at the data and every artefact. A damaged image becomes `deactivated` with the reason, so
+ * Looks at every disk and artefact. A damaged image becomes `deactivated` with the reason, so
  * that no reader is given it; one that is sound again is left as it is (see reactivate).
  * @throws IMAGE_STATUS where the image has no data to look at, REGISTRY, INTERRUPTED
  */
@@ -61,16 +62,17 @@ export async function assertMended(
 /** What is wrong with the objects of an image. @throws as verifyImage */
 async function findDamage(
   store: ObjectStore,
-  { id, status, data, artefacts }: ImageRecord,
+  image: ImageRecord,
   options: VerifyOptions,
 ): Promise<string[]> {
+  const { id, status, data } = image;
   if ((status !== 'active' && status !== 'deactivated') || data === null) {
     const message = `Image ${id} is ${status} and has no data to verify; only active and deactivated images have.`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
   }
   const problems: string[] = [];
   let before = 0;
-  for (const object of [data, ...artefacts]) {
+  for (const object of allObjects(image)) {
     const onProgress = (bytes: number) => options.onProgress?.(before + bytes);
     const problem = options.quick
       ? await quickProblem(store, id, object, options)

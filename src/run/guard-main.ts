@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
 import { openConnection } from '../libvirt/connection.ts';
+import { pause } from './chain-acts.ts';
 import type { GuardOptions } from './guard.ts';
 import { freeze } from './guest-acts.ts';
 import { JOURNAL_FILE, pendingActs, type RunFacts, readJournal, runFacts } from './journal.ts';
@@ -52,11 +53,16 @@ async function watch(
     const message = JSON.parse(line) as Message;
     if (message.type === 'released') return timers.stopAll();
     if (message.type === 'undone') timers.stop(message.act);
-    else timers.start(message.act, message.act === freeze.name ? freezeMs : guestMs);
+    else timers.start(message.act, isHeld(message.act) ? freezeMs : guestMs);
   }
   timers.stopAll();
   await takingOver;
   await restoreAfterDeath(runPath, facts);
+}
+
+/** Nothing goes on in a guest that is frozen or paused. */
+function isHeld(act: string): boolean {
+  return act === freeze.name || act === pause.name;
 }
 
 /** The run lives, holds the lock, and hangs. The mark tells it so, should it ever go on. */
@@ -126,27 +132,34 @@ function isGone(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
-/** One deadline for each act that is pending. */
+/** One deadline for all acts of a name that are pending, from the newest of them on. */
 class Timers {
   readonly #onLate: () => void;
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #timers = new Map<string, { timer: NodeJS.Timeout; pending: number }>();
 
   constructor(onLate: () => void) {
     this.#onLate = onLate;
   }
 
   start(act: string, ms: number): void {
-    this.stop(act);
-    this.#timers.set(act, setTimeout(this.#onLate, Math.min(ms, MAX_TIMER_MS)));
+    const before = this.#timers.get(act);
+    clearTimeout(before?.timer);
+    const timer = setTimeout(this.#onLate, Math.min(ms, MAX_TIMER_MS));
+    this.#timers.set(act, { timer, pending: (before?.pending ?? 0) + 1 });
   }
 
   stop(act: string): void {
-    clearTimeout(this.#timers.get(act));
+    const found = this.#timers.get(act);
+    if (!found) return;
+    found.pending -= 1;
+    if (found.pending > 0) return;
+    clearTimeout(found.timer);
     this.#timers.delete(act);
   }
 
   stopAll(): void {
-    for (const act of [...this.#timers.keys()]) this.stop(act);
+    for (const { timer } of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
   }
 }
 

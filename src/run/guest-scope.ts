@@ -64,10 +64,13 @@ export class GuestScope<Context> {
     return result;
   }
 
-  /** Marks an act as taken back by what was just done, so that no undo runs for it. */
+  /** Marks all acts of this name as taken back by what was just done, so that no undo runs for them. */
   async settle(act: { name: string }): Promise<void> {
+    const settled = this.#pending.filter((pending) => pending.act === act.name);
     this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
-    await this.#options.journal.write({ type: 'undone', act: act.name });
+    for (const pending of settled) {
+      await this.#options.journal.write({ type: 'undone', ...pending });
+    }
   }
 
   /** Takes one act back now, as part of the normal way. What fails stays pending for `restore`. */
@@ -115,7 +118,7 @@ export class GuestScope<Context> {
     this.#pending = this.#pending.filter((other) => other !== pending);
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
-    await journal.write({ type: 'undone', act: pending.act }).catch((error: unknown) => {
+    await journal.write({ type: 'undone', ...pending }).catch((error: unknown) => {
       onRemark(messageOf(error));
     });
     return undefined;

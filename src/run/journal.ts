@@ -10,7 +10,7 @@ export type JournalEntry =
   | { type: 'run'; time: string; facts: RunFacts }
   | { type: 'intent'; time: string; act: string; data: unknown }
   | { type: 'done'; time: string; act: string }
-  | { type: 'undone'; time: string; act: string }
+  | { type: 'undone'; time: string; act: string; data?: unknown }
   | { type: 'point'; time: string; name: string; data?: unknown };
 
 /** What a restore needs to know of a run whose process is gone. */
@@ -134,7 +134,10 @@ export function pendingActs(entries: readonly JournalEntry[]): PendingAct[] {
   for (const entry of entries) {
     if (entry.type === 'intent') pending.push({ act: entry.act, data: entry.data });
     if (entry.type !== 'undone') continue;
-    const index = pending.findLastIndex(({ act }) => act === entry.act);
+    const data = JSON.stringify(entry.data);
+    const index = pending.findLastIndex(
+      (each) => each.act === entry.act && (!data || JSON.stringify(each.data) === data),
+    );
     if (index !== -1) pending.splice(index, 1);
   }
   return pending;
@@ -154,8 +157,14 @@ export function unsureActs(entries: readonly JournalEntry[]): PendingAct[] {
 
 /** The data of the newest point of this name; undefined where it was not reached. */
 export function reached(entries: readonly JournalEntry[], name: string): unknown {
-  const point = entries.findLast((entry) => entry.type === 'point' && entry.name === name);
-  return point?.type === 'point' ? (point.data ?? null) : undefined;
+  return allReached(entries, name).at(-1);
+}
+
+/** The data of every point of this name, oldest first. */
+export function allReached(entries: readonly JournalEntry[], name: string): unknown[] {
+  return entries.flatMap((entry) =>
+    entry.type === 'point' && entry.name === name ? [entry.data ?? null] : [],
+  );
 }
 
 /** Makes a new name in a directory survive a power cut. */

@@ -2,12 +2,13 @@
 import { stat } from 'node:fs/promises';
 import type { Layer } from '../capture/backing-chain.ts';
 import type { ImageRecord } from '../registry/image.ts';
+import { dataObjects } from '../registry/image-objects.ts';
 import type { Registry } from '../registry/registry.ts';
 import { hashImage } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 
 /**
- * The active image whose data are, byte for byte, the nearest backing file. Sizes are compared
+ * The active image of which a disk is, byte for byte, the nearest backing file. Sizes are compared
  * first, so that the file is read only where an image of its very size exists.
  */
 export async function findBaseImage(
@@ -21,5 +22,5 @@ export async function findBaseImage(
   const candidates = await registry.findImagesBySize(source.size, { signal });
   if (candidates.length === 0) return undefined;
   const { sha256 } = await hashImage(source, ['sha256'], { signal });
-  return candidates.find(({ data }) => data?.sha256 === sha256);
+  return candidates.find((image) => dataObjects(image).some((each) => each.sha256 === sha256));
 }

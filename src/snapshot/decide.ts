@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import {
   type DomainFacts,
+  type InspectedDisk,
   type Inspection,
   type InspectOptions,
   inspectDomain,
@@ -12,7 +13,7 @@ import type { SpaceRow } from '../capture/space.ts';
 import { runStep } from '../events.ts';
 import { MAX_NAME } from '../registry/names.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
-import type { SnapshotPlan } from '../snapshot-types.ts';
+import type { PlannedDisk, SnapshotPlan } from '../snapshot-types.ts';
 import { requireSealing } from './seal.ts';
 import type { Session } from './session.ts';
 import { measureNeeds } from './space-needs.ts';
@@ -52,16 +53,16 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
       return { inspection, capture, nvram, registry, imageName, space };
     },
     ({ inspection, capture }) =>
-      `${inspection.disk.target} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
+      `${targetsOf(inspection)} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
   );
 }
 
-/** What an inspection is told: which disk is meant, and how long to wait. */
+/** What an inspection is told: which disks are meant, and how long to wait. */
 export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
-  const { disk, config, signal } = settings;
+  const { disks, config, signal } = settings;
   const libvirtVersion = await (await host.work()).getLibVersion();
   const { requestMs: timeoutMs, freezeMs: agentTimeoutMs } = config.timeouts;
-  return { disk, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
+  return { disks, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
 }
 
 async function openForWriting({
@@ -86,27 +87,30 @@ async function openForWriting({
   return registry;
 }
 
+function targetsOf({ disks }: Inspection): string {
+  return disks.map(({ disk }) => disk.target).join(', ');
+}
+
 /** The decision as it is shown to people and callers. */
 export function describePlan(
   { settings }: Session,
   { inspection, capture, nvram, registry, imageName, space }: Decision,
 ): SnapshotPlan {
-  const { name, uuid, state, persistent, autostart, disk, facts } = inspection;
+  const { name, uuid, state, persistent, autostart, disks } = inspection;
+  const [root] = disks;
   return {
     domain: { name, uuid, state, persistent, autostart },
-    disk: {
-      target: disk.target,
-      bus: disk.bus,
-      source: disk.source,
-      format: disk.format,
-      virtualSize: facts.virtualSize,
-    },
-    backingChain: facts.backingChain,
+    disk: describeDisk(root),
+    backingChain: root.facts.backingChain,
+    disks: disks.map((each) => {
+      return { ...describeDisk(each), backingChain: each.facts.backingChain };
+    }),
     mode: capture.mode,
     modeReason: capture.modeReason,
     method: capture.method,
     methodReason: capture.methodReason,
     quiesce: capture.quiesce,
+    pauses: capture.pauses,
     nvram,
     undefines: capture.undefines,
     detaches: capture.detaches.map(({ address }) => address),
@@ -115,6 +119,11 @@ export function describePlan(
     registry: registry.url,
     space: space.map(({ device: _, ...row }) => row),
   };
+}
+
+function describeDisk({ disk, facts }: InspectedDisk): PlannedDisk {
+  const { target, bus, source, format } = disk;
+  return { target, bus, source, format, virtualSize: facts.virtualSize };
 }
 
 /** NOTE: libvirt takes longer names than an image may have, and tabs in them. */

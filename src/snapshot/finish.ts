@@ -1,27 +1,29 @@
-// The last stretch of a run, from an image file that is whole to an active image; `recover --resume` walks it again.
+// The last stretch of a run, from image files that are whole to an active image; `recover --resume` walks it again.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
-import type { ImageObject, ImageRecord } from '../registry/image.ts';
-import { hashFields } from '../registry/queued-image.ts';
+import type { ImageDisk, ImageObject, ImageRecord } from '../registry/image.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { SnapshotResult } from '../snapshot-types.ts';
-import type { EarlyParts } from '../upload/early-upload.ts';
-import type { Digests } from '../upload/hash-image.ts';
-import { fileSource } from '../upload/source.ts';
+import type { DiskFormat, SnapshotResult } from '../snapshot-types.ts';
 import { keepLast } from './keep.ts';
+import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
 
-/** All that is needed to publish an image file. It stands in the journal, and holds no secret. */
-export interface ImageToPublish {
-  id: string;
+/** The flat image of one disk, and what the record says of it. */
+export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format'> {
   /** The image file. */
   path: string;
-  size: number;
   /** It was written past the page cache. */
   direct?: boolean;
-  /** Name of its object in the registry. */
-  name: string;
+}
+
+/** All that is needed to publish image files as one. It stands in the journal, and holds no secret. */
+export interface ImageToPublish {
+  id: string;
+  /** The root disk first. */
+  disks: readonly DiskToPublish[];
+  disk_format: DiskFormat;
+  /** Digests of the root disk beside sha256. */
   hash: readonly string[];
   min_ram: number;
   properties: Record<string, string>;
@@ -34,18 +36,12 @@ export interface ImageToPublish {
   keep: number | null;
 }
 
-/** Points of the journal from here on, each with what a resume needs of it. */
+/** Points of the journal from here on, each with what a resume needs of it; `uploaded` is between. */
 export const IMAGE_POINT = 'image';
-export const UPLOADED_POINT = 'uploaded';
 export const ACTIVE_POINT = 'active';
 
 /** Of the UEFI variables, beside the data. */
 export const NVRAM_NAME = 'nvram.fd';
-
-export interface UploadedImage {
-  size: number;
-  digests: Digests;
-}
 
 export interface FinishOptions {
   onEvent: OnEvent;
@@ -54,12 +50,10 @@ export interface FinishOptions {
   reach: (name: string, data?: unknown) => Promise<void>;
   /** An earlier process was at this before. */
   resume?: boolean;
-  /** What was sent while the image was written. */
-  early?: EarlyParts | undefined;
-  /** Known from its writing, in hex by algorithm. */
-  digests?: Readonly<Record<string, string>> | undefined;
+  /** What is known from the writing of the files, by the names of their objects. */
+  written?: ReadonlyMap<string, WrittenDisk>;
   /** What that one had uploaded already. */
-  uploaded?: UploadedImage | undefined;
+  uploaded?: readonly UploadedDisk[];
 }
 
 /** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */
@@ -69,17 +63,11 @@ export async function finishImage(
   options: FinishOptions,
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { onEvent, signal, reach } = options;
-  const uploaded = options.uploaded ?? (await upload(registry, image, options));
+  const fields = activeFields(image, await uploadDisks(registry, image, options));
   const artefacts = await putArtefacts(registry, image, options);
   const record = await runStep(onEvent, 'activate', () => {
     signal.throwIfAborted();
-    return registry.activateImage(image.id, {
-      data: { name: image.name, size: uploaded.size, sha256: uploaded.digests.sha256 },
-      artefacts,
-      ...hashFields(uploaded.digests),
-      min_ram: image.min_ram,
-      properties: image.properties,
-    });
+    return registry.activateImage(image.id, { ...fields, artefacts });
   });
   await reach(ACTIVE_POINT);
   return { image: record, aliases: await followUp(registry, image, record, options) };
@@ -112,24 +100,6 @@ async function moveAliases(
     moved.push({ alias, version });
   }
   return moved;
-}
-
-async function upload(
-  registry: Registry,
-  { id, path, direct, name, hash }: ImageToPublish,
-  { onEvent, signal, reach, resume, early, digests: known }: FinishOptions,
-): Promise<UploadedImage> {
-  const source = await fileSource(path, { direct: direct ?? false });
-  const { size, digests } = await runStep(onEvent, 'upload', async () => {
-    if (!early) await registry.markSaving(id);
-    return registry.uploadData(id, name, source, {
-      ...{ hash, moveFrom: path, signal, resume, early, digests: known },
-      onProgress: (bytes) =>
-        onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
-    });
-  });
-  await reach(UPLOADED_POINT, { size, digests } satisfies UploadedImage);
-  return { size, digests };
 }
 
 async function putArtefacts(

@@ -1,6 +1,6 @@
 // What of a domain goes into its image's record: an allow-list, in Glance's property names. Pure.
 
-import type { StillDisk } from '../capture/capture-run.ts';
+import type { PointInTime } from '../capture/capture-run.ts';
 import type { Inspection } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
 import { machineProperties } from './machine-properties.ts';
@@ -15,9 +15,9 @@ export interface BaseImage {
  * password, no path, no host name. The user's own properties win.
  */
 export function imageProperties(
-  { uuid, description, disk }: Inspection,
+  { uuid, description, disks }: Inspection,
   plan: CapturePlan,
-  still: StillDisk,
+  moment: PointInTime,
   {
     base,
     sealed,
@@ -33,11 +33,12 @@ export function imageProperties(
     image_type: 'snapshot',
     instance_uuid: uuid,
     base_image_ref: base?.id ?? null,
-    ...machineProperties(description, disk),
+    ...machineProperties(description, disks[0].disk),
     snapshot_mode: plan.mode,
     snapshot_method: plan.method,
-    snapshot_consistency: still.consistency,
-    snapshot_freeze_ms: still.freezeMs === null ? null : String(still.freezeMs),
+    snapshot_consistency: moment.consistency,
+    snapshot_freeze_ms: moment.freezeMs === null ? null : String(moment.freezeMs),
+    snapshot_pause_ms: moment.pauseMs === null ? null : String(moment.pauseMs),
     sysprep_operations: sealed,
     ...own,
   });

@@ -1,6 +1,8 @@
-// From a flat image file to an active image in the registry, and back to nothing where that fails.
+// From still disks to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
-import type { StillDisk } from '../capture/capture-run.ts';
+import { join } from 'node:path';
+import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
+import type { InspectedDisk } from '../capture/inspect.ts';
 import { checkImage, type Flattened, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
@@ -13,19 +15,20 @@ import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { imageProperties } from './image-fields.ts';
-import { sealImage } from './seal.ts';
+import { sealImages } from './seal.ts';
 import { sendingAhead } from './send-ahead.ts';
 import type { Session } from './session.ts';
 
-/** The still disk, and the file that its flat image goes to. */
-interface FlatImage {
-  id: string;
-  still: StillDisk;
-  path: string;
-}
+/** A disk that was read, and the flat image that it was written to. */
+export type FlattenedDisk = InspectedDisk &
+  Flattened & { path: string; early: EarlyParts | undefined };
 
-/** A disk that was read, and how its flat image was written. */
-export type FlattenedDisk = StillDisk & Flattened & { early: EarlyParts | undefined };
+/** All disks of an image, as they were at one point in time; the root disk first. */
+export interface FlatDisks extends PointInTime {
+  /** With the images. */
+  folder: string;
+  disks: readonly FlattenedDisk[];
+}
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
@@ -38,7 +41,7 @@ export async function withImageRecord<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const { onEvent, visibility, tags, properties } = settings;
-  const { virtualSize } = inspection.facts;
+  const { virtualSize } = inspection.disks[0].facts;
   const fields = {
     id,
     name: imageName,
@@ -56,59 +59,74 @@ export async function withImageRecord<T>(
   });
 }
 
-/** Converts the still disk into `path`; a delta or a clone is removed as soon as it has been read. */
-export async function flattenDisk(
+/** Converts the still disks, one after the other, into files in `folder`. */
+export async function flattenDisks(
   session: Session,
   decision: Decision,
-  { id, still, path }: FlatImage,
+  { id, still, folder }: { id: string; still: StillDisks; folder: string },
+): Promise<FlatDisks> {
+  const { disks, ...moment } = still;
+  const flat: FlattenedDisk[] = [];
+  for (const disk of disks) {
+    const path = join(folder, dataName(session, disk));
+    flat.push(await flattenDisk(session, decision, { id, still: disk, path }));
+  }
+  return { ...moment, folder, disks: flat };
+}
+
+/** Converts the still disk into `path`; a delta or a clone is removed as soon as it has been read. */
+async function flattenDisk(
+  session: Session,
+  decision: Decision,
+  { id, still, path }: { id: string; still: StillDisk; path: string },
 ): Promise<FlattenedDisk> {
   const { settings } = session;
-  const { inspection, capture } = decision;
-  const { facts } = inspection;
-  const guestWaits = capture.mode === 'cold' && !still.ours;
-  const ahead = { id, name: dataName(session, decision), path, guestWaits };
+  const { disk, facts } = still;
+  const isRoot = disk === decision.inspection.disks[0].disk;
+  const guestWaits = decision.capture.mode === 'cold' && !still.ours;
+  const ahead = { id, name: dataName(session, still), path, still, guestWaits };
   const { result, early } = await sendingAhead(session, decision, ahead, (onSettled) =>
     flatten({
       ...flattenRequest(settings, path),
       source: { path: still.path, format: still.format, backingChain: facts.backingChain },
       virtualSize: facts.virtualSize,
       compress: settings.compress,
-      algorithms: digestAlgorithms(settings.hash),
+      algorithms: digestAlgorithms(isRoot ? settings.hash : []),
       onSettled,
     }),
   );
   if (still.ours) await rm(still.path);
-  return { ...still, ...result, early };
+  return { disk, facts, path, ...result, early };
 }
 
-/** Checks, uploads and activates the flat image, then moves the aliases. */
+/** What was captured: the flat images, and the UEFI variables where they go along. */
+interface ToPublish {
+  id: string;
+  flat: FlatDisks;
+  nvram: string | undefined;
+  journal: Journal;
+}
+
+/** Checks, uploads and activates the flat images as one, then moves the aliases. */
 export async function publishImage(
   session: Session,
   decision: Decision,
-  {
-    id,
-    still,
-    path,
-    nvram,
-    journal,
-  }: FlatImage & { still: FlattenedDisk; nvram: string | undefined; journal: Journal },
+  { id, flat, nvram, journal }: ToPublish,
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { settings } = session;
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
-  await checkImage(flattenRequest(settings, path));
-  const sealed = await sealImage(settings, path);
-  if (sealed) await checkImage(flattenRequest(settings, path));
-  const base = await findBaseImage(registry, inspection.facts.backingChain, signal);
-  const { size } = await fileSource(path);
+  const paths = flat.disks.map(({ path }) => path);
+  for (const path of paths) await checkImage(flattenRequest(settings, path));
+  const sealed = await sealImages(settings, { paths, tempDir: flat.folder });
+  if (sealed) for (const path of paths) await checkImage(flattenRequest(settings, path));
+  const base = await findBaseImage(registry, inspection.disks[0].facts.backingChain, signal);
   const image: ImageToPublish = {
-    ...{ id, path, size, hash: settings.hash, aliases: settings.aliases },
-    // What virt-sysprep changes goes through the page cache.
-    direct: still.direct && !sealed,
-    keep: settings.keep ?? null,
-    name: dataName(session, decision),
+    ...{ id, hash: settings.hash, aliases: settings.aliases, keep: settings.keep ?? null },
+    disks: await disksToPublish(session, flat, { sealed }),
+    disk_format: settings.format,
     min_ram: base?.min_ram ?? 0,
-    properties: imageProperties(inspection, capture, still, {
+    properties: imageProperties(inspection, capture, flat, {
       ...{ base, sealed: settings.sysprep, own: settings.properties },
     }),
     domainXml: scrubDomainXml(inspection.inactiveXml),
@@ -116,18 +134,39 @@ export async function publishImage(
   };
   await journal.reach(IMAGE_POINT, image);
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
-  return finishImage(registry, image, {
-    onEvent,
-    signal,
-    reach,
-    early: still.early,
-    digests: sealed ? undefined : still.digests,
-  });
+  const written = new Map(
+    flat.disks.map((disk) => {
+      const { early, digests } = disk;
+      return [dataName(session, disk), { early, digests: sealed ? undefined : digests }];
+    }),
+  );
+  return finishImage(registry, image, { onEvent, signal, reach, written });
 }
 
-/** Of the image's object in the registry. */
-function dataName({ settings }: Session, { inspection }: Decision): string {
-  return `${inspection.disk.target}.${settings.format}`;
+async function disksToPublish(
+  session: Session,
+  { disks }: FlatDisks,
+  { sealed }: { sealed: boolean },
+): Promise<ImageToPublish['disks']> {
+  const found: ImageToPublish['disks'][number][] = [];
+  for (const [index, each] of disks.entries()) {
+    const { disk, facts, path, direct } = each;
+    const { size } = await fileSource(path);
+    found.push({
+      ...{ path, size, name: dataName(session, each) },
+      // What virt-sysprep changes goes through the page cache.
+      direct: direct && !sealed,
+      ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
+      // As Nova numbers them: 0 is what the guest boots from, null what it never tries.
+      boot_index: index === 0 || disk.bootOrder !== null ? index : null,
+    });
+  }
+  return found;
+}
+
+/** Of the disk's object in the registry. */
+function dataName({ settings }: Session, { disk }: Pick<InspectedDisk, 'disk'>): string {
+  return `${disk.target}.${settings.format}`;
 }
 
 function flattenRequest(

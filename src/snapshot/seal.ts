@@ -1,6 +1,5 @@
-// Seals the flat image: virt-sysprep on the run's own file, never on the guest's disk.
+// Seals the flat images: virt-sysprep on the run's own files, never on the guest's disks.
 import { open } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { withReserveWatch } from '../capture/reserve-watch.ts';
 import { runStep } from '../events.ts';
 import { requireSysprep, sysprep } from '../flatten/virt-sysprep.ts';
@@ -14,29 +13,32 @@ export async function requireSealing(settings: SnapshotSettings): Promise<void> 
 }
 
 /**
- * Changes the image file in place; nothing where no sealing was asked for.
+ * Changes the image files of one guest in place; nothing where no sealing was asked for.
  *
  * NOTE: the journal does not name the image as one that can be resumed before this has ended, so a
  * run that is killed in the middle publishes nothing that is half sealed.
- * @returns whether the image was changed.
+ * @returns whether they were changed.
  * @throws PublishError SYSPREP, NO_SPACE; the signal's reason.
  */
-export async function sealImage(settings: SnapshotSettings, path: string): Promise<boolean> {
+export async function sealImages(
+  settings: SnapshotSettings,
+  { paths, tempDir }: { paths: readonly string[]; tempDir: string },
+): Promise<boolean> {
   const { sysprep: operations, format, config, onEvent, signal } = settings;
   if (operations === null) return false;
   const { reserve, timeouts } = config;
-  const tempDir = dirname(path);
   await withReserveWatch({ directories: [tempDir], reserve, signal }, async (watch) => {
     await watch.check();
     const limits = { operations, tempDir, timeoutMs: timeouts.sysprepMs, signal: watch.signal };
+    const images = paths.map((path) => ({ path, format }));
     await runStep(
       onEvent,
       'sysprep',
-      () => sysprep({ path, format }, limits),
+      () => sysprep(images, limits),
       () => operations,
     );
   });
-  await sync(path);
+  for (const path of paths) await sync(path);
   return true;
 }
 

@@ -1,8 +1,18 @@
 // Beside the convert: what has settled of the image goes to the registry already.
+import type { StillDisk } from '../capture/capture-run.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
 import type { Decision } from './decide.ts';
 import type { Session } from './session.ts';
 import { expectedImageBytes } from './space-needs.ts';
+
+/** The file at `path`, which a disk's image is written to; `name` is its object's. */
+interface FileToSend {
+  id: string;
+  name: string;
+  path: string;
+  still: StillDisk;
+  guestWaits: boolean;
+}
 
 /**
  * Runs `work`, which writes the image file at `path`, and sends ahead what can be. Where `work`
@@ -10,8 +20,8 @@ import { expectedImageBytes } from './space-needs.ts';
  */
 export async function sendingAhead<T>(
   { settings }: Session,
-  { registry, space }: Decision,
-  { id, name, path, guestWaits }: { id: string; name: string; path: string; guestWaits: boolean },
+  decision: Decision,
+  { id, name, path, still, guestWaits }: FileToSend,
   work: (onSettled: (bytes: number) => void) => Promise<T>,
 ): Promise<{ result: T; early: EarlyParts | undefined }> {
   let settled: number | undefined;
@@ -26,9 +36,11 @@ export async function sendingAhead<T>(
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   const direct = settings.compress === 'none';
-  const expectedBytes = expectedImageBytes(space);
+  const expectedBytes = expectedImageBytes(decision, still);
+  const { registry } = decision;
+  const isFirst = still.disk === decision.inspection.disks[0].disk;
   const starting = (async () => {
-    await registry.markSaving(id, { signal });
+    if (isFirst) await registry.markSaving(id, { signal });
     return registry.startEarlyUpload(id, name, {
       ...{ path, direct, expectedBytes, signal },
       settled: () => settled,

@@ -1,4 +1,5 @@
 // What a run was asked to do, with all that was left open filled in from the configuration. Pure.
+import type { DiskWish } from '../capture/choose-disk.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { ignoreEvents, type OnEvent } from '../events.ts';
@@ -18,7 +19,7 @@ type Decided =
 
 export interface SnapshotSettings
   extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
-  disk: string | undefined;
+  disks: DiskWish;
   hash: readonly string[];
   /** The operations of virt-sysprep; null where the image is not sealed. */
   sysprep: string | null;
@@ -49,7 +50,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     bandwidthMib: options.bandwidthMib ?? config.snapshot.bandwidthMib,
     uploadRateMib: options.uploadRateMib ?? config.upload.rateMib,
     visibility: options.visibility ?? config.snapshot.visibility,
-    disk: options.disk,
+    disks: decideDisks(options),
     hash: options.hash ?? config.snapshot.hash,
     sysprep: options.sysprep ? (options.sysprepOperations ?? config.sysprep.operations) : null,
     name: options.name,
@@ -89,3 +90,11 @@ function requireSealable({ sysprep, format }: SnapshotSettings): void {
 }
 
 const SEALABLE: readonly string[] = ['qcow2', 'raw'];
+
+function decideDisks({ disk, allDisks = false }: SnapshotOptions): DiskWish {
+  const targets = typeof disk === 'string' ? [disk] : (disk ?? []);
+  if (!allDisks) return targets.length === 0 ? 'root' : targets;
+  if (targets.length === 0) return 'all';
+  const message = 'name disks with --disk, or take them all with --all-disks, not both';
+  throw new PublishError('USAGE', message, { step: 'config' });
+}

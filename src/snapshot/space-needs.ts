@@ -1,5 +1,5 @@
 // How much a run writes at most, and where.
-import type { Inspection } from '../capture/inspect.ts';
+import type { InspectedDisk, Inspection } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
 import { measureSpace, onSameFileSystem, type SpaceNeed, type SpaceRow } from '../capture/space.ts';
 import { measure } from '../flatten/qemu-img.ts';
@@ -22,36 +22,60 @@ export async function measureNeeds(
   }: { inspection: Inspection; capture: CapturePlan; registry: Registry },
 ): Promise<SpaceRow[]> {
   const { workDir, config } = settings;
-  const imageSize = await measureImage(settings, inspection);
-  const needs: SpaceNeed[] = [{ directory: workDir, purpose: IMAGE, needed: imageSize }];
+  const needs: SpaceNeed[] = [];
+  const need = (directory: string, purpose: string, needed: number) =>
+    needs.push({ directory, purpose, needed });
+  let imageSize = 0;
+  for (const each of inspection.disks) {
+    const needed = await measureImage(settings, inspection, each);
+    need(workDir, purposeOf(IMAGE, inspection, each), needed);
+    imageSize += needed;
+  }
   if (capture.mode === 'live') {
-    needs.push({ directory: workDir, purpose: 'the delta', needed: deltaSize(inspection) });
+    for (const each of inspection.disks) {
+      need(workDir, purposeOf('the delta', inspection, each), deltaSize(each));
+    }
   }
   if (capture.mode === 'cold') {
     const needed = inspection.description.memoryMib * MIB + SAVE_HEADER;
-    needs.push({ directory: config.managedSaveDir, purpose: "the guest's memory", needed });
+    need(config.managedSaveDir, "the guest's memory", needed);
   }
   const { directory } = registry;
   // On one file system the image is moved into the registry and takes no more space there.
   if (directory !== null && !(await onSameFileSystem(directory, workDir))) {
-    needs.push({ directory, purpose: 'the published image', needed: imageSize });
+    need(directory, 'the published image', imageSize);
   }
   return measureSpace(needs, config.reserve);
 }
 
-/** What the image will have at most, unless the guest writes much meanwhile. */
-export function expectedImageBytes(space: readonly SpaceRow[]): number {
-  return space.find(({ purpose }) => purpose === IMAGE)?.needed ?? 0;
+/** What the image of this disk will have at most, unless the guest writes much meanwhile. */
+export function expectedImageBytes(
+  { inspection, space }: { inspection: Inspection; space: readonly SpaceRow[] },
+  disk: Pick<InspectedDisk, 'disk'>,
+): number {
+  const wanted = purposeOf(IMAGE, inspection, disk);
+  return space.find(({ purpose }) => purpose === wanted)?.needed ?? 0;
+}
+
+function purposeOf(
+  what: string,
+  { disks }: Inspection,
+  { disk }: Pick<InspectedDisk, 'disk'>,
+): string {
+  return disks.length > 1 ? `${what} of ${disk.target}` : what;
 }
 
 /** The disk's own layer at most, and the tables of a qcow2: an L2 entry and a refcount a cluster. */
-function deltaSize({ facts }: Inspection): number {
+function deltaSize({ facts }: InspectedDisk): number {
   const tables = Math.ceil(facts.virtualSize / 5000);
   return Math.min(facts.virtualSize, facts.actualSize + DELTA_SLACK) + tables;
 }
 
-async function measureImage(settings: SnapshotSettings, inspection: Inspection): Promise<number> {
-  const { disk, active, facts } = inspection;
+async function measureImage(
+  settings: SnapshotSettings,
+  { active }: Inspection,
+  { disk, facts }: InspectedDisk,
+): Promise<number> {
   const { required } = await measure({
     source: {
       path: disk.source,

@@ -55,6 +55,19 @@ export async function makeDataDisk(
   return fileDisk(path, format, [], 'vdb');
 }
 
+/** Makes a data disk with an empty ext4 in `dir`: raw, or a qcow2 on a raw backing file. */
+export async function makeFileSystemDisk(
+  dir: string,
+  target: string,
+  format: 'qcow2' | 'raw',
+): Promise<TestDisk> {
+  const raw = join(dir, `${target}.raw`);
+  await must('mke2fs', ['-q', '-t', 'ext4', raw, '16M']);
+  if (format === 'raw') return fileDisk(raw, 'raw', [], target);
+  const path = await overlay(join(dir, `${target}.qcow2`), raw, 'raw');
+  return fileDisk(path, 'qcow2', [{ path: raw, format: 'raw' }], target);
+}
+
 const ROOT_DISKS: Record<DiskShape, (dir: string) => Promise<TestDisk>> = {
   raw: async (dir) => fileDisk(await copyRoot(dir, 'disk.raw', 'raw'), 'raw'),
   block: async (dir) => fileDisk(await copyRoot(dir, 'disk.raw', 'raw'), 'raw'),

@@ -48,7 +48,8 @@ async function copy(context: RegistryContext, flags: CopyFlags): Promise<Product
   const target = await openConfiguredRegistry(config, { url: to, s3: targetS3(flags), onEvent });
   await target.checkAccess({ signal });
   const found = await registry.getImage(args[0] ?? '', { signal });
-  const total = [found.data, ...found.artefacts].reduce((sum, each) => sum + (each?.size ?? 0), 0);
+  const { allObjects, totalSize } = await import('../../registry/image-objects.ts');
+  const total = totalSize(allObjects(found));
   const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'copy', bytes, total });
   const { image, way } = await runStep(
     onEvent,

@@ -1,7 +1,9 @@
-// `virt-publish pull`: an image's data into a file, or onto standard output.
+// `virt-publish pull`: an image's data into a file or a directory, or onto standard output.
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { ImageRecord } from '../../registry/image.ts';
 import { DISK_FORMATS, type DiskFormat } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
@@ -14,18 +16,22 @@ import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 type PullFlags = GlobalFlags &
-  RegistryFlags & { overwrite?: boolean; format?: DiskFormat; artefact?: string };
+  RegistryFlags & { overwrite?: boolean; format?: DiskFormat; disk?: string; artefact?: string };
 
 export function addPullCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('pull')
     .argument('<image>', 'id, beginning of an id, name or alias')
-    .argument('[file]', 'where it goes, - for standard output (default: <name>.<format>)')
+    .argument(
+      '[file]',
+      'file, directory/, or - (default: <name>.<format>; <name>/ for several disks)',
+    )
     .summary('fetch the data of an image')
     .description(
-      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again.',
+      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again. A directory gets every disk, as <target>.<format>.',
     )
     .addOption(choiceOption('--format <format>', 'convert to this format', DISK_FORMATS))
+    .option('--disk <target>', 'this disk of an image of several, as vda')
     .option('--artefact <name>', 'not the data but this object beside it, as nvram.fd')
     .option('--overwrite', 'replace a file that exists');
   addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
@@ -41,7 +47,7 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
 async function pull(
   ref: string,
   named: string | undefined,
-  { format, artefact, overwrite = false }: PullFlags,
+  { format, disk, artefact, overwrite = false }: PullFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
@@ -50,12 +56,28 @@ async function pull(
   const registry = await openConfiguredRegistry(config);
   const image = await registry.getImage(ref, { signal });
   const { fileNameOf } = await import('../../registry/names.ts');
-  const file = resolve(
-    named ?? artefact ?? `${fileNameOf(image.name)}.${format ?? image.disk_format}`,
-  );
-  const wanted = { file, format, artefact, overwrite };
-  await pullAs(registry, image, { ...wanted, config, signal, onEvent });
+  const options = { disk, format, artefact, overwrite, config, signal, onEvent };
+  if (artefact === undefined && (await wantsDirectory(named, { disk, disks: image.disks }))) {
+    const { pullDisks } = await import('../../import/pull-disks.ts');
+    const directory = resolve(named ?? fileNameOf(image.name));
+    const files = await pullDisks(registry, image, { ...options, directory });
+    return { text: named === undefined ? directory : '', json: { image, directory, files } };
+  }
+  const bare = disk === undefined ? image.name : `${image.name}-${disk}`;
+  const file = resolve(named ?? artefact ?? `${fileNameOf(bare)}.${format ?? image.disk_format}`);
+  await pullAs(registry, image, { ...options, file });
   return { text: named === undefined ? file : '', json: { image, file } };
+}
+
+/** One that is there, that is named like one, or that several disks go to by themselves. */
+async function wantsDirectory(
+  named: string | undefined,
+  { disk, disks = [] }: { disk: string | undefined; disks: ImageRecord['disks'] | undefined },
+): Promise<boolean> {
+  if (named === undefined) return disk === undefined && disks.length > 1;
+  if (named.endsWith('/')) return true;
+  const found = await stat(named).catch(() => undefined);
+  return found?.isDirectory() ?? false;
 }
 
 // NOTE: what is piped on cannot be taken back, so it is written to the work directory and verified

@@ -29,6 +29,7 @@ async function show({ registry, signal, args }: RegistryContext): Promise<Produc
 
 async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[string, string][]> {
   const { formatBytes, formatDate } = await import('../format.ts');
+  const { allObjects } = await import('../../registry/image-objects.ts');
   const size = (bytes: number | null) =>
     bytes === null ? '-' : `${formatBytes(bytes)} (${bytes} bytes)`;
   const digest = `${image.os_hash_algo ?? ''} ${image.os_hash_value ?? ''}`.trim();
@@ -54,12 +55,10 @@ async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[
     ['created', formatDate(image.created_at)],
     ['updated', formatDate(image.updated_at)],
     ['record version', String(image.version)],
-    ...[...(image.data === null ? [] : [image.data]), ...image.artefacts].map(
-      ({ name, size: bytes, sha256 }): [string, string] => [
-        'object',
-        `${name}, ${formatBytes(bytes)}, sha256 ${sha256}`,
-      ],
-    ),
+    ...allObjects(image).map(({ name, size: bytes, sha256 }): [string, string] => [
+      'object',
+      `${name}, ${formatBytes(bytes)}, sha256 ${sha256}`,
+    ]),
     ...properties.map(([name, value]): [string, string] => [`  ${name}`, value]),
   ];
 }

@@ -28,8 +28,9 @@ import type { CommandContext, Product } from '../run-command.ts';
 
 type SnapshotFlags = GlobalFlags &
   RegistryFlags &
-  Pick<SnapshotOptions, 'name' | 'mode' | 'method' | 'disk' | 'format' | 'compress'> &
+  Pick<SnapshotOptions, 'name' | 'mode' | 'method' | 'allDisks' | 'format' | 'compress'> &
   Pick<SnapshotOptions, 'quiesce' | 'visibility' | 'protected' | 'connect' | 'workDir' | 'hash'> & {
+    disk?: string[];
     alias?: string[];
     tag?: string[];
     property?: Record<string, string>;
@@ -92,7 +93,7 @@ function addImageOptions(command: Command): void {
     .option('--sysprep-operations <list>', 'as defaults,-ssh-userdir; implies --sysprep')
     .option('--protected', 'the image cannot be deleted until it is unprotected')
     .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
-    .option('--keep <n>', 'delete older images of this disk and name beyond n', wholeNumber);
+    .option('--keep <n>', 'delete older images of the same disks and name beyond n', wholeNumber);
 }
 
 function addCaptureOptions(command: Command): void {
@@ -112,7 +113,8 @@ function addCaptureOptions(command: Command): void {
         MIRROR_METHODS,
       ),
     )
-    .option('--disk <target>', 'as vda (default: the root disk)')
+    .option('--disk <target>', 'as vda (default: the root disk; repeatable)', collect)
+    .option('--all-disks', 'every disk, as at one point in time, in one image')
     .addOption(
       choiceOption(
         '--quiesce <policy>',
@@ -151,11 +153,12 @@ async function snapshot(
 }
 
 function toOptions(domain: string, flags: SnapshotFlags, workDir: string): SnapshotOptions {
-  const { name, mode, method, disk, format, compress, quiesce, visibility, hash, connect } = flags;
+  const { name, mode, method, format, compress, quiesce, visibility, hash, connect } = flags;
   return {
     domain,
     workDir,
-    ...given({ name, mode, method, disk, format, compress, quiesce, visibility, hash, connect }),
+    ...given({ name, mode, method, format, compress, quiesce, visibility, hash, connect }),
+    ...given({ disk: flags.disk, allDisks: flags.allDisks }),
     ...given({
       protected: flags.protected,
       keep: flags.keep,

@@ -10,7 +10,7 @@ import {
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type UrlFlags = GlobalFlags & RegistryFlags & { expires: number };
+type UrlFlags = GlobalFlags & RegistryFlags & { expires: number; disk?: string };
 
 const HOUR_S = 3600;
 
@@ -22,23 +22,26 @@ export function addUrlCommand(program: Command, setExitCode: SetExitCode): void 
     .description(
       'Prints a link that fetches the data of an image without credentials until it expires.\nWhoever has the link has the image. S3 only.',
     )
+    .option('--disk <target>', 'this disk of an image of several, as vda')
     .option('--expires <time>', 'as 90s, 15m, 1h, 7d', durationSeconds, HOUR_S);
   addRegistryOptions(command).action(async (ref: string) => {
     const flags = command.optsWithGlobals<UrlFlags>();
     const { runCommand } = await import('../run-command.ts');
     const frame = { flags, overrides: registryOverrides(flags) };
-    setExitCode(await runCommand(frame, (context) => link(ref, flags.expires, context)));
+    setExitCode(await runCommand(frame, (context) => link(ref, flags, context)));
   });
 }
 
 async function link(
   ref: string,
-  expiresSeconds: number,
+  { expires: expiresSeconds, disk }: UrlFlags,
   { config, signal }: CommandContext,
 ): Promise<Product> {
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const registry = await openConfiguredRegistry(config);
   const expires = new Date(Date.now() + expiresSeconds * 1000).toISOString();
-  const { image, url } = await registry.presignImage(ref, { expiresSeconds, signal });
-  return { text: url, json: { image_id: image.id, url, expires, sha256: image.data?.sha256 } };
+  const { image, url } = await registry.presignImage(ref, { expiresSeconds, disk, signal });
+  const { diskData } = await import('../../registry/image-objects.ts');
+  const { sha256 } = diskData(image, disk);
+  return { text: url, json: { image_id: image.id, url, expires, sha256 } };
 }

@@ -70,7 +70,8 @@ async function verifyOne(
   image: ImageRecord,
   { quick }: VerifyFlags,
 ): Promise<Verified> {
-  const total = [image.data, ...image.artefacts].reduce((sum, each) => sum + (each?.size ?? 0), 0);
+  const { allObjects, totalSize } = await import('../../registry/image-objects.ts');
+  const total = totalSize(allObjects(image));
   const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'verify', bytes, total });
   const verified = await runStep(
     onEvent,

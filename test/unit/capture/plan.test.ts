@@ -1,7 +1,8 @@
 // How a disk is taken follows from what the domain is and what was asked for.
 
 import { describe, expect, test } from 'vitest';
-import { chooseDisk } from '#dist/capture/choose-disk.js';
+import { chooseDisks, type DiskWish } from '#dist/capture/choose-disk.js';
+import type { Inspection } from '#dist/capture/inspect.js';
 import { type CaptureWishes, planCapture } from '#dist/capture/plan.js';
 import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
 
@@ -25,8 +26,12 @@ function inspection(changes = {}, devices = disk('vda')) {
     autostart: false,
     inactiveXml: '',
     description,
-    disk: chooseDisk(description, undefined),
-    facts: { virtualSize: 1, actualSize: 1, backingChain: [] },
+    disks: [
+      {
+        disk: chooseDisks(description, 'root')[0],
+        facts: { virtualSize: 1, actualSize: 1, backingChain: [] },
+      },
+    ] as Inspection['disks'],
     snapshots: 0,
     checkpoints: 0,
     hasManagedSave: false,
@@ -36,17 +41,21 @@ function inspection(changes = {}, devices = disk('vda')) {
   };
 }
 
+function chosen(devices: string, wish: DiskWish): string[] {
+  return chooseDisks(describeDomain(devices), wish).map(({ target }) => target);
+}
+
 const wishes = { mode: 'auto', method: 'auto', quiesce: 'try' } as const;
 
 describe('the root disk', () => {
   test('is the first in boot order', () => {
     const devices = disk('vda', "<boot order='2'/>") + disk('vdb', "<boot order='1'/>");
-    expect(chooseDisk(describeDomain(devices), undefined).target).toBe('vdb');
+    expect(chosen(devices, 'root')).toEqual(['vdb']);
   });
 
   test('is the first disk that is no CD-ROM where there is no order', () => {
     const cdrom = `<disk type='file' device='cdrom'><source file='/cd'/><target dev='sda' bus='sata'/><boot order='1'/></disk>`;
-    expect(chooseDisk(describeDomain(cdrom + disk('vda')), undefined).target).toBe('vda');
+    expect(chosen(cdrom + disk('vda'), 'root')).toEqual(['vda']);
   });
 
   test.each([
@@ -71,7 +80,7 @@ describe('the root disk', () => {
     ['a transient disk', disk('sda', '<transient/>'), 'transient'],
     ['an empty drive', disk('sda', '', ''), 'no source'],
   ])('%s is refused with the reason', (_, devices, reason) => {
-    expect(() => chooseDisk(describeDomain(devices), 'sda')).toThrow(
+    expect(() => chosen(devices, ['sda'])).toThrow(
       expect.objectContaining({
         code: 'DISK_UNSUPPORTED',
         message: expect.stringContaining(reason),
@@ -80,7 +89,29 @@ describe('the root disk', () => {
   });
 
   test('a target that is not there is answered with those that are', () => {
-    expect(() => chooseDisk(describeDomain(disk('vda')), 'vdz')).toThrow(/it has: vda/);
+    expect(() => chosen(disk('vda'), ['vda', 'vdz'])).toThrow(/no disk vdz; it has: vda/);
+  });
+});
+
+describe('several disks', () => {
+  const cdrom = `<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>`;
+  const rbd = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='p/i'/><target dev='vde' bus='virtio'/></disk>`;
+
+  test('are all but what can be taken out, in boot order and then as they stand', () => {
+    const devices = `${disk('vda')}${disk('vdc', "<boot order='2'/>")}${cdrom}${disk('vdb')}${disk('vdd', "<boot order='1'/>")}`;
+    expect(chosen(devices, 'all')).toEqual(['vdd', 'vdc', 'vda', 'vdb']);
+    expect(chosen(devices, ['vdb', 'vdc', 'vdb'])).toEqual(['vdc', 'vdb']);
+  });
+
+  test('all that stands in the way is said at once, with what to ask for', () => {
+    const devices =
+      disk('vda') + disk('vdb', '<shareable/>') + disk('vdc', '<readonly/>') + rbd + disk('vdf');
+    expect(() => chosen(devices, 'all')).toThrow(
+      /vdb .* is shareable.*vdc .* is read-only.*vde .* of type network.*: --disk vda --disk vdf$/,
+    );
+    expect(() => chosen(devices, ['vda', 'vdb'])).toThrow(/vdb of domain web01 is shareable/);
+    expect(chosen(devices, ['vda', 'vdc'])).toEqual(['vda', 'vdc']);
+    expect(() => chosen(cdrom, 'all')).toThrow(/has no disk to take/);
   });
 });
 

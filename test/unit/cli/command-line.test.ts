@@ -65,6 +65,7 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['snapshot', 'x', '--property', 'novalue'], /It must be KEY=VALUE/],
     [['snapshot', 'x', '--bandwidth', '1.5'], /It must be a whole number/],
     [['snapshot', 'x', '--hash', 'sha256,crc'], /Allowed are md5, sha512/],
+    [['snapshot', 'x', '--disk', 'vda', '--all-disks'], /--disk, or .* --all-disks, not both/],
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
     [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],

@@ -203,21 +203,24 @@ describe('NDJSON', () => {
 });
 
 it('the plan says disk, path, reasons, what is undefined, and where space is short', () => {
+  const vda = { target: 'vda', bus: 'virtio', source: '/d.qcow2', format: 'qcow2' };
+  const disk = { ...vda, virtualSize: 12 * GIB };
+  const backingChain = [{ path: '/b.raw', format: 'raw' }];
+  const second = { ...disk, target: 'vdb', bus: 'scsi', source: '/e.raw', format: 'raw' };
   const text = formatPlan({
     domain: { name: 'web01', uuid: 'u', state: 'running', persistent: true, autostart: true },
-    disk: {
-      target: 'vda',
-      bus: 'virtio',
-      source: '/d.qcow2',
-      format: 'qcow2',
-      virtualSize: 12 * GIB,
-    },
-    backingChain: [{ path: '/b.raw', format: 'raw' }],
+    disk,
+    backingChain,
+    disks: [
+      { ...disk, backingChain },
+      { ...second, backingChain: [] },
+    ],
     mode: 'live',
     modeReason: 'the domain runs',
     method: 'rebase',
     methodReason: 'nothing would be lost',
     quiesce: 'try',
+    pauses: true,
     nvram: '/n.fd',
     undefines: ['the definition', 'autostart'],
     detaches: [],
@@ -231,9 +234,11 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     'Disk         vda on virtio, 12 GiB',
     'Source       /d.qcow2 (qcow2)',
     '  on top of  /b.raw (raw)',
+    'Disk         vdb on scsi, 12 GiB',
+    'Source       /e.raw (raw)',
     'Path         live: the domain runs',
     'Method       rebase: nothing would be lost',
-    'Quiesce      try',
+    'Quiesce      try: it is not frozen, so the guest is paused for the point in time',
     'NVRAM        /n.fd goes along',
     'Undefines    the definition, autostart',
     'Detaches     nothing',

@@ -7,6 +7,11 @@ import { activeRecord } from './record.ts';
 
 const object = { name: 'vda.qcow2', size: 10, sha256: 'a'.repeat(64) };
 
+const disk = {
+  ...object,
+  ...{ target: 'vda', boot_index: 0, bus: 'virtio', disk_format: 'qcow2', virtual_size: 1024 },
+};
+
 /** What is wrong, and a word of the message that names it. */
 const WRONG: [string, Record<string, unknown>, string][] = [
   ['an id that is none', { id: '../../etc' }, 'id is'],
@@ -39,6 +44,15 @@ const WRONG: [string, Record<string, unknown>, string][] = [
   ['data with a hidden name', { data: { ...object, name: '.uploads' } }, 'name'],
   ['a short sha256', { data: { ...object, sha256: 'abc' } }, 'sha256'],
   ['an artefact that is null', { artefacts: [null] }, 'object'],
+  ['disks that are no list', { disks: {} }, 'disks is'],
+  ['no disk in its list', { disks: [] }, 'disks is empty'],
+  ['another root disk than its data', { disks: [{ ...disk, size: 11 }] }, 'differ'],
+  ['two disks of one target', { disks: [disk, { ...disk, name: 'b' }] }, 'same target'],
+  ['two disks of one object', { disks: [disk, { ...disk, target: 'b' }] }, 'same name'],
+  ['a disk with a path for a target', { disks: [{ ...disk, target: '../x' }] }, 'target of disk'],
+  ['a disk of an unknown format', { disks: [{ ...disk, disk_format: 'iso' }] }, 'disk_format'],
+  ['a disk without a size', { disks: [{ ...disk, virtual_size: null }] }, 'virtual_size'],
+  ['a disk that is null', { disks: [null] }, 'object'],
   ['properties that are a list', { properties: [] }, 'properties'],
   ['a property that is a number', { properties: { a: 1 } }, 'property'],
   ['a property without a key', { properties: { '': 'x' } }, 'property'],
@@ -51,6 +65,8 @@ describe('a record', () => {
     const record = activeRecord();
     expect(validateRecord(JSON.parse(JSON.stringify(record)), 'here')).toEqual(record);
     expect(assertRecord(record)).toEqual(record);
+    const several = { ...record, disks: [disk, { ...disk, name: 'vdb.qcow2', target: 'vdb' }] };
+    expect(validateRecord(structuredClone(several), 'here')).toEqual(several);
   });
 
   test('may have fields that are not known', () => {

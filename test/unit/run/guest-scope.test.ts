@@ -93,6 +93,26 @@ test('a settled act is not undone', async () => {
   expect(log).toEqual([]);
 });
 
+test('of several acts of one name the journal knows which are left, and all are settled at once', async () => {
+  const scope = openScope();
+  for (const target of ['vda', 'vdb', 'vdc'])
+    await scope.perform(mirror, { target }, async () => undefined);
+  const undo = mirror.undo;
+  mirror.undo = async (context, data) => {
+    await undo(context, data);
+    if (JSON.stringify(data).includes('vdb')) throw new Error('busy');
+    return undefined;
+  };
+  await scope.takeBack(mirror);
+  mirror.undo = undo;
+  expect(log[0]).toContain('vdc');
+  expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: { target: 'vdb' } }]);
+  await scope.perform(mirror, { target: 'vdd' }, async () => undefined);
+  await scope.settle(mirror);
+  expect(pendingActs(await entries())).toEqual([]);
+  expect(scope.isPending).toBe(false);
+});
+
 test('a scope made from a journal undoes what the dead run left', async () => {
   const first = openScope();
   await first.perform(define, { xml: 'p' }, async () => undefined);

@@ -1,0 +1,58 @@
+// The disks of an image into a directory, each as a file of its own.
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, PublishError } from '../errors.ts';
+import { orMissing } from '../registry/file-errors.ts';
+import type { ImageObject, ImageRecord } from '../registry/image.ts';
+import { dataObjects, diskData, targetOf } from '../registry/image-objects.ts';
+import { assertReadable } from '../registry/pull-image.ts';
+import type { Registry } from '../registry/registry.ts';
+import { hashImage } from '../upload/hash-image.ts';
+import { fileSource } from '../upload/source.ts';
+import { type PullAsOptions, pullAs } from './pull-as.ts';
+
+/**
+ * Pulls all disks, or the one with this target, to `<directory>/<target>.<format>`. One that is
+ * there already, byte for byte, is left as it is, so that a pull that was ended is gone on with.
+ * Resolves to the files, the root disk's first.
+ * @throws as pullAs; WORK_DIR where the directory cannot be made
+ */
+export async function pullDisks(
+  registry: Registry,
+  image: ImageRecord,
+  { directory, ...options }: Omit<PullAsOptions, 'file'> & { directory: string },
+): Promise<string[]> {
+  assertReadable(image);
+  const { disk, format = image.disk_format, onEvent, signal } = options;
+  const objects = disk === undefined ? dataObjects(image) : [diskData(image, disk)];
+  await makeDirectory(directory);
+  const files: string[] = [];
+  for (const object of objects) {
+    const file = join(directory, `${targetOf(object)}.${format}`);
+    if (format === image.disk_format && (await isThere(file, object, signal))) {
+      const message = `${file} is there already, and it is what it should be`;
+      onEvent({ type: 'note', level: 'info', step: 'pull', message });
+    } else await pullAs(registry, image, { ...options, disk: targetOf(object), file });
+    files.push(file);
+  }
+  return files;
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    const message = `cannot make the directory ${path}: ${messageOf(cause)}; name another one`;
+    throw new PublishError('WORK_DIR', message, { step: 'pull', cause });
+  }
+}
+
+async function isThere(
+  file: string,
+  { size, sha256 }: ImageObject,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await orMissing(stat(file));
+  if (!found?.isFile() || found.size !== size) return false;
+  return (await hashImage(await fileSource(file), ['sha256'], { signal })).sha256 === sha256;
+}

@@ -1,0 +1,89 @@
+// The flat images of a run into the registry, one after the other, and what the record then says of them.
+import { rm } from 'node:fs/promises';
+import { runStep } from '../events.ts';
+import { hashFields } from '../registry/queued-image.ts';
+import type { ActiveFields, Registry } from '../registry/registry.ts';
+import type { EarlyParts } from '../upload/early-upload.ts';
+import type { Digests } from '../upload/hash-image.ts';
+import { fileSource } from '../upload/source.ts';
+import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
+
+/** A point of the journal: one disk is in the registry. */
+export const UPLOADED_POINT = 'uploaded';
+
+/** What the writing of an image file gave beside it. */
+export interface WrittenDisk {
+  /** What was sent of the object meanwhile. */
+  early: EarlyParts | undefined;
+  /** In hex, by algorithm. */
+  digests: Readonly<Record<string, string>> | undefined;
+}
+
+export interface UploadedDisk {
+  name: string;
+  size: number;
+  digests: Digests;
+}
+
+/**
+ * Uploads the disks that are not there yet, each one's file gone when the journal says that it is.
+ * @throws PublishError UPLOAD, INTEGRITY, REGISTRY; the signal's reason.
+ */
+export async function uploadDisks(
+  registry: Registry,
+  image: ImageToPublish,
+  options: FinishOptions,
+): Promise<[UploadedDisk, ...UploadedDisk[]]> {
+  const { written, uploaded: before = [], reach } = options;
+  const isMarked = before.length > 0 || [...(written?.values() ?? [])].some(({ early }) => early);
+  if (!isMarked) await registry.markSaving(image.id);
+  const all: UploadedDisk[] = [];
+  for (const disk of image.disks) {
+    const there = before.find(({ name }) => name === disk.name);
+    const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
+    if (!there) await reach(UPLOADED_POINT, uploaded);
+    await rm(disk.path, { force: true });
+    all.push(uploaded);
+  }
+  return all as [UploadedDisk, ...UploadedDisk[]];
+}
+
+async function uploadDisk(
+  registry: Registry,
+  { id, disks, hash }: ImageToPublish,
+  disk: DiskToPublish,
+  { onEvent, signal, resume, written }: FinishOptions,
+): Promise<UploadedDisk> {
+  const { path, name, direct = false } = disk;
+  const source = await fileSource(path, { direct });
+  const onProgress = (bytes: number) =>
+    onEvent({ type: 'progress', step: 'upload', bytes, total: source.size });
+  const isRoot = disk === disks[0];
+  const { size, digests } = await runStep(
+    onEvent,
+    'upload',
+    () =>
+      registry.uploadData(id, name, source, {
+        ...{ hash: isRoot ? hash : [], moveFrom: path, signal, resume, onProgress },
+        ...written?.get(name),
+      }),
+    () => (disks.length > 1 ? name : undefined),
+  );
+  return { name, size, digests };
+}
+
+/** Of a single disk the record says what Glance's says; of several it lists them all as well. */
+export function activeFields(
+  { disks, disk_format, min_ram, properties }: ImageToPublish,
+  uploaded: readonly [UploadedDisk, ...UploadedDisk[]],
+): Omit<ActiveFields, 'artefacts'> {
+  const [{ name, size, digests }] = uploaded;
+  const data = { name, size, sha256: digests.sha256 };
+  const fields = { data, ...hashFields(digests), min_ram, properties };
+  if (disks.length === 1) return fields;
+  const listed = uploaded.map((each, index) => {
+    const { path: _, direct: __, ...disk } = disks[index] as DiskToPublish;
+    return { ...disk, size: each.size, sha256: each.digests.sha256, disk_format };
+  });
+  return { ...fields, disks: listed };
+}

@@ -1,0 +1,143 @@
+// Several disks in one image: all of one moment, whether the guest was frozen, paused or asleep.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { bootImage } from '../support/boot.ts';
+import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
+import { makeFileSystemDisk, makeRootDisk } from '../support/disks.ts';
+import { createDomainOn, type TestDomain } from '../support/domains.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { fsckExt4, imageCheck, readFileFromImage, replayedCopy } from '../support/judges.ts';
+import { makeFolder } from '../support/lab.ts';
+import { expectNoRunLeft, failToPublish, type Published, publish } from '../support/publishing.ts';
+import { createBucket, s3Env } from '../support/s3.ts';
+
+/** Writes one number after the other, to each disk in turn, each on its disk before the next. */
+const COUNT = `
+for disk in b c; do mkdir -p /run/$disk; mount -t ext4 /dev/vd$disk /run/$disk; done
+n=0
+while true; do
+  n=$((n + 1))
+  for file in /data/count /run/b/count /run/c/count; do
+    printf '%08d\\n' $n | dd of=$file conv=notrunc,fsync 2>/dev/null
+  done
+done`;
+
+const FILES = { vda: '/data/count', vdb: '/count', vdc: '/count' };
+const TARGETS = ['vda', 'vdb', 'vdc'];
+
+let domain: TestDomain;
+let before: GuestPhoto;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test');
+  const disks = [
+    await makeRootDisk(dir, 'qcow2-on-raw'),
+    await makeFileSystemDisk(dir, 'vdb', 'raw'),
+    await makeFileSystemDisk(dir, 'vdc', 'qcow2'),
+  ];
+  domain = await createDomainOn(dir, disks, { autostart: true, vncPassword: 'Vnc-5ecr' });
+  await domain.agent.writeFile('/run/count.sh', COUNT);
+  await domain.agent.exec('/bin/sh', '-c', 'setsid sh /run/count.sh >/dev/null 2>&1 &');
+  await domain.waitForTick();
+  before = await photograph(domain);
+});
+
+/** Pulls all disks; each must be sound, and all of the same moment. Their files. */
+async function expectOneMoment(
+  id: string,
+  env: Record<string, string> = {},
+): Promise<Record<string, string>> {
+  const folder = join(sandbox.dir, id);
+  const ran = await runCli(['pull', id, `${folder}/`, '--json'], { sandbox, env });
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  expect((await readdir(folder)).sort()).toEqual(TARGETS.map((target) => `${target}.qcow2`));
+  const counts: number[] = [];
+  const files: Record<string, string> = {};
+  for (const [target, path] of Object.entries(FILES)) {
+    const file = join(folder, `${target}.qcow2`);
+    expect((await imageCheck(file, 'qcow2')).exitCode).toBe(0);
+    const raw = await replayedCopy(file, 'qcow2');
+    expect((await fsckExt4(raw)).exitCode).toBe(0);
+    counts.push(Number(await readFileFromImage(raw, path)));
+    files[target] = file;
+  }
+  const [a = 0, b = 0, c = 0] = counts;
+  expect(c, `${counts}`).toBeGreaterThan(0);
+  expect([b <= a && a <= b + 1, c <= b && b <= c + 1], `${counts}`).toEqual([true, true]);
+  expect(a - c, `${counts}`).toBeLessThanOrEqual(1);
+  return files;
+}
+
+/** The record lists all disks, and its own fields are those of the root disk. */
+function expectListed({ record }: Published): void {
+  const listed = record.disks as Record<string, unknown>[];
+  expect(listed.map(({ target, boot_index }) => [target, boot_index])).toEqual([
+    ['vda', 0],
+    ['vdb', null],
+    ['vdc', null],
+  ]);
+  expect(listed[1]).toMatchObject({ bus: 'virtio', disk_format: 'qcow2', name: 'vdb.qcow2' });
+  expect(record.data).toMatchObject({ name: 'vda.qcow2', sha256: listed[0]?.sha256 });
+  expect(record).toMatchObject({ size: listed[0]?.size, virtual_size: listed[0]?.virtual_size });
+}
+
+test('frozen: all disks of a running domain are of one moment, and the root disk boots', async () => {
+  const published = await publish([domain.name, '--all-disks'], { sandbox });
+  await expectWhole(domain, before);
+  await expectNoRunLeft(sandbox);
+  expectListed(published);
+  expect(published.record.properties.snapshot_consistency).toBe('filesystem');
+  expect(published.record.properties.snapshot_pause_ms).toBeUndefined();
+  const { vda = '' } = await expectOneMoment(published.id);
+  const booted = await bootImage(vda, 'qcow2');
+  await booted.waitForTick();
+  await booted.destroy();
+});
+
+test('not frozen: the guest is paused for the moment, which is told; to S3', async () => {
+  const env = { ...s3Env(), VIRT_PUBLISH_REGISTRY: `s3://${await createBucket()}/golden` };
+  const flags = ['--all-disks', '--quiesce', 'off', '--method', 'copy'];
+  const published = await publish([domain.name, ...flags], { sandbox, env });
+  await expectWhole(domain, before);
+  const { snapshot_consistency, snapshot_pause_ms } = published.record.properties;
+  expect(snapshot_consistency).toBe('crash');
+  expect(Number(snapshot_pause_ms)).toBeGreaterThan(0);
+  expect(JSON.stringify(published.events)).toContain('the guest is paused for the moment');
+  await expectOneMoment(published.id, env);
+});
+
+test('cold: several disks are of the moment of the save', async () => {
+  const published = await publish([domain.name, '--all-disks', '--mode', 'cold'], { sandbox });
+  await expectWhole(domain, before);
+  await expectOneMoment(published.id);
+});
+
+test('a paused guest stays paused; two disks by name are taken, in boot order', async () => {
+  await domain.virsh('suspend');
+  const paused = await photograph(domain);
+  const flags = ['--disk', 'vdc', '--disk', 'vda'];
+  const { id, record, events } = await publish([domain.name, ...flags], { sandbox });
+  await expectWhole(domain, paused);
+  expect(record.properties.snapshot_pause_ms).toBeUndefined();
+  expect(JSON.stringify(events)).not.toContain('is paused for the moment');
+  await domain.virsh('resume');
+  await expectWhole(domain, before);
+
+  const file = join(sandbox.dir, 'one.qcow2');
+  const refused = await runCli(['pull', id, file], { sandbox });
+  expect(refused.exitCode).toBe(2);
+  expect(refused.stderr).toMatch(/has 2 disks \(vda, vdc\): name one with --disk vda, or .* DIR\//);
+  const pulled = await runCli(['pull', id, file, '--disk', 'vdc'], { sandbox });
+  expect(pulled.exitCode, pulled.stderr).toBe(0);
+  const raw = await replayedCopy(file, 'qcow2');
+  expect(Number(await readFileFromImage(raw, '/count'))).toBeGreaterThan(0);
+});
+
+test('a disk that cannot be of one moment with the others is named, with what to ask for', async () => {
+  const options = { sandbox };
+  const { exitCode, message } = await failToPublish([domain.name, '--disk', 'vdz'], options);
+  expect([exitCode, message]).toEqual([12, expect.stringContaining('it has: vda, vdb, vdc')]);
+});
