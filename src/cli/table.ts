@@ -13,7 +13,7 @@ export function formatTable(
 ): string {
   const titles = columns.map((column) => column.title);
   const widths = titles.map((title, index) =>
-    Math.max(stringWidth(title), ...rows.map((row) => stringWidth(row[index] ?? ''))),
+    rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? '')), widthOf(title)),
   );
   const line = (cells: readonly string[]) =>
     columns
@@ -23,15 +23,20 @@ export function formatTable(
   return [titles, ...rows].map(line).join('\n');
 }
 
+/** NOTE: the library takes each text apart into graphemes, which the plain ones of a long list need not be. */
+function widthOf(text: string): number {
+  return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
+}
+
 /** `Name:  value` lines, with the values below each other. */
 export function formatPairs(pairs: readonly (readonly [string, string])[]): string {
-  const width = Math.max(0, ...pairs.map(([name]) => stringWidth(name)));
+  const width = Math.max(0, ...pairs.map(([name]) => widthOf(name)));
   return pairs.map(([name, value]) => `${pad(name, width)}  ${value}`.trimEnd()).join('\n');
 }
 
 /** The text, cut so that it takes no more than `width` columns of a terminal. */
 export function cutTo(text: string, width: number): string {
-  if (stringWidth(text) <= width) return text;
+  if (widthOf(text) <= width) return text;
   let kept = '';
   for (const character of text) {
     if (stringWidth(kept + character) > width - 1) break;
@@ -41,6 +46,6 @@ export function cutTo(text: string, width: number): string {
 }
 
 export function pad(text: string, width: number, align?: 'right'): string {
-  const fill = ' '.repeat(Math.max(0, width - stringWidth(text)));
+  const fill = ' '.repeat(Math.max(0, width - widthOf(text)));
   return align === 'right' ? fill + text : text + fill;
 }

@@ -60,10 +60,9 @@ async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions)
 
 async function byName(store: ObjectStore, ref: string, options: ListRecordsOptions) {
   const found: ImageRecord[] = [];
-  for await (const record of listRecords(store, options)) {
-    if (record.name !== ref) continue;
-    if (record.status !== 'deleted' && record.status !== 'killed') found.push(record);
-  }
+  const isMeant = ({ name, status }: ImageRecord) =>
+    name === ref && status !== 'deleted' && status !== 'killed';
+  for await (const some of listRecords(store, options)) found.push(...some.filter(isMeant));
   return only(found, `Several images have the name ${ref}`);
 }
 

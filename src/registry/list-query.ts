@@ -75,16 +75,18 @@ function hasLabels(image: ImageRecord, { tags = [], properties = {} }: ListQuery
 
 function isWithin(image: ImageRecord, query: ListQuery): boolean {
   const { sizeMin, sizeMax } = query;
-  const created = Date.parse(image.created_at);
-  const updated = Date.parse(image.updated_at);
   return (
     (sizeMin === undefined || (image.size !== null && image.size >= sizeMin)) &&
     (sizeMax === undefined || (image.size !== null && image.size <= sizeMax)) &&
-    created >= (query.createdAfter ?? -Infinity) &&
-    created < (query.createdBefore ?? Infinity) &&
-    updated >= (query.updatedAfter ?? -Infinity) &&
-    updated < (query.updatedBefore ?? Infinity)
+    isBetween(image.created_at, query.createdAfter, query.createdBefore) &&
+    isBetween(image.updated_at, query.updatedAfter, query.updatedBefore)
   );
+}
+
+function isBetween(time: string, from: number | undefined, until: number | undefined): boolean {
+  if (from === undefined && until === undefined) return true;
+  const at = Date.parse(time);
+  return at >= (from ?? -Infinity) && at < (until ?? Infinity);
 }
 
 export interface ImagePage {
@@ -94,11 +96,11 @@ export interface ImagePage {
 }
 
 /**
- * One page. With a limit it holds no more than twice as many records at any time.
- * `after`: the last image of the page before, of which it need not be part any more.
+ * One page. With a limit it holds no more than twice as many records at any time, and some.
+ * `records` come a few at a time. `after`: the last image of the page before, of which it need not be part any more.
  */
 export async function selectPage(
-  records: AsyncIterable<ImageRecord>,
+  records: AsyncIterable<readonly ImageRecord[]>,
   query: ListQuery,
   after?: ImageRecord,
 ): Promise<ImagePage> {
@@ -107,10 +109,11 @@ export async function selectPage(
   // One more than asked for, to know whether there is more.
   const wanted = limit === undefined ? Infinity : limit + 1;
   let found: ImageRecord[] = [];
-  for await (const record of records) {
-    if (!matchesQuery(record, query)) continue;
-    if (after !== undefined && compare(record, after) <= 0) continue;
-    found.push(record);
+  for await (const some of records) {
+    for (const record of some) {
+      if (!matchesQuery(record, query)) continue;
+      if (after === undefined || compare(record, after) > 0) found.push(record);
+    }
     if (found.length >= wanted * 2) found = found.sort(compare).slice(0, wanted);
   }
   found.sort(compare);

@@ -17,18 +17,19 @@ const READS_IN_GROUP = 8;
 const MAX_GROUP = 1000;
 
 /**
- * In the order of the ids. What it holds at once are a few groups of records, whatever the number
+ * A few at a time, in the order of the ids. What it holds at once are a few groups of records, whatever the number
  * of images; deleted ones are among them.
  */
 export async function* listRecords(
   store: ObjectStore,
   { cache, signal }: ListRecordsOptions = {},
-): AsyncGenerator<ImageRecord> {
+): AsyncGenerator<ImageRecord[]> {
   const options = { signal };
-  const groups = mapBounded(groupVersions(store, options), GROUPS_AT_ONCE, (group) =>
+  const isLarge = cache?.isLarge() ?? false;
+  const groups = groupVersions(store, { ...options, isLarge });
+  yield* mapBounded(groups, GROUPS_AT_ONCE, (group) =>
     cache === undefined ? readAll(store, group, options) : readNew(store, group, cache, options),
   );
-  for await (const records of groups) yield* records;
 }
 
 interface Group {
@@ -38,7 +39,10 @@ interface Group {
   isWhole: boolean;
 }
 
-async function* groupVersions(store: ObjectStore, options: CallOptions): AsyncGenerator<Group> {
+async function* groupVersions(
+  store: ObjectStore,
+  options: CallOptions & { isLarge: boolean },
+): AsyncGenerator<Group> {
   let group: Group | undefined;
   for await (const newest of newestVersions(store, options)) {
     const shard = newest.id.slice(0, 2);

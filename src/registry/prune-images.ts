@@ -58,12 +58,14 @@ export async function pruneImages(
 async function readLines(store: ObjectStore, options: PruneOptions): Promise<ImageRecord[][]> {
   const lines = new Map<string, ImageRecord[]>();
   const only = options.like === undefined ? undefined : lineOf(options.like);
-  for await (const record of listRecords(store, options)) {
-    if (record.status !== 'active') continue;
-    if (options.name !== undefined && record.name !== options.name) continue;
-    const line = lineOf(record);
-    if (only !== undefined && line !== only) continue;
-    lines.set(line, [...(lines.get(line) ?? []), record]);
+  const isMeant = ({ status, name }: ImageRecord) =>
+    status === 'active' && (options.name === undefined || name === options.name);
+  for await (const some of listRecords(store, options)) {
+    for (const record of some.filter(isMeant)) {
+      const line = lineOf(record);
+      if (only !== undefined && line !== only) continue;
+      lines.set(line, [...(lines.get(line) ?? []), record]);
+    }
   }
   return [...lines.values()];
 }

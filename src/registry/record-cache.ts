@@ -1,9 +1,8 @@
 // Record versions that were read before: a courtesy on disk that nothing depends on.
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ImageRecord } from './image.ts';
-import { validateRecord } from './image-checks.ts';
 
 /** A record as it was read, with what tells that the stored bytes are still the same. */
 export interface CachedRecord {
@@ -13,9 +12,11 @@ export interface CachedRecord {
 
 /** Raised with any change of what is in a file; others are ignored. */
 const FORMAT = 1;
+/** Of 256: there are about a thousand images. */
+const LARGE_FILES = 250;
 
 /**
- * Files of some records each, named by the first two digits of the images' ids. A file is replaced
+ * Files of some records each, as they were when they were found good, named by the first two digits of the images' ids. A file is replaced
  * as a whole and carries its own digest, so readers and writers need no lock: of two writers the
  * last one wins, and what the other knew is read again. Whatever is wrong with a file (missing,
  * damaged, another format, no right to read or write it), there is no cache then.
@@ -37,6 +38,16 @@ export class RecordCache {
       return parseShard(readFileSync(this.#path(shard), 'utf8'));
     } catch (error) {
       if (error instanceof Error) return new Map();
+      throw error;
+    }
+  }
+
+  /** Whether there were so many images, when last seen, that they fill nearly every file. */
+  isLarge(): boolean {
+    try {
+      return readdirSync(this.#folder).length >= LARGE_FILES;
+    } catch (error) {
+      if (error instanceof Error) return false;
       throw error;
     }
   }
@@ -80,12 +91,7 @@ function parseShard(text: string): Map<string, CachedRecord> {
   const body = text.slice(at + 1);
   if (text.slice(0, at) !== `${FORMAT} ${digest(body)}`) throw new Error('not a cache of ours');
   const records = JSON.parse(body) as CachedRecord[];
-  return new Map(
-    records.map(({ stamp, record }) => [
-      record.id,
-      { stamp, record: validateRecord(record, 'in the cache') },
-    ]),
-  );
+  return new Map(records.map(({ stamp, record }) => [record.id, { stamp, record }]));
 }
 
 function digest(body: string): string {

@@ -239,8 +239,9 @@ export class Registry {
 
   /** The newest record of each image, by id. */
   async *listImages({ all = false, signal }: ListImagesOptions = {}): AsyncGenerator<ImageRecord> {
-    for await (const record of listRecords(this.#store, { signal, cache: this.#cache })) {
-      if (all || (record.status !== 'deleted' && record.status !== 'killed')) yield record;
+    for await (const some of listRecords(this.#store, { signal, cache: this.#cache })) {
+      for (const record of some)
+        if (all || (record.status !== 'deleted' && record.status !== 'killed')) yield record;
     }
   }
 

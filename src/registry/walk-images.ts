@@ -22,7 +22,7 @@ const LISTINGS_AT_ONCE = 8;
 const HEX = '0123456789abcdef';
 
 /**
- * The newest version of every image, in the order of their ids.
+ * The newest version of every image, in the order of their ids. `isLarge`: it is known to be many.
  *
  * NOTE: a page of a LIST has 1000 keys, needs the one before it, and takes a server some 20 ms. An
  * image has about five keys, so ten thousand images are fifty pages. Ids are random: beyond a few
@@ -30,8 +30,12 @@ const HEX = '0123456789abcdef';
  */
 export async function* newestVersions(
   store: ObjectStore,
-  options: CallOptions = {},
+  { isLarge = false, ...options }: CallOptions & { isLarge?: boolean } = {},
 ): AsyncGenerator<NewestVersion> {
+  if (isLarge && store.location !== undefined) {
+    yield* listDigits(store, [...HEX], options);
+    return;
+  }
   const first = new Newest();
   let keys = 0;
   for await (const page of store.listPages(IMAGES, options)) {
@@ -54,10 +58,21 @@ async function* listRest(
 ): AsyncGenerator<NewestVersion> {
   const digit = after.charAt(IMAGES.length);
   const digits = [...HEX].filter((each) => each >= digit);
-  const begin = HEX.includes(digit) ? first : new Newest();
+  const begun = HEX.includes(digit) ? { digit, newest: first, after } : undefined;
+  yield* listDigits(store, digits, options, begun);
+}
+
+/** `begun`: the digit that was listed until `after`, and what was found of it. */
+async function* listDigits(
+  store: ObjectStore,
+  digits: readonly string[],
+  options: CallOptions,
+  begun?: { digit: string; newest: Newest; after: string },
+): AsyncGenerator<NewestVersion> {
   const lists = mapBounded(digits, LISTINGS_AT_ONCE, async (prefix) => {
-    const newest = prefix === digit ? begin : new Newest();
-    const from = prefix === digit ? { ...options, startAfter: after } : options;
+    const isBegun = begun?.digit === prefix;
+    const newest = isBegun ? begun.newest : new Newest();
+    const from = isBegun ? { ...options, startAfter: begun.after } : options;
     const found: NewestVersion[] = [];
     for await (const page of store.listPages(IMAGES + prefix, from)) {
       found.push(...newest.takeAll(page));
