@@ -10,6 +10,8 @@ export interface FlattenRequest {
   source: SourceImage;
   virtualSize: number;
   target: { path: string; format: DiskFormat };
+  /** Which of several images it is, for the events. */
+  detail?: string | undefined;
   compress: Compression;
   /** Given: the image may be written and hashed in one pass, which gives these digests. */
   algorithms?: readonly string[];
@@ -31,10 +33,11 @@ export interface Flattened extends Converted {
  * @throws PublishError QEMU_IMG, NO_SPACE; the signal's reason.
  */
 export async function flatten(request: FlattenRequest): Promise<Flattened> {
-  return runStep(request.onEvent, 'convert', async () => {
+  const work = async () => {
     const planned = await planOnePass(request);
     return planned ? writeOnePass(planned, request) : convertBy(request);
-  });
+  };
+  return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
 
 /** Priorities are for a process, and the pass is a thread of this one. */
@@ -76,10 +79,11 @@ function convertBy(request: FlattenRequest): Promise<Converted> {
 /** @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG. */
 export async function checkImage({
   target,
+  detail,
   timeouts,
   onEvent,
   signal,
-}: Pick<FlattenRequest, 'target' | 'timeouts' | 'onEvent' | 'signal'>): Promise<void> {
+}: Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'>): Promise<void> {
   await runStep(
     onEvent,
     'check',
@@ -92,6 +96,6 @@ export async function checkImage({
         { step: 'check' },
       );
     },
-    ({ state }) => state,
+    ({ state }) => (detail === undefined ? state : `${detail}: ${state}`),
   );
 }

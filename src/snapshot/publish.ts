@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
-import type { InspectedDisk } from '../capture/inspect.ts';
+import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
 import { checkImage, type Flattened, type FlattenRequest, flatten } from '../flatten/flatten.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
@@ -87,7 +87,7 @@ async function flattenDisk(
   const ahead = { id, name: dataName(session, still), path, still, guestWaits };
   const { result, early } = await sendingAhead(session, decision, ahead, (onSettled) =>
     flatten({
-      ...flattenRequest(settings, path),
+      ...flattenRequest(session, decision, { disk, path }),
       source: { path: still.path, format: still.format, backingChain: facts.backingChain },
       virtualSize: facts.virtualSize,
       compress: settings.compress,
@@ -117,9 +117,10 @@ export async function publishImage(
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
   const paths = flat.disks.map(({ path }) => path);
-  for (const path of paths) await checkImage(flattenRequest(settings, path));
+  const requests = flat.disks.map((disk) => flattenRequest(session, decision, disk));
+  for (const request of requests) await checkImage(request);
   const sealed = await sealImages(settings, { paths, tempDir: flat.folder });
-  if (sealed) for (const path of paths) await checkImage(flattenRequest(settings, path));
+  if (sealed) for (const request of requests) await checkImage(request);
   const base = await findBaseImage(registry, inspection.disks[0].facts.backingChain, signal);
   const image: ImageToPublish = {
     ...{ id, hash: settings.hash, aliases: settings.aliases, keep: settings.keep ?? null },
@@ -170,9 +171,12 @@ function dataName({ settings }: Session, { disk }: Pick<InspectedDisk, 'disk'>):
 }
 
 function flattenRequest(
-  { format, config, onEvent, signal }: Session['settings'],
-  path: string,
-): Pick<FlattenRequest, 'target' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
+  { settings }: Session,
+  { inspection }: Decision,
+  { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
+): Pick<FlattenRequest, 'target' | 'detail' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
+  const { format, config, onEvent, signal } = settings;
   const { convert: priority, timeouts } = config;
-  return { target: { path, format }, priority, timeouts, onEvent, signal };
+  const detail = detailOf(inspection, disk);
+  return { target: { path, format }, detail, priority, timeouts, onEvent, signal };
 }

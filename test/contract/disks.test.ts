@@ -128,6 +128,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
 
     const shown = (await command('show', id)).stdout;
     for (const { sha256 } of disks ?? []) expect(shown).toContain(sha256);
+    expect(shown).toMatch(/vda on virtio, boot index 0, 40 KiB .*\n.*vdb on virtio, 70 KiB/);
     expect((await command('list')).stdout).toMatch(/to pull +active +raw +110 KiB +110 KiB/);
     const url = await command('url', id);
     expect([url.exitCode, url.stderr]).toEqual([2, expect.stringContaining('--disk vda')]);

@@ -3,17 +3,17 @@ import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, startCli } from '../support/cli.ts';
+import { makeFileSystemDisk } from '../support/disks.ts';
 import { createDomainOn, type TestDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sameContent } from '../support/judges.ts';
 import { lab } from '../support/lab.ts';
-import { pull } from '../support/publishing.ts';
 import { waitFor } from '../support/wait.ts';
 import { makeSmallDisk } from './small-disk.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
-/** An overlay whose backing path is relative: a clone in another folder must not follow it. */
+/** Two disks; the first is an overlay whose backing path is relative: a clone in another folder must not follow it. */
 async function guestOn(dir: string): Promise<TestDomain> {
   await mkdir(dir, { mode: 0o711 });
   await copyFile(lab().rootImage, join(dir, 'base.raw'));
@@ -23,6 +23,7 @@ async function guestOn(dir: string): Promise<TestDomain> {
   const release = () => Promise.resolve();
   return createDomainOn(dir, [
     { target: 'vda', type: 'file', path, format: 'qcow2', backing: [], release },
+    await makeFileSystemDisk(dir, 'vdb', 'raw'),
   ]);
 }
 
@@ -30,14 +31,15 @@ async function isStopped(pid: number | undefined): Promise<boolean> {
   return / T /.test(await readFile(`/proc/${pid}/stat`, 'utf8'));
 }
 
-test('the guest runs again before the clone is read, and a kill then costs nothing', async () => {
+test('the guest runs again before the clones of its disks are read, and a kill then costs nothing', async () => {
   const disk = await makeSmallDisk(800, 'xfs');
   const sandbox = await makeSandbox();
   const domain = await guestOn(join(disk.path, 'guest'));
   await domain.agent.writeFile('/run/in-memory', 'alone');
   const before = await photograph(domain);
   const workDir = join(disk.path, 'work');
-  const args = ['snapshot', domain.name, '--mode', 'cold', '--work-dir', workDir, '--json'];
+  const flags = ['--mode', 'cold', '--all-disks', '--work-dir', workDir, '--json'];
+  const args = ['snapshot', domain.name, ...flags];
   const least = { VIRT_PUBLISH_RESERVE_MIN_BYTES: '0' };
 
   const env = { ...least, VIRT_PUBLISH_TEST_AT: 'done:save=SIGSTOP' };
@@ -57,9 +59,13 @@ test('the guest runs again before the clone is read, and a kill then costs nothi
   await expectWhole(domain, before);
   await domain.waitForTick();
   const { image } = ran.events.at(-1) as { image: { id: string } };
-  const file = await pull(image.id, 'qcow2', sandbox);
-  const judged = { path: file, format: 'qcow2' };
-  expect(await sameContent({ path: reference, format: 'qcow2' }, judged)).toBe(true);
+  const pulled = await runCli(['pull', image.id, 'pulled/'], { sandbox });
+  expect(pulled.exitCode, pulled.stderr).toBe(0);
+  const clone = (target: string) => {
+    return { path: join(sandbox.dir, 'pulled', `${target}.qcow2`), format: 'qcow2' };
+  };
+  expect(await sameContent({ path: reference, format: 'qcow2' }, clone('vda'))).toBe(true);
+  await must('qemu-img', ['compare', '-U', '-f', 'raw', domain.diskPath('vdb'), clone('vdb').path]);
 
   // Killed together with its guard between the start of the guest and the convert.
   const dead = { ...least, VIRT_PUBLISH_TEST_AT: 'undone:save=SIGKILL,guard' };

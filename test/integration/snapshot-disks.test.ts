@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import type { SnapshotPlan } from '#dist/index.js';
 import { bootImage } from '../support/boot.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { makeFileSystemDisk, makeRootDisk } from '../support/disks.ts';
@@ -137,7 +138,20 @@ test('a paused guest stays paused; two disks by name are taken, in boot order', 
 });
 
 test('a disk that cannot be of one moment with the others is named, with what to ask for', async () => {
-  const options = { sandbox };
-  const { exitCode, message } = await failToPublish([domain.name, '--disk', 'vdz'], options);
-  expect([exitCode, message]).toEqual([12, expect.stringContaining('it has: vda, vdb, vdc')]);
+  const seed = await makeFileSystemDisk(domain.dir, 'vdd', 'raw');
+  await domain.virsh('attach-disk', seed.path, 'vdd', '--mode', 'readonly');
+  const refused = await failToPublish([domain.name, '--all-disks'], { sandbox });
+  expect(refused).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+  expect(refused.message).toMatch(/vdd .* is read-only.*--disk vda --disk vdb --disk vdc$/);
+  const none = await failToPublish([domain.name, '--disk', 'vdz'], { sandbox });
+  expect(none.message).toContain('it has: vda, vdb, vdc, vdd');
+
+  const named = ['--disk', 'vda', '--disk', 'vdd', '--quiesce', 'off'];
+  const dry = await runCli(['snapshot', domain.name, ...named, '--dry-run', '--json'], { sandbox });
+  const { plan } = dry.events.at(-1) as { plan: SnapshotPlan };
+  expect(plan).toMatchObject({ pauses: true, disks: [{ target: 'vda' }, { target: 'vdd' }] });
+  expect(plan.space.map(({ purpose }) => purpose).sort()).toEqual(
+    ['image', 'delta'].flatMap((what) => [`the ${what} of vda`, `the ${what} of vdd`]).sort(),
+  );
+  await publish([domain.name, ...named], { sandbox });
 });

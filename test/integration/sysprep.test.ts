@@ -70,9 +70,7 @@ test('the image is sealed between its checks and the upload, and says how; the d
     ...['convert', 'check', 'sysprep', 'check', 'upload'],
   ]);
   const [, , sealing = ''] = (await readFile(log, 'utf8')).split('\n');
-  expect(sealing).toMatch(
-    /^direct --format qcow2 -a \/.*\/image\.qcow2 --operations defaults,-ssh-/,
-  );
+  expect(sealing).toMatch(/^direct --format qcow2 -a \/.*\/vda\.qcow2 --operations defaults,-ssh-/);
   const file = await pull(id, 'qcow2', sandbox, { env: options.env, args: flags.slice(0, 2) });
   await must('qemu-io', ['-r', '-f', 'qcow2', '-c', `read -P 0x5e ${OFFSET} 64k`, file]);
   expect((await imageCheck(file, 'qcow2')).exitCode).toBe(0);

@@ -1,6 +1,6 @@
 // `virt-publish show`: everything that is known of one image.
 import type { Command } from 'commander';
-import type { ImageRecord } from '../../registry/image.ts';
+import type { ImageDisk, ImageRecord } from '../../registry/image.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
@@ -55,10 +55,19 @@ async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[
     ['created', formatDate(image.created_at)],
     ['updated', formatDate(image.updated_at)],
     ['record version', String(image.version)],
+    ...(image.disks ?? []).map((disk): [string, string] => ['disk', describeDisk(disk, size)]),
     ...allObjects(image).map(({ name, size: bytes, sha256 }): [string, string] => [
       'object',
       `${name}, ${formatBytes(bytes)}, sha256 ${sha256}`,
     ]),
     ...properties.map(([name, value]): [string, string] => [`  ${name}`, value]),
   ];
+}
+
+function describeDisk(
+  { target, bus, boot_index, virtual_size }: ImageDisk,
+  size: (bytes: number) => string,
+): string {
+  const boot = boot_index === null ? '' : `, boot index ${boot_index}`;
+  return `${target} on ${bus}${boot}, ${size(virtual_size)}`;
 }
