@@ -15,8 +15,13 @@ export interface DiskFacts {
   virtualSize: number;
   /** Bytes the disk's own layer takes on the host. */
   actualSize: number;
-  /** Layers below the disk, nearest first. */
+  /** Layers below the disk, nearest first; not told where it is `outside`. */
   backingChain: Layer[];
+  /**
+   * It, or a layer below it, is in no file or block device of this host. So nothing can share its
+   * layers, and only a full copy has all of it.
+   */
+  outside: boolean;
 }
 
 export interface ReadOptions {
@@ -35,15 +40,30 @@ export interface LayerFacts extends Layer {
   snapshots: string[];
 }
 
-/** @throws PublishError DISK_UNSUPPORTED, QEMU_IMG */
+/**
+ * Of a disk whose own layer is on this host. A layer further down that is not is no obstacle where
+ * the domain runs (`shared`): its QEMU reads it.
+ * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
+ */
 export async function readDiskFacts(disk: LocalDisk, options: ReadOptions): Promise<DiskFacts> {
   const layers: LayerFacts[] = [];
-  for await (const layer of walkChain(disk, options)) layers.push(layer);
+  let outside = false;
+  try {
+    for await (const layer of walkChain(disk, options)) layers.push(layer);
+  } catch (error) {
+    if (!(error instanceof OutsideLayer && options.shared)) throw error;
+    outside = true;
+  }
   const [top, ...below] = layers;
   if (!top) refuse(disk, 'has no layer');
+  const { virtualSize, actualSize } = top;
+  if (outside) return { virtualSize, actualSize: virtualSize, backingChain: [], outside };
   const backingChain = below.map(({ path, format }) => ({ path, format }));
-  return { virtualSize: top.virtualSize, actualSize: top.actualSize, backingChain };
+  return { virtualSize, actualSize, backingChain, outside };
 }
+
+/** A layer that is there for QEMU, and not for others of this host. */
+export class OutsideLayer extends PublishError {}
 
 /**
  * The layers of a disk, the active one first. The first layer below a running disk comes from the
@@ -58,6 +78,7 @@ export async function* walkChain(
   disk: LocalDisk,
   options: ReadOptions,
 ): AsyncGenerator<LayerFacts, void> {
+  if (disk.remote !== null) refuse(disk, `is on ${disk.remote.label}, outside this host`);
   const source: Layer = { path: disk.source, format: disk.format };
   const top = await info({ ...source, ...options });
   if (top.dataFile !== null) refuse(disk, `keeps its data in another file (${top.dataFile})`);
@@ -80,7 +101,7 @@ function firstLayer(disk: LocalDisk): Layer | undefined {
   if (!layer) return undefined;
   if (layer.encrypted) refuse(disk, 'has an encrypted backing file');
   if (!layer.path || !layer.format) {
-    refuse(disk, `has a backing file of type ${layer.type}, which cannot be read on this host`);
+    outsideLayer(disk, `has a backing file of type ${layer.type}, which is not on this host`);
   }
   return { path: layer.path, format: layer.format };
 }
@@ -88,7 +109,7 @@ function firstLayer(disk: LocalDisk): Layer | undefined {
 function backingOf(disk: LocalDisk, path: string, facts: QemuImgInfo): Layer | undefined {
   if (facts.backingFile === null) return undefined;
   if (facts.fullBackingFile === null || !facts.fullBackingFile.startsWith('/')) {
-    refuse(disk, `has a backing file that is no local path (${facts.backingFile})`);
+    outsideLayer(disk, `has a backing file that is no local path (${facts.backingFile})`);
   }
   if (facts.backingFormat === null) {
     refuse(
@@ -97,6 +118,11 @@ function backingOf(disk: LocalDisk, path: string, facts: QemuImgInfo): Layer | u
     );
   }
   return { path: facts.fullBackingFile, format: facts.backingFormat };
+}
+
+function outsideLayer(disk: LocalDisk, obstacle: string): never {
+  const message = `disk ${disk.target} ${obstacle}; start the domain, and take it live`;
+  throw new OutsideLayer('DISK_UNSUPPORTED', message, { step: 'inspect' });
 }
 
 function refuse(disk: LocalDisk, obstacle: string): never {

@@ -2,7 +2,7 @@
 import { PublishError } from '../errors.ts';
 import type { DiskDescription, DomainDescription } from '../libvirt/domain-xml.ts';
 
-/** A disk whose data lie in a local file or block device. */
+/** A disk that can be taken: the source is a file, a block device, or the words for what is `remote`. */
 export interface LocalDisk extends DiskDescription {
   source: string;
   format: string;
@@ -31,7 +31,11 @@ export function chooseDisks(domain: DomainDescription, wish: DiskWish): ChosenDi
       : [`disk ${disk.target} of domain ${domain.name} ${obstacle}`];
   });
   if (obstacles.length > 0) throw unsupported(obstacles.join('; ') + cure(domain, wish));
-  return disks as unknown as ChosenDisks;
+  return disks.map(named) as unknown as ChosenDisks;
+}
+
+function named(disk: DiskDescription): DiskDescription {
+  return disk.remote === null ? disk : { ...disk, source: disk.remote.label };
 }
 
 /** The disk with this target; without one the root disk. @throws as chooseDisks */
@@ -75,12 +79,22 @@ function obstacleOf(disk: DiskDescription): string | undefined {
   }
   if (disk.transient)
     return 'is transient: libvirt throws its changes away, so there is no state to take';
-  if (disk.type !== 'file' && disk.type !== 'block') {
-    return `has a source of type ${disk.type}; only file and block sources can be read on this host`;
+  if (disk.remote !== null) return NO_MIRROR[disk.remote.protocol];
+  if (disk.volume !== null && disk.source === null) {
+    return `is volume ${disk.volume.volume} of pool ${disk.volume.pool}; name its file`;
   }
   if (!disk.source) return 'has no source: the drive is empty';
   return undefined;
 }
+
+/** Of sources outside this host, those that QEMU cannot mirror either. */
+const NO_MIRROR: Readonly<Record<string, string | undefined>> = {
+  vhostuser:
+    'is served to the guest past QEMU (vhost-user), which could mirror it; publish it from its server',
+  vhostvdpa:
+    'is served to the guest past QEMU (vDPA), which could mirror it; publish it from its device',
+  dir: 'is a directory that QEMU shows as a FAT disk; publish the directory itself',
+};
 
 /** What stands in the way of a disk only where others are taken with it. */
 function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskWish) {

@@ -1,5 +1,6 @@
 // Reads all that must be known of a domain before anything is done to it.
 import { PublishError } from '../errors.ts';
+import type { Connection } from '../libvirt/connection.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
 import type { Domain, DomainState } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
@@ -7,6 +8,7 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
+import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
 
 /** A disk that is to be taken, and what was read of it. */
 export interface InspectedDisk {
@@ -39,6 +41,7 @@ export interface Inspection {
 
 export interface InspectOptions {
   disks: DiskWish;
+  connection: Pick<Connection, 'lookupVolume'>;
   libvirtVersion: number;
   timeoutMs: number;
   agentTimeoutMs: number;
@@ -48,7 +51,7 @@ export interface InspectOptions {
 /** Of the domain alone, whatever its disks are like. */
 export type DomainFacts = Omit<Inspection, 'disks'>;
 
-type AskOptions = Pick<InspectOptions, 'libvirtVersion' | 'agentTimeoutMs'>;
+type AskOptions = Pick<InspectOptions, 'connection' | 'libvirtVersion' | 'agentTimeoutMs'>;
 
 /**
  * Looks at a domain and at the disks to be taken; changes nothing. `known` is what was read before.
@@ -65,7 +68,7 @@ export async function inspectDomain(
   for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
   const { timeoutMs, signal } = options;
   const [disks, agent] = await Promise.all([
-    readFacts(chosen, { shared: active, timeoutMs, signal }),
+    readFacts(domain, chosen, { shared: active, timeoutMs, signal }),
     known?.agent ?? askAgent(domain, found, options),
   ]);
   return { ...found, disks, agent };
@@ -79,13 +82,14 @@ export async function readDomainFacts(domain: Domain, options: AskOptions): Prom
 
 async function readDomain(
   domain: Domain,
-  { libvirtVersion }: AskOptions,
+  { connection, libvirtVersion }: AskOptions,
 ): Promise<Omit<DomainFacts, 'agent'>> {
   const { state } = await domain.getState();
   const active = await domain.isActive();
   const persistent = await domain.isPersistent();
   const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
-  const description = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
+  const seen = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
+  const description = await placeVolumes(connection, seen);
   return {
     name: domain.name,
     uuid: domain.uuid,
@@ -109,10 +113,17 @@ export function detailOf({ disks }: Pick<Inspection, 'disks'>, { target }: { tar
 }
 
 async function readFacts(
+  domain: Domain,
   [root, ...others]: ChosenDisks,
   options: ReadOptions,
 ): Promise<Inspection['disks']> {
-  const read = async (disk: LocalDisk) => ({ disk, facts: await readDiskFacts(disk, options) });
+  const read = async (disk: LocalDisk) => {
+    const isRemote = disk.remote !== null;
+    const facts = isRemote
+      ? await readRemoteFacts(domain, disk, options)
+      : await readDiskFacts(disk, options);
+    return { disk, facts };
+  };
   const [first, ...rest] = await Promise.all([read(root), ...others.map(read)]);
   return [first, ...rest];
 }

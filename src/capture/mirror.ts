@@ -37,22 +37,25 @@ export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<
   }
 }
 
-async function startRebase({ domain, bandwidthMib }: CaptureRun, { target, delta }: MirrorData) {
-  const flags =
-    VIR_DOMAIN_BLOCK_REBASE_COPY |
-    VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
-    VIR_DOMAIN_BLOCK_REBASE_SHALLOW;
+async function startRebase(run: CaptureRun, { target, delta }: MirrorData) {
+  const { domain, bandwidthMib } = run;
+  const shallow = isShallow(run, target) ? VIR_DOMAIN_BLOCK_REBASE_SHALLOW : 0;
+  const flags = VIR_DOMAIN_BLOCK_REBASE_COPY | VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT | shallow;
   await domain.blockRebase(target, delta, bandwidthMib, flags);
 }
 
 /** NOTE: TRANSIENT_JOB (libvirt 3.5) lets a persistent domain be copied; blockRebase refuses it. */
-async function startCopy({ domain, bandwidthMib }: CaptureRun, { target, delta }: MirrorData) {
-  const flags =
-    VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB |
-    VIR_DOMAIN_BLOCK_COPY_REUSE_EXT |
-    VIR_DOMAIN_BLOCK_COPY_SHALLOW;
+async function startCopy(run: CaptureRun, { target, delta }: MirrorData) {
+  const { domain, bandwidthMib } = run;
+  const shallow = isShallow(run, target) ? VIR_DOMAIN_BLOCK_COPY_SHALLOW : 0;
+  const flags = VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | shallow;
   const params = bandwidthMib === 0 ? {} : { bandwidthBytes: bandwidthMib * MIB };
   await domain.blockCopy(target, mirrorTargetXml(delta), params, flags);
+}
+
+/** A delta whose disk has layers outside this host stands on nothing, and takes it all. */
+function isShallow({ inspection }: CaptureRun, target: string): boolean {
+  return !inspection.disks.some(({ disk, facts }) => disk.target === target && facts.outside);
 }
 
 /** A mirror that is waited for; one that is ready stays so until it is ended, or fails. */

@@ -78,6 +78,7 @@ function chooseMode(
         { step: 'inspect' },
       );
     }
+    refuseOutside(name, disks, obstacle);
     return { mode: 'cold', modeReason: obstacle ?? 'asked for' };
   }
   if (obstacle !== undefined) {
@@ -88,6 +89,24 @@ function chooseMode(
     );
   }
   return { mode: 'live', modeReason: wish === 'live' ? 'asked for' : 'the domain is running' };
+}
+
+/**
+ * NOTE: a server that ends with its last client, as qemu-nbd does unless told otherwise, would not
+ * be there any more when the saved guest is to be started again.
+ */
+function refuseOutside(
+  name: string,
+  disks: Inspection['disks'],
+  obstacle: string | undefined,
+): void {
+  const outside = disks.find(({ facts }) => facts.outside)?.disk;
+  if (!outside) return;
+  throw new PublishError(
+    'DISK_UNSUPPORTED',
+    `disk ${outside.target} of domain ${name} is not all on this host (${outside.source}), and a guest that is saved might not find it again${obstacle === undefined ? '; use --mode live' : `; live is not possible either: ${obstacle}`}`,
+    { step: 'inspect' },
+  );
 }
 
 /** NOTE: libvirt refuses a mirror of a shareable disk ("can't pivot a shared disk"), even unpivoted. */

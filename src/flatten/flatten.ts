@@ -45,7 +45,8 @@ async function planOnePass(request: FlattenRequest): Promise<PlannedImage | unde
   const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
   const isUsual = priority.nice === 0 && priority.ionice === 'none';
   const isPlain = target.format === 'qcow2' && compress === 'none';
-  if (!(algorithms && isUsual && isPlain)) return undefined;
+  const isHere = source.node === undefined;
+  if (!(algorithms && isUsual && isPlain && isHere)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
   return planImage({ ...source, ...limits }, virtualSize);
 }

@@ -100,16 +100,17 @@ function openForReading(source: SourceImage): string[] {
 }
 
 function fileName(source: SourceImage): string {
-  const path = safePath(source.path);
-  if (source.backingChain === undefined) return path;
-  return `json:${JSON.stringify(blockNode(source, source.backingChain))}`;
+  const { node, backingChain } = source;
+  if (node === undefined && backingChain === undefined) return safePath(source.path);
+  return `json:${JSON.stringify(blockNode(source, backingChain))}`;
 }
 
 // NOTE: no driver is named for the file itself: QEMU picks `file` or `host_device` by what the
 // path is, and `file` refuses a block device.
-function blockNode(layer: ImageFile, below: readonly ImageFile[]): object {
-  const node = { driver: safeFormat(layer.format), file: { filename: safePath(layer.path) } };
-  if (layer.format === 'raw') return node;
+function blockNode(layer: SourceImage, below: readonly ImageFile[] | undefined): object {
+  const file = layer.node ?? { filename: safePath(layer.path) };
+  const node = { driver: safeFormat(layer.format), file };
+  if (layer.format === 'raw' || below === undefined) return node;
   const [next, ...rest] = below;
   return { ...node, backing: next === undefined ? null : blockNode(next, rest) };
 }

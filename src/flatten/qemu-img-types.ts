@@ -11,6 +11,11 @@ export interface ImageFile {
 
 /** A layer that is opened for reading only. */
 export interface SourceImage extends ImageFile {
+  /**
+   * Where the data are in no file of this host: the node of QEMU's block layer that has them. `path`
+   * is for people then.
+   */
+  node?: Readonly<Record<string, unknown>>;
   /** True where a running QEMU holds the file open for writing (`--force-share`). */
   shared?: boolean;
   /**

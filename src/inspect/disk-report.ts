@@ -1,8 +1,9 @@
 // All that can be said of one disk of a domain before it is taken, whatever stands in the way.
-import { walkChain } from '../capture/backing-chain.ts';
-import { chooseDisk } from '../capture/choose-disk.ts';
+import { OutsideLayer, type ReadOptions, walkChain } from '../capture/backing-chain.ts';
+import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
 import { type DomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
 import { type CaptureWishes, planCapture } from '../capture/plan.ts';
+import { readRemoteFacts } from '../capture/remote-disk.ts';
 import type { ChainLayer } from '../chain-types.ts';
 import { PublishError } from '../errors.ts';
 import type { ChosenWay, DiskReport, Obstacle, Verdict } from '../inspect-types.ts';
@@ -23,17 +24,20 @@ export async function reportDisk(
   disk: DiskDescription,
   options: DiskReportOptions,
 ): Promise<{ report: DiskReport; obstacles: Obstacle[] }> {
-  const { target, device, bus, type, source, format, bootOrder, readonly, shareable } = disk;
+  const { target, device, bus, type, format, bootOrder, readonly, shareable } = disk;
   const found = new Obstacles(target);
+  const source = disk.remote?.label ?? disk.source;
   const layers: ChainLayer[] = [];
+  let outside = false;
   await found.during(async () => {
     const local = chooseDisk(facts.description, target);
     await found.during(() => refuseBusyDisk(domain, local, facts.active));
     const { timeoutMs, signal } = options;
     const reading = { shared: facts.active, timeoutMs, signal };
-    for await (const layer of walkChain(local, reading)) layers.push(layer);
+    outside = await readLayers(domain, local, layers, reading);
   });
-  const ways = found.list.length > 0 ? blocked(found.list) : waysOf(facts, disk, layers, options);
+  const seen = { layers, outside };
+  const ways = found.list.length > 0 ? blocked(found.list) : waysOf(facts, disk, seen, options);
   if (ways.chosen === null && found.list.length === 0) found.add(ways.live.reason);
   return {
     report: {
@@ -42,6 +46,23 @@ export async function reportDisk(
     },
     obstacles: found.list,
   };
+}
+
+/** Resolves to whether some of the disk is outside this host, where its running QEMU alone reads it. */
+async function readLayers(
+  domain: Domain,
+  disk: LocalDisk,
+  layers: ChainLayer[],
+  options: ReadOptions,
+): Promise<boolean> {
+  if (disk.remote !== null) return (await readRemoteFacts(domain, disk, options)).outside;
+  try {
+    for await (const layer of walkChain(disk, options)) layers.push(layer);
+    return false;
+  } catch (error) {
+    if (error instanceof OutsideLayer && options.shared) return true;
+    throw error;
+  }
 }
 
 type Ways = Pick<DiskReport, 'live' | 'cold' | 'chosen'>;
@@ -55,13 +76,13 @@ function blocked(obstacles: readonly Obstacle[]): Ways {
 function waysOf(
   domain: DomainFacts,
   disk: DiskDescription,
-  layers: readonly ChainLayer[],
+  { layers, outside }: { layers: readonly ChainLayer[]; outside: boolean },
   { wishes }: DiskReportOptions,
 ): Ways {
   const local = chooseDisk(domain.description, disk.target);
   const [top, ...backingChain] = layers;
   const { virtualSize = 0, actualSize = 0 } = top ?? {};
-  const facts = { virtualSize, actualSize, backingChain };
+  const facts = { virtualSize, actualSize, backingChain, outside };
   const inspection = { ...domain, disks: [{ disk: local, facts }] as const };
   const plan = (mode: CaptureWishes['mode']) => {
     const { detaches, ...way } = planCapture(inspection, { ...wishes, mode });

@@ -13,6 +13,7 @@ import {
 import type { Handles } from './handles.ts';
 import { type Integer, type Out, type Pointer, takePointers } from './native.ts';
 import type { ConnectionApi } from './protocol.ts';
+import { lookupVolume } from './volume-calls.ts';
 
 export function connectionCalls(handles: Handles): ConnectionApi {
   return {
@@ -49,6 +50,7 @@ export function connectionCalls(handles: Handles): ConnectionApi {
       );
       return takePointers(list[0], count).map((domain) => handles.keep(domain));
     },
+    lookupVolume: (pool, volume) => lookupVolume(handles.connection, pool, volume),
     defineXML: (xml, flags) => {
       const domain = virDomainDefineXMLFlags(handles.connection, xml, flags);
       return handles.keep(checkNull('virDomainDefineXMLFlags', domain));

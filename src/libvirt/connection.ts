@@ -2,6 +2,7 @@
 import { messageOf, PublishError } from '../errors.ts';
 import { Domain } from './domain.ts';
 import { isLibvirtError, type LibvirtError } from './errors.ts';
+import type { VolumePlace } from './protocol.ts';
 import { requireLocalQemu } from './uri.ts';
 import { WorkerClient } from './worker-client.ts';
 
@@ -74,6 +75,11 @@ export class Connection {
   async listAllDomains(flags = 0): Promise<Domain[]> {
     const refs = await this.#client.invoke('listAllDomains', flags);
     return refs.map((ref) => new Domain(this.#client.invoke, ref));
+  }
+
+  /** virStorageVolLookupByName and virStorageVolGetPath; the pool must be started. */
+  lookupVolume(pool: string, volume: string): Promise<VolumePlace> {
+    return this.#client.invoke('lookupVolume', pool, volume);
   }
 
   /** virDomainDefineXMLFlags: makes a domain persistent, or changes its persistent definition. */

@@ -1,4 +1,10 @@
 // What the XML of one disk says, with its backing chain and its mirror. Pure.
+import {
+  describeRemote,
+  describeVolume,
+  type RemoteSource,
+  type VolumeSource,
+} from './remote-source-xml.ts';
 import type { XmlElement } from './xml-tree.ts';
 
 export interface DiskDescription {
@@ -10,6 +16,10 @@ export interface DiskDescription {
   type: string;
   /** Path of the file or block device; null for all other types, and for an empty drive. */
   source: string | null;
+  /** Where a disk that is on no file or block device of this host lies; null for all others. */
+  remote: RemoteSource | null;
+  /** The volume of a pool that is the source; null for all others. */
+  volume: VolumeSource | null;
   format: string | null;
   readonly: boolean;
   shareable: boolean;
@@ -58,6 +68,8 @@ export function describeDisk(disk: XmlElement): DiskDescription {
     device: DEVICES.find((known) => known === device) ?? 'disk',
     type: disk.attribute('type') ?? 'file',
     source: pathOf(disk),
+    remote: describeRemote(disk),
+    volume: describeVolume(disk),
     format: disk.find('driver')?.attribute('type') ?? null,
     readonly: disk.find('readonly') !== undefined,
     shareable: disk.find('shareable') !== undefined,

@@ -31,6 +31,12 @@ export interface JobInfoStruct {
   dataRemaining: Integer;
 }
 
+export interface StorageVolInfoStruct {
+  type: number;
+  capacity: Integer;
+  allocation: Integer;
+}
+
 // All of these return -1 or NULL where they fail, with the reason in this thread's last error.
 export const virConnectOpen: (uri: string) => Pointer | null = c(
   'void *virConnectOpen(const char *name)',
@@ -269,6 +275,24 @@ export const virDomainCheckpointCreateXML: (
 export const virDomainCheckpointFree: (checkpoint: Pointer) => number = c(
   'int virDomainCheckpointFree(void *checkpoint)',
 );
+
+export const virStoragePoolLookupByName: (conn: Pointer, name: string) => Pointer | null = c(
+  'void *virStoragePoolLookupByName(void *conn, const char *name)',
+);
+export const virStoragePoolFree: (pool: Pointer) => number = c(
+  'int virStoragePoolFree(void *pool)',
+);
+export const virStorageVolLookupByName: (pool: Pointer, name: string) => Pointer | null = c(
+  'void *virStorageVolLookupByName(void *pool, const char *name)',
+);
+export const virStorageVolGetPath: (volume: Pointer) => string | null = c(
+  'str! virStorageVolGetPath(void *vol)',
+);
+export const virStorageVolGetInfo: (
+  volume: Pointer,
+  info: Partial<StorageVolInfoStruct>,
+) => number = c('int virStorageVolGetInfo(void *vol, _Out_ virStorageVolInfo *info)');
+export const virStorageVolFree: (volume: Pointer) => number = c('int virStorageVolFree(void *vol)');
 
 /** The last error of this very thread. */
 export const virGetLastErrorCode: () => number = c('int virGetLastErrorCode()');

@@ -36,6 +36,11 @@ koffi.struct('virDomainJobInfo', {
   fileProcessed: 'unsigned long long',
   fileRemaining: 'unsigned long long',
 });
+koffi.struct('virStorageVolInfo', {
+  type: 'int',
+  capacity: 'unsigned long long',
+  allocation: 'unsigned long long',
+});
 const diskError = koffi.struct('virDomainDiskError', { disk: 'void *', error: 'int' });
 // NOTE: the value is a union in C; all that is sent here is `unsigned long long`.
 koffi.struct('virTypedParameter', {

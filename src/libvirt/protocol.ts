@@ -42,6 +42,13 @@ export interface DomainRef {
   uuid: string;
 }
 
+/** Where a volume of a storage pool is. */
+export interface VolumePlace {
+  /** `other`: a directory, or on a network. */
+  type: 'file' | 'block' | 'other';
+  path: string;
+}
+
 export interface NamedXml {
   name: string;
   xml: string;
@@ -64,6 +71,7 @@ export interface ConnectionApi {
   lookupByID(id: number): DomainRef;
   listAllDomains(flags: number): DomainRef[];
   defineXML(xml: string, flags: number): DomainRef;
+  lookupVolume(pool: string, volume: string): VolumePlace;
 }
 
 /** Calls on one domain; the first argument is its UUID. */

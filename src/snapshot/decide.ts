@@ -60,9 +60,10 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
 /** What an inspection is told: which disks are meant, and how long to wait. */
 export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
   const { disks, config, signal } = settings;
-  const libvirtVersion = await (await host.work()).getLibVersion();
+  const connection = await host.work();
+  const libvirtVersion = await connection.getLibVersion();
   const { requestMs: timeoutMs, freezeMs: agentTimeoutMs } = config.timeouts;
-  return { disks, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
+  return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
 }
 
 async function openForWriting({

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
 import { checkImage, type Flattened, type FlattenRequest, flatten } from '../flatten/flatten.ts';
+import type { SourceImage } from '../flatten/qemu-img.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
@@ -88,7 +89,7 @@ async function flattenDisk(
   const { result, early } = await sendingAhead(session, decision, ahead, (onSettled) =>
     flatten({
       ...flattenRequest(session, decision, { disk, path }),
-      source: { path: still.path, format: still.format, backingChain: facts.backingChain },
+      source: sourceOf(still),
       virtualSize: facts.virtualSize,
       compress: settings.compress,
       algorithms: digestAlgorithms(isRoot ? settings.hash : []),
@@ -97,6 +98,12 @@ async function flattenDisk(
   );
   if (still.ours) await rm(still.path);
   return { disk, facts, path, ...result, early };
+}
+
+/** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
+function sourceOf({ path, format, ours, disk, facts }: StillDisk): SourceImage {
+  const node = ours ? null : (disk.remote?.node ?? null);
+  return { path, format, backingChain: facts.backingChain, ...(node === null ? {} : { node }) };
 }
 
 /** What was captured: the flat images, and the UEFI variables where they go along. */

@@ -65,10 +65,14 @@ function purposeOf(
   return disks.length > 1 ? `${what} of ${disk.target}` : what;
 }
 
-/** The disk's own layer at most, and the tables of a qcow2: an L2 entry and a refcount a cluster. */
+/** The disk's own layer at most, and the tables of a qcow2. */
 function deltaSize({ facts }: InspectedDisk): number {
-  const tables = Math.ceil(facts.virtualSize / 5000);
-  return Math.min(facts.virtualSize, facts.actualSize + DELTA_SLACK) + tables;
+  return Math.min(facts.virtualSize, facts.actualSize + DELTA_SLACK) + tablesOf(facts);
+}
+
+/** An L2 entry and a refcount a cluster. */
+function tablesOf({ virtualSize }: InspectedDisk['facts']): number {
+  return Math.ceil(virtualSize / 5000) + MIB;
 }
 
 async function measureImage(
@@ -76,6 +80,8 @@ async function measureImage(
   { active }: Inspection,
   { disk, facts }: InspectedDisk,
 ): Promise<number> {
+  // What of it is zeros is not known before it is copied.
+  if (facts.outside) return facts.virtualSize + tablesOf(facts);
   const { required } = await measure({
     source: {
       path: disk.source,

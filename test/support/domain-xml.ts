@@ -71,6 +71,10 @@ const AGENT_CHANNEL =
   "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
 function diskXml(disk: TestDisk, shareable = false): string {
+  if (disk.elsewhere !== undefined) {
+    const { type, xml } = disk.elsewhere;
+    return `<disk type='${type}' device='disk'>${xml}<target dev='${disk.target}' bus='virtio'/></disk>`;
+  }
   const source = `${disk.type === 'block' ? 'dev' : 'file'}='${escapeXml(disk.path)}'`;
   return `<disk type='${disk.type}' device='disk'><driver name='qemu' type='${disk.format}'/><source ${source}/><target dev='${disk.target}' bus='virtio'/>${shareable ? '<shareable/>' : ''}</disk>`;
 }

@@ -29,7 +29,7 @@ function inspection(changes = {}, devices = disk('vda')) {
     disks: [
       {
         disk: chooseDisks(description, 'root')[0],
-        facts: { virtualSize: 1, actualSize: 1, backingChain: [] },
+        facts: { virtualSize: 1, actualSize: 1, backingChain: [], outside: false },
       },
     ] as Inspection['disks'],
     snapshots: 0,
@@ -65,9 +65,24 @@ describe('the root disk', () => {
       'cdrom',
     ],
     [
-      'a network disk',
-      `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='p/i'/><target dev='sda' bus='scsi'/></disk>`,
-      'network',
+      'a vhost-user disk',
+      `<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/><source type='unix' path='/s'/><target dev='sda' bus='virtio'/></disk>`,
+      'past QEMU (vhost-user)',
+    ],
+    [
+      'a directory',
+      `<disk type='dir' device='disk'><driver name='qemu' type='fat'/><source dir='/d'/><target dev='sda' bus='virtio'/></disk>`,
+      'is a directory',
+    ],
+    [
+      'an encrypted network disk',
+      `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='p/i'><encryption format='luks'/></source><target dev='sda' bus='scsi'/></disk>`,
+      'encrypted',
+    ],
+    [
+      'a volume that nobody has looked up',
+      `<disk type='volume' device='disk'><driver name='qemu' type='raw'/><source pool='p' volume='v'/><target dev='sda' bus='scsi'/></disk>`,
+      'volume v of pool p',
     ],
     [
       'an encrypted disk',
@@ -95,7 +110,7 @@ describe('the root disk', () => {
 
 describe('several disks', () => {
   const cdrom = `<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>`;
-  const rbd = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='p/i'/><target dev='vde' bus='virtio'/></disk>`;
+  const served = `<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/><source type='unix' path='/s'/><target dev='vde' bus='virtio'/></disk>`;
 
   test('are all but what can be taken out, in boot order and then as they stand', () => {
     const devices = `${disk('vda')}${disk('vdc', "<boot order='2'/>")}${cdrom}${disk('vdb')}${disk('vdd', "<boot order='1'/>")}`;
@@ -105,9 +120,9 @@ describe('several disks', () => {
 
   test('all that stands in the way is said at once, with what to ask for', () => {
     const devices =
-      disk('vda') + disk('vdb', '<shareable/>') + disk('vdc', '<readonly/>') + rbd + disk('vdf');
+      disk('vda') + disk('vdb', '<shareable/>') + disk('vdc', '<readonly/>') + served + disk('vdf');
     expect(() => chosen(devices, 'all')).toThrow(
-      /vdb .* is shareable.*vdc .* is read-only.*vde .* of type network.*: --disk vda --disk vdf$/,
+      /vdb .* is shareable.*vdc .* is read-only.*vde .* past QEMU.*: --disk vda --disk vdf$/,
     );
     expect(() => chosen(devices, ['vda', 'vdb'])).toThrow(/vdb of domain web01 is shareable/);
     expect(chosen(devices, ['vda', 'vdc'])).toEqual(['vda', 'vdc']);
@@ -202,4 +217,30 @@ test('cold detaches what cannot be saved, and nothing else', () => {
   expect(detached.join()).toContain('c2177883-f1bb-47f0-914d-32a22e3a8804');
   expect(detached.join()).toContain('<interface type="hostdev"');
   expect(planCapture(seen, wishes).detaches).toEqual([]);
+});
+
+describe('a disk outside this host', () => {
+  const rbd = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/web'/><target dev='vda' bus='virtio'/></disk>`;
+  const facts = { virtualSize: 1, actualSize: 1, backingChain: [], outside: true };
+  const seen = (changes = {}, devices = rbd) => {
+    const { disks, ...rest } = inspection(changes, devices);
+    const [{ disk: root }] = disks;
+    return { ...rest, disks: [{ disk: root, facts }] as const };
+  };
+
+  test('is named by its protocol', () => {
+    expect(seen().disks[0].disk.source).toBe('rbd:pool/web');
+  });
+
+  test('is taken live', () => {
+    expect(planCapture(seen(), wishes)).toMatchObject({ mode: 'live', method: 'rebase' });
+  });
+
+  test('is not taken cold', () => {
+    expect(() => planCapture(seen(), { ...wishes, mode: 'cold' })).toThrow(
+      /disk vda .* is not all on this host \(rbd:pool\/web\), .*; use --mode live/,
+    );
+    const shared = rbd.replace('</disk>', '<shareable/></disk>');
+    expect(() => planCapture(seen({}, shared), wishes)).toThrow(/live is not possible either/);
+  });
 });

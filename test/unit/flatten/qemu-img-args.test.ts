@@ -25,6 +25,18 @@ describe('file names', () => {
   });
 });
 
+it('a source outside this host is opened as the node that has it', () => {
+  const server = { type: 'inet', host: 'h', port: '10809' };
+  const node = { driver: 'nbd', server, export: 'a,b' };
+  const source = { path: 'nbd://h/a,b', format: 'qcow2', node };
+  const nameOf = (args: string[]) => JSON.parse(args.at(-1)?.slice('json:'.length) ?? '');
+  // What its header names is not opened for info, and nothing else is opened when it is read.
+  expect(nameOf(infoArgs(source))).toEqual({ driver: 'qcow2', file: node });
+  expect(nameOf(infoArgs({ ...source, backingChain: [] }))).toEqual({
+    ...{ driver: 'qcow2', file: node, backing: null },
+  });
+});
+
 describe('formats', () => {
   it('are named for source, target and backing file', () => {
     expect(createArgs('/d', 1024, { path: '/b', format: 'raw' })).toEqual(

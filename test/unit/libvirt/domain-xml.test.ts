@@ -38,6 +38,8 @@ describe('a rich live domain', async () => {
       device: 'disk',
       type: 'file',
       source: '/var/lib/libvirt/images/db01.qcow2',
+      remote: null,
+      volume: null,
       format: 'qcow2',
       readonly: false,
       shareable: false,

@@ -1,0 +1,45 @@
+// Volumes of a pool are where libvirt says; what it cannot say counts as outside this host.
+import { expect, test } from 'vitest';
+import { placeVolumes } from '#dist/capture/remote-disk.js';
+import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
+import { LibvirtError } from '#dist/libvirt/errors.js';
+
+const volume = (more = '') =>
+  parseDomainXml(
+    `<domain><devices><disk type='volume'><source pool='p' volume='v'${more}/><target dev='vda'/></disk><disk type='file'><source file='/f'/><target dev='vdb'/></disk></devices></domain>`,
+  );
+const place = async (
+  lookupVolume: () => Promise<{ type: 'file' | 'block' | 'other'; path: string }>,
+  more = '',
+) => {
+  const [first, second] = (await placeVolumes({ lookupVolume }, volume(more))).disks;
+  expect(second).toMatchObject({ source: '/f', type: 'file', remote: null });
+  return first;
+};
+
+test.each(['file', 'block'] as const)('a %s', async (type) => {
+  expect(await place(async () => ({ type, path: '/p/v' }))).toMatchObject({
+    ...{ type, source: '/p/v', remote: null },
+  });
+});
+
+test('an object of a cluster', async () => {
+  const found = await place(async () => ({ type: 'other', path: 'p/v' }));
+  expect(found).toMatchObject({ source: null, remote: { protocol: 'volume', node: null } });
+});
+
+test('a pool that is not started', async () => {
+  const refusal = {
+    code: 55,
+    domain: 18,
+    call: 'virStorageVolLookupByName',
+    message: 'not active',
+  };
+  const found = await place(() => Promise.reject(new LibvirtError(refusal)));
+  expect(found?.remote?.label).toMatch(/^volume v of pool p \(not active/);
+});
+
+test('a volume that QEMU reaches itself', async () => {
+  const never = () => Promise.reject(new Error('asked for'));
+  expect((await place(never, " mode='direct'"))?.remote?.label).toContain('direct');
+});
