@@ -1,10 +1,12 @@
-// The disks to be published: a chain of two with data that is part random, part compressible.
+// The disks to be published: a chain of two with data that is part random, part files as they are.
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   copyFileSync,
   existsSync,
   openSync,
+  readdirSync,
+  readFileSync,
   renameSync,
   truncateSync,
   writeSync,
@@ -14,15 +16,16 @@ import { command } from './run.js';
 
 const MIB = 1024 * 1024;
 const VIRTUAL_RATIO = 2;
+const REAL_FOLDERS = ['/usr/bin', '/usr/lib', '/usr/share'];
 /** Behind the end of the guest's own file system, which it never looks at. */
 const DATA_START = 256 * MIB;
 
 /**
  * A chain: a base with five sixths of `dataMib` and an overlay with the rest, half of each random and
- * half compressible. The base is kept between runs. Resolves to the path of the overlay.
+ * half of files as they are. The base is kept between runs. Resolves to the path of the overlay.
  */
 export async function makeChain(folder, name, dataMib) {
-  const base = join(folder, `base-${dataMib}.qcow2`);
+  const base = join(folder, `chain-base-${dataMib}.qcow2`);
   const virtual = Math.max(1024, dataMib * VIRTUAL_RATIO) * MIB;
   const overlayMib = Math.floor(dataMib / 6);
   if (!existsSync(base)) await makeBase(base, virtual, dataMib - overlayMib);
@@ -68,15 +71,31 @@ async function fillOverlay(overlay, mib, start) {
   await command('rm', data);
 }
 
-/** Half random; half of it pages of which a third is random, as binaries and databases are. */
+/** Half random; half what disks are full of: this host's own programs, libraries and documents. */
 function fill(path, start, mib) {
   const file = openSync(path, 'r+');
+  const real = realBytes();
   for (let at = 0; at < mib; at += 1) {
-    const block = randomBytes(MIB);
-    if (at % 2 === 1)
-      for (let page = 0; page < MIB; page += 4096)
-        block.fill('configuration ', page + 1365, page + 4096);
+    const block = at % 2 === 0 ? randomBytes(MIB) : real.next().value;
     writeSync(file, block, 0, MIB, start + at * MIB);
   }
   closeSync(file);
+}
+
+/** MiB after MiB of the files below REAL_FOLDERS, over and over. */
+function* realBytes() {
+  let block = Buffer.alloc(0);
+  for (;;) {
+    for (const path of realFiles()) {
+      block = Buffer.concat([block, readFileSync(path)]);
+      for (; block.length >= MIB; block = block.subarray(MIB)) yield block.subarray(0, MIB);
+    }
+  }
+}
+
+function* realFiles() {
+  for (const folder of REAL_FOLDERS) {
+    const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+    for (const entry of entries) if (entry.isFile()) yield join(entry.parentPath, entry.name);
+  }
 }
