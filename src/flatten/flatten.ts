@@ -13,7 +13,10 @@ export interface FlattenRequest {
   /** Which of several images it is, for the events. */
   detail?: string | undefined;
   compress: Compression;
-  /** Given: the image may be written and hashed in one pass, which gives these digests. */
+  /**
+   * Given: the source's first layer is nobody else's, and the image may be written and hashed in
+   * one pass, which gives these digests.
+   */
   algorithms?: readonly string[];
   /** In one pass: all before that byte is in the file and stays as it is. */
   onSettled?: (bytes: number) => void;

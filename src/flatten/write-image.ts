@@ -1,5 +1,6 @@
 // Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
-import { open } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
@@ -12,6 +13,8 @@ import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
 /** A chain that can be written so. */
 export interface PlannedImage {
   layers: readonly string[];
+  /** What tells, of each layer, that it is still what was looked at. */
+  marks: readonly string[];
   extents: DataExtents;
   virtualSize: number;
   /** Bytes of the file. */
@@ -38,6 +41,10 @@ const CLOSE_GRACE_MS = 1000;
 /**
  * `undefined` where qemu-img must do it: data that QEMU alone can read, or clusters full of zeros,
  * which it leaves out and which can be found by reading them only.
+ *
+ * NOTE: qemu-img locks what it reads and refuses a chain that somebody writes to. Here nothing is
+ * locked: the first layer must be the caller's own, and the others are looked at again at the end.
+ * A block device does not tell whether it was written to.
  * @throws PublishError QEMU_IMG; the signal's reason.
  */
 export async function planImage(
@@ -47,20 +54,23 @@ export async function planImage(
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
   if (!isKnown || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
+  const layers = chain.map(({ path }) => path);
+  const facts = await Promise.all(layers.map((path) => stat(path, { bigint: true })));
+  if (!facts.every((each) => each.isFile())) return undefined;
   const extents = await readExtents(source);
   if (extents === undefined) return undefined;
-  const layers = chain.map(({ path }) => path);
   const layout = new Qcow2Layout(virtualSize, extents);
   if (await hasZeros(layers, layout)) return undefined;
-  return { layers, extents, virtualSize, size: layout.size };
+  return { layers, marks: facts.map(markOf), extents, virtualSize, size: layout.size };
 }
 
 /**
  * Resolves to the digests of what was written, when it is on the disk.
- * @throws PublishError NO_SPACE, QEMU_IMG; the signal's reason.
+ * @throws PublishError NO_SPACE, QEMU_IMG; INTEGRITY where a layer was changed meanwhile; the
+ * signal's reason.
  */
 export async function writeImage(
-  { layers, extents, virtualSize }: PlannedImage,
+  { layers, marks, extents, virtualSize }: PlannedImage,
   { path, algorithms, onSettled, timeoutMs, signal }: WriteImageOptions,
 ): Promise<Record<string, string>> {
   signal.throwIfAborted();
@@ -74,10 +84,25 @@ export async function writeImage(
   });
   const deadline = AbortSignal.timeout(timeoutMs);
   try {
-    return await answerOf(worker, { path, onSettled, signal, deadline });
+    const digests = await answerOf(worker, { path, onSettled, signal, deadline });
+    await refuseChanged(layers, marks);
+    return digests;
   } finally {
     await end(worker);
   }
+}
+
+async function refuseChanged(layers: readonly string[], marks: readonly string[]): Promise<void> {
+  for (const [index, path] of layers.entries()) {
+    if (markOf(await stat(path, { bigint: true })) === marks[index]) continue;
+    const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
+    throw new PublishError('INTEGRITY', message, { step: 'convert', retryable: true });
+  }
+}
+
+/** NOTE: not the ctime: libvirt labels a base image whenever another of its domains starts. */
+function markOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs].join(' ');
 }
 
 function answerOf(

@@ -92,7 +92,8 @@ async function flattenDisk(
       source: sourceOf(still),
       virtualSize: facts.virtualSize,
       compress: settings.compress,
-      algorithms: digestAlgorithms(isRoot ? settings.hash : []),
+      // A disk that the guest may come back to is read by qemu-img, which locks it.
+      ...(still.ours ? { algorithms: digestAlgorithms(isRoot ? settings.hash : []) } : {}),
       onSettled,
     }),
   );

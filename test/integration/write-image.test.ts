@@ -182,6 +182,19 @@ describe("is qemu-img's work", () => {
 });
 
 describe('fails with', () => {
+  it('a layer that is changed while it is read, or is another one then', async () => {
+    const raw = await makeRaw('changing.raw', 64 * KIB, [[0, 64 * KIB]]);
+    const planned = await plan([raw], 64 * KIB);
+    if (!planned) throw new Error('it cannot be written in one pass');
+    const options = { algorithms: ['sha256'], onSettled: () => undefined, ...limits };
+    await must('qemu-io', ['-f', 'raw', '-c', 'write -P 1 4k 512', raw.path]);
+    const write = writeImage(planned, { ...options, path: at('changed') });
+    await expect(write).rejects.toMatchObject({
+      ...{ code: 'INTEGRITY', step: 'convert' },
+      message: expect.stringContaining('changing.raw was changed while it was read'),
+    });
+  });
+
   it('what is wrong, and with the reason of a signal', async () => {
     const raw = await makeRaw('failing.raw', 64 * KIB, [[0, 64 * KIB]]);
     const planned = await plan([raw], 64 * KIB);
