@@ -17,8 +17,8 @@ async function inspect(name: string): Promise<DomainReport> {
   return ran.events.at(-1) as unknown as DomainReport;
 }
 
-const NBD = `<disk type='network' device='disk'><driver name='qemu' type='raw'/>
-<source protocol='nbd' name='export'><host name='127.0.0.1' port='10809'/></source>
+const RBD = `<disk type='network' device='disk'><driver name='qemu' type='raw'/>
+<source protocol='rbd' name='pool/export'><host name='127.0.0.1' port='6789'/></source>
 <target dev='vdc' bus='virtio'/></disk>`;
 const CDROM = `<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>`;
 
@@ -28,7 +28,7 @@ test('off, with a disk that cannot be taken; busy with a block job; with snapsho
   const domain = await createDomainOn(dir, [disk, await makeDataDisk(dir, 'raw')], {
     ...{ state: 'off', autostart: true },
   });
-  for (const [name, xml] of Object.entries({ nbd: NBD, cdrom: CDROM })) {
+  for (const [name, xml] of Object.entries({ rbd: RBD, cdrom: CDROM })) {
     await writeFile(join(dir, `${name}.xml`), xml);
     await domain.virsh('attach-device', join(dir, `${name}.xml`), '--config');
   }
@@ -51,7 +51,7 @@ test('off, with a disk that cannot be taken; busy with a block job; with snapsho
     possible: false,
     reason: expect.stringContaining('nothing to mirror'),
   });
-  const network = /disk vdc .* has a source of type network/;
+  const network = /disk vdc is on rbd:pool\/export, which only QEMU opens/;
   expect(off.obstacles).toEqual([
     { target: 'vdc', code: 'DISK_UNSUPPORTED', message: expect.stringMatching(network) },
   ]);
