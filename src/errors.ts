@@ -19,6 +19,7 @@ export const ERROR_CODES = [
   'CHAIN_IN_USE',
   'QEMU_IMG',
   'SYSPREP',
+  'VOLUMES',
   'NO_SPACE',
   'WORK_DIR',
   'IMAGE_NOT_FOUND',
@@ -59,6 +60,7 @@ export type Step =
   | 'convert'
   | 'check'
   | 'sysprep'
+  | 'volumes'
   | 'upload'
   | 'activate'
   | 'alias'

@@ -17,3 +17,5 @@ export type { ImageDisk, ImageObject, ImageRecord, ImageStatus } from './registr
 export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';
 export { createSnapshot, planSnapshot } from './snapshot.ts';
 export type * from './snapshot-types.ts';
+export { createVolumeSnapshot, planVolumeSnapshot } from './volume-snapshot.ts';
+export type * from './volume-types.ts';

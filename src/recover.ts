@@ -3,6 +3,7 @@ import type { Config } from './config.ts';
 import { messageOf, PublishError } from './errors.ts';
 import { ignoreEvents, type OnEvent } from './events.ts';
 import { mendImage } from './recover/mend-image.ts';
+import { mendVolumes } from './recover/mend-volumes.ts';
 import { canResume, type RunStatus, statusOf } from './recover/run-status.ts';
 import type { UndoFailure } from './run/guest-scope.ts';
 import { lockDomain } from './run/lock.ts';
@@ -142,6 +143,7 @@ async function mend(
   try {
     const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
     told.image = image.status;
+    await mendVolumes(config, run, facts, { status: image.status, onRemark });
     told.outcome = image.published ? 'published' : 'mended';
   } catch (error) {
     // The guest is what must be told of, whatever else went wrong.

@@ -131,7 +131,7 @@ async function readFacts(
 /** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */
 export async function refuseBusyDisk(
   domain: Domain,
-  disk: LocalDisk,
+  disk: Pick<LocalDisk, 'target' | 'mirror'>,
   active: boolean,
 ): Promise<void> {
   if (!active) return;

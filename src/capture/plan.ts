@@ -2,6 +2,7 @@
 import { PublishError } from '../errors.ts';
 import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../snapshot-types.ts';
 import type { Inspection } from './inspect.ts';
+import { refuseUnquiescable } from './quiesce-policy.ts';
 
 export interface CapturePlan {
   mode: CaptureMode;
@@ -178,23 +179,4 @@ function unsavable({ description }: Inspection): CapturePlan['detaches'] {
   return description.hostdevs
     .filter(({ kind }) => kind === 'pci' || kind === 'mdev')
     .map(({ xml, address }) => ({ xml, address }));
-}
-
-function refuseUnquiescable(
-  { name, agent, state }: Inspection,
-  mode: CaptureMode,
-  quiesce: QuiescePolicy,
-): void {
-  if (mode !== 'live' || quiesce !== 'require' || agent === 'answers') return;
-  const why =
-    state === 'paused'
-      ? 'is paused, so its agent cannot answer'
-      : agent === 'none'
-        ? 'has no guest agent channel (org.qemu.guest_agent.0)'
-        : 'has an agent channel, but no agent answers on it';
-  throw new PublishError(
-    'QUIESCE',
-    `domain ${name} ${why}; start qemu-guest-agent in the guest, or use --quiesce try`,
-    { step: 'inspect' },
-  );
 }

@@ -4,6 +4,13 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { freeze } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
 
+/** What a freeze needs of a run. */
+export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
+  inspection: Pick<CaptureRun['inspection'], 'name' | 'agent'>;
+  plan: Pick<CaptureRun['plan'], 'quiesce'>;
+  timeouts: Pick<CaptureRun['timeouts'], 'freezeMs'>;
+};
+
 /**
  * Whether the guest is frozen now. It will be thawed by `scope`, whatever comes.
  *
@@ -11,7 +18,7 @@ import type { CaptureRun } from './capture-run.ts';
  * the scope then, and is thawed like one that succeeded.
  * @throws PublishError QUIESCE where the policy is `require` and the freeze did not succeed.
  */
-export async function freezeGuest(run: CaptureRun): Promise<boolean> {
+export async function freezeGuest(run: FreezeRun): Promise<boolean> {
   const { domain, inspection, plan, scope, timeouts } = run;
   if (plan.quiesce === 'off') return false;
   if (inspection.agent !== 'answers') {
@@ -31,7 +38,7 @@ export async function freezeGuest(run: CaptureRun): Promise<boolean> {
   }
 }
 
-function notQuiesced({ inspection }: CaptureRun, cause: Error): PublishError {
+function notQuiesced({ inspection }: FreezeRun, cause: Error): PublishError {
   return new PublishError(
     'QUIESCE',
     `domain ${inspection.name} could not be frozen: ${cause.message}; look at qemu-guest-agent in the guest, or use --quiesce try`,
@@ -39,6 +46,6 @@ function notQuiesced({ inspection }: CaptureRun, cause: Error): PublishError {
   );
 }
 
-function warn({ onEvent }: CaptureRun, message: string): void {
+function warn({ onEvent }: FreezeRun, message: string): void {
   onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });
 }

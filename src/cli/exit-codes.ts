@@ -83,6 +83,12 @@ export const EXIT_CODES: readonly ExitCode[] = [
     'install guestfs-tools; the message has its words',
   ),
   row(
+    34,
+    ['VOLUMES'],
+    'snapshot of the volumes failed',
+    'the message says what libvirt said; none of them was kept',
+  ),
+  row(
     40,
     ['IMAGE_NOT_FOUND', 'IMAGE_STATUS'],
     'image not found, or its status forbids it',

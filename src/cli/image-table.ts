@@ -22,7 +22,7 @@ export function imageTable(images: readonly ImageRecord[]): string {
     printable(image.name),
     image.status,
     image.disk_format,
-    size(dataSize(image)),
+    size(dataSize(image) ?? image.size),
     size(virtualSize(image)),
     formatDate(image.created_at),
     printable(image.tags.join(', ')),

@@ -24,7 +24,8 @@ export async function pullDisks(
 ): Promise<string[]> {
   assertReadable(image);
   const { disk, format = image.disk_format, onEvent, signal } = options;
-  const objects = disk === undefined ? dataObjects(image) : [diskData(image, disk)];
+  const all = dataObjects(image);
+  const objects = disk === undefined && all.length > 0 ? all : [diskData(image, disk)];
   await makeDirectory(directory);
   const files: string[] = [];
   for (const object of objects) {

@@ -3,6 +3,7 @@ import { messageOf, PublishError } from '../errors.ts';
 import { Domain } from './domain.ts';
 import { isLibvirtError, type LibvirtError } from './errors.ts';
 import type { VolumePlace } from './protocol.ts';
+import { Storage } from './storage.ts';
 import { requireLocalQemu } from './uri.ts';
 import { WorkerClient } from './worker-client.ts';
 
@@ -85,6 +86,11 @@ export class Connection {
   /** virDomainDefineXMLFlags: makes a domain persistent, or changes its persistent definition. */
   async defineXML(xml: string, flags = 0): Promise<Domain> {
     return new Domain(this.#client.invoke, await this.#client.invoke('defineXML', xml, flags));
+  }
+
+  /** Its storage pools and volumes. */
+  get storage(): Storage {
+    return new Storage(this.#client.invoke);
   }
 
   /** False where libvirtd is gone, or a call did not come back in time: open a new one then. */

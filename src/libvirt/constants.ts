@@ -24,6 +24,8 @@ export const VIR_DOMAIN_BLOCK_REBASE_RELATIVE = 1 << 4;
 export const VIR_DOMAIN_BLOCK_REBASE_COPY_DEV = 1 << 5;
 export const VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES = 1 << 6;
 
+/** Into the layer below, where no base is named. */
+export const VIR_DOMAIN_BLOCK_COMMIT_SHALLOW = 1 << 0;
 export const VIR_DOMAIN_BLOCK_COMMIT_ACTIVE = 1 << 2;
 
 export const VIR_DOMAIN_BLOCK_COPY_SHALLOW = 1 << 0;
@@ -81,6 +83,12 @@ export const VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL = 1 << 10;
 /** virDomainSnapshotCreateXML: put metadata back that was lost, and make it the current one. */
 export const VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE = 1 << 0;
 export const VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT = 1 << 1;
+/** Of the disks alone, without the guest's memory. */
+export const VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY = 1 << 4;
+/** All disks or none. */
+export const VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC = 1 << 7;
+/** Forget the snapshot; its files stay. */
+export const VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY = 1 << 1;
 export const VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_XML_SECURE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL = 1 << 1;

@@ -55,6 +55,15 @@ export function domainCalls(handles: Handles): DomainApi {
       const snapshot = ffi.virDomainSnapshotCreateXML(at(uuid), xml, flags);
       ffi.virDomainSnapshotFree(checkNull('virDomainSnapshotCreateXML', snapshot));
     },
+    snapshotDelete: (uuid, name, flags) => {
+      const found = ffi.virDomainSnapshotLookupByName(at(uuid), name, 0);
+      const snapshot = checkNull('virDomainSnapshotLookupByName', found);
+      try {
+        done('virDomainSnapshotDelete', ffi.virDomainSnapshotDelete(snapshot, flags));
+      } finally {
+        ffi.virDomainSnapshotFree(snapshot);
+      }
+    },
     checkpointCreateXML: (uuid, xml, flags) => {
       const checkpoint = ffi.virDomainCheckpointCreateXML(at(uuid), xml, flags);
       ffi.virDomainCheckpointFree(checkNull('virDomainCheckpointCreateXML', checkpoint));

@@ -220,6 +220,11 @@ export class Domain {
     return this.#invoke('snapshotCreateXML', this.uuid, xml, flags);
   }
 
+  /** Flags VIR_DOMAIN_SNAPSHOT_DELETE_*. */
+  snapshotDelete(name: string, flags: number): Promise<void> {
+    return this.#invoke('snapshotDelete', this.uuid, name, flags);
+  }
+
   /** Flags VIR_DOMAIN_CHECKPOINT_CREATE_*. */
   checkpointCreateXML(xml: string, flags: number): Promise<void> {
     return this.#invoke('checkpointCreateXML', this.uuid, xml, flags);

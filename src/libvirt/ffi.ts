@@ -250,6 +250,16 @@ export const virDomainSnapshotCreateXML: (
 ) => Pointer | null = c(
   'void *virDomainSnapshotCreateXML(void *dom, const char *xml, unsigned int flags)',
 );
+export const virDomainSnapshotLookupByName: (
+  dom: Pointer,
+  name: string,
+  flags: number,
+) => Pointer | null = c(
+  'void *virDomainSnapshotLookupByName(void *dom, const char *name, unsigned int flags)',
+);
+export const virDomainSnapshotDelete: (snapshot: Pointer, flags: number) => number = c(
+  'int virDomainSnapshotDelete(void *snapshot, unsigned int flags)',
+);
 export const virDomainSnapshotFree: (snapshot: Pointer) => number = c(
   'int virDomainSnapshotFree(void *snapshot)',
 );
@@ -292,6 +302,36 @@ export const virStorageVolGetInfo: (
   volume: Pointer,
   info: Partial<StorageVolInfoStruct>,
 ) => number = c('int virStorageVolGetInfo(void *vol, _Out_ virStorageVolInfo *info)');
+/** Since libvirt 4.1. */
+export const virStoragePoolLookupByTargetPath: (conn: Pointer, path: string) => Pointer | null = c(
+  'void *virStoragePoolLookupByTargetPath(void *conn, const char *path)',
+);
+export const virStoragePoolLookupByVolume: (volume: Pointer) => Pointer | null = c(
+  'void *virStoragePoolLookupByVolume(void *vol)',
+);
+export const virStoragePoolGetName: (pool: Pointer) => string | null = c(
+  'const char *virStoragePoolGetName(void *pool)',
+);
+export const virStoragePoolGetXMLDesc: (pool: Pointer, flags: number) => string | null = c(
+  'str! virStoragePoolGetXMLDesc(void *pool, unsigned int flags)',
+);
+export const virStoragePoolRefresh: (pool: Pointer, flags: number) => number = c(
+  'int virStoragePoolRefresh(void *pool, unsigned int flags)',
+);
+export const virStorageVolLookupByPath: (conn: Pointer, path: string) => Pointer | null = c(
+  'void *virStorageVolLookupByPath(void *conn, const char *path)',
+);
+export const virStorageVolGetName: (volume: Pointer) => string | null = c(
+  'const char *virStorageVolGetName(void *vol)',
+);
+export const virStorageVolGetXMLDesc: (volume: Pointer, flags: number) => string | null = c(
+  'str! virStorageVolGetXMLDesc(void *vol, unsigned int flags)',
+);
+export const virStorageVolCreateXML: (pool: Pointer, xml: string, flags: number) => Pointer | null =
+  c('void *virStorageVolCreateXML(void *pool, const char *xml, unsigned int flags)');
+export const virStorageVolDelete: (volume: Pointer, flags: number) => number = c(
+  'int virStorageVolDelete(void *vol, unsigned int flags)',
+);
 export const virStorageVolFree: (volume: Pointer) => number = c('int virStorageVolFree(void *vol)');
 
 /** The last error of this very thread. */

@@ -74,6 +74,25 @@ export interface ConnectionApi {
   lookupVolume(pool: string, volume: string): VolumePlace;
 }
 
+/** A volume, and the pool that it is in, with what libvirt says of both. */
+export interface VolumeXml {
+  pool: NamedXml;
+  name: string;
+  xml: string;
+}
+
+/** Calls on storage pools, by their names, and on volumes. */
+export interface StorageApi {
+  volumeByPath(path: string): VolumeXml;
+  volumeByName(pool: string, name: string): VolumeXml;
+  /** The name of the pool with this directory, or this volume group below /dev. */
+  poolByTargetPath(path: string): string;
+  /** Lets the pool see what was made or removed past libvirt. */
+  refreshPool(pool: string): void;
+  createVolume(pool: string, xml: string): void;
+  deleteVolume(pool: string, name: string): void;
+}
+
 /** Calls on one domain; the first argument is its UUID. */
 export interface DomainApi {
   getXMLDesc(uuid: string, flags: number): string;
@@ -97,6 +116,7 @@ export interface DomainApi {
   listSnapshots(uuid: string): SnapshotXml[];
   listCheckpoints(uuid: string): NamedXml[];
   snapshotCreateXML(uuid: string, xml: string, flags: number): void;
+  snapshotDelete(uuid: string, name: string, flags: number): void;
   checkpointCreateXML(uuid: string, xml: string, flags: number): void;
 }
 
@@ -131,7 +151,7 @@ export interface GuestApi {
   setTimeSync(uuid: string): void;
 }
 
-export interface WorkerApi extends ConnectionApi, DomainApi, GuestApi {}
+export interface WorkerApi extends ConnectionApi, StorageApi, DomainApi, GuestApi {}
 
 export type Method = keyof WorkerApi;
 

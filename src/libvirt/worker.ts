@@ -7,6 +7,7 @@ import type { LibvirtErrorFields } from './errors.ts';
 import { guestCalls } from './guest-calls.ts';
 import { Handles } from './handles.ts';
 import type { Method, Reply, Request, WorkerApi } from './protocol.ts';
+import { storageCalls } from './storage-calls.ts';
 
 // NOTE: no libvirt event loop is registered, on purpose. Without one libvirt sends no keepalive
 // and expects none, delivers no events, and starts no thread of its own; so each call here is one
@@ -16,6 +17,7 @@ import type { Method, Reply, Request, WorkerApi } from './protocol.ts';
 const handles = new Handles();
 const api: WorkerApi = {
   ...connectionCalls(handles),
+  ...storageCalls(handles),
   ...domainCalls(handles),
   ...guestCalls(handles),
 };

@@ -16,6 +16,7 @@ import {
   type ImageToPublish,
 } from '../snapshot/finish.ts';
 import { UPLOADED_POINT, type UploadedDisk } from '../snapshot/upload-disks.ts';
+import { volumesOf } from './mend-volumes.ts';
 import { lastStep } from './run-status.ts';
 
 export interface MendImageOptions {
@@ -61,7 +62,10 @@ export async function mendImage(
   }
   const { signal } = options;
   const record = await registry.discardImage(run.runId, reason, { signal });
-  if (record?.status === 'active' && image) await seeToAliases(registry, image, options);
+  const aliases = (image ?? volumesOf(run))?.aliases ?? [];
+  if (record?.status === 'active') {
+    await seeToAliases(registry, { id: run.runId, aliases }, options);
+  }
   return { status: record?.status ?? null, published: false };
 }
 
@@ -115,7 +119,7 @@ const FINAL: ReadonlySet<string> = new Set(['INTEGRITY', 'IMAGE_STATUS', 'IMAGE_
 /** The image was active before the run died, but its aliases may not have been moved yet. */
 async function seeToAliases(
   registry: Registry,
-  image: ImageToPublish,
+  image: Pick<ImageToPublish, 'id' | 'aliases'>,
   { signal, onRemark }: MendImageOptions,
 ): Promise<void> {
   for (const alias of image.aliases) {

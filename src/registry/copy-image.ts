@@ -33,8 +33,8 @@ export interface CopiedImage {
  */
 export async function copyImage(request: CopyImageRequest): Promise<CopiedImage> {
   const { from, to, image, signal } = request;
-  const { id, status, data } = image;
-  if (status !== 'active' || data === null)
+  const { id, status } = image;
+  if (status !== 'active')
     throw statusError(`Image ${id} is ${status} in ${from.url}; only an active one is copied.`);
   const there = await findThere(to, image, { signal });
   if (there !== undefined) return { image: there, way: 'there' };

@@ -2,6 +2,7 @@
 import { PublishError } from '../errors.ts';
 import { DISK_FORMATS, VISIBILITIES } from '../snapshot-types.ts';
 import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
+import { volumeSnapshots } from './image-objects.ts';
 import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';
 
 const MAX_VALUE = 65_535;
@@ -81,27 +82,26 @@ function recordProblem(record: Record<string, unknown>): string | undefined {
     if (!(field in record)) return `${field} is missing`;
     if (!check(record[field])) return `${field} is ${describe(record[field])}`;
   }
-  const { status, data, size, disks, artefacts, tags, properties } =
-    record as unknown as ImageRecord;
+  const { data, disks, artefacts, tags, properties } = record as unknown as ImageRecord;
   if (disks !== undefined && !Array.isArray(disks)) return `disks is ${describe(disks)}`;
   const objects = [...(data === null ? [] : [data]), ...(disks ?? []), ...artefacts];
   return (
     tagsProblem(tags) ??
     propertiesProblem(properties) ??
     firstProblem(objects, imageObjectProblem) ??
-    dataProblem(status, data, size) ??
+    dataProblem(record as unknown as ImageRecord) ??
     (disks === undefined ? undefined : disksProblem(disks, data))
   );
 }
 
 /** Other fields depend on the status: a reader takes `data` of an active image for granted. */
-function dataProblem(
-  status: ImageRecord['status'],
-  data: ImageObject | null,
-  size: number | null,
-): string | undefined {
+function dataProblem({ status, data, size, properties }: ImageRecord): string | undefined {
   const hasData = status === 'active' || status === 'deactivated';
-  if (hasData && data === null) return `it is ${status} but has no data`;
+  if (hasData && data === null) {
+    if (volumeSnapshots({ data, properties }) === undefined)
+      return `it is ${status} but has no data`;
+    if (size !== 0) return 'its data are volume snapshots, but its size is not 0';
+  }
   if (data !== null && data.size !== size) return 'size and data.size differ';
   return undefined;
 }

@@ -68,8 +68,8 @@ function readable(image: ImageRecord, { disk }: DiskChoice): ImageRecord & { dat
 }
 
 /** @throws IMAGE_STATUS unless it is active */
-export function assertReadable({ id, status, data }: ImageRecord): void {
-  if (status === 'active' && data !== null) return;
+export function assertReadable({ id, status }: ImageRecord): void {
+  if (status === 'active') return;
   const message = `Image ${id} is ${status}; only an active image can be pulled.`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
 }

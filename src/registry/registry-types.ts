@@ -36,8 +36,11 @@ export type NewImage = Pick<ImageRecord, 'name' | 'disk_format'> &
     >
   >;
 
-/** What is known once the data is there. `size` is the data's. */
-export type ActiveFields = { data: ImageObject } & Partial<
+/**
+ * What is known once the data is there. `size` is the data's; null for an image whose data are
+ * volume snapshots, which its properties name.
+ */
+export type ActiveFields = { data: ImageObject | null } & Partial<
   Pick<
     ImageRecord,
     | 'artefacts'

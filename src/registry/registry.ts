@@ -183,7 +183,7 @@ export class Registry {
   ): Promise<ImageRecord> {
     const objects = { ...fields, artefacts: fields.artefacts ?? [] };
     const stored = await checkObjects(this.#store, id, allObjects(objects), options);
-    const whole = { ...fields, ...asStored(objects, stored), size: fields.data.size };
+    const whole = { ...fields, ...asStored(objects, stored), size: fields.data?.size ?? 0 };
     return this.updateImage(id, (record) => ({ ...record, ...whole, status: 'active' }), options);
   }
 

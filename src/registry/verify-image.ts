@@ -65,8 +65,8 @@ async function findDamage(
   image: ImageRecord,
   options: VerifyOptions,
 ): Promise<string[]> {
-  const { id, status, data } = image;
-  if ((status !== 'active' && status !== 'deactivated') || data === null) {
+  const { id, status } = image;
+  if (status !== 'active' && status !== 'deactivated') {
     const message = `Image ${id} is ${status} and has no data to verify; only active and deactivated images have.`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
   }

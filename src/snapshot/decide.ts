@@ -66,7 +66,8 @@ export async function inspectionOptions({ settings, host }: Session): Promise<In
   return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
 }
 
-async function openForWriting({
+/** @throws PublishError REGISTRY where it cannot be reached. */
+export async function openForWriting({
   registry: url,
   uploadRateMib,
   config,
@@ -128,7 +129,8 @@ function describeDisk({ disk, facts }: InspectedDisk): PlannedDisk {
 }
 
 /** NOTE: libvirt takes longer names than an image may have, and tabs in them. */
-function defaultName(domain: string): string {
+/** Of an image that is given none. */
+export function defaultName(domain: string): string {
   const time = `-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
   const shown = domain.replace(/\p{Cc}/gu, ' ').slice(0, MAX_NAME - time.length);
   return shown.replace(/[\ud800-\udbff]$/, '') + time;

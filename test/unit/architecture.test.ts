@@ -25,6 +25,7 @@ const LEAVES = [
   'snapshot-types.ts',
   'chain-types.ts',
   'inspect-types.ts',
+  'volume-types.ts',
 ];
 const STEPS = ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -36,10 +37,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'snapshot-types.ts': [],
   'chain-types.ts': [],
   'inspect-types.ts': [],
+  'volume-types.ts': [],
   'config.ts': ['config'],
   config: [],
   'index.ts': [
     'snapshot.ts',
+    'volume-snapshot.ts',
     'inspect.ts',
     'chain.ts',
     'recover.ts',
@@ -50,6 +53,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   cli: [
     ...[
       'snapshot.ts',
+      'volume-snapshot.ts',
       'inspect.ts',
       'chain.ts',
       'recover.ts',
@@ -65,9 +69,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'inspect.ts': ['inspect', 'snapshot', 'capture', 'config.ts'],
   inspect: ['capture', 'libvirt'],
   'chain.ts': ['chain', 'snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
+  'volume-snapshot.ts': ['volumes', 'snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
+  volumes: ['snapshot', ...STEPS, 'config.ts'],
   chain: [...STEPS, 'config.ts'],
   'recover.ts': ['recover', 'run', 'config.ts'],
-  recover: ['snapshot', ...STEPS, 'config.ts'],
+  recover: ['snapshot', 'volumes', ...STEPS, 'config.ts'],
   snapshot: [...STEPS, 'config.ts'],
   import: ['capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
   doctor: [...STEPS, 'config.ts'],

@@ -40,6 +40,7 @@ type SnapshotFlags = GlobalFlags &
     withNvram?: boolean;
     sysprep?: boolean;
     sysprepOperations?: string;
+    volumeSnapshots?: boolean;
     dryRun?: boolean;
   };
 
@@ -115,6 +116,7 @@ function addCaptureOptions(command: Command): void {
     )
     .option('--disk <target>', 'as vda (default: the root disk; repeatable)', collect)
     .option('--all-disks', 'every disk, as at one point in time, in one image')
+    .option('--volume-snapshots', 'not the data, but snapshots that the storage pools make')
     .addOption(
       choiceOption(
         '--quiesce <policy>',
@@ -140,9 +142,13 @@ async function snapshot(
   flags: SnapshotFlags,
   context: CommandContext,
 ): Promise<Product> {
-  const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
   const { config, signal, onEvent } = context;
   const options = { ...toOptions(domain, flags, config.workDir), signal, onEvent };
+  if (flags.volumeSnapshots === true) {
+    const { snapshotVolumes } = await import('../snapshot-volumes.ts');
+    return snapshotVolumes(options, { dryRun: flags.dryRun === true }, context);
+  }
+  const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
   if (flags.dryRun === true) {
     const plan = await planSnapshot(options, config);
     const { formatPlan } = await import('../plan-view.ts');

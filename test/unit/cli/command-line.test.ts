@@ -64,6 +64,10 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     ],
     [['snapshot', 'x', '--property', 'novalue'], /It must be KEY=VALUE/],
     [['snapshot', 'x', '--bandwidth', '1.5'], /It must be a whole number/],
+    [
+      ['snapshot', 'x', '--volume-snapshots', '--sysprep'],
+      /--sysprep is about an image's own data/,
+    ],
     [['snapshot', 'x', '--hash', 'sha256,crc'], /Allowed are md5, sha512/],
     [['snapshot', 'x', '--disk', 'vda', '--all-disks'], /--disk, or .* --all-disks, not both/],
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],

@@ -1,0 +1,24 @@
+// Whether the guest can be quiesced as the policy wants it. Pure.
+import { PublishError } from '../errors.ts';
+import type { CaptureMode, QuiescePolicy } from '../snapshot-types.ts';
+import type { Inspection } from './inspect.ts';
+
+/** @throws PublishError QUIESCE where the policy is `require` and no agent answers. */
+export function refuseUnquiescable(
+  { name, agent, state }: Pick<Inspection, 'name' | 'agent' | 'state'>,
+  mode: CaptureMode,
+  quiesce: QuiescePolicy,
+): void {
+  if (mode !== 'live' || quiesce !== 'require' || agent === 'answers') return;
+  const why =
+    state === 'paused'
+      ? 'is paused, so its agent cannot answer'
+      : agent === 'none'
+        ? 'has no guest agent channel (org.qemu.guest_agent.0)'
+        : 'has an agent channel, but no agent answers on it';
+  throw new PublishError(
+    'QUIESCE',
+    `domain ${name} ${why}; start qemu-guest-agent in the guest, or use --quiesce try`,
+    { step: 'inspect' },
+  );
+}

@@ -1,0 +1,64 @@
+// The storage pools of one libvirt, and the volumes in them.
+import { dirname } from 'node:path';
+import { isLibvirtError, VIR_ERR } from './errors.ts';
+import type { Invoke, VolumeXml } from './protocol.ts';
+import { describeVolume, type Volume, volumeSnapshotXml } from './storage-xml.ts';
+
+export type { Volume } from './storage-xml.ts';
+
+/** Rejects as the methods of `Connection` do; what is not there is undefined, not an error. */
+export class Storage {
+  readonly #invoke: Invoke;
+
+  constructor(invoke: Invoke) {
+    this.#invoke = invoke;
+  }
+
+  /**
+   * The volume with this path, in a pool that is active.
+   *
+   * NOTE: a pool knows the files that were there when it was last refreshed: an overlay that a
+   * snapshot made, for one, is seen only after another refresh.
+   */
+  async volumeByPath(path: string): Promise<Volume | undefined> {
+    const known = await found(this.#invoke('volumeByPath', path));
+    if (known) return describeVolume(known);
+    const pool = await found(this.#invoke('poolByTargetPath', dirname(path)));
+    if (pool === undefined) return undefined;
+    await this.#invoke('refreshPool', pool);
+    return described(await found(this.#invoke('volumeByPath', path)));
+  }
+
+  async volumeByName(pool: string, name: string): Promise<Volume | undefined> {
+    return described(await found(this.#invoke('volumeByName', pool, name)));
+  }
+
+  refreshPool(pool: string): Promise<void> {
+    return this.#invoke('refreshPool', pool);
+  }
+
+  /** A volume that holds what `origin` holds now, made by the pool itself (LVM). */
+  createSnapshotVolume(origin: Volume, name: string): Promise<void> {
+    return this.#invoke('createVolume', origin.pool.name, volumeSnapshotXml(origin, name));
+  }
+
+  /** Nothing where it is not there (any more). */
+  async deleteVolume(pool: string, name: string): Promise<void> {
+    await found(this.#invoke('deleteVolume', pool, name));
+  }
+}
+
+function described(xml: VolumeXml | undefined): Volume | undefined {
+  return xml && describeVolume(xml);
+}
+
+async function found<T>(asking: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (MISSING.some((code) => isLibvirtError(error, code))) return undefined;
+    throw error;
+  }
+}
+
+const MISSING = [VIR_ERR.NO_STORAGE_POOL, VIR_ERR.NO_STORAGE_VOL] as const;

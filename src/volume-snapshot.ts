@@ -1,0 +1,195 @@
+// A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
+import { type Config, loadConfig } from './config.ts';
+import { messageOf, PublishError } from './errors.ts';
+import { runStep } from './events.ts';
+import { scrubDomainXml } from './libvirt/domain-xml.ts';
+import { type GuardedSession, withLockedDomain } from './locked-domain.ts';
+import type { ImageRecord } from './registry/image.ts';
+import { guestActs } from './run/guest-acts.ts';
+import { GuestScope } from './run/guest-scope.ts';
+import { type OpenRun, withRun } from './run/open-run.ts';
+import { shellQuote } from './run/shell-quote.ts';
+import { underGuard } from './run/under-guard.ts';
+import { ACTIVE_POINT, followUp } from './snapshot/finish.ts';
+import { inSlot } from './snapshot/in-slot.ts';
+import { withSession } from './snapshot/session.ts';
+import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
+import type { VolumePlan, VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
+import { decideVolumes, markOf, type VolumeDecision } from './volumes/decide-volumes.ts';
+import {
+  newVolumeImage,
+  type TakenVolumes,
+  volumeImageProperties,
+} from './volumes/image-of-volumes.ts';
+import { rollBackVolumes, VOLUMES_POINT, type VolumesPoint } from './volumes/roll-back-volumes.ts';
+import { takeVolumes } from './volumes/take-volumes.ts';
+
+/**
+ * Takes a snapshot of every volume of a domain at one point in time, and publishes an image that
+ * names them and has no data of its own. When this rejects, no image is active and no snapshot of
+ * this run is left.
+ * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED where a
+ * snapshot could not be taken back, with the command that does it.
+ */
+export async function createVolumeSnapshot(
+  options: VolumeSnapshotOptions,
+  config?: Config,
+): Promise<VolumeSnapshotResult> {
+  const settings = decideSettings(options, config ?? (await loadConfig()));
+  return withLockedDomain(settings, (session, runId) =>
+    inSlot(session, runId, () => run(session, runId)),
+  );
+}
+
+/** What `createVolumeSnapshot` would do. Touches nothing. @throws PublishError as it would. */
+export async function planVolumeSnapshot(
+  options: VolumeSnapshotOptions,
+  config?: Config,
+): Promise<VolumePlan> {
+  const settings = decideSettings(options, config ?? (await loadConfig()));
+  return withSession(settings, async (session) => {
+    const { plan } = await decideVolumes(session, '00000000');
+    return plan;
+  });
+}
+
+type VolumeSession = GuardedSession<SnapshotSettings>;
+
+async function run(session: VolumeSession, runId: string): Promise<VolumeSnapshotResult> {
+  const { settings } = session;
+  const { config, workDir } = settings;
+  const decision = await decideVolumes(session, runId);
+  if (!decision.active) session.guard.dismiss();
+  const { plan, registry } = decision;
+  const { name, uuid } = plan.domain;
+  const place = {
+    ...{ stateDir: config.stateDir, workDir },
+    onWarning: (message: string) => warn(settings, message),
+  };
+  const facts = {
+    ...{ runId, uri: settings.connect, domain: { name, uuid } },
+    ...{ registry: registry.url, s3: config.s3 },
+  };
+  return withRun(facts, place, (open) => publish(session, decision, { runId, open }));
+}
+
+async function publish(
+  session: VolumeSession,
+  decision: VolumeDecision,
+  { runId, open }: { runId: string; open: OpenRun },
+): Promise<VolumeSnapshotResult> {
+  const { settings } = session;
+  const { onEvent, aliases } = settings;
+  const { plan, registry } = decision;
+  const { journal } = open;
+  const { means, volumes } = plan;
+  const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
+  await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
+  try {
+    await journal.reach(VOLUMES_POINT, point);
+    const taken = await take(session, decision, { runId, open });
+    await journal.reach('captured');
+    await showOverlays(session, plan);
+    const image = await activate(settings, decision, { runId, taken });
+    await journal.reach(ACTIVE_POINT);
+    const finished = { id: runId, aliases, keep: null };
+    return { image, plan, aliases: await followUp(registry, finished, image, settings) };
+  } catch (error) {
+    await rollBack(session, decision, { runId, point, cause: error });
+    throw error;
+  }
+}
+
+async function take(
+  { settings, host, domain, guard }: VolumeSession,
+  { plan, active, description, agent }: VolumeDecision,
+  { runId, open: { folder, journal } }: { runId: string; open: OpenRun },
+): Promise<TakenVolumes> {
+  const { onEvent, signal, quiesce, config } = settings;
+  const { timeouts } = config;
+  const { name, uuid } = plan.domain;
+  const onRemark = (message: string) => warn(settings, message);
+  const scope = new GuestScope({
+    journal,
+    acts: guestActs,
+    context: { host, name, uuid },
+    onRemark,
+  });
+  const work = () =>
+    takeVolumes({
+      ...{ host, domain, volumes: plan, active, description, mark: markOf(runId), imageId: runId },
+      ...{ inspection: { name, agent }, plan: { quiesce }, runPath: folder.path },
+      ...{ journal, scope, timeouts, onEvent, signal },
+    });
+  if (!active) return work();
+  const freezeMs = 2 * timeouts.freezeMs + GUARD_SLACK_MS;
+  const options = { runPath: folder.path, freezeMs, guestMs: freezeMs };
+  return underGuard({ name, guard, options, journal, scope, onEvent }, work);
+}
+
+/** A pool sees files that were made past it when it is refreshed; others can wait for that. */
+async function showOverlays({ settings, host }: VolumeSession, plan: VolumePlan): Promise<void> {
+  const made = plan.volumes.filter(({ overlay }) => overlay !== null);
+  try {
+    const { storage } = await host.work();
+    for (const pool of new Set(made.map((volume) => volume.pool))) await storage.refreshPool(pool);
+  } catch (error) {
+    warn(
+      settings,
+      `a pool could not be refreshed: ${messageOf(error)}; virsh pool-refresh does it`,
+    );
+  }
+}
+
+/** This process keeps its own deadline; the guard's comes after it, for when it cannot. */
+const GUARD_SLACK_MS = 2000;
+
+async function activate(
+  { onEvent, signal, properties }: SnapshotSettings,
+  { plan, registry, description, inactiveXml }: VolumeDecision,
+  { runId, taken }: { runId: string; taken: TakenVolumes },
+): Promise<ImageRecord> {
+  return runStep(onEvent, 'activate', async () => {
+    await registry.markSaving(runId, { signal });
+    const xml = scrubDomainXml(inactiveXml);
+    const artefact = await registry.putArtefact(runId, 'domain.xml', xml, { signal });
+    signal.throwIfAborted();
+    return registry.activateImage(runId, {
+      data: null,
+      artefacts: [artefact],
+      properties: volumeImageProperties(plan, description, taken, properties),
+    });
+  });
+}
+
+/**
+ * The record first: as long as it may be active, the snapshots that it names must stay.
+ * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
+ */
+async function rollBack(
+  { settings, host }: VolumeSession,
+  { plan, registry }: VolumeDecision,
+  { runId, point, cause }: { runId: string; point: VolumesPoint; cause: unknown },
+): Promise<void> {
+  const { onEvent } = settings;
+  try {
+    await runStep(onEvent, 'roll back', async () => {
+      const record = await registry.discardImage(runId, messageOf(cause));
+      if (record?.status === 'active') {
+        return warn(settings, `image ${runId} is active already and stays`);
+      }
+      const remark = await rollBackVolumes(host, plan.domain, point);
+      if (remark !== undefined) warn(settings, remark);
+    });
+  } catch (failure) {
+    throw new PublishError(
+      'GUEST_NOT_RESTORED',
+      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
+      { step: 'roll back', cause, mend: `virt-publish recover ${shellQuote(runId)}` },
+    );
+  }
+}
+
+function warn({ onEvent }: SnapshotSettings, message: string): void {
+  onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
+}

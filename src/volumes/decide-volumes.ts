@@ -1,0 +1,79 @@
+// Looks at a domain's volumes and decides what becomes of them; changes nothing.
+import { type Inspection, readDomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
+import { refuseUnquiescable } from '../capture/quiesce-policy.ts';
+import { runStep } from '../events.ts';
+import type { Connection } from '../libvirt/connection.ts';
+import type { Domain } from '../libvirt/domain.ts';
+import type { DiskDescription } from '../libvirt/domain-xml.ts';
+import type { Volume } from '../libvirt/storage.ts';
+import type { Registry } from '../registry/registry.ts';
+import { defaultName, openForWriting } from '../snapshot/decide.ts';
+import type { Session } from '../snapshot/session.ts';
+import type { VolumePlan } from '../volume-types.ts';
+import { type DiskVolume, planVolumes } from './plan-volumes.ts';
+
+export interface VolumeDecision {
+  plan: VolumePlan;
+  active: boolean;
+  description: Inspection['description'];
+  agent: Inspection['agent'];
+  inactiveXml: string;
+  registry: Registry;
+}
+
+/** @throws PublishError for everything that cannot be done, before anything is touched. */
+export async function decideVolumes(
+  { settings, host, domain }: Session,
+  runId: string,
+): Promise<VolumeDecision> {
+  const { quiesce, config, onEvent } = settings;
+  return runStep(onEvent, 'inspect', async () => {
+    const opening = openForWriting(settings);
+    // Awaited below; where the inspection fails as well, that is what is told.
+    opening.catch(() => undefined);
+    const connection = await host.work();
+    const { state, active, persistent, description, inactiveXml, agent } = await readDomainFacts(
+      domain,
+      {
+        connection,
+        libvirtVersion: await connection.getLibVersion(),
+        agentTimeoutMs: config.timeouts.freezeMs,
+      },
+    );
+    const disks = await readVolumes(connection, domain, description.disks, active);
+    const { name, uuid } = domain;
+    const planned = planVolumes({ name, active, disks }, markOf(runId));
+    if (active) refuseUnquiescable({ name, agent, state }, 'live', quiesce);
+    const registry = await opening;
+    const plan: VolumePlan = {
+      domain: { name, uuid, state, persistent },
+      ...{ ...planned, quiesce, registry: registry.url },
+      image: { name: settings.name ?? defaultName(name) },
+    };
+    return { plan, active, description, agent, inactiveXml, registry };
+  });
+}
+
+/** Part of the name of every volume and snapshot that a run makes. */
+export function markOf(runId: string): string {
+  return `vp-${runId.slice(0, 8)}`;
+}
+
+async function readVolumes(
+  { storage }: Connection,
+  domain: Domain,
+  disks: readonly DiskDescription[],
+  active: boolean,
+): Promise<DiskVolume[]> {
+  const taken: DiskVolume[] = [];
+  for (const disk of disks) {
+    if (disk.device !== 'disk') continue;
+    await refuseBusyDisk(domain, disk, active);
+    const lookUp = (): Promise<Volume | undefined> => {
+      if (disk.volume) return storage.volumeByName(disk.volume.pool, disk.volume.volume);
+      return disk.source === null ? Promise.resolve(undefined) : storage.volumeByPath(disk.source);
+    };
+    taken.push({ disk, volume: await lookUp() });
+  }
+  return taken;
+}

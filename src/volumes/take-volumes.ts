@@ -1,0 +1,134 @@
+// One point in time of all volumes: freeze, a snapshot of each, thaw.
+import { type FreezeRun, freezeGuest } from '../capture/quiesce.ts';
+import { messageOf, PublishError } from '../errors.ts';
+import { runStep } from '../events.ts';
+import {
+  VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC,
+  VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
+} from '../libvirt/constants.ts';
+import type { DomainDescription } from '../libvirt/domain-xml.ts';
+import { isLibvirtError } from '../libvirt/errors.ts';
+import type { Host } from '../libvirt/host.ts';
+import type { Volume } from '../libvirt/storage.ts';
+import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
+import { freeze } from '../run/guest-acts.ts';
+import type { Journal } from '../run/journal.ts';
+import { refuseIfTakenOver } from '../run/take-over.ts';
+import type { VolumePlan } from '../volume-types.ts';
+import type { TakenVolumes } from './image-of-volumes.ts';
+
+export interface VolumesRun extends FreezeRun {
+  host: Host;
+  volumes: VolumePlan;
+  active: boolean;
+  description: DomainDescription;
+  /** Name of the domain's snapshot, where it goes on in overlays. */
+  mark: string;
+  imageId: string;
+  /** The run's folder. */
+  runPath: string;
+  journal: Journal;
+  signal: AbortSignal;
+}
+
+/**
+ * When this rejects, some of the snapshots may be there; `rollBackVolumes` removes them.
+ * @throws PublishError VOLUMES, QUIESCE; the signal's reason.
+ */
+export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
+  return runStep(run.onEvent, 'volumes', () => take(run), describe);
+}
+
+async function take(run: VolumesRun): Promise<TakenVolumes> {
+  const { scope, signal, journal, active } = run;
+  signal.throwIfAborted();
+  const startedAt = performance.now();
+  const frozen = active && (await freezeGuest(run));
+  const stopWatch = frozen ? thawLate(run) : undefined;
+  try {
+    await makeSnapshots(run);
+  } finally {
+    stopWatch?.();
+  }
+  await journal.reach('taken');
+  if (!frozen) return { consistency: active ? 'crash' : 'offline', freezeMs: null };
+  await scope.takeBack(freeze);
+  const freezeMs = Math.round(performance.now() - startedAt);
+  // Thawed before its time, the guest wrote between one snapshot and the next.
+  if (freezeMs > run.timeouts.freezeMs) throw tooLate(run, freezeMs);
+  await refuseIfTakenOver(run.runPath, 'quiesce');
+  return { consistency: 'filesystem', freezeMs };
+}
+
+/**
+ * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze
+ * that has lasted long enough is ended on the other one.
+ */
+function thawLate({ host, domain, timeouts, onEvent }: VolumesRun): () => void {
+  const thaw = async () => {
+    try {
+      await (await host.domainForControl(domain.uuid))?.fsThaw();
+    } catch (error) {
+      const message = `the guest is frozen for too long, and could not be thawed yet: ${messageOf(error)}`;
+      onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
+    }
+  };
+  const timer = setTimeout(() => void thaw(), timeouts.freezeMs);
+  return () => clearTimeout(timer);
+}
+
+async function makeSnapshots(run: VolumesRun): Promise<void> {
+  try {
+    if (run.volumes.means === 'volume') await makeVolumes(run);
+    else await makeOverlays(run);
+  } catch (error) {
+    run.signal.throwIfAborted();
+    if (!isLibvirtError(error)) throw error;
+    const message = `libvirt made no snapshot of the volumes of domain ${run.inspection.name}: ${error.message}; none is kept. See the log of libvirtd, and virsh pool-list --details`;
+    throw new PublishError('VOLUMES', message, { step: 'volumes', cause: error });
+  }
+}
+
+async function makeVolumes({ host, volumes, signal }: VolumesRun): Promise<void> {
+  const { storage } = await host.work();
+  const origins: { origin: Volume; snapshot: string }[] = [];
+  for (const { pool, volume, snapshot } of volumes.volumes) {
+    signal.throwIfAborted();
+    const origin = await storage.volumeByName(pool, volume);
+    if (!origin) throw gone(pool, volume);
+    origins.push({ origin, snapshot });
+  }
+  for (const { origin, snapshot } of origins) {
+    signal.throwIfAborted();
+    await storage.createSnapshotVolume(origin, snapshot);
+  }
+}
+
+/** One call for all disks: libvirt makes every overlay and lets the guest go on in them, or none. */
+async function makeOverlays(run: VolumesRun): Promise<void> {
+  const { domain, description, volumes, mark, imageId } = run;
+  const overlays = new Map(volumes.volumes.map(({ target, overlay }) => [target, overlay]));
+  const disks = description.disks.map(({ target }) => ({
+    target,
+    overlay: overlays.get(target) ?? null,
+  }));
+  const xml = overlaySnapshotXml(mark, `virt-publish image ${imageId}`, disks);
+  const flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+  await domain.snapshotCreateXML(xml, flags);
+}
+
+function gone(pool: string, volume: string): PublishError {
+  const message = `volume ${volume} of pool ${pool} is gone; see virsh vol-list`;
+  return new PublishError('VOLUMES', message, { step: 'volumes' });
+}
+
+function tooLate({ inspection, timeouts }: VolumesRun, freezeMs: number): PublishError {
+  const message = `the snapshots of domain ${inspection.name} took ${freezeMs} ms, and its file systems are frozen for ${timeouts.freezeMs} ms at most; none is kept. Raise timeouts.freezeMs, or use --quiesce off`;
+  return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
+}
+
+function describe({ consistency, freezeMs }: TakenVolumes): string {
+  return freezeMs === null
+    ? `${consistency}-consistent`
+    : `${consistency}-consistent, frozen for ${freezeMs} ms`;
+}

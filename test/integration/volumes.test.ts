@@ -1,0 +1,160 @@
+// Volume-backed domains: snapshots that the pool makes, an image that names them, and nothing where it fails.
+import { access, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectNothingLeft, imagesIn, untilWhole } from '../faults/whole.ts';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain, virsh } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { fsckExt4, readFileFromImage, replayedCopy } from '../support/judges.ts';
+import { createDirPool } from '../support/pools.ts';
+import { failToPublish, publish } from '../support/publishing.ts';
+import { lastTick } from '../support/ticks.ts';
+
+let domain: TestDomain;
+let before: GuestPhoto;
+let pool: string;
+const TAKE = ['--volume-snapshots', '--quiesce', 'require'];
+
+beforeAll(async () => {
+  domain = await createDomain({ shape: 'qcow2', secondDisk: { format: 'raw' }, autostart: true });
+});
+afterAll(() => domain.destroy());
+
+/** Paths of the disk's layers, the active one first. */
+async function chainOf(target: string): Promise<string[]> {
+  const list = await domain.virsh('domblklist');
+  const source = new RegExp(`^ *${target} +(.+)$`, 'm').exec(list)?.[1] ?? '';
+  const info = ['info', '--backing-chain', '--force-share', '--output=json', source];
+  const layers = JSON.parse(await must('qemu-img', info)) as { filename: string }[];
+  return layers.map(({ filename }) => filename);
+}
+
+async function expectRunning(): Promise<void> {
+  expect(await domain.agent.frozen()).toBe(false);
+  await domain.waitForTick();
+}
+
+async function snapshotNames(): Promise<string[]> {
+  return (await domain.virsh('snapshot-list', '--name')).split('\n').filter(Boolean);
+}
+
+test('a disk that is no volume, and flags that are about data, are refused before all else', async () => {
+  const sandbox = await makeSandbox();
+  const plain = await failToPublish([domain.name, ...TAKE], { sandbox });
+  expect(plain).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+  expect(plain.message).toContain(`disk vda of domain ${domain.name} is no volume`);
+  const flags = await failToPublish([domain.name, ...TAKE, '--format', 'raw'], { sandbox });
+  expect(flags).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  expect(await imagesIn(sandbox)).toEqual([]);
+});
+
+test('a dry run says what becomes of each volume, and touches nothing', async () => {
+  pool = await createDirPool(domain.dir);
+  before = await photograph(domain);
+  const sandbox = await makeSandbox();
+  const ran = await runCli(['snapshot', domain.name, ...TAKE, '--dry-run'], { sandbox });
+  expect(ran.stdout).toContain(`vda: ${pool}/disk.qcow2 (qcow2)`);
+  expect(ran.stdout).toContain(`vdb: ${pool}/data.raw (raw)`);
+  await untilWhole(domain, before, 0);
+  expect(await snapshotNames()).toEqual([]);
+});
+
+async function killAt(at: string, signal: 'SIGKILL' | 'SIGINT', sandbox: Sandbox): Promise<void> {
+  const guard = signal === 'SIGKILL' ? ',guard' : '';
+  const env = { VIRT_PUBLISH_TEST_AT: `${at}=${signal}${guard}` };
+  const { done } = await startCli(['snapshot', domain.name, ...TAKE], { sandbox, env });
+  expect((await done).exitCode).toBe(signal === 'SIGKILL' ? null : 130);
+}
+
+test.each(['done:freeze', 'point:taken', 'point:captured'])(
+  'killed at %s: recover thaws the guest, takes the snapshots back, and there is no image',
+  async (at) => {
+    const sandbox = await makeSandbox();
+    await domain.agent.writeFile('/data/marker', at);
+    await killAt(at, 'SIGKILL', sandbox);
+    const ran = await runCli(['recover', '--json'], { sandbox });
+    expect(ran.exitCode, ran.stdout).toBe(0);
+    await untilWhole(domain, before, 0);
+    expect(await snapshotNames()).toEqual([]);
+    expect((await readdir(domain.dir)).filter((name) => name.includes('.vp-'))).toEqual([]);
+    expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+    await expectNothingLeft(sandbox);
+    // What was written while it ran in the overlay is in its volume again.
+    expect(await domain.agent.readFile('/data/marker')).toBe(at);
+    await expectRunning();
+  },
+);
+
+test('interrupted with the snapshots taken: they are taken back before it ends', async () => {
+  const sandbox = await makeSandbox();
+  await killAt('point:captured', 'SIGINT', sandbox);
+  await untilWhole(domain, before, 0);
+  expect(await snapshotNames()).toEqual([]);
+  expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
+  await expectNothingLeft(sandbox);
+});
+
+test('the image names what the pool has: frozen at one point in time, and whole', async () => {
+  const sandbox = await makeSandbox();
+  await domain.agent.writeFile('/data/marker', 'before');
+  const ticks = await domain.ticks();
+  const { id, record } = await publish([domain.name, ...TAKE, '--alias', 'web/latest'], {
+    sandbox,
+  });
+  await expectRunning();
+  await domain.agent.writeFile('/data/marker', 'after');
+
+  expect(record).toMatchObject({ size: 0, data: null, min_disk: 1, checksum: null });
+  expect(record.properties).toMatchObject({
+    image_type: 'snapshot',
+    instance_uuid: domain.uuid,
+    root_device_name: '/dev/vda',
+    bdm_v2: 'True',
+    snapshot_consistency: 'filesystem',
+  });
+  const mapping = JSON.parse(record.properties.block_device_mapping ?? '') as object[];
+  const device = { source_type: 'snapshot', destination_type: 'volume', volume_size: 1 };
+  expect(mapping).toMatchObject([
+    { ...device, snapshot_id: `${pool}/disk.qcow2`, device_name: '/dev/vda', boot_index: 0 },
+    { ...device, snapshot_id: `${pool}/data.raw`, device_name: '/dev/vdb', boot_index: null },
+  ]);
+  expect(mapping.map((each) => Object.keys(each).length)).toEqual([15, 15]);
+
+  const mark = `vp-${id.slice(0, 8)}`;
+  expect(await snapshotNames()).toEqual([mark]);
+  for (const [target, name, stem] of [
+    ['vda', 'disk.qcow2', 'disk'],
+    ['vdb', 'data.raw', 'data'],
+  ] as const) {
+    const chain = await chainOf(target);
+    expect(chain.map((path) => basename(path))).toEqual([`${stem}.${mark}.qcow2`, name]);
+    const overlay = await virsh('vol-path', '--pool', pool, `${stem}.${mark}.qcow2`);
+    expect(overlay.trim()).toBe(chain[0]);
+  }
+  const raw = await replayedCopy(join(domain.dir, 'disk.qcow2'), 'qcow2');
+  expect((await fsckExt4(raw)).exitCode).toBe(0);
+  expect(await readFileFromImage(raw, '/data/marker')).toBe('before');
+  const counted = lastTick(await readFileFromImage(raw, '/data/ticks'));
+  expect(counted).toBeGreaterThanOrEqual(ticks);
+
+  const pulled = await runCli(['pull', 'web/latest', join(sandbox.dir, 'x'), '--json'], {
+    sandbox,
+  });
+  expect(pulled.exitCode).toBe(40);
+  expect(pulled.stdout).toContain(`${pool}/disk.qcow2, ${pool}/data.raw`);
+  // A second one begins where the first went on; killed once it is active, it stays as it is.
+  await killAt('point:active', 'SIGKILL', sandbox);
+  const mended = await runCli(['recover', '--json'], { sandbox });
+  expect(mended.events.at(-1)).toMatchObject({ runs: [{ outcome: 'mended', image: 'active' }] });
+  const second = (await imagesIn(sandbox)).find((image) => image.id !== id);
+  expect(await chainOf('vda')).toHaveLength(3);
+  const [first] = JSON.parse(second?.properties.block_device_mapping ?? '') as object[];
+  expect(first).toMatchObject({ snapshot_id: `${pool}/disk.${mark}.qcow2` });
+  // The guest's chain goes through the volumes: a delete leaves them alone.
+  const deleted = await runCli(['delete', String(second?.id)], { sandbox });
+  expect(deleted.exitCode, deleted.stderr).toBe(0);
+  await access((await chainOf('vda'))[1] ?? '');
+  await expectRunning();
+});
