@@ -1,6 +1,7 @@
 // From what a domain is and what was asked for to what will be done, and why. Pure.
 import { PublishError } from '../errors.ts';
 import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../snapshot-types.ts';
+import { refuseDangerousSave } from './cold-obstacles.ts';
 import type { Inspection } from './inspect.ts';
 import { refuseUnquiescable } from './quiesce-policy.ts';
 
@@ -56,9 +57,10 @@ function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy):
 }
 
 function chooseMode(
-  { active, name, state, hasManagedSave, persistent, disks }: Inspection,
+  inspection: Inspection,
   wish: SnapshotMode,
 ): { mode: CaptureMode; modeReason: string } {
+  const { active, name, state, hasManagedSave, persistent, disks } = inspection;
   if (!active) {
     if (wish === 'live') {
       throw new PublishError(
@@ -79,7 +81,7 @@ function chooseMode(
         { step: 'inspect' },
       );
     }
-    refuseOutside(name, disks, obstacle);
+    refuseDangerousSave(inspection, obstacle);
     return { mode: 'cold', modeReason: obstacle ?? 'asked for' };
   }
   if (obstacle !== undefined) {
@@ -90,24 +92,6 @@ function chooseMode(
     );
   }
   return { mode: 'live', modeReason: wish === 'live' ? 'asked for' : 'the domain is running' };
-}
-
-/**
- * NOTE: a server that ends with its last client, as qemu-nbd does unless told otherwise, would not
- * be there any more when the saved guest is to be started again.
- */
-function refuseOutside(
-  name: string,
-  disks: Inspection['disks'],
-  obstacle: string | undefined,
-): void {
-  const outside = disks.find(({ facts }) => facts.outside)?.disk;
-  if (!outside) return;
-  throw new PublishError(
-    'DISK_UNSUPPORTED',
-    `disk ${outside.target} of domain ${name} is not all on this host (${outside.source}), and a guest that is saved might not find it again${obstacle === undefined ? '; use --mode live' : `; live is not possible either: ${obstacle}`}`,
-    { step: 'inspect' },
-  );
 }
 
 /** NOTE: libvirt refuses a mirror of a shareable disk ("can't pivot a shared disk"), even unpivoted. */

@@ -219,6 +219,14 @@ test('cold detaches what cannot be saved, and nothing else', () => {
   expect(planCapture(seen, wishes).detaches).toEqual([]);
 });
 
+test('a path that libvirt would lose in a managed save is not taken cold', () => {
+  const tab = inspection({}, disk('vda', '', "<source file='/d/a&#9;b'/>"));
+  expect(planCapture(tab, wishes).mode).toBe('live');
+  expect(() => planCapture(tab, { ...wishes, mode: 'cold' })).toThrow(
+    /has a disk with a tab .*; use --mode live/,
+  );
+});
+
 describe('a disk outside this host', () => {
   const rbd = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/web'/><target dev='vda' bus='virtio'/></disk>`;
   const facts = { virtualSize: 1, actualSize: 1, backingChain: [], outside: true };
