@@ -6,8 +6,11 @@ export const SNAPSHOT_MODES = ['auto', 'live', 'cold'] as const;
 /** What the caller asks for. `auto`: live where it can be, else cold, and it says why. */
 export type SnapshotMode = (typeof SNAPSHOT_MODES)[number];
 
-/** How the disk is made to hold still. `offline`: the domain was off and is simply read. */
-export type CaptureMode = 'live' | 'cold' | 'offline';
+/**
+ * How the disk is made to hold still. `offline`: the domain was off and is simply read. `existing`:
+ * a snapshot that somebody made before is read, and the domain is left alone.
+ */
+export type CaptureMode = 'live' | 'cold' | 'offline' | 'existing';
 
 export const MIRROR_METHODS = ['auto', 'rebase', 'copy'] as const;
 /**
@@ -48,6 +51,8 @@ export interface SnapshotOptions {
   format?: DiskFormat;
   compress?: Compression;
   quiesce?: QuiescePolicy;
+  /** Name of a snapshot of the domain, internal or external: that is published, and no new state. */
+  fromSnapshot?: string;
   /** Cap of the mirror in MiB/s; 0 is none. */
   bandwidthMib?: number;
   /** Cap of what goes to a bucket, in MiB/s; 0 is none. */

@@ -16,7 +16,12 @@ import { inSlot } from './snapshot/in-slot.ts';
 import { type FlatDisks, flattenDisks, publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
-import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
+import type {
+  CaptureMode,
+  SnapshotOptions,
+  SnapshotPlan,
+  SnapshotResult,
+} from './snapshot-types.ts';
 
 /**
  * Takes one disk of a domain, or several at one point in time, and publishes them as one image. When
@@ -42,12 +47,15 @@ export async function planSnapshot(
   return withSession(settings, async (session) => describePlan(session, await decide(session)));
 }
 
+/** Nothing is done to the domain, so there is nothing to guard. */
+const UNTOUCHED: readonly CaptureMode[] = ['offline', 'existing'];
+
 async function run(
   session: GuardedSession<SnapshotSettings>,
   runId: string,
 ): Promise<SnapshotResult> {
   const decision = await decide(session);
-  if (decision.capture.mode === 'offline') session.guard.dismiss();
+  if (UNTOUCHED.includes(decision.capture.mode)) session.guard.dismiss();
   const plan = describePlan(session, decision);
   const { settings } = session;
   await runStep(settings.onEvent, 'space', async () => refuseTooLittleSpace(decision.space));

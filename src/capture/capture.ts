@@ -3,6 +3,7 @@ import type { GuardOptions } from '../run/guard.ts';
 import { underGuard } from '../run/under-guard.ts';
 import type { CaptureRun, UseStillDisks } from './capture-run.ts';
 import { captureCold, captureOffline } from './cold.ts';
+import { captureExisting } from './existing.ts';
 import { captureLive } from './live.ts';
 
 /**
@@ -20,6 +21,8 @@ export async function capture<T>(run: CaptureRun, use: UseStillDisks<T>): Promis
     }
     case 'offline':
       return captureOffline(run, use);
+    case 'existing':
+      return captureExisting(run, use);
   }
 }
 

@@ -1,5 +1,6 @@
 // Reads all that must be known of a domain before anything is done to it.
 import { PublishError } from '../errors.ts';
+import type { SnapshotRef } from '../flatten/qemu-img.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
 import type { Domain, DomainState } from '../libvirt/domain.ts';
@@ -8,12 +9,15 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
+import type { ExistingSnapshot } from './existing-snapshot.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
 
 /** A disk that is to be taken, and what was read of it. */
 export interface InspectedDisk {
   disk: LocalDisk;
   facts: DiskFacts;
+  /** The internal snapshot in the disk's file that is taken, in place of its present state. */
+  snapshot?: SnapshotRef;
 }
 
 export interface Inspection {
@@ -29,6 +33,8 @@ export interface Inspection {
   description: DomainDescription;
   /** The root disk first. */
   disks: readonly [InspectedDisk, ...InspectedDisk[]];
+  /** The snapshot that is taken, which somebody made before. */
+  existing?: ExistingSnapshot;
   /** What an undefine could lose. */
   snapshots: number;
   checkpoints: number;
@@ -49,7 +55,7 @@ export interface InspectOptions {
 }
 
 /** Of the domain alone, whatever its disks are like. */
-export type DomainFacts = Omit<Inspection, 'disks'>;
+export type DomainFacts = Omit<Inspection, 'disks' | 'existing'>;
 
 type AskOptions = Pick<InspectOptions, 'connection' | 'libvirtVersion' | 'agentTimeoutMs'>;
 
@@ -80,7 +86,8 @@ export async function readDomainFacts(domain: Domain, options: AskOptions): Prom
   return { ...found, agent: await askAgent(domain, found, options) };
 }
 
-async function readDomain(
+/** As `readDomainFacts`, with nobody in the guest asked for anything. */
+export async function readDomain(
   domain: Domain,
   { connection, libvirtVersion }: AskOptions,
 ): Promise<Omit<DomainFacts, 'agent'>> {

@@ -23,7 +23,12 @@ export interface SourceImage extends ImageFile {
    * the headers say (`[]`: none at all); where it is left out, QEMU follows the headers.
    */
   backingChain?: readonly ImageFile[];
+  /** Read as this internal snapshot has it, and not as it is now. `convert` and `measure` alone. */
+  snapshot?: SnapshotRef;
 }
+
+/** An internal snapshot: names need not be unique in a file. */
+export type SnapshotRef = Pick<InternalSnapshot, 'id' | 'name'>;
 
 /** Each call ends by its deadline at the latest. An abort kills the child process. */
 export interface CallLimits {

@@ -98,8 +98,9 @@ function waysOf(
 function verdictOf(plan: () => ChosenWay): Verdict {
   try {
     const { mode, modeReason, method, methodReason } = plan();
+    if (mode === 'cold') return { possible: true, reason: 'the guest sleeps in a managed save' };
     const how = method === null ? modeReason : `method ${method}: ${methodReason}`;
-    return { possible: true, reason: mode === 'offline' ? modeReason : how };
+    return { possible: true, reason: how };
   } catch (error) {
     if (error instanceof PublishError) return { possible: false, reason: error.message };
     throw error;

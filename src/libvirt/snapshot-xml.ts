@@ -11,6 +11,8 @@ export interface SnapshotDescription {
   /** `no`: disks alone; `internal`, `external`: with the guest's memory. */
   memory: string;
   disks: SnapshotDisk[];
+  /** The domain's definition as it was; null where the snapshot has none. Holds passwords. */
+  domainXml: string | null;
   /** The domain's disks as they were: what the snapshot froze. */
   frozen: DiskDescription[];
 }
@@ -45,6 +47,7 @@ export function parseSnapshotXml(xml: string): SnapshotDescription {
         source: source?.attribute('file') ?? source?.attribute('dev') ?? null,
       };
     }),
+    domainXml: snapshot.find('domain')?.toXml() ?? null,
     frozen: (domain?.children('disk') ?? []).map(describeDisk),
   };
 }

@@ -1,11 +1,13 @@
 // Looks at everything and decides how the image is taken; changes nothing.
 import { join } from 'node:path';
+import { inspectSnapshot } from '../capture/existing-snapshot.ts';
 import {
   type DomainFacts,
   type InspectedDisk,
   type Inspection,
   type InspectOptions,
   inspectDomain,
+  readDomain,
 } from '../capture/inspect.ts';
 import { findNvram } from '../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
@@ -34,7 +36,7 @@ export interface Decision {
  * @throws PublishError for everything that cannot be done, before anything is touched.
  */
 export async function decide(session: Session, known?: DomainFacts): Promise<Decision> {
-  const { settings, domain } = session;
+  const { settings } = session;
   return runStep(
     settings.onEvent,
     'inspect',
@@ -44,8 +46,7 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
       opening.catch(() => undefined);
       await requireSealing(settings);
       const wishes = await inspectionOptions(session);
-      const inspection = await inspectDomain(domain, wishes, known);
-      const capture = planCapture(inspection, settings);
+      const { inspection, capture } = await lookAt(session, wishes, known);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
       const registry = await opening;
       const imageName = settings.name ?? defaultName(inspection.name);
@@ -55,6 +56,21 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
     ({ inspection, capture }) =>
       `${targetsOf(inspection)} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
   );
+}
+
+/** The domain as it is, or as a snapshot has it. */
+async function lookAt(
+  { settings, domain }: Session,
+  wishes: InspectOptions,
+  known?: DomainFacts,
+): Promise<Pick<Decision, 'inspection' | 'capture'>> {
+  const { fromSnapshot: name } = settings;
+  if (name === undefined) {
+    const inspection = await inspectDomain(domain, wishes, known);
+    return { inspection, capture: planCapture(inspection, settings) };
+  }
+  const facts = await readDomain(domain, wishes);
+  return inspectSnapshot(domain, { ...facts, agent: 'none' }, { ...wishes, name });
 }
 
 /** What an inspection is told: which disks are meant, and how long to wait. */

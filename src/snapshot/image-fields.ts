@@ -15,7 +15,7 @@ export interface BaseImage {
  * password, no path, no host name. The user's own properties win.
  */
 export function imageProperties(
-  { uuid, description, disks }: Inspection,
+  { uuid, description, disks, existing }: Inspection,
   plan: CapturePlan,
   moment: PointInTime,
   {
@@ -36,6 +36,8 @@ export function imageProperties(
     ...machineProperties(description, disks[0].disk),
     snapshot_mode: plan.mode,
     snapshot_method: plan.method,
+    snapshot_name: existing?.name ?? null,
+    snapshot_created_at: existing?.createdAt ?? null,
     snapshot_consistency: moment.consistency,
     snapshot_freeze_ms: moment.freezeMs === null ? null : String(moment.freezeMs),
     snapshot_pause_ms: moment.pauseMs === null ? null : String(moment.pauseMs),

@@ -102,9 +102,15 @@ async function flattenDisk(
 }
 
 /** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
-function sourceOf({ path, format, ours, disk, facts }: StillDisk): SourceImage {
+function sourceOf({ path, format, ours, disk, facts, snapshot }: StillDisk): SourceImage {
   const node = ours ? null : (disk.remote?.node ?? null);
-  return { path, format, backingChain: facts.backingChain, ...(node === null ? {} : { node }) };
+  const { backingChain } = facts;
+  return {
+    ...{ path, format, backingChain },
+    ...(node === null ? {} : { node }),
+    // Its guest may write to the file, or be started, meanwhile.
+    ...(snapshot ? { snapshot, shared: true } : {}),
+  };
 }
 
 /** What was captured: the flat images, and the UEFI variables where they go along. */

@@ -30,6 +30,7 @@ export interface SnapshotSettings
   protected: boolean;
   withNvram: boolean;
   keep: number | undefined;
+  fromSnapshot: string | undefined;
   signal: AbortSignal;
   onEvent: OnEvent;
   config: Config;
@@ -60,12 +61,14 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     protected: options.protected ?? false,
     withNvram: options.withNvram ?? false,
     keep: options.keep,
+    fromSnapshot: options.fromSnapshot,
     signal: options.signal ?? new AbortController().signal,
     onEvent: options.onEvent ?? ignoreEvents,
     config,
   };
   requireCompression(settings.format, settings.compress);
   requireSealable(settings);
+  requireUntouched(options);
   for (const alias of settings.aliases) assertAlias(alias);
   if (settings.keep !== undefined && !(settings.keep >= 1)) {
     throw new PublishError('USAGE', 'keep must be 1 or more: the new image is one', {
@@ -81,6 +84,17 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     throw new PublishError('USAGE', `${name} must be MiB/s, 0 for no cap`, { step: 'config' });
   }
   return settings;
+}
+
+/** What is there already is not captured, and its time has no variables any more. */
+function requireUntouched(options: SnapshotOptions): void {
+  if (options.fromSnapshot === undefined) return;
+  const { mode, method, quiesce, bandwidthMib, withNvram } = options;
+  const wishes = { mode, method, quiesce, bandwidth: bandwidthMib, 'with-nvram': withNvram };
+  const [wish] = Object.entries(wishes).find(([, value]) => value !== undefined) ?? [];
+  if (wish === undefined) return;
+  const message = `a snapshot that exists is read as it is; leave --${wish} out with --from-snapshot`;
+  throw new PublishError('USAGE', message, { step: 'config' });
 }
 
 function requireSealable({ sysprep, format }: SnapshotSettings): void {

@@ -78,7 +78,7 @@ function tablesOf({ virtualSize }: InspectedDisk['facts']): number {
 async function measureImage(
   settings: SnapshotSettings,
   { active }: Inspection,
-  { disk, facts }: InspectedDisk,
+  { disk, facts, snapshot }: InspectedDisk,
 ): Promise<number> {
   // What of it is zeros is not known before it is copied.
   if (facts.outside) return facts.virtualSize + tablesOf(facts);
@@ -88,6 +88,7 @@ async function measureImage(
       format: disk.format,
       shared: active,
       backingChain: facts.backingChain,
+      ...(snapshot ? { snapshot } : {}),
     },
     targetFormat: settings.format,
     timeoutMs: settings.config.timeouts.requestMs,

@@ -37,6 +37,7 @@ type SnapshotFlags = GlobalFlags &
     bandwidth?: number;
     uploadRate?: number;
     keep?: number;
+    fromSnapshot?: string;
     withNvram?: boolean;
     sysprep?: boolean;
     sysprepOperations?: string;
@@ -124,6 +125,10 @@ function addCaptureOptions(command: Command): void {
         QUIESCE_POLICIES,
       ),
     )
+    .option(
+      '--from-snapshot <name>',
+      'publish a snapshot that the domain has, internal or external',
+    )
     .option('--bandwidth <MiB/s>', 'cap of the mirror; 0 is none', wholeNumber)
     .option('--upload-rate <MiB/s>', 'cap of what goes to a bucket; 0 is none', wholeNumber)
     .option(
@@ -168,6 +173,7 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
     ...given({
       protected: flags.protected,
       keep: flags.keep,
+      fromSnapshot: flags.fromSnapshot,
       withNvram: flags.withNvram,
       sysprep: flags.sysprepOperations === undefined ? flags.sysprep : true,
       sysprepOperations: flags.sysprepOperations,

@@ -73,6 +73,10 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
     [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],
+    [
+      ['snapshot', 'x', '--from-snapshot', 's', '--quiesce', 'try'],
+      /leave --quiesce out with --from-snapshot/,
+    ],
     [['inspect'], /missing required argument 'domain'; see virt-publish inspect --help/],
     [['chain', 'commit'], /missing required argument 'domain'; see virt-publish chain --help/],
     [['chain', 'pull', 'x', '--bandwidth', 'fast'], /It must be a whole number/],

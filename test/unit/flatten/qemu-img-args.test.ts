@@ -37,6 +37,14 @@ it('a source outside this host is opened as the node that has it', () => {
   });
 });
 
+describe('an internal snapshot', () => {
+  it('is named by id and name, in which a comma ends nothing', () => {
+    const source = { path: '/d', format: 'qcow2', snapshot: { id: '3', name: 'a,snapshot.id=1' } };
+    const how = ['-l', 'snapshot.id=3,snapshot.name=a,,snapshot.id=1', '-f', 'qcow2', '--', '/d'];
+    expect(measureArgs(source, 'qcow2').slice(4)).toEqual(how);
+  });
+});
+
 describe('formats', () => {
   it('are named for source, target and backing file', () => {
     expect(createArgs('/d', 1024, { path: '/b', format: 'raw' })).toEqual(

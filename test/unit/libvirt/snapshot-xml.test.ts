@@ -1,0 +1,39 @@
+// Reading the XML of snapshots: which disks, which files, and the domain as it was.
+import { expect, test } from 'vitest';
+import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
+import { parseSnapshotXml } from '#dist/libvirt/snapshot-xml.js';
+
+const DISK = (file: string) =>
+  `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='vda' bus='virtio'/></disk>`;
+
+const XML = `<domainsnapshot><name>a &amp; b</name><state>disk-snapshot</state>
+<creationTime>1795000000</creationTime><memory snapshot='no'/>
+<disks><disk name='vda' snapshot='external' type='file'><driver type='qcow2'/><source file='/i/new'/></disk>
+<disk name='vdb' snapshot='no'/></disks>
+<domain type='kvm'><name>web</name><uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>
+<metadata><constructor>&lt;</constructor></metadata><os><type arch='x86_64'>hvm</type></os>
+<devices>${DISK('/i/old')}</devices></domain>
+<inactiveDomain><name>web</name><devices>${DISK('/i/none')}</devices></inactiveDomain></domainsnapshot>`;
+
+test('what it made, what it froze, and what it left out', () => {
+  const { domainXml, frozen, ...snapshot } = parseSnapshotXml(XML);
+  expect(snapshot).toEqual({
+    ...{ name: 'a & b', state: 'disk-snapshot', createdAt: 1_795_000_000, memory: 'no' },
+    disks: [
+      { name: 'vda', kind: 'external', source: '/i/new' },
+      { name: 'vdb', kind: 'no', source: null },
+    ],
+  });
+  expect(frozen.map(({ source }) => source)).toEqual(['/i/old']);
+  expect(parseDomainXml(domainXml ?? '')).toMatchObject({
+    name: 'web',
+    disks: [{ target: 'vda' }],
+  });
+});
+
+test('the least that libvirt writes, and what is no snapshot', () => {
+  const least = parseSnapshotXml('<domainsnapshot><name>s</name></domainsnapshot>');
+  const empty = { state: null, createdAt: null, memory: 'no', disks: [], frozen: [] };
+  expect(least).toEqual({ name: 's', domainXml: null, ...empty });
+  expect(() => parseSnapshotXml('<domain/>')).toThrow(/<domainsnapshot> expected/);
+});
