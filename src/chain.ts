@@ -33,8 +33,9 @@ import { withSession } from './snapshot/session.ts';
 /** The backing chain of a disk, of a domain that runs or is off. Touches nothing. */
 export async function showChain(options: ChainOptions, config?: Config): Promise<ChainReport> {
   const settings = chainSettings(options, config ?? (await loadConfig()));
-  return withSession(settings, async ({ domain: found }) => {
-    const { domain, disk, layers, obstacle } = await readDiskChain(found, settings);
+  return withSession(settings, async ({ host, domain: found }) => {
+    const reading = { ...settings, connection: await host.work() };
+    const { domain, disk, layers, obstacle } = await readDiskChain(found, reading);
     return { domain, disk, layers, obstacle };
   });
 }
@@ -71,7 +72,9 @@ function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResu
     const { flushed } = await runPlan(session, plan, runId);
     // What is done is told, also to somebody who has just lost patience.
     const { signal } = new AbortController();
-    const { layers: after } = await readDiskChain(domain, { config, signal, disk: plan.target });
+    const { layers: after } = await readDiskChain(domain, {
+      ...{ config, signal, disk: plan.target, connection: await host.work() },
+    });
     const layers = after.map(({ path }) => path);
     const own = { uuid: domain.uuid, target: plan.target, layers };
     const unused = await seeToUnused(host, plan.leaves, { own, flushed, remove: settings.delete });
@@ -84,7 +87,7 @@ async function decide(
   { settings, host, domain }: GuardedSession<ChainSettings>,
   makePlan: MakePlan,
 ): Promise<{ chain: DiskChain; plan: ChainPlan }> {
-  const chain = await readDiskChain(domain, settings);
+  const chain = await readDiskChain(domain, { ...settings, connection: await host.work() });
   await refuseUnready(domain, chain);
   const { layers, disk } = chain;
   const plan = makePlan({ name: domain.name, target: disk.target, layers });

@@ -1,13 +1,16 @@
 // The backing chain of a disk with its sizes, as far down as it can be followed.
 import { walkChain } from '../capture/backing-chain.ts';
 import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
+import { placeVolumes } from '../capture/remote-disk.ts';
 import type { ChainLayer, ChainReport } from '../chain-types.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
+import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 
 export interface ReadChainOptions {
+  connection: Pick<Connection, 'lookupVolume'>;
   /** Target; the root disk if left out. */
   disk: string | undefined;
   config: Pick<Config, 'timeouts'>;
@@ -26,7 +29,8 @@ export async function readDiskChain(domain: Domain, options: ReadChainOptions): 
   const { state } = await domain.getState();
   const active = await domain.isActive();
   // Of a domain that is off, the live XML is the stored one.
-  const description = parseDomainXml(await domain.getXMLDesc(0));
+  const xml = await domain.getXMLDesc(0);
+  const description = await placeVolumes(options.connection, parseDomainXml(xml));
   const source = chooseDisk(description, options.disk);
   const { name, uuid } = domain;
   return {

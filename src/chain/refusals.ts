@@ -24,6 +24,11 @@ export async function refuseUnready(domain: Domain, chain: DiskChain): Promise<v
   if (source.readonly || source.shareable) {
     refuse(`disk ${disk.target} of domain ${name} is read-only or shareable, and stays as it is`);
   }
+  if (source.volume !== null) {
+    refuse(
+      `disk ${disk.target} of domain ${name} is a volume of pool ${source.volume.pool}, and would be a mere file afterwards; give the domain the file itself as its disk first`,
+    );
+  }
   await refuseBusyDisk(domain, source, active);
   const checkpoints = await domain.listCheckpoints();
   if (checkpoints.length === 0) return;

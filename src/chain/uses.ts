@@ -1,6 +1,8 @@
 // Who else on this host needs a layer: other domains, other disks, snapshots, overlays beside it.
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { placeVolumes } from '../capture/remote-disk.ts';
+import type { Connection } from '../libvirt/connection.ts';
 import { VIR_DOMAIN_XML_INACTIVE } from '../libvirt/constants.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
@@ -31,8 +33,9 @@ export interface OwnDisk {
 export async function findUses(host: Host, files: readonly string[], own: OwnDisk): Promise<Use[]> {
   const wanted = await Wanted.of(files);
   const uses: Use[] = [];
-  for (const domain of await (await host.work()).listAllDomains()) {
-    uses.push(...(await usesOfDomain(domain, wanted, own)));
+  const connection = await host.work();
+  for (const domain of await connection.listAllDomains()) {
+    uses.push(...(await usesOfDomain(connection, domain, { wanted, own })));
   }
   return [...uses, ...(await usesBeside(files, wanted, own))];
 }
@@ -62,15 +65,19 @@ class Wanted {
 }
 
 /** A domain that goes away while it is looked at uses nothing any more. */
-async function usesOfDomain(domain: Domain, wanted: Wanted, own: OwnDisk): Promise<Use[]> {
+async function usesOfDomain(
+  connection: Connection,
+  domain: Domain,
+  { wanted, own }: { wanted: Wanted; own: OwnDisk },
+): Promise<Use[]> {
   try {
     const uses: Use[] = [];
-    for (const disk of await disksOf(domain, own)) {
+    for (const disk of await disksOf(connection, domain, own)) {
       const found = await wanted.among(await pathsOf(disk));
       const by = `disk ${disk.target} of domain ${domain.name}`;
       uses.push(...found.map((path) => ({ path, by, how: 'reads' as const })));
     }
-    return [...uses, ...(await usesOfSnapshots(domain, wanted))];
+    return [...uses, ...(await usesOfSnapshots(connection, domain, wanted))];
   } catch (error) {
     if (isLibvirtError(error, VIR_ERR.NO_DOMAIN)) return [];
     throw error;
@@ -78,16 +85,25 @@ async function usesOfDomain(domain: Domain, wanted: Wanted, own: OwnDisk): Promi
 }
 
 /** As it runs and as it is defined; the disk that is worked on is not somebody else. */
-async function disksOf(domain: Domain, own: OwnDisk): Promise<DiskDescription[]> {
-  const live = parseDomainXml(await domain.getXMLDesc(0)).disks;
+async function disksOf(
+  connection: Connection,
+  domain: Domain,
+  own: OwnDisk,
+): Promise<DiskDescription[]> {
+  const live = await placedDisks(connection, await domain.getXMLDesc(0));
   const stored = (await domain.isPersistent())
-    ? parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE)).disks
+    ? await placedDisks(connection, await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE))
     : [];
   const isOwn = ({ target, source }: DiskDescription) =>
     domain.uuid === own.uuid &&
     target === own.target &&
     live.some((disk) => disk.target === target && disk.source === source);
   return [...live, ...stored].filter((disk) => !isOwn(disk));
+}
+
+/** A volume of a pool is a file or a device as well. */
+async function placedDisks(connection: Connection, xml: string): Promise<DiskDescription[]> {
+  return (await placeVolumes(connection, parseDomainXml(xml))).disks;
 }
 
 async function pathsOf({ source, backingChain }: DiskDescription): Promise<string[]> {
@@ -99,10 +115,15 @@ async function pathsOf({ source, backingChain }: DiskDescription): Promise<strin
  * NOTE: a snapshot holds the file that it froze, with all below that, and names the overlay that it
  * made, which libvirt looks for when the snapshot is reverted to or deleted.
  */
-async function usesOfSnapshots(domain: Domain, wanted: Wanted): Promise<Use[]> {
+async function usesOfSnapshots(
+  connection: Connection,
+  domain: Domain,
+  wanted: Wanted,
+): Promise<Use[]> {
   const uses: Use[] = [];
   for (const { name, xml } of await domain.listSnapshots()) {
-    const { frozen, disks } = parseSnapshotXml(xml);
+    const { domainXml, disks } = parseSnapshotXml(xml);
+    const frozen = domainXml === null ? [] : await placedDisks(connection, domainXml);
     const below = await Promise.all(frozen.flatMap(({ source }) => source ?? []).map(pathsBelow));
     const overlays = disks.flatMap(({ source }) => source ?? []);
     const by = `snapshot ${name} of domain ${domain.name}`;

@@ -17,6 +17,7 @@ const OF_DATA: readonly (readonly [keyof SnapshotOptions, string])[] = [
   ['bandwidthMib', '--bandwidth'],
   ['uploadRateMib', '--upload-rate'],
   ['keep', '--keep'],
+  ['fromSnapshot', '--from-snapshot'],
   ['withNvram', '--with-nvram'],
   ['sysprep', '--sysprep'],
 ];

@@ -1,5 +1,4 @@
 // What the XML of a libvirt snapshot says, as plain values. Pure.
-import { type DiskDescription, describeDisk } from './disk-xml.ts';
 import { parseXml } from './xml-tree.ts';
 
 export interface SnapshotDescription {
@@ -13,8 +12,6 @@ export interface SnapshotDescription {
   disks: SnapshotDisk[];
   /** The domain's definition as it was; null where the snapshot has none. Holds passwords. */
   domainXml: string | null;
-  /** The domain's disks as they were: what the snapshot froze. */
-  frozen: DiskDescription[];
 }
 
 export interface SnapshotDisk {
@@ -33,7 +30,6 @@ export function parseSnapshotXml(xml: string): SnapshotDescription {
   const snapshot = parseXml(xml);
   if (snapshot.name !== 'domainsnapshot') throw new Error('<domainsnapshot> expected');
   const createdAt = Number(snapshot.find('creationTime')?.text() || Number.NaN);
-  const domain = snapshot.find('domain', 'devices');
   return {
     name: snapshot.find('name')?.text() ?? '',
     createdAt: Number.isFinite(createdAt) ? createdAt : null,
@@ -48,6 +44,5 @@ export function parseSnapshotXml(xml: string): SnapshotDescription {
       };
     }),
     domainXml: snapshot.find('domain')?.toXml() ?? null,
-    frozen: (domain?.children('disk') ?? []).map(describeDisk),
   };
 }

@@ -1,9 +1,10 @@
 // Chains of a real guest are shown and shortened; qemu-img and virsh are the judges.
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeChain } from '../support/chains.ts';
+import { cleanUpLater } from '../support/cleanup.ts';
 import { type CliResult, makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomainOn, type TestDomain, virsh } from '../support/domains.ts';
 import { must, run } from '../support/exec.ts';
@@ -66,6 +67,21 @@ async function keepingContent(domain: TestDomain, work: () => Promise<unknown>):
   await domain.waitForTick();
 }
 
+/** The disk of a domain that is off becomes a volume of a pool, under another target. */
+async function makeVolumeOf(domain: TestDomain, folder: string): Promise<void> {
+  const pool = `${domain.name}-pool`;
+  await virsh('pool-create-as', pool, 'dir', '--target', folder);
+  cleanUpLater({ pool }, async () => {
+    await virsh('pool-destroy', pool);
+  });
+  const source = `<source pool='${pool}' volume='foreign.qcow2'/><target dev='vdz' bus='virtio'/>`;
+  const driver = `<driver name='qemu' type='qcow2'/>`;
+  const file = join(sandbox.dir, 'volume.xml');
+  await writeFile(file, `<disk type='volume' device='disk'>${driver}${source}</disk>`);
+  await domain.virsh('detach-disk', 'vda', '--config');
+  await domain.virsh('attach-device', file, '--config');
+}
+
 test('a chain of four: shown, committed in the middle, pulled, kept from others, pivoted', async () => {
   sandbox = await makeSandbox();
   const { dir, disk, paths } = await makeChain();
@@ -107,6 +123,9 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   const other = await createDomainOn(otherDir, [foreignDisk], { state: 'off' });
   const held = new RegExp(`middle\\.qcow2 is used by disk vda of domain ${other.name}`);
   await refused(24, held, 'commit', domain.name, '--base', middle);
+  await makeVolumeOf(other, otherDir);
+  const asVolume = new RegExp(`middle\\.qcow2 is used by disk vdz of domain ${other.name}`);
+  await refused(24, asVolume, 'commit', domain.name, '--base', middle);
 
   await domain.virsh('snapshot-create-as', '--name', 'held', '--disk-only');
   const [overlay = ''] = await layersOf(domain);
