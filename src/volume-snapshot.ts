@@ -1,6 +1,6 @@
 // A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
 import { type Config, loadConfig } from './config.ts';
-import { messageOf, PublishError } from './errors.ts';
+import { messageOf } from './errors.ts';
 import { runStep } from './events.ts';
 import { scrubDomainXml } from './libvirt/domain-xml.ts';
 import { type GuardedSession, withLockedDomain } from './locked-domain.ts';
@@ -8,7 +8,6 @@ import type { ImageRecord } from './registry/image.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
-import { shellQuote } from './run/shell-quote.ts';
 import { underGuard } from './run/under-guard.ts';
 import { ACTIVE_POINT, followUp } from './snapshot/finish.ts';
 import { inSlot } from './snapshot/in-slot.ts';
@@ -16,12 +15,13 @@ import { withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
 import type { VolumePlan, VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
 import { decideVolumes, markOf, type VolumeDecision } from './volumes/decide-volumes.ts';
+import { giveUpImage } from './volumes/give-up-image.ts';
 import {
   newVolumeImage,
   type TakenVolumes,
   volumeImageProperties,
 } from './volumes/image-of-volumes.ts';
-import { rollBackVolumes, VOLUMES_POINT, type VolumesPoint } from './volumes/roll-back-volumes.ts';
+import { VOLUMES_POINT, type VolumesPoint } from './volumes/roll-back-volumes.ts';
 import { takeVolumes } from './volumes/take-volumes.ts';
 
 /**
@@ -48,10 +48,13 @@ export async function planVolumeSnapshot(
 ): Promise<VolumePlan> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
   return withSession(settings, async (session) => {
-    const { plan } = await decideVolumes(session, '00000000');
+    const { plan } = await decideVolumes(session, NO_RUN);
     return plan;
   });
 }
+
+/** A dry run has no id that its volumes could be named after. */
+const NO_RUN = 'xxxxxxxx';
 
 type VolumeSession = GuardedSession<SnapshotSettings>;
 
@@ -84,18 +87,20 @@ async function publish(
   const { journal } = open;
   const { means, volumes } = plan;
   const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
+  let mayBeActive = false;
   await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
   try {
     await journal.reach(VOLUMES_POINT, point);
     const taken = await take(session, decision, { runId, open });
     await journal.reach('captured');
     await showOverlays(session, plan);
+    mayBeActive = true;
     const image = await activate(settings, decision, { runId, taken });
     await journal.reach(ACTIVE_POINT);
     const finished = { id: runId, aliases, keep: null };
     return { image, plan, aliases: await followUp(registry, finished, image, settings) };
   } catch (error) {
-    await rollBack(session, decision, { runId, point, cause: error });
+    await giveUpImage(session, decision, { runId, point, mayBeActive, cause: error });
     throw error;
   }
 }
@@ -160,34 +165,6 @@ async function activate(
       properties: volumeImageProperties(plan, description, taken, properties),
     });
   });
-}
-
-/**
- * The record first: as long as it may be active, the snapshots that it names must stay.
- * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
- */
-async function rollBack(
-  { settings, host }: VolumeSession,
-  { plan, registry }: VolumeDecision,
-  { runId, point, cause }: { runId: string; point: VolumesPoint; cause: unknown },
-): Promise<void> {
-  const { onEvent } = settings;
-  try {
-    await runStep(onEvent, 'roll back', async () => {
-      const record = await registry.discardImage(runId, messageOf(cause));
-      if (record?.status === 'active') {
-        return warn(settings, `image ${runId} is active already and stays`);
-      }
-      const remark = await rollBackVolumes(host, plan.domain, point);
-      if (remark !== undefined) warn(settings, remark);
-    });
-  } catch (failure) {
-    throw new PublishError(
-      'GUEST_NOT_RESTORED',
-      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
-      { step: 'roll back', cause, mend: `virt-publish recover ${shellQuote(runId)}` },
-    );
-  }
 }
 
 function warn({ onEvent }: SnapshotSettings, message: string): void {

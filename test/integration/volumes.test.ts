@@ -87,6 +87,17 @@ test.each(['done:freeze', 'point:taken', 'point:captured'])(
   },
 );
 
+test('frozen for longer than it may be: thawed, the snapshots are taken back, nothing is published', async () => {
+  const sandbox = await makeSandbox();
+  const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
+  const late = await failToPublish([domain.name, ...TAKE], { sandbox, env });
+  expect(late).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
+  expect(late.message).toContain('timeouts.freezeMs');
+  await untilWhole(domain, before, 0);
+  expect(await snapshotNames()).toEqual([]);
+  await expectNothingLeft(sandbox);
+});
+
 test('interrupted with the snapshots taken: they are taken back before it ends', async () => {
   const sandbox = await makeSandbox();
   await killAt('point:captured', 'SIGINT', sandbox);

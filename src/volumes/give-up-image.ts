@@ -1,0 +1,63 @@
+// The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
+import { messageOf, PublishError } from '../errors.ts';
+import { runStep } from '../events.ts';
+import { shellQuote } from '../run/shell-quote.ts';
+import type { Session } from '../snapshot/session.ts';
+import type { SnapshotSettings } from '../snapshot/settings.ts';
+import type { VolumeDecision } from './decide-volumes.ts';
+import { rollBackVolumes, type VolumesPoint } from './roll-back-volumes.ts';
+
+/**
+ * The record first: as long as it may be active, the snapshots that it names must stay.
+ * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
+ */
+export async function giveUpImage(
+  { settings, host }: Session,
+  { plan, registry }: Pick<VolumeDecision, 'plan' | 'registry'>,
+  {
+    runId,
+    point,
+    mayBeActive,
+    cause,
+  }: { runId: string; point: VolumesPoint; mayBeActive: boolean; cause: unknown },
+): Promise<void> {
+  const { onEvent } = settings;
+  try {
+    await runStep(onEvent, 'roll back', async () => {
+      const discarding = registry.discardImage(runId, messageOf(cause));
+      const record = await (mayBeActive ? discarding : orWarn(settings, runId, discarding));
+      if (record?.status === 'active') {
+        return warn(settings, `image ${runId} is active already and stays`);
+      }
+      const remark = await rollBackVolumes(host, plan.domain, point);
+      if (remark !== undefined) warn(settings, remark);
+    });
+  } catch (failure) {
+    throw new PublishError(
+      'GUEST_NOT_RESTORED',
+      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
+      { step: 'roll back', cause, mend: `virt-publish recover ${shellQuote(runId)}` },
+    );
+  }
+}
+
+/** An image that was never activated needs no snapshot, whatever its registry answers. */
+async function orWarn<T>(
+  settings: SnapshotSettings,
+  runId: string,
+  discarding: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await discarding;
+  } catch (failure) {
+    warn(
+      settings,
+      `what is left of image ${runId} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+    );
+    return undefined;
+  }
+}
+
+function warn({ onEvent }: SnapshotSettings, message: string): void {
+  onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
+}
