@@ -8,7 +8,7 @@ import { must, run } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { lab } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
-import { findConvert, slowQemuImgPath } from './slow-qemu-img.ts';
+import { findConvert, slowQemuImg } from './slow-qemu-img.ts';
 import { fillUp, makeSmallDisk, type SmallDisk } from './small-disk.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
@@ -45,7 +45,7 @@ test.each(['mirror', 'convert'])(
     const besideBefore = await photograph(beside);
     const env = {
       VIRT_PUBLISH_RESERVE_MIN_BYTES: String(RESERVE),
-      ...(step === 'convert' ? { PATH: await slowQemuImgPath(200) } : {}),
+      ...(step === 'convert' ? await slowQemuImg(200) : {}),
     };
     const workDir = join(disk.path, 'work');
     const speed = step === 'mirror' ? ['--bandwidth', '2'] : [];
@@ -89,7 +89,7 @@ test.each([
     const env = {
       VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
       VIRT_PUBLISH_RESERVE_FRACTION: '0',
-      ...(step === 'convert' ? { PATH: await slowQemuImgPath(200) } : {}),
+      ...(step === 'convert' ? await slowQemuImg(200) : {}),
     };
     const speed = step === 'mirror' ? ['--bandwidth', '4'] : [];
     const args = ['snapshot', domain.name, '--work-dir', disk.path, ...speed, '--json'];

@@ -7,7 +7,7 @@ import { createDomain, type TestDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { waitFor } from '../support/wait.ts';
-import { findConvert, slowQemuImgPath } from './slow-qemu-img.ts';
+import { findConvert, slowQemuImg } from './slow-qemu-img.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
 const HOOK = `--import ${new URL('./fail-libvirt.mjs', import.meta.url).href}`;
@@ -150,7 +150,7 @@ test('a layer of the chain that is missing is found before anything is touched',
 test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (mode) => {
   const domain = await lasting();
   const before = await photograph(domain);
-  const env = { PATH: await slowQemuImgPath(1000) };
+  const env = await slowQemuImg(1000);
   const args = ['snapshot', domain.name, '--mode', mode, '--json'];
   const { done } = await startCli(args, { sandbox, env });
   process.kill(await waitFor('qemu-img', () => findConvert(sandbox.dir)), 'SIGKILL');
@@ -163,7 +163,7 @@ test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (m
 test('kill -9 while a cold run converts: its qemu-img goes too, and the guest runs again', async () => {
   const domain = await lasting();
   const before = await photograph(domain);
-  const env = { PATH: await slowQemuImgPath(500) };
+  const env = await slowQemuImg(500);
   const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
   const { child, done } = await startCli(args, { sandbox, env });
   const convert = await waitFor('qemu-img', () => findConvert(sandbox.dir));

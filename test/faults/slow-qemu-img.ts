@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { must } from '../support/exec.ts';
 import { makeFolder } from '../support/lab.ts';
 
-/** A PATH in which `qemu-img convert` reads no more than so many KiB a second. */
-export async function slowQemuImgPath(kibPerSecond: number): Promise<string> {
+/**
+ * An environment in which images are converted by qemu-img, which a priority of its own asks for, and
+ * `qemu-img convert` reads no more than so many KiB a second.
+ */
+export async function slowQemuImg(kibPerSecond: number): Promise<Record<string, string>> {
   const folder = await makeFolder('vp-test-bin');
   const real = (await must('sh', ['-c', 'command -v qemu-img'])).trim();
   const script = `#!/bin/sh
@@ -15,7 +18,7 @@ exec ${real} convert -r ${kibPerSecond}k "$@"
 `;
   await writeFile(join(folder, 'qemu-img'), script);
   await chmod(join(folder, 'qemu-img'), 0o755);
-  return `${folder}:${process.env.PATH}`;
+  return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_CONVERT_NICE: '1' };
 }
 
 /** The qemu-img that converts something below this folder; undefined where there is none. */
