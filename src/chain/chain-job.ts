@@ -43,7 +43,8 @@ export async function runChainJob(job: ChainJob): Promise<{ flushed: boolean }> 
   const act = plan.kind === 'commit' ? commit : pull;
   await runStep(onEvent, plan.kind, async () => {
     const leaves = plan.leaves.map(({ path }) => path);
-    await scope.perform(act, { target: plan.target, leaves }, () => start(job));
+    const data = { target: plan.target, leaves, into: plan.into.path };
+    await scope.perform(act, data, () => start(job));
     await awaitEnd(job);
   });
   if (plan.pivots) await runStep(onEvent, 'pivot', () => pivot(job));

@@ -251,4 +251,18 @@ describe('a disk outside this host', () => {
     const shared = rbd.replace('</disk>', '<shareable/></disk>');
     expect(() => planCapture(seen({}, shared), wishes)).toThrow(/live is not possible either/);
   });
+
+  test.each([
+    ['is on a network', rbd.replace("'vda'", "'vdb'"), 'rbd:pool/web'],
+    [
+      'has a layer there',
+      disk('vdb', `<backingStore type='network'><format type='raw'/></backingStore>`),
+      '/d/vdb',
+    ],
+  ])('a disk that is not taken, and %s, is in the way of a save as well', (_, second, where) => {
+    const domain = inspection({}, disk('vda') + second);
+    expect(planCapture(domain, wishes).mode).toBe('live');
+    const cold = () => planCapture(domain, { ...wishes, mode: 'cold' });
+    expect(cold).toThrow(`disk vdb of domain web01 is not all on this host (${where}), and`);
+  });
 });

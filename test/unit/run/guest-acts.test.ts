@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Host } from '#dist/libvirt/host.js';
+import { commit, pause } from '#dist/run/chain-acts.js';
 import { detach, freeze, type GuestContext, mirror, save, undefine } from '#dist/run/guest-acts.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
@@ -46,4 +47,59 @@ test.each([
   expect(undefine.mend(context, data)).toBe(
     `${virsh} define '/it'\\''s' && ${virsh} autostart ${ref}`,
   );
+});
+
+/** A running domain with a commit on its disk, as the undo of an act sees it. */
+function contextOf(seen: { layers: string[]; into: string; rebooted?: boolean }) {
+  const calls: string[] = [];
+  let job: object | undefined = { type: 4 };
+  const [source, ...below] = seen.layers;
+  const chain = below.reduceRight(
+    (inner, path) => `<backingStore type='file'><source file='${path}'/>${inner}</backingStore>`,
+    '',
+  );
+  const mirror = `<mirror type='file' job='active-commit' ready='yes'><source file='${seen.into}'/></mirror>`;
+  const domain = {
+    isActive: async () => true,
+    getState: async () => ({ state: 'paused', reason: 1 }),
+    resume: async () => void calls.push('resume'),
+    blockJobInfo: async () => job,
+    blockJobAbort: async () => {
+      calls.push('abort');
+      job = undefined;
+    },
+    getXMLDesc: async () =>
+      `<domain><devices><disk type='file' device='disk'><source file='${source}'/>${chain}${mirror}<target dev='vda'/></disk></devices></domain>`,
+  };
+  const host = { uri: 'test', domain: async () => domain } as unknown as Host;
+  const rebooted = seen.rebooted ?? false;
+  return { calls, context: { host, name: 'web', uuid: UUID, rebooted } as GuestContext };
+}
+
+test.each([
+  ['of the run itself is ended', { layers: ['/top', '/base'], into: '/base' }, ['abort']],
+  ['into another layer stays', { layers: ['/top', '/mid', '/base'], into: '/mid' }, []],
+  ['on another chain stays', { layers: ['/new', '/base'], into: '/base' }, []],
+  [
+    'begun after a restart of the host stays',
+    { layers: ['/top', '/base'], into: '/base', rebooted: true },
+    [],
+  ],
+])('a commit %s', async (_, seen, calls) => {
+  const made = contextOf(seen);
+  const told = await commit.undo(made.context, { target: 'vda', leaves: ['/top'], into: '/base' });
+  expect(made.calls).toEqual(calls);
+  if (seen.layers.includes('/top')) expect(told).toBeUndefined();
+  else expect(told).toContain('the chain is shorter');
+});
+
+test('a guest that is paused after a restart of the host is not resumed', async () => {
+  for (const [rebooted, calls] of [
+    [true, []],
+    [false, ['resume']],
+  ] as const) {
+    const made = contextOf({ layers: ['/top'], into: '/base', rebooted });
+    await pause.undo(made.context, null);
+    expect(made.calls).toEqual(calls);
+  }
 });
