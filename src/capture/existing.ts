@@ -50,6 +50,8 @@ async function stateOfDisk(
 }
 
 async function fileState(path: string): Promise<unknown> {
-  const { dev, ino, size, mtimeMs } = await stat(path);
+  const facts = await stat(path).catch(() => undefined);
+  if (facts === undefined) return 'gone';
+  const { dev, ino, size, mtimeMs } = facts;
   return { dev, ino, size, mtimeMs };
 }

@@ -1,4 +1,5 @@
 // Where the data of a still chain lies: each run of bytes, its layer, and its place in that layer's file.
+import { PublishError } from '../errors.ts';
 import { map } from './qemu-img.ts';
 import type { CallLimits, MapExtent, SourceImage } from './qemu-img-types.ts';
 
@@ -21,14 +22,20 @@ const MAX_DEPTH = 255;
 /**
  * `undefined` where some of the data can be read by QEMU alone (compressed, encrypted), or where
  * there are too many runs to be held.
- * @throws PublishError QEMU_IMG; the signal's reason.
+ * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
  */
 export async function readExtents(
   source: SourceImage & CallLimits,
+  virtualSize: number,
 ): Promise<DataExtents | undefined> {
   const list = new ExtentList();
   await map(source, (extent) => list.add(extent));
-  return list.done();
+  if (list.end === virtualSize) return list.done();
+  throw new PublishError(
+    'INTEGRITY',
+    `${source.path} holds a disk of ${list.end} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
+    { step: 'convert', retryable: true },
+  );
 }
 
 /** Gathers what `qemu-img map` tells. */
@@ -38,8 +45,15 @@ export class ExtentList {
   readonly #depth: number[] = [];
   readonly #at: number[] = [];
   #isPlain = true;
+  #end = 0;
+
+  /** Of all that was told, data or not. */
+  get end(): number {
+    return this.#end;
+  }
 
   add({ start, length, depth, zero, data, compressed, offset }: MapExtent): void {
+    this.#end = start + length;
     if (!this.#isPlain || !data || zero || length === 0) return;
     const isReadable = offset !== null && !compressed && depth <= MAX_DEPTH;
     if (!isReadable || this.#start.length === MAX_EXTENTS) {

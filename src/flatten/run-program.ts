@@ -29,7 +29,7 @@ export interface Outcome {
 
 /**
  * Any end of the program is an answer.
- * @throws the signal's own reason after an abort, when the child is gone.
+ * @throws the signal's own reason after an abort, when the child is gone; what `onOutput` throws.
  */
 export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout: string }> {
   const { argv, env, signal, timeoutMs, onOutput } = call;
@@ -44,8 +44,18 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
     buffer: { stdout: onOutput === undefined, stderr: true },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  if (onOutput !== undefined) child.stdout.on('data', (piece) => onOutput(String(piece)));
+  // What is thrown in a listener would end this process: it ends the program instead.
+  const refused: unknown[] = [];
+  child.stdout.on('data', (piece) => {
+    try {
+      if (refused.length === 0) onOutput?.(String(piece));
+    } catch (error) {
+      refused.push(error);
+      child.kill();
+    }
+  });
   const result = await child;
+  if (refused.length > 0) throw refused[0];
   await abortedBySameSignal(result.signal, signal);
   return {
     exitCode: result.exitCode,

@@ -37,6 +37,9 @@ const MAX_ZEROS = SAMPLES / 50;
 /** Beyond it the tables take more memory than there should be. */
 const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
 const CLOSE_GRACE_MS = 1000;
+/** Incompatible features: eight bytes, after version 3. */
+const QCOW2_FEATURES_AT = 72;
+const EXTERNAL_DATA_FILE = 4;
 
 /**
  * `undefined` where qemu-img must do it: data that QEMU alone can read, or clusters full of zeros,
@@ -57,7 +60,8 @@ export async function planImage(
   const layers = chain.map(({ path }) => path);
   const facts = await Promise.all(layers.map((path) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;
-  const extents = await readExtents(source);
+  for (const layer of chain) if (await keepsDataElsewhere(layer)) return undefined;
+  const extents = await readExtents(source, virtualSize);
   if (extents === undefined) return undefined;
   const layout = new Qcow2Layout(virtualSize, extents);
   if (await hasZeros(layers, layout)) return undefined;
@@ -92,9 +96,25 @@ export async function writeImage(
   }
 }
 
+/** NOTE: `qemu-img map` tells places in an external data file as if they were in the qcow2. */
+async function keepsDataElsewhere({ path, format }: ImageFile): Promise<boolean> {
+  if (format !== 'qcow2') return false;
+  const header = Buffer.alloc(QCOW2_FEATURES_AT + 8);
+  const file = await open(path, 'r');
+  try {
+    await file.read(header, 0, header.length, 0);
+  } finally {
+    await file.close();
+  }
+  const hasFeatures = header.readUInt32BE(4) >= 3;
+  return hasFeatures && (header.readUInt32BE(QCOW2_FEATURES_AT + 4) & EXTERNAL_DATA_FILE) !== 0;
+}
+
 async function refuseChanged(layers: readonly string[], marks: readonly string[]): Promise<void> {
   for (const [index, path] of layers.entries()) {
-    if (markOf(await stat(path, { bigint: true })) === marks[index]) continue;
+    // One that is gone was changed too.
+    const now = await stat(path, { bigint: true }).catch(() => undefined);
+    if (now !== undefined && markOf(now) === marks[index]) continue;
     const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
     throw new PublishError('INTEGRITY', message, { step: 'convert', retryable: true });
   }

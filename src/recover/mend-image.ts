@@ -69,11 +69,13 @@ export async function mendImage(
   return { status: record?.status ?? null, published: false };
 }
 
-/** Each file as it was, or the object that it was moved or sent to; and what goes along with them. */
+/** Each file as it was, but for those that the journal knows to be uploaded; and what goes along. */
 async function isStillThere(
   { entries }: RunOnDisk,
   { disks, nvram }: ImageToPublish,
 ): Promise<boolean> {
+  // An earlier version's journal named one file in another way.
+  if (!Array.isArray(disks)) return false;
   if (nvram !== undefined && !(await stat(nvram).catch(() => undefined))) return false;
   const uploaded = uploadedDisks(entries).map(({ name }) => name);
   for (const { name, path, size } of disks) {

@@ -1,6 +1,7 @@
 // Which images of a registry are asked for, in which order, and from where on. Pure.
 import type { DiskFormat, Visibility } from '../snapshot-types.ts';
 import type { ImageRecord, ImageStatus } from './image.ts';
+import { dataSize } from './image-objects.ts';
 import { usage } from './names.ts';
 
 export const SORT_KEYS = [
@@ -75,12 +76,18 @@ function hasLabels(image: ImageRecord, { tags = [], properties = {} }: ListQuery
 
 function isWithin(image: ImageRecord, query: ListQuery): boolean {
   const { sizeMin, sizeMax } = query;
+  const size = sizeOf(image);
   return (
-    (sizeMin === undefined || (image.size !== null && image.size >= sizeMin)) &&
-    (sizeMax === undefined || (image.size !== null && image.size <= sizeMax)) &&
+    (sizeMin === undefined || (size !== null && size >= sizeMin)) &&
+    (sizeMax === undefined || (size !== null && size <= sizeMax)) &&
     isBetween(image.created_at, query.createdAfter, query.createdBefore) &&
     isBetween(image.updated_at, query.updatedAfter, query.updatedBefore)
   );
+}
+
+/** Of all disks, as the table shows it. */
+function sizeOf(image: ImageRecord): number | null {
+  return dataSize(image) ?? image.size;
 }
 
 function isBetween(time: string, from: number | undefined, until: number | undefined): boolean {
@@ -136,7 +143,8 @@ export function parseSort(text: string): SortOrder[] {
 function comparer(orders: readonly SortOrder[]) {
   return (a: ImageRecord, b: ImageRecord): number => {
     for (const { key, descending } of orders) {
-      const order = compareValues(a[key], b[key]);
+      const order =
+        key === 'size' ? compareValues(sizeOf(a), sizeOf(b)) : compareValues(a[key], b[key]);
       if (order !== 0) return descending ? -order : order;
     }
     return compareValues(a.id, b.id);

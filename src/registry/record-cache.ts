@@ -11,7 +11,7 @@ export interface CachedRecord {
 }
 
 /** Raised with any change of what is in a file; others are ignored. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** Of 256: there are about a thousand images. */
 const LARGE_FILES = 250;
 

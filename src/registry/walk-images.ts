@@ -59,6 +59,7 @@ async function* listRest(
   const digit = after.charAt(IMAGES.length);
   const digits = [...HEX].filter((each) => each >= digit);
   const begun = HEX.includes(digit) ? { digit, newest: first, after } : undefined;
+  if (begun === undefined && first.last !== undefined) yield first.last;
   yield* listDigits(store, digits, options, begun);
 }
 

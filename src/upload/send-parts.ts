@@ -104,7 +104,9 @@ export class PartSender {
   /** A part that was sent ahead, and that needs no second look. */
   #sentForGood({ number, start, end }: PlannedPart): PartInfo | undefined {
     const { kept, early } = this.#options;
-    const there = early?.isFinal ? kept.get(number) : undefined;
+    // With parts of another size (the image became larger than expected) the numbers mean others.
+    const isSamePlan = early?.partSize === this.#plan.partSize;
+    const there = early?.isFinal && isSamePlan ? kept.get(number) : undefined;
     if (there?.size !== end - start) return undefined;
     this.#progress(there.size);
     return there;

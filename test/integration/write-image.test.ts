@@ -168,6 +168,13 @@ describe("is qemu-img's work", () => {
     expect(await plan([{ path, format: 'qcow2' }], 2 * MIB)).toBeUndefined();
   });
 
+  it('where a layer keeps its data in another file', async () => {
+    const options = ['-o', `data_file=${at('outside.raw')}`];
+    const base = await makeOverlay('inside.qcow2', { size: MIB, options }, 'write -P 1 64k 64k');
+    const top = await makeOverlay('over.qcow2', { size: MIB, below: base });
+    expect(await plan([top, base], MIB)).toBeUndefined();
+  });
+
   it('where much of the data is zeros, and of a layer in another format', async () => {
     const size = 20 * MIB;
     const path = at('zeros.raw');
@@ -182,7 +189,12 @@ describe("is qemu-img's work", () => {
 });
 
 describe('fails with', () => {
-  it('a layer that is changed while it is read, or is another one then', async () => {
+  it('a disk that was resized since it was looked at', async () => {
+    const disk = await makeOverlay('resized.qcow2', { size: 2 * MIB }, 'write -P 1 1M 64k');
+    await expect(plan([disk], MIB)).rejects.toMatchObject({ code: 'INTEGRITY' });
+  });
+
+  it('a layer that is changed while it is read', async () => {
     const raw = await makeRaw('changing.raw', 64 * KIB, [[0, 64 * KIB]]);
     const planned = await plan([raw], 64 * KIB);
     if (!planned) throw new Error('it cannot be written in one pass');
