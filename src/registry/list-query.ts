@@ -87,7 +87,7 @@ function isWithin(image: ImageRecord, query: ListQuery): boolean {
 
 /** Of all disks, as the table shows it. */
 function sizeOf(image: ImageRecord): number | null {
-  return dataSize(image) ?? image.size;
+  return image.disks === undefined ? image.size : dataSize(image);
 }
 
 function isBetween(time: string, from: number | undefined, until: number | undefined): boolean {
