@@ -21,13 +21,14 @@ import {
   type TakenVolumes,
   volumeImageProperties,
 } from './volumes/image-of-volumes.ts';
+import { CAPTURED_POINT } from './volumes/needed-volumes.ts';
 import { VOLUMES_POINT, type VolumesPoint } from './volumes/roll-back-volumes.ts';
 import { takeVolumes } from './volumes/take-volumes.ts';
 
 /**
  * Takes a snapshot of every volume of a domain at one point in time, and publishes an image that
  * names them and has no data of its own. When this rejects, no image is active and no snapshot of
- * this run is left.
+ * this run is left; but for an alias that could not be moved: the image is active then, and stays.
  * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED where a
  * snapshot could not be taken back, with the command that does it.
  */
@@ -88,26 +89,28 @@ async function publish(
   const { means, volumes } = plan;
   const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
   let mayBeActive = false;
+  let image: ImageRecord;
   await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
   try {
     await journal.reach(VOLUMES_POINT, point);
     const taken = await take(session, decision, { runId, open });
-    await journal.reach('captured');
+    await journal.reach(CAPTURED_POINT);
     await showOverlays(session, plan);
     mayBeActive = true;
-    const image = await activate(settings, decision, { runId, taken });
-    await journal.reach(ACTIVE_POINT);
-    const finished = { id: runId, aliases, keep: null };
-    return { image, plan, aliases: await followUp(registry, finished, image, settings) };
+    image = await activate(settings, decision, { runId, taken });
   } catch (error) {
     await giveUpImage(session, decision, { runId, point, mayBeActive, cause: error });
     throw error;
   }
+  // The image is there, and so are its snapshots, whatever fails from here on.
+  await journal.reach(ACTIVE_POINT);
+  const finished = { id: runId, aliases, keep: null };
+  return { image, plan, aliases: await followUp(registry, finished, image, settings) };
 }
 
 async function take(
   { settings, host, domain, guard }: VolumeSession,
-  { plan, active, description, agent }: VolumeDecision,
+  { plan, active, description, agent, hasManagedSave }: VolumeDecision,
   { runId, open: { folder, journal } }: { runId: string; open: OpenRun },
 ): Promise<TakenVolumes> {
   const { onEvent, signal, quiesce, config } = settings;
@@ -122,7 +125,16 @@ async function take(
   });
   const work = () =>
     takeVolumes({
-      ...{ host, domain, volumes: plan, active, description, mark: markOf(runId), imageId: runId },
+      ...{
+        host,
+        domain,
+        volumes: plan,
+        active,
+        hasManagedSave,
+        description,
+        mark: markOf(runId),
+        imageId: runId,
+      },
       ...{ inspection: { name, agent }, plan: { quiesce }, runPath: folder.path },
       ...{ journal, scope, timeouts, onEvent, signal },
     });

@@ -2,7 +2,7 @@
 import { messageOf, PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { deactivated } from './image-changes.ts';
-import { allObjects } from './image-objects.ts';
+import { allObjects, volumeSnapshots } from './image-objects.ts';
 import { changeRecord, imageFolder } from './image-records.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ReadDigestOptions, readDigest } from './read-digest.ts';
@@ -19,6 +19,8 @@ export interface Verified {
   problems: string[];
   /** Why a damaged image could not be marked; null where it was, or is sound. */
   unmarked: string | null;
+  /** Volume snapshots that hold its data, as `pool/volume`: not looked at. */
+  unseen: string[];
 }
 
 /** Begins the `status_reason` of an image that was found to be damaged. */
@@ -35,14 +37,15 @@ export async function verifyImage(
   options: VerifyOptions,
 ): Promise<Verified> {
   const problems = await findDamage(store, image, options);
-  if (problems.length === 0) return { image, problems, unmarked: null };
+  const unseen = volumeSnapshots(image) ?? [];
+  if (problems.length === 0) return { image, problems, unmarked: null, unseen };
   try {
     const marked = await markDamaged(store, image.id, problems, options);
-    return { image: marked, problems, unmarked: null };
+    return { image: marked, problems, unmarked: null, unseen };
   } catch (error) {
     // What was found counts, whether or not this user may write it down.
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-    return { image, problems, unmarked: messageOf(error) };
+    return { image, problems, unmarked: messageOf(error), unseen };
   }
 }
 

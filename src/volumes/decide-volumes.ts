@@ -18,6 +18,7 @@ export interface VolumeDecision {
   description: Inspection['description'];
   agent: Inspection['agent'];
   inactiveXml: string;
+  hasManagedSave: boolean;
   registry: Registry;
 }
 
@@ -32,14 +33,12 @@ export async function decideVolumes(
     // Awaited below; where the inspection fails as well, that is what is told.
     opening.catch(() => undefined);
     const connection = await host.work();
-    const { state, active, persistent, description, inactiveXml, agent } = await readDomainFacts(
-      domain,
-      {
-        connection,
-        libvirtVersion: await connection.getLibVersion(),
-        agentTimeoutMs: config.timeouts.freezeMs,
-      },
-    );
+    const facts = await readDomainFacts(domain, {
+      connection,
+      libvirtVersion: await connection.getLibVersion(),
+      agentTimeoutMs: config.timeouts.freezeMs,
+    });
+    const { state, active, persistent, description, inactiveXml, agent, hasManagedSave } = facts;
     const disks = await readVolumes(connection, domain, description.disks, active);
     const { name, uuid } = domain;
     const planned = planVolumes({ name, active, disks }, markOf(runId));
@@ -50,7 +49,7 @@ export async function decideVolumes(
       ...{ ...planned, quiesce, registry: registry.url },
       image: { name: settings.name ?? defaultName(name) },
     };
-    return { plan, active, description, agent, inactiveXml, registry };
+    return { plan, active, description, agent, inactiveXml, hasManagedSave, registry };
   });
 }
 

@@ -5,6 +5,7 @@ import { shellQuote } from '../run/shell-quote.ts';
 import type { Session } from '../snapshot/session.ts';
 import type { SnapshotSettings } from '../snapshot/settings.ts';
 import type { VolumeDecision } from './decide-volumes.ts';
+import { isNeeded } from './needed-volumes.ts';
 import { rollBackVolumes, type VolumesPoint } from './roll-back-volumes.ts';
 
 /**
@@ -26,8 +27,8 @@ export async function giveUpImage(
     await runStep(onEvent, 'roll back', async () => {
       const discarding = registry.discardImage(runId, messageOf(cause));
       const record = await (mayBeActive ? discarding : orWarn(settings, runId, discarding));
-      if (record?.status === 'active') {
-        return warn(settings, `image ${runId} is active already and stays`);
+      if (mayBeActive && isNeeded({ id: runId, status: record?.status ?? null }, registry.url)) {
+        return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
       }
       const remark = await rollBackVolumes(host, plan.domain, point);
       if (remark !== undefined) warn(settings, remark);

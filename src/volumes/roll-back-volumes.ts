@@ -1,6 +1,7 @@
 // Takes the snapshots of a run that made no image back, from what its journal says of them alone.
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PublishError } from '../errors.ts';
 import {
   VIR_DOMAIN_BLOCK_COMMIT_ACTIVE,
   VIR_DOMAIN_BLOCK_COMMIT_SHALLOW,
@@ -84,9 +85,23 @@ async function leaveOverlays(
   for (const { pool, overlay } of point.volumes) {
     if (overlay === null) continue;
     await storage.refreshPool(pool);
+    await refuseNamed(domain, overlay);
     await storage.deleteVolume(pool, basename(overlay));
   }
   return undefined;
+}
+
+/**
+ * NOTE: a snapshot that a dead client asked for may have come to its end just now, while libvirt was
+ * asked to forget it: the guest runs in the overlay from then on.
+ */
+async function refuseNamed(domain: Domain, overlay: string): Promise<void> {
+  if (!(await isNamed(domain, overlay))) return;
+  throw new PublishError(
+    'VOLUMES',
+    `domain ${domain.name} goes on in ${overlay} since a moment ago; nothing was removed`,
+    { step: 'roll back', retryable: true },
+  );
 }
 
 /** False where the domain must stay in it: it is off, or something was put on top. */

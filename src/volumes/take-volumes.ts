@@ -11,6 +11,7 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import type { Host } from '../libvirt/host.ts';
 import type { Volume } from '../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
+import { pause } from '../run/chain-acts.ts';
 import { freeze } from '../run/guest-acts.ts';
 import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
@@ -21,6 +22,8 @@ export interface VolumesRun extends FreezeRun {
   host: Host;
   volumes: VolumePlan;
   active: boolean;
+  /** Of a domain that is off: its disks are as a running guest left them. */
+  hasManagedSave: boolean;
   description: DomainDescription;
   /** Name of the domain's snapshot, where it goes on in overlays. */
   mark: string;
@@ -43,37 +46,68 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   const { scope, signal, journal, active } = run;
   signal.throwIfAborted();
   const startedAt = performance.now();
-  const frozen = active && (await freezeGuest(run));
-  const stopWatch = frozen ? thawLate(run) : undefined;
+  const held = active ? await holdGuest(run) : undefined;
+  const stopWatch = held ? letGoLate(run, held) : undefined;
   try {
     await makeSnapshots(run);
   } finally {
     stopWatch?.();
   }
   await journal.reach('taken');
-  if (!frozen) return { consistency: active ? 'crash' : 'offline', freezeMs: null };
-  await scope.takeBack(freeze);
-  const freezeMs = Math.round(performance.now() - startedAt);
-  // Thawed before its time, the guest wrote between one snapshot and the next.
-  if (freezeMs > run.timeouts.freezeMs) throw tooLate(run, freezeMs);
+  if (!held) return unheld(run);
+  await scope.takeBack(held);
+  const heldMs = Math.round(performance.now() - startedAt);
+  // Let go before its time, the guest wrote between one snapshot and the next.
+  if (heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
   await refuseIfTakenOver(run.runPath, 'quiesce');
-  return { consistency: 'filesystem', freezeMs };
+  if (held === pause) return { consistency: 'crash', freezeMs: null };
+  return { consistency: 'filesystem', freezeMs: heldMs };
 }
 
 /**
- * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze
- * that has lasted long enough is ended on the other one.
+ * Undefined where the guest runs on, or stands still already. Overlays are made for all disks in one
+ * transaction; volumes one after the other, so a guest that is not frozen is paused for them.
  */
-function thawLate({ host, domain, timeouts, onEvent }: VolumesRun): () => void {
-  const thaw = async () => {
+async function holdGuest(run: VolumesRun): Promise<typeof freeze | typeof pause | undefined> {
+  if (await freezeGuest(run)) return freeze;
+  const { means, volumes } = run.volumes;
+  if (means === 'overlay' || volumes.length === 1) return undefined;
+  const { state } = await run.domain.getState();
+  if (state !== 'running' && state !== 'blocked') return undefined;
+  const message = `the guest is paused for the moment, so that its ${volumes.length} volumes are of one point in time`;
+  run.onEvent({ type: 'note', level: 'info', step: 'volumes', message });
+  await run.scope.perform(pause, null, () => run.domain.suspend());
+  return pause;
+}
+
+/** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */
+async function unheld({ active, domain, hasManagedSave }: VolumesRun): Promise<TakenVolumes> {
+  if (active) return { consistency: 'crash', freezeMs: null };
+  if (await domain.isActive()) {
+    const message = `domain ${domain.name} was off, and was started while its volumes were taken; none of the snapshots is kept. Run it again`;
+    throw new PublishError('VOLUMES', message, { step: 'volumes', retryable: true });
+  }
+  return { consistency: hasManagedSave ? 'crash' : 'offline', freezeMs: null };
+}
+
+/**
+ * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
+ * a pause, that has lasted long enough is ended on the other one.
+ */
+function letGoLate(
+  { host, domain, timeouts, onEvent }: VolumesRun,
+  held: typeof freeze | typeof pause,
+): () => void {
+  const letGo = async () => {
     try {
-      await (await host.domainForControl(domain.uuid))?.fsThaw();
+      const control = await host.domainForControl(domain.uuid);
+      await (held === freeze ? control?.fsThaw() : control?.resume());
     } catch (error) {
-      const message = `the guest is frozen for too long, and could not be thawed yet: ${messageOf(error)}`;
+      const message = `the guest is held for too long, and could not be let go yet: ${messageOf(error)}`;
       onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
     }
   };
-  const timer = setTimeout(() => void thaw(), timeouts.freezeMs);
+  const timer = setTimeout(() => void letGo(), timeouts.freezeMs);
   return () => clearTimeout(timer);
 }
 
@@ -122,8 +156,8 @@ function gone(pool: string, volume: string): PublishError {
   return new PublishError('VOLUMES', message, { step: 'volumes' });
 }
 
-function tooLate({ inspection, timeouts }: VolumesRun, freezeMs: number): PublishError {
-  const message = `the snapshots of domain ${inspection.name} took ${freezeMs} ms, and its file systems are frozen for ${timeouts.freezeMs} ms at most; none is kept. Raise timeouts.freezeMs, or use --quiesce off`;
+function tooLate({ inspection, timeouts }: VolumesRun, heldMs: number): PublishError {
+  const message = `the snapshots of domain ${inspection.name} took ${heldMs} ms, and it is frozen or paused for ${timeouts.freezeMs} ms at most; none is kept. Raise timeouts.freezeMs`;
   return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
 }
 

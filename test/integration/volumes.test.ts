@@ -155,6 +155,9 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   });
   expect(pulled.exitCode).toBe(40);
   expect(pulled.stdout).toContain(`${pool}/disk.qcow2, ${pool}/data.raw`);
+  const verified = await runCli(['verify', id, '--json'], { sandbox });
+  const unseen = [`${pool}/disk.qcow2`, `${pool}/data.raw`];
+  expect(verified.events.at(-1)).toMatchObject({ images: [{ result: 'ok', unseen }] });
   // A second one begins where the first went on; killed once it is active, it stays as it is.
   await killAt('point:active', 'SIGKILL', sandbox);
   const mended = await runCli(['recover', '--json'], { sandbox });

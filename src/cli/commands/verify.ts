@@ -18,7 +18,7 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('[images...]', 'ids, beginnings of ids, aliases or names')
     .summary('read images back and compare them with their records')
     .description(
-      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42.',
+      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42. Volume snapshots that an image names are\nnot looked at.',
     )
     .option('--all', 'every active or deactivated image of the registry')
     .option('--quick', 'compare size and ETag as the store has them; read nothing back');
@@ -37,22 +37,27 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
   const damaged = results.filter(({ problems }) => problems.length > 0);
   const { formatTable } = await import('../table.ts');
   const { printable } = await import('../format.ts');
-  const rows = results.map(({ image, problems }) => [
+  const rows = results.map(({ image, problems, unseen }) => [
     image.id,
     printable(image.name),
     image.status,
-    printable(problems.length === 0 ? 'ok' : `damaged: ${problems.join('; ')}`),
+    printable(describe(problems, unseen)),
   ]);
   const columns = [{ title: 'ID' }, { title: 'NAME' }, { title: 'STATUS' }, { title: 'RESULT' }];
-  const images = results.map(({ image, problems }) => {
+  const images = results.map(({ image, problems, unseen }) => {
     const { id, name, status } = image;
-    return { id, name, status, result: problems.length === 0 ? 'ok' : 'damaged', problems };
+    return { id, name, status, result: problems.length === 0 ? 'ok' : 'damaged', problems, unseen };
   });
   const product = { text: formatTable(columns, rows), json: { images } };
   if (damaged.length === 0) return product;
   const which = damaged.map(({ image }) => image.id).join(', ');
   const message = `${damaged.length} of ${results.length} images are damaged: ${which}. Publish them again.`;
   return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify' }) };
+}
+
+function describe(problems: readonly string[], unseen: readonly string[]): string {
+  const result = problems.length === 0 ? 'ok' : `damaged: ${problems.join('; ')}`;
+  return unseen.length === 0 ? result : `${result}; its volume snapshots are not looked at`;
 }
 
 async function* imagesOf(

@@ -110,6 +110,25 @@ test('a run that its guard has taken over is told so', async () => {
   await expect(refused).rejects.toMatchObject({ code: 'MIRROR', retryable: true });
 });
 
+test('volume snapshots of an image that was active, or may have been, are not taken back', async () => {
+  const point = { means: 'overlay', mark: 'vp-1', volumes: [], aliases: [] };
+  const unsure = await makeRun();
+  const active = await makeRun();
+  for (const { journal } of [unsure, active]) {
+    await journal.reach('volumes', point);
+    await journal.reach('captured');
+  }
+  await active.journal.reach('active');
+  for (const { journal } of [unsure, active]) await journal.close();
+
+  // The registry is an empty folder, as that of a share that is not mounted.
+  const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
+  const error = { code: 'REGISTRY', retryable: true };
+  expect(told.get(unsure.runId)).toMatchObject({ outcome: 'failed', error });
+  expect(told.get(active.runId)).toMatchObject({ outcome: 'mended', error: null });
+  expect(await readdir(join(stateDir, 'runs'))).toEqual([unsure.runId]);
+});
+
 test('a run of another host is left alone, and an unreadable one holds no other up', async () => {
   const foreign = await makeRun('its own boot', 'another machine');
   const torn = await makeRun();

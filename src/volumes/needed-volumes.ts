@@ -1,0 +1,23 @@
+// Whether an image that may have become active needs the snapshots that it names. Pure.
+import { PublishError } from '../errors.ts';
+
+/** Point of the journal after the last snapshot: until then nobody has tried to activate the image. */
+export const CAPTURED_POINT = 'captured';
+
+/**
+ * Asked after the image was discarded, which kills one that was never active, and no other. One that
+ * was, and is deactivated or deleted meanwhile, keeps its snapshots as one that is active does.
+ * @throws PublishError REGISTRY where the image has no record: a registry that is not mounted, as
+ * one that is empty, knows nothing of an image that is active.
+ */
+export function isNeeded(
+  { id, status }: { id: string; status: string | null },
+  registry: string,
+): boolean {
+  if (status !== null) return status !== 'killed';
+  throw new PublishError(
+    'REGISTRY',
+    `registry ${registry} has no record of image ${id}, which may be active, so its volume snapshots stay as they are; see whether the registry is mounted and the right one, then run: virt-publish recover ${id}`,
+    { step: 'roll back', retryable: true },
+  );
+}

@@ -1,0 +1,12 @@
+// Which images keep the volume snapshots that they name.
+import { expect, test } from 'vitest';
+import { isNeeded } from '#dist/volumes/needed-volumes.js';
+
+test('only an image that was killed before it was active gives its volume snapshots up', () => {
+  const needed = (status: string | null) => isNeeded({ id: 'a1', status }, '/srv/images');
+  expect(needed('killed')).toBe(false);
+  for (const status of ['active', 'deactivated', 'deleted']) expect(needed(status)).toBe(true);
+  const noRecord = () => needed(null);
+  expect(noRecord).toThrow('registry /srv/images has no record of image a1');
+  expect(noRecord).toThrow(expect.objectContaining({ code: 'REGISTRY', retryable: true }));
+});
