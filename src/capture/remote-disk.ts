@@ -26,9 +26,9 @@ async function placeVolume(
 ): Promise<DiskDescription> {
   if (disk.volume === null) return disk;
   const { pool, volume, direct } = disk.volume;
-  const outside = (why: string): DiskDescription => {
+  const outside = (why: string, protocol = 'volume'): DiskDescription => {
     const label = `volume ${volume} of pool ${pool} (${why})`;
-    return { ...disk, remote: { label, protocol: 'volume', node: null } };
+    return { ...disk, remote: { label, protocol, node: null } };
   };
   // QEMU speaks to the storage itself, past the device that the pool has for it.
   if (direct) return outside('direct');
@@ -38,9 +38,12 @@ async function placeVolume(
     return { ...disk, type, source: path };
   } catch (error) {
     if (!isLibvirtError(error)) throw error;
-    return outside(messageOf(error));
+    return outside(messageOf(error), UNKNOWN_VOLUME);
   }
 }
+
+/** The protocol of a volume that libvirt cannot tell the place of. */
+export const UNKNOWN_VOLUME = 'unknown volume';
 
 /**
  * What can be known of a disk outside this host: its size alone where QEMU has it open, since not

@@ -1,14 +1,29 @@
-// The backing file that a qcow2 header names, read without a program and without trust.
+// The backing file that an image's header names, read without a program and without trust.
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { messageOf } from '../errors.ts';
 
-const MAGIC = 0x514649fb;
-const HEADER_BYTES = 20;
+const HEADER_BYTES = 64;
+/** Of qcow and of qcow2. */
+const QCOW = 0x514649fb;
+const QED = 0x51454400;
+const VMDK = 0x4b444d56;
 /** The format's own limit. */
 const MAX_NAME_BYTES = 1023;
+const SECTOR = 512;
+/** As much of a descriptor as QEMU reads. */
+const DESCRIPTOR_BYTES = 20 * SECTOR;
 /** Deeper is a circle. */
 const MAX_DEPTH = 256;
+
+/** A file, and what its header and those of the files below it name. */
+export interface Below {
+  /** The file itself first. */
+  paths: string[];
+  /** Why one of them could not be read, so that nobody knows what is below it; else null. */
+  unread: string | null;
+}
 
 /** What tells a file or device apart, whatever it is called; null where there is none. */
 export async function identityOf(path: string): Promise<string | null> {
@@ -23,48 +38,69 @@ export async function identityOf(path: string): Promise<string | null> {
  * NOTE: a raw disk in which a guest forged a header is followed too. What is found here only ever
  * keeps a file from being changed or removed, so one too many does no harm.
  */
-export async function pathsBelow(path: string): Promise<string[]> {
+export async function followHeaders(path: string): Promise<Below> {
   const paths = [path];
-  for (let next = await backingName(path); next !== null && paths.length < MAX_DEPTH; ) {
-    paths.push(next);
-    next = await backingName(next);
+  try {
+    for (let next = await backingName(path); next !== null && paths.length < MAX_DEPTH; ) {
+      paths.push(next);
+      next = await backingName(next);
+    }
+    return { paths, unread: null };
+  } catch (error) {
+    return { paths, unread: messageOf(error) };
   }
-  return paths;
 }
 
+/** @throws the file system's error where the file is not there, or cannot be read. */
 async function backingName(path: string): Promise<string | null> {
-  const file = await openToRead(path);
-  if (file === null) return null;
+  const found = await stat(path);
+  // NOTE: never a pipe or a device of another kind, whose opening alone may wait for ever.
+  if (!(found.isFile() || found.isBlockDevice())) return null;
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const header = await readAt(file, 0, HEADER_BYTES);
-    if (header.length < HEADER_BYTES || header.readUInt32BE(0) !== MAGIC) return null;
-    const offset = Number(header.readBigUInt64BE(8));
-    const length = header.readUInt32BE(16);
-    if (offset === 0 || length === 0 || length > MAX_NAME_BYTES) return null;
-    const name = (await readAt(file, offset, length)).toString();
-    return resolve(dirname(path), localPath(name));
+    const name = await namedIn(file, await readAt(file, 0, HEADER_BYTES));
+    const local = name === null ? null : localPath(name);
+    return local === null ? null : resolve(dirname(path), local);
   } finally {
     await file.close();
   }
 }
 
-/** NOTE: never a pipe or a device of another kind, whose opening alone may wait for ever. */
-async function openToRead(path: string): Promise<FileHandle | null> {
-  const found = await stat(path).catch(() => null);
-  if (!(found?.isFile() || found?.isBlockDevice())) return null;
-  return open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => null);
+async function namedIn(file: FileHandle, header: Buffer): Promise<string | null> {
+  if (header.subarray(0, 11).toString() === '# Disk Desc') return parentOf(file, 0);
+  if (header.length < HEADER_BYTES) return null;
+  switch (header.readUInt32BE(0)) {
+    case QCOW:
+      return nameAt(file, Number(header.readBigUInt64BE(8)), header.readUInt32BE(16));
+    case QED:
+      return nameAt(file, header.readUInt32LE(56), header.readUInt32LE(60));
+    case VMDK:
+      return parentOf(file, Number(header.readBigUInt64LE(28)) * SECTOR);
+    default:
+      return null;
+  }
+}
+
+async function nameAt(file: FileHandle, offset: number, length: number): Promise<string | null> {
+  if (offset === 0 || length === 0 || length > MAX_NAME_BYTES) return null;
+  return (await readAt(file, offset, length)).toString();
+}
+
+async function parentOf(file: FileHandle, descriptorAt: number): Promise<string | null> {
+  const descriptor = (await readAt(file, descriptorAt, DESCRIPTOR_BYTES)).toString();
+  return /parentFileNameHint="([^"]+)"/.exec(descriptor)?.[1] ?? null;
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file
-    .read(buffer, 0, length, position)
-    .catch(() => ({ bytesRead: 0 }));
+  if (!Number.isSafeInteger(position)) return buffer.subarray(0, 0);
+  const { bytesRead } = await file.read(buffer, 0, length, position);
   return buffer.subarray(0, bytesRead);
 }
 
-/** `json:{…"filename":"/path"…}` and `file:/path` are other spellings of a path. */
-function localPath(name: string): string {
+/** `json:{…"filename":"/path"…}` and `file:/path` are other spellings of a path; null outside this host. */
+function localPath(name: string): string | null {
   const [, inJson] = /^json:.*"(?:file\.)?filename"\s*:\s*"([^"]+)"/s.exec(name) ?? [];
-  return (inJson ?? name).replace(/^file:/, '');
+  const path = (inJson ?? name).replace(/^(?:file|host_device):/, '');
+  return /^[^/:]+:/.test(path) ? null : path;
 }

@@ -72,18 +72,27 @@ export async function refuseSpoiling(
   const told = [...new Set(uses.map(tell))].join('; ');
   throw new PublishError(
     'CHAIN_IN_USE',
-    `the ${kind} on disk ${target} of domain ${domain.name} would change what others need: ${told}. Choose another --base or --top, use chain pull, or end that use first (an overlay that nobody needs: remove it)${cureOf(uses, domain)}`,
+    `the ${kind} on disk ${target} of domain ${domain.name} would change what others need: ${told}. Choose another --base or --top, use chain pull, or end that use first (${cureOf(uses, domain)})`,
     { step: 'inspect' },
   );
 }
 
-function tell({ path, by, how }: Use): string {
+function tell({ path, by, how, imageId, unknown }: Use): string {
+  if (unknown) return `what ${by} reads is not known (${unknown.what})`;
+  if (imageId !== undefined) return `${path} is part of image ${imageId} of virt-publish (${by})`;
   return `${path} is ${how === 'reads' ? 'used by' : 'held by'} ${by}`;
 }
 
 function cureOf(uses: readonly Use[], domain: { name: string; uuid: string }): string {
-  if (uses.every(({ how }) => how === 'reads')) return '';
-  return ` (a snapshot that nobody needs: virsh snapshot-delete ${virshDomain(domain)} SNAPSHOT --metadata)`;
+  const forget = `virsh snapshot-delete ${virshDomain(domain)} SNAPSHOT --metadata`;
+  const cures = uses.flatMap(({ how, imageId, unknown }) => {
+    if (unknown) return unknown.cure;
+    if (how === 'reads') return [];
+    return imageId === undefined
+      ? `a snapshot that nobody needs: ${forget}`
+      : `an image that nobody needs: delete that first, with virt-publish delete ${imageId}, and then its snapshot: ${forget}`;
+  });
+  return ['an overlay that nobody needs: remove it', ...new Set(cures)].join('; ');
 }
 
 /** Where the data go, and how much at most; a block device has its space already. */

@@ -3,7 +3,7 @@ import { rm, stat } from 'node:fs/promises';
 import type { ChainLayer, UnusedFile } from '../chain-types.ts';
 import { messageOf } from '../errors.ts';
 import type { Host } from '../libvirt/host.ts';
-import { findUses, type OwnDisk } from './uses.ts';
+import { findUses, type OwnDisk, type Use } from './uses.ts';
 
 /** Never rejects for a file: the chain is shorter whatever becomes of them. */
 export async function seeToUnused(
@@ -18,11 +18,15 @@ export async function seeToUnused(
   const uses = await findUses(host, paths, own);
   return Promise.all(
     paths.map(async (path) => {
-      const users = uses.filter((use) => use.path === path).map(({ by }) => by);
+      const users = uses.filter((use) => use.path === path).map(tell);
       const reason = users.length > 0 ? `used by ${users.join(', ')}` : await removeFile(path);
       return { path, removed: reason === null, reason };
     }),
   );
+}
+
+function tell({ by, unknown }: Use): string {
+  return unknown ? `perhaps ${by} (${unknown.what})` : by;
 }
 
 /** Resolves to why it stays. */

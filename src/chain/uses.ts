@@ -9,7 +9,9 @@ import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import type { Host } from '../libvirt/host.ts';
 import { parseSnapshotXml } from '../libvirt/snapshot-xml.ts';
-import { identityOf, pathsBelow } from './backing-header.ts';
+import { imageOfMark } from '../run/image-mark.ts';
+import { followHeaders, identityOf } from './backing-header.ts';
+import { readsOf, type Unknown } from './disk-reads.ts';
 
 /** One use of one file, `by` in words. */
 export interface Use {
@@ -17,9 +19,13 @@ export interface Use {
   by: string;
   /**
    * `reads`: as its disk or below it. `frozen`: a snapshot holds it as it is. `overlay`: a snapshot
-   * names it as the file that it made, whatever is in it.
+   * names it as the file that it made, whatever is in it. `unknown`: nobody can tell.
    */
-  how: 'reads' | 'frozen' | 'overlay';
+  how: 'reads' | 'frozen' | 'overlay' | 'unknown';
+  /** Why it is `unknown`. */
+  unknown?: Unknown;
+  /** The image that names what the snapshot holds. */
+  imageId?: string;
 }
 
 export interface OwnDisk {
@@ -55,6 +61,11 @@ class Wanted {
     return new Wanted(new Map(pairs));
   }
 
+  /** It may be any of them. */
+  unknownTo(by: string, unknown: Unknown): Use[] {
+    return [...this.#paths.values()].map((path) => ({ path, by, unknown, how: 'unknown' }));
+  }
+
   /** Those of them that are among `paths`. */
   async among(paths: readonly string[]): Promise<string[]> {
     const found = await Promise.all(
@@ -73,10 +84,14 @@ async function usesOfDomain(
   try {
     const uses: Use[] = [];
     for (const disk of await disksOf(connection, domain, own)) {
-      const found = await wanted.among(await pathsOf(disk));
+      const { paths, unknown } = await readsOf(disk);
+      const found = await wanted.among(paths);
       const by = `disk ${disk.target} of domain ${domain.name}`;
       uses.push(...found.map((path) => ({ path, by, how: 'reads' as const })));
+      if (unknown) uses.push(...wanted.unknownTo(by, unknown));
     }
+    // Its files may have gone with it.
+    if (uses.some(({ how }) => how === 'unknown')) await domain.getXMLDesc(0);
     return [...uses, ...(await usesOfSnapshots(connection, domain, wanted))];
   } catch (error) {
     if (isLibvirtError(error, VIR_ERR.NO_DOMAIN)) return [];
@@ -94,21 +109,15 @@ async function disksOf(
   const stored = (await domain.isPersistent())
     ? await placedDisks(connection, await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE))
     : [];
-  const isOwn = ({ target, source }: DiskDescription) =>
-    domain.uuid === own.uuid &&
-    target === own.target &&
-    live.some((disk) => disk.target === target && disk.source === source);
-  return [...live, ...stored].filter((disk) => !isOwn(disk));
+  const isOwn = (disk: DiskDescription) => domain.uuid === own.uuid && disk.target === own.target;
+  const isLive = ({ source, target }: DiskDescription) =>
+    source !== null && live.some((disk) => disk.target === target && disk.source === source);
+  return [...live.filter((disk) => !isOwn(disk)), ...stored.filter((disk) => !isLive(disk))];
 }
 
 /** A volume of a pool is a file or a device as well. */
 async function placedDisks(connection: Connection, xml: string): Promise<DiskDescription[]> {
   return (await placeVolumes(connection, parseDomainXml(xml))).disks;
-}
-
-async function pathsOf({ source, backingChain }: DiskDescription): Promise<string[]> {
-  const named = [source, ...backingChain.map(({ path }) => path)].filter((path) => path !== null);
-  return (await Promise.all(named.map(pathsBelow))).flat();
 }
 
 /**
@@ -122,13 +131,21 @@ async function usesOfSnapshots(
 ): Promise<Use[]> {
   const uses: Use[] = [];
   for (const { name, xml } of await domain.listSnapshots()) {
-    const { domainXml, disks } = parseSnapshotXml(xml);
+    const { domainXml, disks, description } = parseSnapshotXml(xml);
     const frozen = domainXml === null ? [] : await placedDisks(connection, domainXml);
-    const below = await Promise.all(frozen.flatMap(({ source }) => source ?? []).map(pathsBelow));
+    const below = await Promise.all(
+      frozen
+        .flatMap(({ source }) => source ?? [])
+        .map(async (path) => (await followHeaders(path)).paths),
+    );
     const overlays = disks.flatMap(({ source }) => source ?? []);
-    const by = `snapshot ${name} of domain ${domain.name}`;
-    for (const path of await wanted.among(below.flat())) uses.push({ path, by, how: 'frozen' });
-    for (const path of await wanted.among(overlays)) uses.push({ path, by, how: 'overlay' });
+    const imageId = imageOfMark(description);
+    const use = {
+      by: `snapshot ${name} of domain ${domain.name}`,
+      ...(imageId === null ? {} : { imageId }),
+    };
+    for (const path of await wanted.among(below.flat())) uses.push({ path, ...use, how: 'frozen' });
+    for (const path of await wanted.among(overlays)) uses.push({ path, ...use, how: 'overlay' });
   }
   return uses;
 }
@@ -146,7 +163,7 @@ async function usesBeside(
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       const file = join(folder, entry.name);
       if (!entry.isFile() || (await ours.among([file])).length > 0) continue;
-      const [, ...below] = await pathsBelow(file);
+      const [, ...below] = (await followHeaders(file)).paths;
       const by = `the overlay ${file}`;
       for (const path of await wanted.among(below)) uses.push({ path, by, how: 'reads' });
     }

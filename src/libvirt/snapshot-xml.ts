@@ -3,6 +3,8 @@ import { parseXml } from './xml-tree.ts';
 
 export interface SnapshotDescription {
   name: string;
+  /** Whatever its maker wrote; null where there is none. */
+  description: string | null;
   /** Seconds since 1970; null where it is not told. */
   createdAt: number | null;
   /** Of the domain at that time, as `running`, `shutoff`; `disk-snapshot` where no memory was taken. */
@@ -32,6 +34,7 @@ export function parseSnapshotXml(xml: string): SnapshotDescription {
   const createdAt = Number(snapshot.find('creationTime')?.text() || Number.NaN);
   return {
     name: snapshot.find('name')?.text() ?? '',
+    description: snapshot.find('description')?.text() ?? null,
     createdAt: Number.isFinite(createdAt) ? createdAt : null,
     state: snapshot.find('state')?.text() ?? null,
     memory: snapshot.find('memory')?.attribute('snapshot') ?? 'no',

@@ -13,6 +13,7 @@ import type { Volume } from '../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
 import { pause } from '../run/chain-acts.ts';
 import { freeze } from '../run/guest-acts.ts';
+import { imageMark } from '../run/image-mark.ts';
 import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { VolumePlan } from '../volume-types.ts';
@@ -146,7 +147,7 @@ async function makeOverlays(run: VolumesRun): Promise<void> {
     target,
     overlay: overlays.get(target) ?? null,
   }));
-  const xml = overlaySnapshotXml(mark, `virt-publish image ${imageId}`, disks);
+  const xml = overlaySnapshotXml(mark, imageMark(imageId), disks);
   const flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
   await domain.snapshotCreateXML(xml, flags);
 }

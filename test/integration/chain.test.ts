@@ -1,6 +1,6 @@
 // Chains of a real guest are shown and shortened; qemu-img and virsh are the judges.
 import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeChain } from '../support/chains.ts';
@@ -68,7 +68,7 @@ async function keepingContent(domain: TestDomain, work: () => Promise<unknown>):
 }
 
 /** The disk of a domain that is off becomes a volume of a pool, under another target. */
-async function makeVolumeOf(domain: TestDomain, folder: string): Promise<void> {
+async function makeVolumeOf(domain: TestDomain, folder: string): Promise<string> {
   const pool = `${domain.name}-pool`;
   await virsh('pool-create-as', pool, 'dir', '--target', folder);
   cleanUpLater({ pool }, async () => {
@@ -80,6 +80,16 @@ async function makeVolumeOf(domain: TestDomain, folder: string): Promise<void> {
   await writeFile(file, `<disk type='volume' device='disk'>${driver}${source}</disk>`);
   await domain.virsh('detach-disk', 'vda', '--config');
   await domain.virsh('attach-device', file, '--config');
+  return pool;
+}
+
+/** As --volume-snapshots makes its snapshots. */
+async function giveToImage(domain: TestDomain, snapshot: string, imageId: string): Promise<void> {
+  const xml = await domain.virsh('snapshot-dumpxml', snapshot, '--security-info');
+  const mark = `<description>virt-publish image ${imageId}</description>`;
+  const file = join(sandbox.dir, 'snapshot.xml');
+  await writeFile(file, xml.replace('</name>', `</name>${mark}`));
+  await domain.virsh('snapshot-create', file, '--redefine');
 }
 
 test('a chain of four: shown, committed in the middle, pulled, kept from others, pivoted', async () => {
@@ -123,9 +133,21 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   const other = await createDomainOn(otherDir, [foreignDisk], { state: 'off' });
   const held = new RegExp(`middle\\.qcow2 is used by disk vda of domain ${other.name}`);
   await refused(24, held, 'commit', domain.name, '--base', middle);
-  await makeVolumeOf(other, otherDir);
+  await rename(foreign, `${foreign}.gone`);
+  const unread = new RegExp(
+    `disk vda of domain ${other.name} reads is not known \\(ENOENT.* mount`,
+  );
+  await refused(24, unread, 'commit', domain.name, '--base', middle);
+  await rename(`${foreign}.gone`, foreign);
+  const pool = await makeVolumeOf(other, otherDir);
   const asVolume = new RegExp(`middle\\.qcow2 is used by disk vdz of domain ${other.name}`);
   await refused(24, asVolume, 'commit', domain.name, '--base', middle);
+  await virsh('pool-destroy', pool);
+  const stopped = new RegExp(
+    `disk vdz of domain ${other.name} reads is not known \\(volume foreign.* pool-start ${pool}`,
+  );
+  await refused(24, stopped, 'commit', domain.name, '--base', middle);
+  await virsh('pool-create-as', pool, 'dir', '--target', otherDir);
 
   await domain.virsh('snapshot-create-as', '--name', 'held', '--disk-only');
   const [overlay = ''] = await layersOf(domain);
@@ -144,6 +166,9 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   await other.destroy();
   const heldToo = /disk\.raw is held by snapshot held .*virsh snapshot-delete/;
   await refused(24, heldToo, 'commit', domain.name);
+  await giveToImage(domain, 'held', '4c1d');
+  const ofImage = /disk\.raw is part of image 4c1d .*snapshot held.*virt-publish delete 4c1d/;
+  await refused(24, ofImage, 'commit', domain.name);
   await domain.virsh('snapshot-delete', 'held', '--metadata');
   for (const left of [top, middle]) await rm(left);
 

@@ -6,7 +6,7 @@ import { parseSnapshotXml } from '#dist/libvirt/snapshot-xml.js';
 const DISK = (file: string) =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='vda' bus='virtio'/></disk>`;
 
-const XML = `<domainsnapshot><name>a &amp; b</name><state>disk-snapshot</state>
+const XML = `<domainsnapshot><name>a &amp; b</name><description>mine</description><state>disk-snapshot</state>
 <creationTime>1795000000</creationTime><memory snapshot='no'/>
 <disks><disk name='vda' snapshot='external' type='file'><driver type='qcow2'/><source file='/i/new'/></disk>
 <disk name='vdb' snapshot='no'/></disks>
@@ -18,7 +18,13 @@ const XML = `<domainsnapshot><name>a &amp; b</name><state>disk-snapshot</state>
 test('what it made, what it froze, and what it left out', () => {
   const { domainXml, ...snapshot } = parseSnapshotXml(XML);
   expect(snapshot).toEqual({
-    ...{ name: 'a & b', state: 'disk-snapshot', createdAt: 1_795_000_000, memory: 'no' },
+    ...{
+      name: 'a & b',
+      description: 'mine',
+      state: 'disk-snapshot',
+      createdAt: 1_795_000_000,
+      memory: 'no',
+    },
     disks: [
       { name: 'vda', kind: 'external', source: '/i/new' },
       { name: 'vdb', kind: 'no', source: null },
@@ -32,7 +38,7 @@ test('what it made, what it froze, and what it left out', () => {
 
 test('the least that libvirt writes, and what is no snapshot', () => {
   const least = parseSnapshotXml('<domainsnapshot><name>s</name></domainsnapshot>');
-  const empty = { state: null, createdAt: null, memory: 'no', disks: [] };
+  const empty = { description: null, state: null, createdAt: null, memory: 'no', disks: [] };
   expect(least).toEqual({ name: 's', domainXml: null, ...empty });
   expect(() => parseSnapshotXml('<domain/>')).toThrow(/<domainsnapshot> expected/);
 });
