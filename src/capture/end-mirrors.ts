@@ -1,13 +1,18 @@
 // The end of the mirrors: each delta stays as its disk was at this moment.
 import { messageOf } from '../errors.ts';
+import { VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC } from '../libvirt/constants.ts';
+import { parseDomainXml } from '../libvirt/domain-xml.ts';
+import { pollUntil } from '../poll.ts';
 import type { MirrorData } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 
 const MIN_ABORT_MS = 1000;
+const POLL_MS = 50;
 
 /** A guest that is frozen or paused meanwhile. */
 export interface Held {
+  how: 'frozen' | 'paused';
   /** `performance.now()` when that began. */
   since: number;
   /** Lets it go on the other connection. */
@@ -41,27 +46,53 @@ async function endMirror(
   mirror: MirrorData,
   held: Held | undefined,
 ): Promise<void> {
-  const aborting = run.domain.blockJobAbort(mirror.target, 0);
-  const outcome = await Promise.race([aborting.then(() => 'ended' as const), deadline(run, held)]);
-  if (outcome === 'ended') return;
+  const timeoutMs = timeLeft(run, held);
+  const aborting =
+    held?.how === 'paused'
+      ? abortAside(run, mirror, timeoutMs)
+      : run.domain.blockJobAbort(mirror.target, 0).then(() => true);
+  if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
   // Whatever the abort does now, the guest comes first.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
   await held?.letGo();
   const { freezeMs, mirrorStallMs } = run.timeouts;
-  const within = held
-    ? `${freezeMs} ms while the guest was frozen or paused`
-    : `${mirrorStallMs} ms`;
+  const within = held ? `${freezeMs} ms while the guest was ${held.how}` : `${mirrorStallMs} ms`;
   throw failed(run, mirror, `did not end within ${within}`);
 }
 
+/**
+ * NOTE: an abort that is waited for in libvirt keeps the domain's job lock until the mirror has
+ * ended, and nobody can resume a paused guest without that lock; a storage that stands still would
+ * hold the guest as long. A thaw needs another lock, which is free.
+ * @returns false where it had not ended in time.
+ */
+async function abortAside(
+  run: CaptureRun,
+  mirror: MirrorData,
+  timeoutMs: number,
+): Promise<boolean> {
+  const { domain } = run;
+  await domain.blockJobAbort(mirror.target, VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC);
+  const isGone = async () => {
+    const { disks } = parseDomainXml(await domain.getXMLDesc(0));
+    return !disks.some((disk) => disk.target === mirror.target && disk.mirror !== null);
+  };
+  if (!(await pollUntil(isGone, { timeoutMs, pollMs: POLL_MS }))) return false;
+  // A domain that is off has no mirror either.
+  if (await domain.isActive()) return true;
+  throw failed(run, mirror, 'ended: the guest was switched off meanwhile');
+}
+
 /** What the freeze itself took is gone from its time; some is left in any case. */
-async function deadline({ timeouts }: CaptureRun, held: Held | undefined): Promise<'late'> {
-  const timeoutMs =
-    held === undefined
-      ? timeouts.mirrorStallMs
-      : Math.max(MIN_ABORT_MS, timeouts.freezeMs - (performance.now() - held.since));
+function timeLeft({ timeouts }: CaptureRun, held: Held | undefined): number {
+  return held === undefined
+    ? timeouts.mirrorStallMs
+    : Math.max(MIN_ABORT_MS, timeouts.freezeMs - (performance.now() - held.since));
+}
+
+async function lateAfter(timeoutMs: number): Promise<false> {
   await new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
-  return 'late';
+  return false;
 }
 
 function noteLateAbort({ onEvent }: CaptureRun, error: unknown): void {

@@ -5,7 +5,7 @@ import { pause } from '../run/chain-acts.ts';
 import { freeze, type MirrorData, mirror } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
-import { endMirrors } from './end-mirrors.ts';
+import { endMirrors, type Held } from './end-mirrors.ts';
 import { freezeGuest } from './quiesce.ts';
 
 /** What holds the guest, and since when (`performance.now()`). */
@@ -28,7 +28,7 @@ export async function takePointInTime(
 ): Promise<PointInTime> {
   run.signal.throwIfAborted();
   const hold = await holdGuest(run, mirrors);
-  const held = hold && { since: hold.since, letGo: () => letGoOnControl(run, hold) };
+  const held = hold && heldBy(run, hold);
   await endMirrors(run, mirrors, held);
   // A guard that came in between has let the guest go, or has ended a mirror before its time.
   await refuseIfTakenOver(run.folder.path, 'quiesce');
@@ -42,6 +42,11 @@ export async function takePointInTime(
     freezeMs: isFrozen ? heldMs : null,
     pauseMs: isFrozen ? null : heldMs,
   };
+}
+
+function heldBy(run: CaptureRun, hold: Hold): Held {
+  const how = hold.act === freeze ? 'frozen' : 'paused';
+  return { how, since: hold.since, letGo: () => letGoOnControl(run, hold) };
 }
 
 /** Undefined where a guest runs on, or stands still already. */
