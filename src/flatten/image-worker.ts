@@ -25,7 +25,7 @@ export type ImageAnswer =
   | { kind: 'failed'; message: string; code: string | undefined };
 
 const PIECE_BYTES = 2 * 1024 * 1024;
-const PIECES = 6;
+const PIECES = 8;
 /** Pieces that are read while one is hashed and those before it are written. */
 const READ_AHEAD = 3;
 const TELL_BYTES = 16 * 1024 * 1024;

@@ -6,6 +6,8 @@ import { BLOCK, DirectFile } from '../files/direct-file.ts';
  * disk would have to read what the cache has, beside all that is written.
  */
 const SLOW_MS_A_MIB = 2.5;
+/** In a row: a single one may have waited for the processor. */
+const SLOW_READS = 2;
 const MIB = 1024 * 1024;
 /** Reads past the page cache before it is tried again. */
 const DIRECT_READS = 32;
@@ -22,6 +24,7 @@ export class LayerReader {
   readonly #direct: DirectFile;
   readonly #path: string;
   #directReads = 0;
+  #slowReads = 0;
 
   private constructor(path: string, buffered: DirectFile, direct: DirectFile) {
     this.#path = path;
@@ -57,8 +60,9 @@ export class LayerReader {
     }
     const begun = performance.now();
     const read = await this.#buffered.read(memory, at, end);
-    const slow = performance.now() - begun > SLOW_MS_A_MIB * Math.max(1, read / MIB);
-    if (slow) this.#directReads = DIRECT_READS;
+    const isSlow = performance.now() - begun > SLOW_MS_A_MIB * Math.max(1, read / MIB);
+    this.#slowReads = isSlow ? this.#slowReads + 1 : 0;
+    if (this.#slowReads >= SLOW_READS) this.#directReads = DIRECT_READS;
     return read;
   }
 }
