@@ -118,15 +118,11 @@ async function areReady(run: CaptureRun, watched: readonly Watched[]): Promise<b
   return watched.every((each) => each.ready);
 }
 
-async function readJob(
-  { domain }: CaptureRun,
-  { target }: MirrorData,
-): Promise<BlockJobInfo | undefined> {
+async function readJob(run: CaptureRun, { target }: MirrorData): Promise<BlockJobInfo | undefined> {
   try {
-    return await domain.blockJobInfo(target);
+    return await run.domain.blockJobInfo(target);
   } catch (error) {
-    // The guest was switched off: a transient domain is gone, a persistent one not running.
-    if (isOff(error)) return undefined;
+    if (await isOff(run, error)) return undefined;
     throw error;
   }
 }
