@@ -36,7 +36,7 @@ export interface RecoveredRun {
   error: PublishError | null;
 }
 
-type State = Pick<Config, 'stateDir' | 'workDir' | 'upload' | 'timeouts'>;
+type State = Pick<Config, 'stateDir' | 'workDir' | 'upload' | 'timeouts' | 'reserve'>;
 
 /** How long a guard that is at work is waited for. */
 const WAIT_FOR_GUARD_MS = 15_000;
@@ -143,7 +143,7 @@ async function mend(
   try {
     const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
     told.image = image.status;
-    await mendVolumes(config, run, facts, { status: image.status, onRemark });
+    await mendVolumes(config, run, facts, { status: image.status, onEvent, onRemark, signal });
     told.outcome = image.published ? 'published' : 'mended';
   } catch (error) {
     // The guest is what must be told of, whatever else went wrong.

@@ -7,6 +7,7 @@ import { type GuardedSession, withLockedDomain } from './locked-domain.ts';
 import type { ImageRecord } from './registry/image.ts';
 import { guestActs } from './run/guest-acts.ts';
 import { GuestScope } from './run/guest-scope.ts';
+import { VOLUMES_POINT } from './run/journal.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { underGuard } from './run/under-guard.ts';
 import { ACTIVE_POINT, followUp } from './snapshot/finish.ts';
@@ -22,7 +23,8 @@ import {
   volumeImageProperties,
 } from './volumes/image-of-volumes.ts';
 import { CAPTURED_POINT } from './volumes/needed-volumes.ts';
-import { VOLUMES_POINT, type VolumesPoint } from './volumes/roll-back-volumes.ts';
+import { refuseUnmended } from './volumes/refuse-unmended.ts';
+import type { VolumesPoint } from './volumes/roll-back-volumes.ts';
 import { takeVolumes } from './volumes/take-volumes.ts';
 
 /**
@@ -62,6 +64,7 @@ type VolumeSession = GuardedSession<SnapshotSettings>;
 async function run(session: VolumeSession, runId: string): Promise<VolumeSnapshotResult> {
   const { settings } = session;
   const { config, workDir } = settings;
+  await refuseUnmended(config.stateDir, session.domain);
   const decision = await decideVolumes(session, runId);
   if (!decision.active) session.guard.dismiss();
   const { plan, registry } = decision;
@@ -99,7 +102,7 @@ async function publish(
     mayBeActive = true;
     image = await activate(settings, decision, { runId, taken });
   } catch (error) {
-    await giveUpImage(session, decision, { runId, point, mayBeActive, cause: error });
+    await giveUpImage(session, decision, { runId, open, point, mayBeActive, cause: error });
     throw error;
   }
   // The image is there, and so are its snapshots, whatever fails from here on.

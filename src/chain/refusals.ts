@@ -53,16 +53,18 @@ export function refuseLostSnapshots({ kind, target, into, leaves }: ChainPlan): 
 
 /**
  * A commit changes its base, and whatever reads that, or a layer above it, reads wrong from then on.
+ * `snapshot` of the domain counts for nothing: it is to be forgotten.
  * @throws PublishError CHAIN_IN_USE with everybody who does.
  */
 export async function refuseSpoiling(
   host: Host,
   { domain, layers }: DiskChain,
   { kind, target, spoils, leaves }: ChainPlan,
+  snapshot?: string,
 ): Promise<void> {
   if (spoils.length === 0) return;
   const files = spoils.map(({ path }) => path);
-  const own = { uuid: domain.uuid, target, layers: layers.map(({ path }) => path) };
+  const own = { uuid: domain.uuid, target, layers: layers.map(({ path }) => path), snapshot };
   const gone = new Set(leaves.map(({ path }) => path));
   // A snapshot's overlay that stays in the chain is still what that snapshot says of it.
   const uses = (await findUses(host, files, own)).filter(
@@ -99,12 +101,13 @@ function cureOf(uses: readonly Use[], domain: { name: string; uuid: string }): s
 export async function refuseTooLittleRoom(
   { kind, into, leaves }: ChainPlan,
   { reserve }: Pick<Config, 'reserve'>,
+  cure = OTHER_BASE,
 ): Promise<void> {
   const moved = leaves.reduce((sum, { actualSize }) => sum + actualSize, 0);
   const needed = Math.min(moved, into.virtualSize);
   const need = { directory: dirname(into.path), purpose: `the ${kind}`, needed };
   if (isOnFileSystem(into.path)) {
-    refuseTooLittleSpace(await measureSpace([need], reserve), OTHER_BASE);
+    refuseTooLittleSpace(await measureSpace([need], reserve), cure);
   }
 }
 

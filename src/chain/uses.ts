@@ -33,6 +33,8 @@ export interface OwnDisk {
   target: string;
   /** The chain's own layers: that they read each other is no use by somebody else. */
   layers: readonly string[];
+  /** A snapshot of the domain that is no use either. */
+  snapshot?: string | undefined;
 }
 
 /** All uses of `files` but those by the disk itself, as far as this host and its libvirt know. */
@@ -92,7 +94,7 @@ async function usesOfDomain(
     }
     // Its files may have gone with it.
     if (uses.some(({ how }) => how === 'unknown')) await domain.getXMLDesc(0);
-    return [...uses, ...(await usesOfSnapshots(connection, domain, wanted))];
+    return [...uses, ...(await usesOfSnapshots(connection, domain, { wanted, own }))];
   } catch (error) {
     if (isLibvirtError(error, VIR_ERR.NO_DOMAIN)) return [];
     throw error;
@@ -127,10 +129,11 @@ async function placedDisks(connection: Connection, xml: string): Promise<DiskDes
 async function usesOfSnapshots(
   connection: Connection,
   domain: Domain,
-  wanted: Wanted,
+  { wanted, own }: { wanted: Wanted; own: OwnDisk },
 ): Promise<Use[]> {
   const uses: Use[] = [];
   for (const { name, xml } of await domain.listSnapshots()) {
+    if (domain.uuid === own.uuid && name === own.snapshot) continue;
     const { domainXml, disks, description } = parseSnapshotXml(xml);
     const frozen = domainXml === null ? [] : await placedDisks(connection, domainXml);
     const below = await Promise.all(

@@ -1,38 +1,51 @@
-// The volume snapshots of a dead run: kept where its image is active, else taken back.
+// The volume snapshots of a dead run: kept where its image is, or was, active, else taken back.
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import type { OnEvent } from '../events.ts';
 import { Host } from '../libvirt/host.ts';
-import { type RunFacts, reached } from '../run/journal.ts';
+import { JOURNAL_FILE, Journal, type RunFacts, reached, VOLUMES_POINT } from '../run/journal.ts';
 import type { RunOnDisk } from '../run/runs.ts';
 import { ACTIVE_POINT } from '../snapshot/finish.ts';
-import { CAPTURED_POINT, isNeeded } from '../volumes/needed-volumes.ts';
-import { rollBackVolumes, VOLUMES_POINT, type VolumesPoint } from '../volumes/roll-back-volumes.ts';
+import { CAPTURED_POINT, isNeeded, mayBeInFlight } from '../volumes/needed-volumes.ts';
+import { rollBackVolumes, type VolumesPoint } from '../volumes/roll-back-volumes.ts';
 
 /** What the run was to make snapshots of; undefined where it was another kind of run. */
 export function volumesOf({ entries }: Pick<RunOnDisk, 'entries'>): VolumesPoint | undefined {
   return (reached(entries, VOLUMES_POINT) ?? undefined) as VolumesPoint | undefined;
 }
 
+export interface MendVolumesOptions {
+  /** Of the image's record, after it was seen to; null where it has none. */
+  status: string | null;
+  onEvent: OnEvent;
+  onRemark: (remark: string) => void;
+  signal: AbortSignal;
+}
+
 /**
- * After the image's record was seen to: `status` is what it says now.
- * @throws what libvirt says, where a snapshot could not be taken back; PublishError REGISTRY where
- * nobody knows whether it must.
+ * @throws PublishError REGISTRY where nobody knows whether an image needs them; as rollBackVolumes.
  */
 export async function mendVolumes(
-  { timeouts }: Pick<Config, 'timeouts'>,
+  config: Pick<Config, 'timeouts' | 'reserve'>,
   run: RunOnDisk,
   { uri, domain, registry }: RunFacts,
-  { status, onRemark }: { status: string | null; onRemark: (remark: string) => void },
+  { status, onEvent, onRemark, signal }: MendVolumesOptions,
 ): Promise<void> {
+  const { runId, entries } = run;
   const point = volumesOf(run);
-  if (!point || reached(run.entries, ACTIVE_POINT) !== undefined) return;
-  const mayBeActive = reached(run.entries, CAPTURED_POINT) !== undefined;
-  if (mayBeActive && isNeeded({ id: run.runId, status }, registry ?? '')) return;
-  const { managedSaveMs, libvirtMs } = timeouts;
+  if (!point || reached(entries, ACTIVE_POINT) !== undefined) return;
+  const mayBeActive = reached(entries, CAPTURED_POINT) !== undefined;
+  if (mayBeActive && isNeeded({ id: runId, status }, registry ?? '')) return;
+  const { managedSaveMs, libvirtMs } = config.timeouts;
   const host = new Host(uri, { workMs: managedSaveMs + libvirtMs, controlMs: libvirtMs });
+  const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   try {
-    const remark = await rollBackVolumes(host, domain, point);
-    if (remark !== undefined) onRemark(remark);
+    await rollBackVolumes({
+      ...{ host, domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
+      ...{ journal, config, onEvent, onRemark, signal },
+    });
   } finally {
+    await journal.close();
     await host.close();
   }
 }

@@ -1,5 +1,6 @@
 // The lock of a domain that no dead run has anything of.
 import { PublishError } from '../errors.ts';
+import { reached, VOLUMES_POINT } from './journal.ts';
 import { type DomainLock, lockDomain } from './lock.ts';
 import { type RunOnDisk, readRuns } from './runs.ts';
 
@@ -40,11 +41,13 @@ export async function lockWholeDomain(
   }
 }
 
-/** Those with acts on the domain that were not taken back. */
-async function findDeadRuns(stateDir: string, uuid: string): Promise<RunOnDisk[]> {
+/** Those with acts on the domain that were not taken back, or with snapshots of its volumes. */
+export async function findDeadRuns(stateDir: string, uuid: string): Promise<RunOnDisk[]> {
   return (await readRuns(stateDir)).filter(
-    ({ state, facts, pending }) =>
-      state === 'dead' && facts?.domain.uuid === uuid && pending.length > 0,
+    ({ state, facts, pending, entries }) =>
+      state === 'dead' &&
+      facts?.domain.uuid === uuid &&
+      (pending.length > 0 || reached(entries, VOLUMES_POINT) !== undefined),
   );
 }
 

@@ -1,11 +1,14 @@
 // The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
+import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
+import { JOURNAL_FILE, readJournal } from '../run/journal.ts';
+import type { OpenRun } from '../run/open-run.ts';
 import { shellQuote } from '../run/shell-quote.ts';
 import type { Session } from '../snapshot/session.ts';
 import type { SnapshotSettings } from '../snapshot/settings.ts';
 import type { VolumeDecision } from './decide-volumes.ts';
-import { isNeeded } from './needed-volumes.ts';
+import { isNeeded, mayBeInFlight } from './needed-volumes.ts';
 import { rollBackVolumes, type VolumesPoint } from './roll-back-volumes.ts';
 
 /**
@@ -17,12 +20,13 @@ export async function giveUpImage(
   { plan, registry }: Pick<VolumeDecision, 'plan' | 'registry'>,
   {
     runId,
+    open: { folder, journal },
     point,
     mayBeActive,
     cause,
-  }: { runId: string; point: VolumesPoint; mayBeActive: boolean; cause: unknown },
+  }: { runId: string; open: OpenRun; point: VolumesPoint; mayBeActive: boolean; cause: unknown },
 ): Promise<void> {
-  const { onEvent } = settings;
+  const { onEvent, config } = settings;
   try {
     await runStep(onEvent, 'roll back', async () => {
       const discarding = registry.discardImage(runId, messageOf(cause));
@@ -30,8 +34,13 @@ export async function giveUpImage(
       if (mayBeActive && isNeeded({ id: runId, status: record?.status ?? null }, registry.url)) {
         return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
       }
-      const remark = await rollBackVolumes(host, plan.domain, point);
-      if (remark !== undefined) warn(settings, remark);
+      const entries = await readJournal(join(folder.path, JOURNAL_FILE));
+      await rollBackVolumes({
+        ...{ host, domain: plan.domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
+        ...{ journal, config, onEvent, onRemark: (remark) => warn(settings, remark) },
+        // Whoever has interrupted the run wants it to be as before.
+        signal: new AbortController().signal,
+      });
     });
   } catch (failure) {
     throw new PublishError(

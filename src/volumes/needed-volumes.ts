@@ -1,8 +1,20 @@
-// Whether an image that may have become active needs the snapshots that it names. Pure.
+// What a journal and a record say of a run's volume snapshots: whether they are there, and needed. Pure.
 import { PublishError } from '../errors.ts';
+import { type JournalEntry, reached } from '../run/journal.ts';
+
+/** Points of the journal around the calls that make the snapshots. */
+export const TAKING_POINT = 'taking';
+export const TAKEN_POINT = 'taken';
+export const REFUSED_POINT = 'refused';
 
 /** Point of the journal after the last snapshot: until then nobody has tried to activate the image. */
 export const CAPTURED_POINT = 'captured';
+
+/** libvirt was asked for snapshots, and nobody knows what it answered. */
+export function mayBeInFlight(entries: readonly JournalEntry[]): boolean {
+  const has = (point: string) => reached(entries, point) !== undefined;
+  return has(TAKING_POINT) && !has(TAKEN_POINT) && !has(REFUSED_POINT);
+}
 
 /**
  * Asked after the image was discarded, which kills one that was never active, and no other. One that

@@ -7,7 +7,7 @@ import {
   VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
 } from '../libvirt/constants.ts';
 import type { DomainDescription } from '../libvirt/domain-xml.ts';
-import { isLibvirtError } from '../libvirt/errors.ts';
+import { isConnectionLost, isLibvirtError } from '../libvirt/errors.ts';
 import type { Host } from '../libvirt/host.ts';
 import type { Volume } from '../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
@@ -18,6 +18,7 @@ import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { VolumePlan } from '../volume-types.ts';
 import type { TakenVolumes } from './image-of-volumes.ts';
+import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
 
 export interface VolumesRun extends FreezeRun {
   host: Host;
@@ -50,11 +51,12 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   const held = active ? await holdGuest(run) : undefined;
   const stopWatch = held ? letGoLate(run, held) : undefined;
   try {
+    await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
   } finally {
     stopWatch?.();
   }
-  await journal.reach('taken');
+  await journal.reach(TAKEN_POINT);
   if (!held) return unheld(run);
   await scope.takeBack(held);
   const heldMs = Math.round(performance.now() - startedAt);
@@ -119,6 +121,7 @@ async function makeSnapshots(run: VolumesRun): Promise<void> {
   } catch (error) {
     run.signal.throwIfAborted();
     if (!isLibvirtError(error)) throw error;
+    if (!isConnectionLost(error)) await run.journal.reach(REFUSED_POINT);
     const message = `libvirt made no snapshot of the volumes of domain ${run.inspection.name}: ${error.message}; none is kept. See the log of libvirtd, and virsh pool-list --details`;
     throw new PublishError('VOLUMES', message, { step: 'volumes', cause: error });
   }

@@ -70,7 +70,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   inspect: ['capture', 'libvirt'],
   'chain.ts': ['chain', 'snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
   'volume-snapshot.ts': ['volumes', 'snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
-  volumes: ['snapshot', ...STEPS, 'config.ts'],
+  volumes: ['chain', 'snapshot', ...STEPS, 'config.ts'],
   chain: [...STEPS, 'config.ts'],
   'recover.ts': ['recover', 'run', 'config.ts'],
   recover: ['snapshot', 'volumes', ...STEPS, 'config.ts'],
