@@ -18,6 +18,7 @@ import {
 } from '../libvirt/constants.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
+import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { guestActs } from '../run/guest-acts.ts';
 import { GuestScope } from '../run/guest-scope.ts';
@@ -69,8 +70,17 @@ async function forgetSnapshot({ point }: RollBack, domain: Domain): Promise<void
   await domain.snapshotDelete(point.mark, VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY);
 }
 
+/**
+ * NOTE: while libvirt makes a snapshot it counts it, and has no name for it yet: the list fails then
+ * with INVALID_ARG (libvirt 9.0). Under the domain's lock it can be no other than this one.
+ */
 async function isListed(domain: Domain, mark: string): Promise<boolean> {
-  return (await domain.listSnapshots()).some(({ name }) => name === mark);
+  try {
+    return (await domain.listSnapshots()).some(({ name }) => name === mark);
+  } catch (error) {
+    if (isLibvirtError(error, VIR_ERR.INVALID_ARG)) return true;
+    throw error;
+  }
 }
 
 /** All disks are looked at before the first is touched. */

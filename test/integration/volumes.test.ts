@@ -1,6 +1,7 @@
 // Volume-backed domains: snapshots that the pool makes, an image that names them, and nothing where it fails.
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectNothingLeft, imagesIn, untilWhole } from '../faults/whole.ts';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -11,6 +12,7 @@ import { fsckExt4, readFileFromImage, replayedCopy } from '../support/judges.ts'
 import { createDirPool } from '../support/pools.ts';
 import { failToPublish, publish } from '../support/publishing.ts';
 import { lastTick } from '../support/ticks.ts';
+import { waitFor } from '../support/wait.ts';
 
 let domain: TestDomain;
 let before: GuestPhoto;
@@ -107,6 +109,36 @@ test('interrupted with the snapshots taken: they are taken back before it ends',
   await expectNothingLeft(sandbox);
 });
 
+test('killed while libvirt makes the snapshot: its end is waited for, and it is taken back', async () => {
+  const sandbox = await makeSandbox();
+  const env = { VIRT_PUBLISH_TEST_AT: 'point:taking=SIGSTOP,guard' };
+  const args = ['snapshot', domain.name, '--volume-snapshots', '--quiesce', 'off'];
+  const { child, done } = await startCli(args, { sandbox, env });
+  const pid = child.pid ?? 0;
+  const isStopped = async () => (await must('ps', ['-o', 'stat=', String(pid)])).startsWith('T');
+  await waitFor('the stop', isStopped);
+  const qemu = Number(await readFile(`/run/libvirt/qemu/${domain.name}.pid`, 'utf8'));
+  process.kill(qemu, 'SIGSTOP');
+  let recovering: ReturnType<typeof runCli>;
+  try {
+    child.kill('SIGCONT');
+    await waitFor('libvirt', async () => (await snapshotNames()).length === 1);
+    process.kill(-pid, 'SIGKILL');
+    await done;
+    recovering = runCli(['recover', '--json'], { sandbox });
+    await sleep(2000);
+  } finally {
+    process.kill(qemu, 'SIGCONT');
+  }
+  const ran = await recovering;
+  expect(ran.exitCode, ran.stdout).toBe(0);
+  await untilWhole(domain, before, 0);
+  expect(await snapshotNames()).toEqual([]);
+  expect((await readdir(domain.dir)).filter((name) => name.includes('.vp-'))).toEqual([]);
+  await expectNothingLeft(sandbox);
+  await expectRunning();
+});
+
 test('the image names what the pool has: frozen at one point in time, and whole', async () => {
   const sandbox = await makeSandbox();
   await domain.agent.writeFile('/data/marker', 'before');
@@ -171,4 +203,29 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   expect(deleted.exitCode, deleted.stderr).toBe(0);
   await access((await chainOf('vda'))[1] ?? '');
   await expectRunning();
+});
+
+test('recover leaves the overlay where the guest is off, or somebody reads the volume, and says so', async () => {
+  const sandbox = await makeSandbox();
+  const [below = ''] = await chainOf('vda');
+  await killAt('point:captured', 'SIGKILL', sandbox);
+  await domain.virsh('destroy');
+  const off = await runCli(['recover', '--json'], { sandbox });
+  expect(off.exitCode, off.stdout).not.toBe(0);
+  expect(off.stdout).toContain('is switched off, and has its newest data in');
+  await domain.virsh('start', '--paused');
+  const reader = join(domain.dir, 'reader.qcow2');
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', below, '-F', 'qcow2', reader]);
+  const again = await failToPublish([domain.name, ...TAKE], { sandbox });
+  expect(again).toMatchObject({ code: 'DOMAIN_BUSY' });
+  const read = await runCli(['recover', '--json'], { sandbox });
+  expect(read.stdout).toContain(`used by the overlay ${reader}`);
+  expect(await chainOf('vda')).toHaveLength(4);
+
+  await rm(reader);
+  const mended = await runCli(['recover', '--json'], { sandbox });
+  expect(mended.exitCode, mended.stdout).toBe(0);
+  expect((await chainOf('vda'))[0]).toBe(below);
+  expect(await snapshotNames()).toHaveLength(2);
+  await expectNothingLeft(sandbox);
 });
