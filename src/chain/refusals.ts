@@ -53,14 +53,15 @@ export function refuseLostSnapshots({ kind, target, into, leaves }: ChainPlan): 
 
 /**
  * A commit changes its base, and whatever reads that, or a layer above it, reads wrong from then on.
- * `snapshot` of the domain counts for nothing: it is to be forgotten.
+ * `snapshot` of the domain counts for nothing: it is to be forgotten; nor does what nobody can read,
+ * where the base `heldStill` for a moment only, and nobody can have come to need it as it is.
  * @throws PublishError CHAIN_IN_USE with everybody who does.
  */
 export async function refuseSpoiling(
   host: Host,
   { domain, layers }: DiskChain,
   { kind, target, spoils, leaves }: ChainPlan,
-  snapshot?: string,
+  { snapshot, heldStill = true }: { snapshot?: string; heldStill?: boolean } = {},
 ): Promise<void> {
   if (spoils.length === 0) return;
   const files = spoils.map(({ path }) => path);
@@ -68,7 +69,7 @@ export async function refuseSpoiling(
   const gone = new Set(leaves.map(({ path }) => path));
   // A snapshot's overlay that stays in the chain is still what that snapshot says of it.
   const uses = (await findUses(host, files, own)).filter(
-    ({ how, path }) => how !== 'overlay' || gone.has(path),
+    ({ how, path }) => (how !== 'overlay' || gone.has(path)) && (how !== 'unknown' || heldStill),
   );
   if (uses.length === 0) return;
   const told = [...new Set(uses.map(tell))].join('; ');

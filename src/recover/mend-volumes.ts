@@ -42,7 +42,7 @@ export async function mendVolumes(
   try {
     await rollBackVolumes({
       ...{ host, domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
-      ...{ journal, config, onEvent, onRemark, signal },
+      ...{ isLate: true, journal, config, onEvent, onRemark, signal },
     });
   } finally {
     await journal.close();

@@ -37,7 +37,13 @@ export async function giveUpImage(
       const entries = await readJournal(join(folder.path, JOURNAL_FILE));
       await rollBackVolumes({
         ...{ host, domain: plan.domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
-        ...{ journal, config, onEvent, onRemark: (remark) => warn(settings, remark) },
+        ...{
+          isLate: false,
+          journal,
+          config,
+          onEvent,
+          onRemark: (remark) => warn(settings, remark),
+        },
         // Whoever has interrupted the run wants it to be as before.
         signal: new AbortController().signal,
       });

@@ -96,7 +96,7 @@ async function commitAll(run: RollBack, domain: Domain): Promise<void> {
 
 /** As `chain commit` looks at it, but for this run's own snapshot, which is to be forgotten. */
 async function planLeave(
-  { host, point, config, signal, runId }: RollBack,
+  { host, point, isLate, config, signal, runId }: RollBack,
   domain: Domain,
   { target, overlay }: { target: string; overlay: string },
 ): Promise<ChainPlan> {
@@ -114,7 +114,7 @@ async function planLeave(
   }
   const plan = planCommit({ name: domain.name, target, layers }, { base: below.path });
   refuseLostSnapshots(plan);
-  await refuseSpoiling(host, chain, plan, point.mark);
+  await refuseSpoiling(host, chain, plan, { snapshot: point.mark, heldStill: isLate });
   await refuseTooLittleRoom(plan, config, FREE_SOME);
   return plan;
 }

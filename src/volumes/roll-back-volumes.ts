@@ -23,6 +23,8 @@ export interface RollBack {
   point: VolumesPoint;
   /** libvirt was asked for the snapshot, and nobody knows what it answered. */
   mayBeInFlight: boolean;
+  /** The run is dead, and nobody knows who has come to read the volumes since. */
+  isLate: boolean;
   /** The run's: a block job that it begins is ended by whoever comes after it. */
   journal: Journal;
   config: Pick<Config, 'timeouts' | 'reserve'>;
