@@ -5,9 +5,6 @@ import { messageOf, PublishError } from '../errors.ts';
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
-/** Point before the first volume snapshot: from here on the domain may have a longer chain. */
-export const VOLUMES_POINT = 'volumes';
-
 /** One line of `journal.ndjson`. `act` names an act on the domain, `data` what its undo needs. */
 export type JournalEntry =
   | { type: 'run'; time: string; facts: RunFacts }

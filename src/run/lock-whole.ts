@@ -1,8 +1,8 @@
 // The lock of a domain that no dead run has anything of.
 import { PublishError } from '../errors.ts';
-import { reached, VOLUMES_POINT } from './journal.ts';
+import { reached } from './journal.ts';
 import { type DomainLock, lockDomain } from './lock.ts';
-import { type RunOnDisk, readRuns } from './runs.ts';
+import { type RunOnDisk, readRuns, VOLUMES_POINT } from './runs.ts';
 
 export interface LockWholeOptions {
   stateDir: string;

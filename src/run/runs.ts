@@ -13,6 +13,9 @@ import {
 import { askLock, isRunAlive } from './lock.ts';
 import { DOMAIN_XML_FILE, readBootId, readMachineId, runsFolder } from './run-folder.ts';
 
+/** Point before the first volume snapshot: from here on the domain may have a longer chain. */
+export const VOLUMES_POINT = 'volumes';
+
 /**
  * `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. `elsewhere`:
  * of another host with the same state directory. `unreadable`: its folder or journal cannot be read.

@@ -1,7 +1,8 @@
 // No snapshot of volumes on top of those that a dead run has left.
 import { PublishError } from '../errors.ts';
-import { reached, VOLUMES_POINT } from '../run/journal.ts';
+import { reached } from '../run/journal.ts';
 import { findDeadRuns } from '../run/lock-whole.ts';
+import { VOLUMES_POINT } from '../run/runs.ts';
 
 /**
  * NOTE: an overlay on top of one that no image needs would keep that in the chain for good.
