@@ -1,7 +1,7 @@
 // The chain commands on one page: show the backing chain of a disk, and shorten it while the guest runs.
 import { dirname } from 'node:path';
 import { withReserveWatch } from './capture/reserve-watch.ts';
-import { type ChainJob, runChainJob } from './chain/chain-job.ts';
+import { type ChainJob, type Flushed, runChainJob } from './chain/chain-job.ts';
 import { type ChainPlan, planCommit, planPull } from './chain/plan-chain.ts';
 import { type DiskChain, readDiskChain } from './chain/read-chain.ts';
 import {
@@ -15,6 +15,7 @@ import {
 import { type ChainSettings, chainSettings } from './chain/settings.ts';
 import { seeToUnused } from './chain/unused-files.ts';
 import type {
+  ChainLayer,
   ChainOptions,
   ChainReport,
   ChainResult,
@@ -22,6 +23,7 @@ import type {
   PullOptions,
 } from './chain-types.ts';
 import { type Config, loadConfig } from './config.ts';
+import { messageOf } from './errors.ts';
 import { runStep } from './events.ts';
 import { type GuardedSession, withLockedDomain } from './locked-domain.ts';
 import { guestActs } from './run/guest-acts.ts';
@@ -61,25 +63,37 @@ type MakePlan = (chain: Parameters<typeof planCommit>[0]) => ChainPlan;
 function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResult> {
   return withLockedDomain(settings, async (session, runId) => {
     const { host, domain } = session;
-    const { config } = settings;
     const { chain, plan } = await runStep(
       settings.onEvent,
       'inspect',
       () => decide(session, makePlan),
       ({ plan: { kind, target, into } }) => `${kind} on ${target}, into ${into.path}`,
     );
-    const before = chain.layers;
-    const { flushed } = await runPlan(session, plan, runId);
-    // What is done is told, also to somebody who has just lost patience.
-    const { signal } = new AbortController();
-    const { layers: after } = await readDiskChain(domain, {
-      ...{ config, signal, disk: plan.target, connection: await host.work() },
-    });
+    const flushed = await runPlan(session, plan, runId);
+    const after = await readAfter(session, chain, plan);
     const layers = after.map(({ path }) => path);
     const own = { uuid: domain.uuid, target: plan.target, layers };
-    const unused = await seeToUnused(host, plan.leaves, { own, flushed, remove: settings.delete });
-    return { runId, before, after, unused };
+    const shortened = { own, into: plan.into.path, flushed, remove: settings.delete };
+    const unused = await seeToUnused(host, plan.leaves, shortened);
+    return { runId, before: chain.layers, after, unused };
   });
+}
+
+/** What is done is told, also to somebody who has just lost patience, and of a guest that is gone. */
+async function readAfter(
+  { settings: { config, onEvent }, host, domain }: GuardedSession<ChainSettings>,
+  { layers }: DiskChain,
+  { target, leaves }: ChainPlan,
+): Promise<readonly ChainLayer[]> {
+  const { signal } = new AbortController();
+  try {
+    const connection = await host.work();
+    return (await readDiskChain(domain, { config, signal, disk: target, connection })).layers;
+  } catch (error) {
+    const message = `the chain is shorter, and could not be read again: ${messageOf(error)}`;
+    onEvent({ type: 'note', level: 'warning', step: 'restore', message });
+    return layers.filter((layer) => !leaves.includes(layer));
+  }
 }
 
 /** Looks at everything that could stand against it; changes nothing. */
@@ -101,7 +115,7 @@ async function runPlan(
   session: GuardedSession<ChainSettings>,
   plan: ChainPlan,
   runId: string,
-): Promise<{ flushed: boolean }> {
+): Promise<Flushed> {
   const { settings, domain } = session;
   const { config, onEvent, connect: uri } = settings;
   const identity = { name: domain.name, uuid: domain.uuid };
@@ -118,7 +132,7 @@ async function runWatched(
   { settings, host, domain, guard }: GuardedSession<ChainSettings>,
   plan: ChainPlan,
   { open: { folder, journal }, onRemark }: { open: OpenRun; onRemark: (remark: string) => void },
-): Promise<{ flushed: boolean }> {
+): Promise<Flushed> {
   const { config, bandwidthMib, onEvent, signal } = settings;
   const { timeouts, reserve } = config;
   const { path } = plan.into;

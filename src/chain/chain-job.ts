@@ -1,7 +1,7 @@
 // The block job that shortens a chain: started, watched to its end, and pivoted where it must be.
 import { StallWatch } from '../capture/stall-watch.ts';
 import type { Config } from '../config.ts';
-import { PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import {
   VIR_DOMAIN_BLOCK_COMMIT_ACTIVE,
@@ -34,11 +34,14 @@ export interface ChainJob {
 /** libvirt drops a job before it has told the new chain. */
 const SETTLE_MS = 10_000;
 
+/** Whether all that was moved has left QEMU's memory; `why` not, in words. */
+export type Flushed = { flushed: true } | { flushed: false; why: string };
+
 /**
  * Resolves when the chain is shorter; when it rejects, `scope.restore()` ends what is left of it.
  * @throws PublishError CHAIN, NO_SPACE; the signal's reason.
  */
-export async function runChainJob(job: ChainJob): Promise<{ flushed: boolean }> {
+export async function runChainJob(job: ChainJob): Promise<Flushed> {
   const { plan, scope, onEvent } = job;
   const act = plan.kind === 'commit' ? commit : pull;
   await runStep(onEvent, plan.kind, async () => {
@@ -48,22 +51,29 @@ export async function runChainJob(job: ChainJob): Promise<{ flushed: boolean }> 
     await awaitEnd(job);
   });
   if (plan.pivots) await runStep(onEvent, 'pivot', () => pivot(job));
-  const flushed = await flush(job);
-  await scope.settle(act);
-  return { flushed };
+  // What goes wrong from here on does not make the chain longer again.
+  try {
+    const flushed = await flush(job);
+    await scope.settle(act);
+    return flushed;
+  } catch (error) {
+    return { flushed: false, why: `the guest may have unwritten data: ${messageOf(error)}` };
+  }
 }
+
+const NOT_RUNNING = 'the guest is paused, and may have unwritten data; resume it first';
 
 /**
  * NOTE: when a job has ended, QEMU may hold tables of the file it wrote to in its memory alone
  * (seen after a pull, QEMU 7.2: the file read as before the job), until the guest's next flush. A
  * stop of the guest flushes everything; it takes some milliseconds.
  */
-async function flush({ domain, scope }: ChainJob): Promise<boolean> {
+async function flush({ domain, scope }: ChainJob): Promise<Flushed> {
   const { state } = await domain.getState();
-  if (state !== 'running' && state !== 'blocked') return false;
+  if (state !== 'running' && state !== 'blocked') return { flushed: false, why: NOT_RUNNING };
   await scope.perform(pause, null, () => domain.suspend());
   await scope.takeBack(pause);
-  return true;
+  return { flushed: true };
 }
 
 async function start({ domain, plan, bandwidthMib }: ChainJob): Promise<void> {

@@ -1,28 +1,52 @@
 // The files that fell out of a chain: named, and removed where that was asked for and nobody has them.
-import { rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import type { ChainLayer, UnusedFile } from '../chain-types.ts';
 import { messageOf } from '../errors.ts';
 import type { Host } from '../libvirt/host.ts';
+import type { Flushed } from './chain-job.ts';
 import { findUses, type OwnDisk, type Use } from './uses.ts';
 
-/** Never rejects for a file: the chain is shorter whatever becomes of them. */
+export interface Shortened {
+  own: OwnDisk;
+  /** The file that has what was in the others. */
+  into: string;
+  flushed: Flushed;
+  remove: boolean;
+}
+
+/** Never rejects: the chain is shorter whatever becomes of them. */
 export async function seeToUnused(
   host: Host,
   leaves: readonly ChainLayer[],
-  { own, flushed, remove }: { own: OwnDisk; flushed: boolean; remove: boolean },
+  { own, into, flushed, remove }: Shortened,
 ): Promise<UnusedFile[]> {
   const paths = leaves.map(({ path }) => path);
   const kept = (reason: string) => paths.map((path) => ({ path, removed: false, reason }));
   if (!remove) return kept('not asked for');
-  if (!flushed) return kept('the guest is paused, and may have unwritten data; resume it first');
-  const uses = await findUses(host, paths, own);
-  return Promise.all(
-    paths.map(async (path) => {
-      const users = uses.filter((use) => use.path === path).map(tell);
-      const reason = users.length > 0 ? `used by ${users.join(', ')}` : await removeFile(path);
-      return { path, removed: reason === null, reason };
-    }),
-  );
+  if (!flushed.flushed) return kept(flushed.why);
+  try {
+    await syncFile(into);
+    const uses = await findUses(host, paths, own);
+    return await Promise.all(paths.map((path) => removeUnused(path, uses)));
+  } catch (error) {
+    return kept(messageOf(error));
+  }
+}
+
+/** NOTE: a disk of `cache='unsafe'` is never synced by QEMU, and a removal would outrun its data. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function removeUnused(path: string, uses: readonly Use[]): Promise<UnusedFile> {
+  const users = uses.filter((use) => use.path === path).map(tell);
+  const reason = users.length > 0 ? `used by ${users.join(', ')}` : await removeFile(path);
+  return { path, removed: reason === null, reason };
 }
 
 function tell({ by, unknown }: Use): string {
