@@ -1,6 +1,8 @@
 // Runs one program to its end, by its deadline; the only importer of execa.
-import { execa } from 'execa';
 import { PublishError } from '../errors.ts';
+
+// NOTE: loading it takes a tenth of a second, in which libvirt is connected to and asked.
+const loading = import('execa');
 
 /** Every answer that is held as a whole stays below this. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
@@ -35,6 +37,7 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
   const { argv, env, signal, timeoutMs, onOutput } = call;
   signal?.throwIfAborted();
   const [program, ...args] = argv;
+  const { execa } = await loading;
   const child = execa(program, args, {
     env: { LC_ALL: 'C', ...env },
     stdin: 'ignore',
