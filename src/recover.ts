@@ -8,6 +8,7 @@ import { canResume, type RunStatus, statusOf } from './recover/run-status.ts';
 import type { UndoFailure } from './run/guest-scope.ts';
 import { lockDomain } from './run/lock.ts';
 import { endOrphans } from './run/orphans.ts';
+import { notedRemarks } from './run/remarks.ts';
 import { restoreGuest } from './run/restore-guest.ts';
 import { removeRunFolder } from './run/run-folder.ts';
 import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
@@ -137,6 +138,7 @@ async function mend(
     told.remarks.push(remark);
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: remark });
   };
+  notedRemarks(run.entries).forEach(onRemark);
   await endOrphans(facts.scratch);
   const failures = await restoreGuest(run.path, { onRemark });
   const resume = options.resume === true && failures.length === 0 && canResume(run);

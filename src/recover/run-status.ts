@@ -1,5 +1,6 @@
 // What a run's journal says of it, in words. Pure.
 import { pendingActs, reached } from '../run/journal.ts';
+import { isRemark } from '../run/remarks.ts';
 import type { RunOnDisk, RunState } from '../run/runs.ts';
 import { IMAGE_POINT } from '../snapshot/finish.ts';
 
@@ -38,7 +39,7 @@ export function canResume({ entries, rebooted }: RunOnDisk): boolean {
 
 /** Guards and recovers write to the journal too, but only that they took something back. */
 export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null {
-  const last = entries.findLast(({ type }) => type !== 'undone');
+  const last = entries.findLast((entry) => entry.type !== 'undone' && !isRemark(entry));
   switch (last?.type) {
     case 'intent':
       return `${last.act} begun`;

@@ -9,6 +9,7 @@ import type { GuardOptions } from './guard.ts';
 import { freeze } from './guest-acts.ts';
 import { JOURNAL_FILE, pendingActs, type RunFacts, readJournal, runFacts } from './journal.ts';
 import { lockDomain } from './lock.ts';
+import { noteRemarks } from './remarks.ts';
 import { restoreGuest } from './restore-guest.ts';
 import { markTakenOver } from './take-over.ts';
 
@@ -111,8 +112,12 @@ async function isWhole(
   runPath: string,
   when: { justDied?: boolean; runLives?: boolean },
 ): Promise<boolean> {
+  const remarks: string[] = [];
   try {
-    const failures = await restoreGuest(runPath, { onRemark: () => undefined, ...when });
+    const onRemark = (remark: string) => remarks.push(remark);
+    const failures = await restoreGuest(runPath, { onRemark, ...when });
+    // A run that lives does all of it again, and tells itself.
+    if (!when.runLives) await noteRemarks(runPath, remarks).catch(() => undefined);
     return failures.length === 0;
   } catch (error) {
     return isGone(error);
