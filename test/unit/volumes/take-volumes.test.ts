@@ -1,0 +1,84 @@
+// In which order the volumes of a domain are taken, and when they are no point in time.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { guestActs } from '#dist/run/guest-acts.js';
+import { GuestScope } from '#dist/run/guest-scope.js';
+import { Journal } from '#dist/run/journal.js';
+import { takeVolumes, type VolumesRun } from '#dist/volumes/take-volumes.js';
+
+let runPath: string;
+let calls: string[];
+beforeEach(async () => {
+  runPath = await mkdtemp(join(tmpdir(), 'vp-unit-'));
+  calls = [];
+});
+afterEach(() => rm(runPath, { recursive: true }));
+
+interface Guest {
+  active: boolean;
+  /** Whether it runs once its volumes are taken. */
+  activeAfter?: boolean;
+  hasManagedSave?: boolean;
+}
+
+/** Two LVM volumes, and a guest that is not frozen. */
+async function take({ active, activeAfter = active, hasManagedSave = false }: Guest) {
+  let isPaused = false;
+  const domain = {
+    ...{ name: 'web', uuid: 'u' },
+    isActive: () => Promise.resolve(activeAfter),
+    getState: () =>
+      Promise.resolve({ state: isPaused ? 'paused' : 'running', reason: isPaused ? 1 : 0 }),
+    suspend: async () => {
+      calls.push('suspend');
+      isPaused = true;
+    },
+    resume: async () => {
+      calls.push('resume');
+      isPaused = false;
+    },
+  };
+  const storage = {
+    volumeByName: (_pool: string, name: string) => Promise.resolve({ name }),
+    createSnapshotVolume: async (_origin: unknown, name: string) => {
+      calls.push(name);
+    },
+  };
+  const host = { domain: () => Promise.resolve(domain), work: () => Promise.resolve({ storage }) };
+  const journal = await Journal.create(join(runPath, 'journal.ndjson'));
+  const context = { host, name: 'web', uuid: 'u' } as never;
+  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark: () => undefined });
+  const volumes = ['a', 'b'].map((name) => ({ pool: 'vg', volume: name, snapshot: `${name}-vp` }));
+  const run = {
+    ...{ host, domain, active, hasManagedSave, runPath, journal, scope },
+    ...{ volumes: { means: 'volume', volumes }, inspection: { name: 'web', agent: 'none' } },
+    ...{ plan: { quiesce: 'off' }, timeouts: { freezeMs: 10_000 }, onEvent: () => undefined },
+    signal: new AbortController().signal,
+  } as unknown as VolumesRun;
+  try {
+    return await takeVolumes(run);
+  } finally {
+    await journal.close();
+  }
+}
+
+test('a guest that is not frozen stands still while its volumes are taken one after the other', async () => {
+  expect(await take({ active: true })).toEqual({ consistency: 'crash', freezeMs: null });
+  expect(calls).toEqual(['suspend', 'a-vp', 'b-vp', 'resume']);
+});
+
+test('a guest that is off is left alone; its disks are clean but for a managed save', async () => {
+  expect((await take({ active: false })).consistency).toBe('offline');
+  expect(calls).toEqual(['a-vp', 'b-vp']);
+});
+
+test('the disks under a managed save are as a running guest left them', async () => {
+  expect((await take({ active: false, hasManagedSave: true })).consistency).toBe('crash');
+});
+
+test('a guest that was started meanwhile is not taken', async () => {
+  const taking = take({ active: false, activeAfter: true });
+  await expect(taking).rejects.toMatchObject({ code: 'VOLUMES', retryable: true });
+});
