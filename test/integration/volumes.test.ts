@@ -223,8 +223,13 @@ test('recover leaves the overlay where the guest is off, or somebody reads the v
   expect(await chainOf('vda')).toHaveLength(4);
 
   await rm(reader);
+  // Killed in the middle of its block job, it is begun anew by the next.
+  const env = { VIRT_PUBLISH_TEST_AT: 'done:commit=SIGKILL' };
+  expect((await runCli(['recover'], { sandbox, env })).exitCode).toBeNull();
+  expect(await domain.liveXml()).toContain("job='active-commit'");
   const mended = await runCli(['recover', '--json'], { sandbox });
   expect(mended.exitCode, mended.stdout).toBe(0);
+  expect(await domain.liveXml()).not.toContain('<mirror');
   expect((await chainOf('vda'))[0]).toBe(below);
   expect(await snapshotNames()).toHaveLength(2);
   await expectNothingLeft(sandbox);
