@@ -4,11 +4,11 @@ import { open, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
-import { CLUSTER } from './data-runs.ts';
 import { type DataExtents, readExtents } from './extents.ts';
 import type { ImageAnswer, ImageWork } from './image-worker.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
 import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
+import { hasZeros } from './zero-sample.ts';
 
 /** A chain that can be written so. */
 export interface PlannedImage {
@@ -31,9 +31,6 @@ export interface WriteImageOptions {
   signal: AbortSignal;
 }
 
-const SAMPLES = 256;
-/** Of the samples; more than that is worth leaving out. */
-const MAX_ZEROS = SAMPLES / 50;
 /** Beyond it the tables take more memory than there should be. */
 const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
 const CLOSE_GRACE_MS = 1000;
@@ -155,37 +152,6 @@ async function end(worker: Worker): Promise<void> {
   await Promise.race([worker.terminate(), grace]);
   enough.abort();
   worker.unref();
-}
-
-/** Looks at clusters all over the data; with fewer zeros than that it is not worth a second reading. */
-async function hasZeros(layers: readonly string[], layout: Qcow2Layout): Promise<boolean> {
-  const count = Math.min(SAMPLES, layout.dataClusters);
-  const cluster = Buffer.alloc(CLUSTER);
-  const files = await Promise.all(layers.map((path) => open(path, 'r')));
-  try {
-    let zeros = 0;
-    for (let n = 0; n < count && zeros <= MAX_ZEROS; n += 1) {
-      const at = Math.floor(((n + 0.5) * layout.dataClusters) / count) * CLUSTER;
-      if (await isZero(files, layout, at, cluster)) zeros += 1;
-    }
-    return zeros > MAX_ZEROS;
-  } finally {
-    await Promise.all(files.map((file) => file.close()));
-  }
-}
-
-async function isZero(
-  files: readonly Awaited<ReturnType<typeof open>>[],
-  layout: Qcow2Layout,
-  at: number,
-  cluster: Buffer,
-): Promise<boolean> {
-  for (const { depth, at: from, length } of layout.segments(at, at + CLUSTER)) {
-    const piece = cluster.subarray(0, length);
-    const { bytesRead = 0 } = (await files[depth]?.read(piece, 0, length, from)) ?? {};
-    if (piece.subarray(0, bytesRead).some((byte) => byte !== 0)) return false;
-  }
-  return true;
 }
 
 function failure(path: string, message: string, code?: string): PublishError {
