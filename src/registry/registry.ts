@@ -1,8 +1,8 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 import type { EarlyUpload } from '../upload/early-upload.ts';
-import { RateLimit } from '../upload/rate-limit.ts';
+import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
 import type { ImageSource } from '../upload/source.ts';
-import { type UploadPolicy, withTimeForRate } from '../upload/upload-image.ts';
+import type { UploadPolicy } from '../upload/upload-image.ts';
 import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
 import {
@@ -13,7 +13,7 @@ import {
   noAlias,
   readAlias,
 } from './aliases.ts';
-import { type CopiedImage, copyImage } from './copy-image.ts';
+import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
 import { discardImage } from './discard-image.ts';
@@ -22,13 +22,7 @@ import { cacheFolder, FirstWrite } from './first-write.ts';
 import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import { applyChanges, deactivated, type ImageChanges, reactivated } from './image-changes.ts';
-import {
-  checkObjects,
-  type EarlyFile,
-  putArtefact,
-  startEarlyData,
-  uploadData,
-} from './image-data.ts';
+import type { EarlyFile } from './image-data.ts';
 import { allObjects, asStored } from './image-objects.ts';
 import {
   assertActive,
@@ -48,7 +42,7 @@ import type { CallOptions, ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
 import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
 import type { PullOptions } from './pull-file.ts';
-import { type DiskChoice, presignImage, pullImage } from './pull-image.ts';
+import type { DiskChoice } from './pull-image.ts';
 import { RecordCache } from './record-cache.ts';
 import { createVersion } from './records.ts';
 import type {
@@ -62,11 +56,14 @@ import type {
 } from './registry-types.ts';
 import type { RetentionPolicy } from './retention.ts';
 import { RetryingStore } from './retrying-store.ts';
-import { assertMended, type Verified, type VerifyOptions, verifyImage } from './verify-image.ts';
+import type { Verified, VerifyOptions } from './verify-image.ts';
 
 export { parseSort, SORT_KEYS } from './list-query.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
 export { sumLines } from './sums.ts';
+
+// NOTE: what moves data is loaded by who moves data: it is half of all there is to load for a list.
+const dataModule = () => import('./image-data.ts');
 
 /**
  * Opens a registry: `s3://bucket/prefix`, `file:///directory` or a directory's path. Makes no
@@ -182,6 +179,7 @@ export class Registry {
     options: CallOptions = {},
   ): Promise<ImageRecord> {
     const objects = { ...fields, artefacts: fields.artefacts ?? [] };
+    const { checkObjects } = await dataModule();
     const stored = await checkObjects(this.#store, id, allObjects(objects), options);
     const whole = { ...fields, ...asStored(objects, stored), size: fields.data?.size ?? 0 };
     return this.updateImage(id, (record) => ({ ...record, ...whole, status: 'active' }), options);
@@ -200,6 +198,7 @@ export class Registry {
   ): Promise<UploadedObject> {
     const checksums = (await this.#firstWrite?.refusesWrongChecksum(options)) ?? false;
     const how = { policy: this.#policy, checksums };
+    const { uploadData } = await dataModule();
     return uploadData(this.#store, { id, name, source, ...how, ...options });
   }
 
@@ -214,16 +213,18 @@ export class Registry {
   ): Promise<EarlyUpload | undefined> {
     if (this.#store.moveIn !== undefined) return undefined;
     const checksums = (await this.#firstWrite?.refusesWrongChecksum(file)) ?? false;
+    const { startEarlyData } = await dataModule();
     return startEarlyData(this.#store, { id, name, policy: this.#policy, checksums, ...file });
   }
 
   /** Stores a small object beside the data, and says what the record has to say of it. */
-  putArtefact(
+  async putArtefact(
     id: string,
     name: string,
     body: string | Uint8Array,
     options: CallOptions = {},
   ): Promise<ImageObject> {
+    const { putArtefact } = await dataModule();
     return putArtefact(this.#store, { id, name, body }, options);
   }
 
@@ -279,6 +280,7 @@ export class Registry {
   async reactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     const image = await this.getImage(ref, options);
     if (image.status === 'active') return image;
+    const { assertMended } = await import('./verify-image.ts');
     await assertMended(this.#store, image, { ...options, policy: this.#policy });
     return this.updateImage(image.id, reactivated, options);
   }
@@ -286,6 +288,7 @@ export class Registry {
   /** Reads everything back (or asks the store, `quick`); a damaged image is deactivated. */
   async verifyImage(ref: string, options: Omit<VerifyOptions, 'policy'> = {}): Promise<Verified> {
     const image = await this.getImage(ref, options);
+    const { verifyImage } = await import('./verify-image.ts');
     return verifyImage(this.#store, image, { ...options, policy: this.#policy });
   }
 
@@ -313,6 +316,7 @@ export class Registry {
     const image = await this.getImage(ref, options);
     await target.#firstWrite?.check(options);
     const stores = { from: this.#store, to: target.#store, policy: target.#policy };
+    const { copyImage } = await import('./copy-image.ts');
     return copyImage({ ...options, ...stores, image });
   }
 
@@ -337,6 +341,7 @@ export class Registry {
     options: PullOptions & DiskChoice & { artefact?: string } = {},
   ): Promise<ImageRecord> {
     const record = await this.getImage(ref, { signal: options.signal });
+    const { pullImage } = await import('./pull-image.ts');
     await pullImage(this.#store, record, file, { ...options, policy: this.#policy });
     return record;
   }
@@ -350,6 +355,7 @@ export class Registry {
     options: { expiresSeconds: number } & DiskChoice & CallOptions,
   ): Promise<{ image: ImageRecord; url: string }> {
     const image = await this.getImage(ref, { signal: options.signal });
+    const { presignImage } = await import('./pull-image.ts');
     return { image, url: await presignImage(this.#store, image, options) };
   }
 

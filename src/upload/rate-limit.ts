@@ -1,5 +1,7 @@
 // One rate for all that is sent at once: whoever sends asks before, and waits its turn.
 
+import type { UploadPolicy } from './upload-image.ts';
+
 /** Longer is too long for one timer of Node. */
 const LONGEST_TIMER_MS = 2 ** 30;
 
@@ -49,4 +51,11 @@ function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     }, ms);
     signal?.addEventListener('abort', stop, { once: true });
   });
+}
+
+/** At a low rate the parts under way wait for each other, which their deadline must allow for. */
+export function withTimeForRate(policy: UploadPolicy): UploadPolicy {
+  const { rateMib = 0, concurrency, partSizeMib, partMs } = policy;
+  if (rateMib === 0) return policy;
+  return { ...policy, partMs: partMs + ((concurrency * partSizeMib) / rateMib) * 1000 };
 }

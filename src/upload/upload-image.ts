@@ -96,13 +96,6 @@ export async function uploadImage(
   }
 }
 
-/** At a low rate the parts under way wait for each other, which their deadline must allow for. */
-export function withTimeForRate(policy: UploadPolicy): UploadPolicy {
-  const { rateMib = 0, concurrency, partSizeMib, partMs } = policy;
-  if (rateMib === 0) return policy;
-  return { ...policy, partMs: partMs + ((concurrency * partSizeMib) / rateMib) * 1000 };
-}
-
 /** md5 costs several times what all else of a part costs. */
 export function partCheck(
   { wantsPartMd5 }: Pick<Target, 'wantsPartMd5'>,
