@@ -32,7 +32,7 @@ const { values: flags } = parseArgs({
     keep: { type: 'boolean', default: false },
   },
 });
-const dataMib = Number(flags.data ?? (flags.quick ? 1024 : 6144));
+const dataMib = Number(flags.data ?? (flags.quick ? 640 : 6144));
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
 const only = flags.only?.split(',');
 const folder = join(process.env.VIRT_PUBLISH_LAB, 'bench');
