@@ -2,13 +2,9 @@
 import { PublishError } from '../errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
-import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
-import { pollUntil } from '../poll.ts';
+import { isOff } from '../libvirt/is-off.ts';
 import type { MirrorData } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
-
-/** libvirt sees QEMU's end some moments after a call that it cut short. */
-const END_SEEN_MS = 3000;
 
 type DiskErrors = Awaited<ReturnType<Domain['getDiskErrors']>>;
 
@@ -31,36 +27,22 @@ export async function vanished(run: CaptureRun, mirror: MirrorData): Promise<Pub
 }
 
 /** A failed job leaves no error behind: it is gone, and what can be known is asked for. */
-async function causeOfDeath(run: CaptureRun): Promise<string> {
-  const domain = await run.host.domain(run.inspection.uuid);
-  const errors = domain && (await diskErrors(run, domain));
+async function causeOfDeath({ host, inspection }: CaptureRun): Promise<string> {
+  const domain = await host.domain(inspection.uuid);
+  const errors = domain && (await diskErrors(domain));
   if (!errors) return 'ended: the guest was switched off meanwhile';
   const told = errors.map(({ disk, error }) => `${disk}: ${error}`).join(', ') || 'none';
   return `ended before it was ready, and libvirt knows no block job any more (disk errors of the guest: ${told}); see whether the work directory is full, and the domain's log below /var/log/libvirt/qemu`;
 }
 
 /** Undefined where the guest is off, or goes off while it is asked: it may be gone altogether then. */
-async function diskErrors(run: CaptureRun, domain: Domain): Promise<DiskErrors | undefined> {
+async function diskErrors(domain: Domain): Promise<DiskErrors | undefined> {
   try {
     return (await domain.isActive()) ? await domain.getDiskErrors() : undefined;
   } catch (error) {
-    if (await isOff(run, error)) return undefined;
+    if (await isOff(domain, error)) return undefined;
     throw error;
   }
-}
-
-/**
- * Whether a call failed because the guest is off. A transient domain is gone then, a persistent one
- * not running; one that goes off within the call fails with whatever the monitor's end gives.
- */
-export async function isOff({ host, inspection }: CaptureRun, error: unknown): Promise<boolean> {
-  if (!isLibvirtError(error)) return false;
-  if (error.code === VIR_ERR.NO_DOMAIN || error.code === VIR_ERR.OPERATION_INVALID) return true;
-  const went = async () => {
-    const domain = await host.domain(inspection.uuid);
-    return !(domain && (await domain.isActive().catch(() => false)));
-  };
-  return pollUntil(went, { timeoutMs: END_SEEN_MS, pollMs: 100 });
 }
 
 export function failed(

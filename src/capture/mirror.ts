@@ -10,11 +10,12 @@ import {
 } from '../libvirt/constants.ts';
 import type { BlockJobInfo } from '../libvirt/domain.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
+import { isOff } from '../libvirt/is-off.ts';
 import { mirrorTargetXml } from '../libvirt/mirror-target-xml.ts';
 import { pollUntil } from '../poll.ts';
 import { type MirrorData, mirror as mirrorAct } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
-import { failed, isOff, readyMirrors, vanished } from './mirror-state.ts';
+import { failed, readyMirrors, vanished } from './mirror-state.ts';
 import { StallWatch } from './stall-watch.ts';
 
 const MIB = 1024 * 1024;
@@ -118,11 +119,14 @@ async function areReady(run: CaptureRun, watched: readonly Watched[]): Promise<b
   return watched.every((each) => each.ready);
 }
 
-async function readJob(run: CaptureRun, { target }: MirrorData): Promise<BlockJobInfo | undefined> {
+async function readJob(
+  { domain }: CaptureRun,
+  { target }: MirrorData,
+): Promise<BlockJobInfo | undefined> {
   try {
-    return await run.domain.blockJobInfo(target);
+    return await domain.blockJobInfo(target);
   } catch (error) {
-    if (await isOff(run, error)) return undefined;
+    if (await isOff(domain, error)) return undefined;
     throw error;
   }
 }

@@ -9,7 +9,8 @@ import {
 } from '../libvirt/constants.ts';
 import type { BlockJobInfo, Domain } from '../libvirt/domain.ts';
 import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
-import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
+import { isLibvirtError } from '../libvirt/errors.ts';
+import { isOff } from '../libvirt/is-off.ts';
 import { pollUntil } from '../poll.ts';
 import { commit, livePaths, pause, pull } from '../run/chain-acts.ts';
 import type { GuestContext } from '../run/guest-acts.ts';
@@ -135,7 +136,7 @@ async function readJob({ domain, plan }: ChainJob): Promise<BlockJobInfo | undef
   try {
     return await domain.blockJobInfo(plan.target);
   } catch (error) {
-    if (isOff(error)) return undefined;
+    if (await isOff(domain, error)) return undefined;
     throw error;
   }
 }
@@ -155,7 +156,7 @@ async function isShorter({ domain, plan }: ChainJob): Promise<boolean> {
   try {
     return await pollUntil(hasLeft, { timeoutMs: SETTLE_MS, pollMs: 100 });
   } catch (error) {
-    if (isOff(error)) return false;
+    if (await isOff(domain, error)) return false;
     throw error;
   }
 }
@@ -180,12 +181,6 @@ async function vanished(job: ChainJob): Promise<PublishError> {
   return failed(
     job,
     `ended before it was done, and libvirt knows no block job any more; see whether the guest was switched off, the file system of ${job.plan.into.path} is full, and the domain's log below /var/log/libvirt/qemu`,
-  );
-}
-
-function isOff(error: unknown): boolean {
-  return (
-    isLibvirtError(error, VIR_ERR.NO_DOMAIN) || isLibvirtError(error, VIR_ERR.OPERATION_INVALID)
   );
 }
 

@@ -65,6 +65,14 @@ export function registryOverrides(flags: RegistryFlags): ConfigOverrides {
   };
 }
 
+/** Of commands that look at a domain and at a registry. */
+export function hostOverrides(
+  flags: RegistryFlags & { connect?: string | undefined; workDir?: string | undefined },
+): ConfigOverrides {
+  const workDir = flags.workDir === undefined ? undefined : resolve(flags.workDir);
+  return { ...registryOverrides(flags), ...given({ connect: flags.connect, workDir }) };
+}
+
 /** The entries that have a value. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined);

@@ -32,8 +32,9 @@ export interface Flattened extends Converted {
 }
 
 /**
- * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial file after a failure is the caller's to remove.
- * @throws PublishError QEMU_IMG, NO_SPACE; the signal's reason.
+ * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial
+ * file after a failure is the caller's to remove.
+ * @throws PublishError QEMU_IMG, NO_SPACE, INTEGRITY; the signal's reason.
  */
 export async function flatten(request: FlattenRequest): Promise<Flattened> {
   const work = async () => {

@@ -3,7 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { messageOf, PublishError } from '../errors.ts';
+import { hasCode, messageOf, PublishError } from '../errors.ts';
 import { type DataExtents, readExtents } from './extents.ts';
 import type { ImageAnswer, ImageWork } from './image-worker.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
@@ -45,9 +45,22 @@ const EXTERNAL_DATA_FILE = 4;
  * NOTE: qemu-img locks what it reads and refuses a chain that somebody writes to. Here nothing is
  * locked: the first layer must be the caller's own, and the others are looked at again at the end.
  * A block device does not tell whether it was written to.
- * @throws PublishError QEMU_IMG; the signal's reason.
+ * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
  */
 export async function planImage(
+  source: SourceImage & CallLimits,
+  virtualSize: number,
+): Promise<PlannedImage | undefined> {
+  try {
+    return await planChain(source, virtualSize);
+  } catch (error) {
+    // What is wrong with a file, qemu-img tells with its name and the cure.
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'ESTALE')) return undefined;
+    throw error;
+  }
+}
+
+async function planChain(
   source: SourceImage & CallLimits,
   virtualSize: number,
 ): Promise<PlannedImage | undefined> {

@@ -175,6 +175,13 @@ describe("is qemu-img's work", () => {
     expect(await plan([top, base], MIB)).toBeUndefined();
   });
 
+  it('where a layer is not there', async () => {
+    const base = await makeRaw('gone.raw', MIB, [[0, KIB]]);
+    const top = await makeOverlay('orphan.qcow2', { size: MIB, below: base });
+    rmSync(base.path);
+    expect(await plan([top, base], MIB)).toBeUndefined();
+  });
+
   it('where much of the data is zeros, and of a layer in another format', async () => {
     const size = 20 * MIB;
     const path = at('zeros.raw');
@@ -222,5 +229,25 @@ describe('fails with', () => {
     const reason = new Error('enough');
     const stopped = { ...options, path: at('stopped'), signal: AbortSignal.abort(reason) };
     await expect(writeImage(planned, stopped)).rejects.toBe(reason);
+  });
+
+  it('the reason of a signal in the midst of it, and its deadline', async () => {
+    const raw = await makeRaw('long.raw', 96 * MIB, [[0, 96 * MIB]]);
+    const planned = await plan([raw], 96 * MIB);
+    if (!planned) throw new Error('it cannot be written in one pass');
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    const settled: number[] = [];
+    const onSettled = (bytes: number) => {
+      settled.push(bytes);
+      stop.abort(reason);
+    };
+    const options = { path: at('midst'), algorithms: ['sha256'], onSettled, ...limits };
+    await expect(writeImage(planned, { ...options, signal: stop.signal })).rejects.toBe(reason);
+    expect(settled[0]).toBeLessThan(planned.size);
+    const late = writeImage(planned, { ...options, timeoutMs: 1 });
+    await expect(late).rejects.toMatchObject({
+      ...{ code: 'QEMU_IMG', message: expect.stringContaining('longer than its deadline') },
+    });
   });
 });

@@ -1,13 +1,11 @@
 // `virt-publish doctor`: looks at all that a run needs, and says the cure.
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Finding } from '../../doctor/doctor.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
-  given,
+  hostOverrides,
   type RegistryFlags,
-  registryOverrides,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -27,12 +25,7 @@ export function addDoctorCommand(program: Command, setExitCode: SetExitCode): vo
   addRegistryOptions(command).action(async (domains: string[]) => {
     const flags = command.optsWithGlobals<DoctorFlags>();
     const { runCommand } = await import('../run-command.ts');
-    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
-    const overrides = {
-      ...registryOverrides(flags),
-      ...given({ connect: flags.connect }),
-      ...workDir,
-    };
+    const overrides = hostOverrides(flags);
     setExitCode(await runCommand({ flags, overrides }, (context) => examine(domains, context)));
   });
 }

@@ -1,13 +1,11 @@
 // `virt-publish inspect`: what of a domain would be taken, and how; touches nothing.
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { InspectOptions } from '../../inspect-types.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
-  given,
+  hostOverrides,
   type RegistryFlags,
-  registryOverrides,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -34,12 +32,7 @@ export function addInspectCommand(program: Command, setExitCode: SetExitCode): v
   command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<InspectFlags>();
     const { runCommand } = await import('../run-command.ts');
-    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
-    const overrides = {
-      ...registryOverrides(flags),
-      ...given({ connect: flags.connect }),
-      ...workDir,
-    };
+    const overrides = hostOverrides(flags);
     setExitCode(await runCommand({ flags, overrides }, (context) => report(domain, context)));
   });
 }

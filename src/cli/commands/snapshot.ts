@@ -1,5 +1,4 @@
 // `virt-publish snapshot`: takes an image of a domain and publishes it.
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
   COMPRESSIONS,
@@ -19,8 +18,8 @@ import {
   collectProperty,
   type GlobalFlags,
   given,
+  hostOverrides,
   type RegistryFlags,
-  registryOverrides,
   wholeNumber,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
@@ -65,12 +64,7 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
   command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<SnapshotFlags>();
     const { runCommand } = await import('../run-command.ts');
-    const workDir = flags.workDir === undefined ? {} : { workDir: resolve(flags.workDir) };
-    const overrides = {
-      ...registryOverrides(flags),
-      ...given({ connect: flags.connect }),
-      ...workDir,
-    };
+    const overrides = hostOverrides(flags);
     const frame = { flags, overrides, words: RESTORING };
     setExitCode(await runCommand(frame, (context) => snapshot(domain, flags, context)));
   });
