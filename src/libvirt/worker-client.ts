@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
 import { LibvirtError } from './errors.ts';
 import type { Call, Invoke, Reply } from './protocol.ts';
-import { giveUpWorker } from './stuck-thread.ts';
+import { giveUpWorker, newThreadState, watchLoading } from './thread-end.ts';
 
 interface Pending {
   resolve: (value: never) => void;
@@ -16,8 +16,12 @@ interface Pending {
  * may last for ever), it and all that come after reject with PublishError LIBVIRT.
  */
 export class WorkerClient {
+  readonly #state = newThreadState();
   // Without the caller's Node options: some of them do not go with a file (--input-type).
-  readonly #worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
+  readonly #worker = new Worker(new URL('./worker.js', import.meta.url), {
+    execArgv: [],
+    workerData: this.#state,
+  });
   readonly #pending = new Map<number, Pending>();
   readonly #uri: string;
   readonly #callTimeoutMs: number | undefined;
@@ -33,6 +37,7 @@ export class WorkerClient {
     this.#worker.on('message', (reply: Reply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#break(crashed(error)));
     this.#worker.unref();
+    watchLoading(this.#worker, this.#state);
   }
 
   /** @throws LibvirtError what libvirt said; PublishError LIBVIRT where the connection is broken. */
@@ -91,7 +96,7 @@ export class WorkerClient {
         'look at its log and restart it (the guests keep running), then try again',
       { retryable: true },
     );
-    await giveUpWorker(this.#worker).finally(() => this.#break(reason));
+    await giveUpWorker(this.#worker, this.#state).finally(() => this.#break(reason));
   }
 
   #break(reason: Error): void {

@@ -1,5 +1,5 @@
 // The thread behind one connection: takes calls one by one, makes them in C, and answers.
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { CallFailure, refuseNul } from './check.ts';
 import { connectionCalls } from './connection-calls.ts';
 import { domainCalls } from './domain-calls.ts';
@@ -8,6 +8,7 @@ import { guestCalls } from './guest-calls.ts';
 import { Handles } from './handles.ts';
 import type { Method, Reply, Request, WorkerApi } from './protocol.ts';
 import { storageCalls } from './storage-calls.ts';
+import { isGivenUp, type ThreadState, tellLoaded } from './thread-end.ts';
 
 // NOTE: no libvirt event loop is registered, on purpose. Without one libvirt sends no keepalive
 // and expects none, delivers no events, and starts no thread of its own; so each call here is one
@@ -22,7 +23,14 @@ const api: WorkerApi = {
   ...guestCalls(handles),
 };
 
-parentPort?.on('message', (request: Request) => parentPort?.postMessage(answer(request)));
+const state: ThreadState = workerData;
+
+parentPort?.on('message', (request: Request) => {
+  // A call whose caller was told that it failed must not be made after all.
+  if (isGivenUp(state)) parentPort?.close();
+  else parentPort?.postMessage(answer(request));
+});
+tellLoaded(state);
 
 function answer({ id, method, args }: Request): Reply {
   try {

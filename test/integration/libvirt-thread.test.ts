@@ -62,6 +62,27 @@ describe('a process', () => {
       expect(ended.stdout).toMatch(/^LIBVIRT libvirtd does not answer at qemu\+unix:.*200 ms/);
     }
   });
+
+  test('ends with its exit code while a thread still loads its libraries', async () => {
+    const delays = Array.from({ length: 12 }, (_, n) => 5 + 6 * n);
+    for (const ms of delays) {
+      const ended = await runScript(`
+        openConnection('${URI}').catch(() => undefined);
+        setTimeout(() => process.exit(7), ${ms});
+      `);
+      expect(ended, `after ${ms} ms`).toEqual({ code: 7, stdout: '', stderr: '' });
+    }
+  });
+
+  test('goes on where a call is given up before the libraries are loaded', async () => {
+    const ended = await runScript(`
+      const opening = openConnection('${URI}', { callTimeoutMs: 1 });
+      await opening.catch((error) => console.log(error.code, error.retryable));
+      await (await openConnection('${URI}')).close();
+      console.log('whole');
+    `);
+    expect(ended).toEqual({ code: 0, stdout: 'LIBVIRT true\nwhole\n', stderr: '' });
+  });
 });
 
 test('after a call that hung, every other rejects at once, and close returns', async () => {
