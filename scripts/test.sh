@@ -3,7 +3,8 @@
 #
 # usage: test.sh [--no-setup] [PROJECT...]
 #   (projects: unit contract integration faults faults-alone; all if none)
-# The last line is "N passed, N failed"; the exit code is 0 only if nothing failed.
+# What failed or was not run is told once more at the end. The last line is "N passed, N failed";
+# the exit code is 0 only if nothing failed.
 set -uo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT_DIR" || exit 1
@@ -32,13 +33,23 @@ STATUS=$status REPORTS=$reports node --input-type=module -e '
   import { readdirSync, readFileSync } from "node:fs";
   const { REPORTS, STATUS } = process.env;
   const sums = { passed: 0, failed: 0, skipped: 0 };
+  const tell = (word, file, test, why = "") =>
+    console.log([word, file.name.replace(`${process.cwd()}/`, ""), test?.fullName ?? "", why].join("  ").trim());
   for (const name of readdirSync(REPORTS)) {
     const report = JSON.parse(readFileSync(`${REPORTS}/${name}`, "utf8"));
     sums.passed += report.numPassedTests;
     sums.failed += report.numFailedTests;
     sums.skipped += report.numPendingTests + report.numTodoTests;
-    sums.failed += report.testResults.filter((file) =>
-      file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed")).length;
+    for (const file of report.testResults) {
+      const { assertionResults: tests } = file;
+      for (const test of tests) {
+        if (test.status === "failed") tell("FAILED", file, test, test.failureMessages[0]?.split("\n")[0]);
+        else if (test.status !== "passed") tell("NOT RUN", file, test);
+      }
+      if (file.status !== "failed" || tests.some((test) => test.status === "failed")) continue;
+      sums.failed += 1;
+      tell("FAILED", file, undefined, file.message.split("\n")[0]);
+    }
   }
   if (STATUS !== "0" && sums.failed === 0) sums.failed = 1;
   if (sums.passed === 0 && sums.failed === 0) { console.error("no test was run"); sums.failed = 1; }
