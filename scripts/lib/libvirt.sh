@@ -7,7 +7,12 @@ libvirt_answers() { timeout 20 virsh -q -c "$LIBVIRT_URI" version >/dev/null 2>&
 
 start_libvirt() {
   if libvirt_answers; then
-    if process_is "$LAB/run/libvirtd.pid" libvirtd; then say 'libvirtd: ours is running'; else say 'libvirtd: using the one of this machine'; fi
+    if process_is "$LAB/run/libvirtd.pid" libvirtd; then
+      say 'libvirtd: ours is running'
+      give_swtpm_its_files
+    else
+      say 'libvirtd: using the one of this machine'
+    fi
     return
   fi
   if [ -d /run/systemd/system ]; then
@@ -15,6 +20,7 @@ start_libvirt() {
     quietly libvirt systemctl start libvirtd
   else
     make_kvm_probe_cheap
+    give_swtpm_its_files
     start_daemons
   fi
   local i
@@ -33,6 +39,13 @@ make_kvm_probe_cheap() {
   [ "$(stat -c %G:%a /dev/kvm)" = kvm:660 ] && return
   say '/dev/kvm: given to the group kvm'
   chgrp kvm /dev/kvm && chmod 660 /dev/kvm
+}
+
+# NOTE: libvirtd runs swtpm as the user tss where that is there when it starts, else as root: what a
+# libvirtd made that was started before swtpm was installed, the next one's swtpm could not lock.
+give_swtpm_its_files() {
+  local folder=/var/lib/swtpm-localca
+  if [ -d "$folder" ] && getent passwd tss >/dev/null; then chown -R tss "$folder"; fi
 }
 
 # NOTE: process 1 of a container may not reap orphans, and a QEMU that daemonized stays a zombie that
