@@ -108,7 +108,7 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config.ts': ['env'],
-  'libvirt/stuck-thread.ts': ['on'],
+  'libvirt/thread-end.ts': ['on'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
   'run/slots.ts': ['pid'],
