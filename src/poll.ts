@@ -1,6 +1,8 @@
 // Waiting for what has no event: ask again until it holds, the deadline comes, or somebody cancels.
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const SHORTEST_MS = 5;
+
 export interface PollOptions {
   timeoutMs: number;
   pollMs: number;
@@ -8,8 +10,8 @@ export interface PollOptions {
 }
 
 /**
- * Asks until `holds` resolves to true. The first pauses are short and double up to `pollMs`, so
- * that what is quick costs no full pause.
+ * Asks until `holds` resolves to true. A pause is a twentieth of what was waited so far, `pollMs`
+ * at most, so that what is quick costs no full pause.
  * @returns false where the deadline came first.
  * @throws the signal's reason, or what `holds` throws.
  */
@@ -17,12 +19,13 @@ export async function pollUntil(
   holds: () => Promise<boolean>,
   { timeoutMs, pollMs, signal }: PollOptions,
 ): Promise<boolean> {
-  const deadline = performance.now() + timeoutMs;
-  for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 2, pollMs)) {
+  const begun = performance.now();
+  for (;;) {
     signal?.throwIfAborted();
     if (await holds()) return true;
-    if (performance.now() >= deadline) return false;
-    await pause(pauseMs, signal);
+    const waited = performance.now() - begun;
+    if (waited >= timeoutMs) return false;
+    await pause(Math.min(Math.max(SHORTEST_MS, waited / 20), pollMs), signal);
   }
 }
 
