@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
-import { type Ability, probeAbilities } from './abilities.ts';
+import type { Ability } from './abilities.ts';
 import { orMissing, parseJson } from './file-errors.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 
@@ -77,6 +77,7 @@ export class FirstWrite {
   }
 
   async #probe(signal: AbortSignal | undefined): Promise<readonly Ability[]> {
+    const { probeAbilities } = await import('./abilities.ts');
     const abilities = await probeAbilities(this.#store, { only: MATTERS, signal });
     const isSure = abilities.every(
       ({ name, works }) => works !== null || (name === 'checksum' && !this.#store.location),
@@ -95,7 +96,7 @@ export class FirstWrite {
   }
 
   #path(): string {
-    return join(this.#folder ?? '', 'abilities.json');
+    return join(this.#folder ?? '', 'abilities-2.json');
   }
 
   #warn(message: string): void {

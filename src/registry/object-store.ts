@@ -86,7 +86,7 @@ export interface WriteTier {
   moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
 }
 
-export type PartCheck = 'none' | 'md5' | 'crc32';
+export type PartCheck = 'none' | 'md5' | 'crc32c';
 
 /** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
 export interface PartBody {
@@ -95,7 +95,7 @@ export interface PartBody {
   length: number;
   /** In hex; the store refuses the part if it received something else. */
   md5?: string | undefined;
-  crc32?: string | undefined;
+  crc32c?: string | undefined;
   open(): Readable;
 }
 
@@ -117,7 +117,7 @@ export interface PartInfo {
   /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
   opaqueEtag?: boolean;
   /** In hex; not listed. */
-  crc32?: string;
+  crc32c?: string;
 }
 
 /** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */

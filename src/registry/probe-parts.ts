@@ -1,7 +1,7 @@
-// Whether a store refuses a part that is not what its md5 or its crc32 says.
+// Whether a store refuses a part that is not what its md5 or its crc32c says.
 import { Readable } from 'node:stream';
-import { crc32 } from 'node:zlib';
 import { PublishError } from '../errors.ts';
+import { crc32cHex, crc32cOf } from '../files/crc32c.ts';
 import type { Finding, Probe } from './abilities.ts';
 import type { PartUpload } from './object-store.ts';
 
@@ -26,31 +26,31 @@ export async function tryContentMd5({ store, folder, signal }: Probe): Promise<F
 /** NOTE: a right one must be taken too: a server that knows no such header refuses both. */
 export async function tryChecksum(probe: Probe): Promise<Finding> {
   if (probe.store.location === undefined) return { works: null, says: 'not needed in a directory' };
-  const right = await refusal(probe, crc32(PROBE_BODY));
+  const right = await refusal(probe, crc32cOf(PROBE_BODY));
   if (right !== undefined)
     return {
       works: false,
-      says: `a part with a crc32 is not taken (${right.message}); md5 is used`,
+      says: `a part with a crc32c is not taken (${right.message}); md5 is used`,
     };
-  const wrong = await refusal(probe, crc32(PROBE_BODY) ^ 1);
+  const wrong = await refusal(probe, crc32cOf(PROBE_BODY) ^ 1);
   if (wrong?.code === 'INTEGRITY')
-    return { works: true, says: 'a part with a wrong crc32 is refused' };
+    return { works: true, says: 'a part with a wrong crc32c is refused' };
   return {
     works: false,
-    says: 'a wrong crc32 is taken: each part is sent with its md5, which costs more',
+    says: 'a wrong crc32c is taken: each part is sent with its md5, which costs more',
   };
 }
 
-/** How an upload of one part with this crc32 is refused; undefined where it is taken. */
+/** How an upload of one part with this crc32c is refused; undefined where it is taken. */
 async function refusal(
   { store, folder, signal }: Probe,
   sum: number,
 ): Promise<PublishError | undefined> {
   const length = PROBE_BODY.byteLength;
-  const body = { start: 0, length, crc32: (sum >>> 0).toString(16).padStart(8, '0') };
+  const body = { start: 0, length, crc32c: crc32cHex(sum) };
   let upload: PartUpload | undefined;
   try {
-    upload = await store.startUpload(`${folder}crc32`, { check: 'crc32', signal });
+    upload = await store.startUpload(`${folder}crc32c`, { check: 'crc32c', signal });
     await upload.putPart(1, { ...body, open: () => Readable.from([PROBE_BODY]) }, { signal });
     return undefined;
   } catch (error) {

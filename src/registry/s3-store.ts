@@ -155,7 +155,7 @@ export class S3Store implements ObjectStore {
   }
 
   // NOTE: one request a key: DeleteObjects needs a checksum of its body, and which one a server
-  // takes (Content-MD5, CRC32) differs; the SDK offers only the newer one.
+  // takes (Content-MD5, CRC32C) differs; the SDK offers only the newer one.
   async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
     await eachBounded(keys, REMOVALS_AT_ONCE, async (key) => {
       await this.#s3.send({ doing: `removing ${key}`, signal }, (client, abortSignal) =>
@@ -168,7 +168,7 @@ export class S3Store implements ObjectStore {
     const input = {
       ...this.#s3.at(key),
       ContentType: options.contentType ?? 'application/octet-stream',
-      ...(options.check === 'crc32' ? { ChecksumAlgorithm: 'CRC32' as const } : {}),
+      ...(options.check === 'crc32c' ? { ChecksumAlgorithm: 'CRC32C' as const } : {}),
     };
     const call = { doing: `starting the upload of ${key}`, step: 'upload', ...options } as const;
     const { UploadId } = await this.#s3.send(call, (client, abortSignal) =>

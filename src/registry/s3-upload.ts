@@ -29,16 +29,16 @@ export class S3Upload implements PartUpload {
   }
 
   async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
-    const { length, md5, crc32 } = body;
+    const { length, md5, crc32c } = body;
     const input = {
       ...this.#at(),
       PartNumber: number,
       ContentLength: length,
       ...(md5 === undefined ? {} : { ContentMD5: base64(md5) }),
       // NOTE: Ceph 20 looks at the checksum only where the algorithm is named too.
-      ...(crc32 === undefined
+      ...(crc32c === undefined
         ? {}
-        : { ChecksumAlgorithm: 'CRC32' as const, ChecksumCRC32: base64(crc32) }),
+        : { ChecksumAlgorithm: 'CRC32C' as const, ChecksumCRC32C: base64(crc32c) }),
     };
     const doing = `sending part ${number} of ${this.key}`;
     const ms = this.#s3.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
@@ -158,8 +158,8 @@ function unseen(error: unknown, lookError: unknown): unknown {
 }
 
 /** NOTE: an upload that was started with a checksum wants each part's again at its end (AWS). */
-function completedPart({ number, etag, crc32 }: PartInfo) {
-  const checksum = crc32 === undefined ? {} : { ChecksumCRC32: base64(crc32) };
+function completedPart({ number, etag, crc32c }: PartInfo) {
+  const checksum = crc32c === undefined ? {} : { ChecksumCRC32C: base64(crc32c) };
   return { PartNumber: number, ETag: `"${etag}"`, ...checksum };
 }
 

@@ -1,8 +1,8 @@
 // Parts of an image on their way: each read once into memory, checked and sent from there.
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { crc32 } from 'node:zlib';
 import { PublishError } from '../errors.ts';
+import { crc32cHex, crc32cOf } from '../files/crc32c.ts';
 import { alignedMemory, BLOCK, DirectFile } from '../files/direct-file.ts';
 import { type Digester, openDigester } from './digests.ts';
 import type { PlannedPart } from './part-plan.ts';
@@ -17,7 +17,7 @@ const CHUNK_BYTES = 512 * 1024;
 export interface LoadedPart {
   open(): Readable;
   /** Eight hex digits. */
-  crc32(): Promise<string>;
+  crc32c(): Promise<string>;
   md5(): Promise<string>;
   release(): void;
 }
@@ -59,7 +59,7 @@ export class PartLoader {
   #loaded(part: PlannedPart, bytes: Uint8Array, release: () => void): LoadedPart {
     return {
       open: () => Readable.from(chunksOf(bytes), { objectMode: false }),
-      crc32: async () => hex(crc32(bytes)),
+      crc32c: async () => crc32cHex(crc32cOf(bytes)),
       md5: async () => this.#md5Range(part) ?? createHash('md5').update(bytes).digest('hex'),
       release,
     };
@@ -69,12 +69,12 @@ export class PartLoader {
     const open = () => this.#source.open(part.start, part.end);
     return {
       open,
-      crc32: async () => {
+      crc32c: async () => {
         let sum = 0;
         await each(open(), (chunk) => {
-          sum = crc32(chunk, sum);
+          sum = crc32cOf(chunk, sum);
         });
-        return hex(sum);
+        return crc32cHex(sum);
       },
       md5: async () => {
         const hash = createHash('md5');
@@ -123,8 +123,4 @@ function* chunksOf(bytes: Uint8Array): Generator<Uint8Array> {
 
 async function each(stream: Readable, use: (chunk: Uint8Array) => void): Promise<void> {
   for await (const chunk of stream as AsyncIterable<Uint8Array>) use(chunk);
-}
-
-function hex(sum: number): string {
-  return sum.toString(16).padStart(8, '0');
 }

@@ -60,7 +60,7 @@ export class PartSender {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
-    if (this.#options.check === 'crc32') await this.#confirm(parts);
+    if (this.#options.check === 'crc32c') await this.#confirm(parts);
     return parts.sort((a, b) => a.number - b.number);
   }
 
@@ -131,7 +131,7 @@ export class PartSender {
     if (there && (await isSame(there, part, loaded))) {
       this.#progress(there.size);
       // The end of an upload with checksums names each part's again.
-      return check === 'crc32' ? { ...there, crc32: await loaded.crc32() } : there;
+      return check === 'crc32c' ? { ...there, crc32c: await loaded.crc32c() } : there;
     }
     const onBytes = (bytes: number) => this.#progress(bytes);
     return sendPart(this.#upload, part, loaded, {
@@ -164,7 +164,7 @@ async function isSame(
   loaded: LoadedPart,
 ): Promise<boolean> {
   if (kept.size !== end - start) return false;
-  if (kept.crc32 !== undefined) return kept.crc32 === (await loaded.crc32());
+  if (kept.crc32c !== undefined) return kept.crc32c === (await loaded.crc32c());
   return !kept.opaqueEtag && isMd5(kept.etag) && kept.etag.toLowerCase() === (await loaded.md5());
 }
 

@@ -102,7 +102,7 @@ export function partCheck(
   checksums: boolean,
 ): PartCheck {
   if (!wantsPartMd5) return 'none';
-  return checksums ? 'crc32' : 'md5';
+  return checksums ? 'crc32c' : 'md5';
 }
 
 /** Deaf to the signal: an upload that stays open costs its owner money. */

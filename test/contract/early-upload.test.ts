@@ -4,7 +4,7 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { crc32 } from 'node:zlib';
+import { crc32c } from '@node-rs/crc32';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readDefaults } from '#dist/registry/defaults.js';
 import type { ObjectStore, PartBody, PartUpload } from '#dist/registry/object-store.js';
@@ -24,17 +24,17 @@ beforeAll(async () => {
   place = await bucketPlace();
 });
 
-test('a part that is not what its crc32 says is refused, and one that is is taken', async () => {
+test('a part that is not what its crc32c says is refused, and one that is is taken', async () => {
   const data = randomBytes(1000);
   const body = (sum: number): PartBody => ({
-    ...{ start: 0, length: data.length, crc32: sum.toString(16).padStart(8, '0') },
+    ...{ start: 0, length: data.length, crc32c: sum.toString(16).padStart(8, '0') },
     open: () => Readable.from([data]),
   });
-  const upload = await place.store.startUpload('multi/crc', { check: 'crc32' });
-  const wrong = upload.putPart(1, body(crc32(data) ^ 1));
+  const upload = await place.store.startUpload('multi/crc', { check: 'crc32c' });
+  const wrong = upload.putPart(1, body(crc32c(data) ^ 1));
   await expect(wrong).rejects.toMatchObject({ code: 'INTEGRITY', retryable: true });
-  const part = await upload.putPart(1, body(crc32(data)));
-  const parts = [{ ...part, crc32: body(crc32(data)).crc32 ?? '' }];
+  const part = await upload.putPart(1, body(crc32c(data)));
+  const parts = [{ ...part, crc32c: body(crc32c(data)).crc32c ?? '' }];
   expect(await upload.complete(parts)).toMatchObject({ size: 1000 });
 });
 

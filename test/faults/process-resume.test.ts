@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { crc32 } from 'node:zlib';
+import { crc32c } from '@node-rs/crc32';
 import { expect, test } from 'vitest';
 import { readDefaults } from '#dist/registry/defaults.js';
 import type { ObjectStore, PartUpload } from '#dist/registry/object-store.js';
@@ -66,14 +66,14 @@ test.each(['s3', 's3 with checksums', 'directory'])(
     await writeFile(path, bytes);
     const key = 'images/some/vda.raw';
     const checksums = kind === 's3 with checksums';
-    const check = checksums ? 'crc32' : 'md5';
+    const check = checksums ? 'crc32c' : 'md5';
     const stale = await store.startUpload(key, { check });
     const earlier = await store.startUpload(key, { check });
     const put = async (upload: PartUpload, number: number, content: Buffer) => {
       const start = (number - 1) * PART;
       const open = () => Readable.from([content]);
-      const sum = crc32(content).toString(16).padStart(8, '0');
-      const body = { start, length: content.length, open, ...(checksums ? { crc32: sum } : {}) };
+      const sum = crc32c(content).toString(16).padStart(8, '0');
+      const body = { start, length: content.length, open, ...(checksums ? { crc32c: sum } : {}) };
       await upload.putPart(number, body);
     };
     await put(stale, 1, bytes.subarray(0, PART));

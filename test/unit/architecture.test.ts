@@ -90,6 +90,7 @@ const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'registry/s3-client.ts',
   '@aws-sdk/credential-provider-node': 'registry/s3-access.ts',
   '@aws-sdk/s3-request-presigner': 'registry/presign.ts',
+  '@node-rs/crc32': 'files/crc32c.ts',
   '@smithy/core': 'registry/s3-access.ts',
   '@smithy/signature-v4': 'registry/s3-access.ts',
   ajv: 'config/validate.ts',
