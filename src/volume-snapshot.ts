@@ -93,7 +93,10 @@ async function publish(
   const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
   let mayBeActive = false;
   let image: ImageRecord;
-  await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
+  await runStep(onEvent, 'queue', async () => {
+    await registry.queueImage(newVolumeImage(settings, plan, runId));
+    await registry.settled();
+  });
   try {
     await journal.reach(VOLUMES_POINT, point);
     const taken = await take(session, decision, { runId, open });

@@ -1,10 +1,7 @@
 // Reads a layer's file from the page cache where it lies there, else past it.
-import { readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { BLOCK, DirectFile } from '../files/direct-file.ts';
+import { PageProbe } from '../files/page-probe.ts';
 
-/** Far more than a page takes that lies in memory, and less than most disks take for one. */
-const CACHED_PAGE_MS = 0.05;
 /** Pages that are looked at: one in each of these. */
 const SAMPLE_BYTES = 512 * 1024;
 /** Bytes past the page cache before it is looked at again. */
@@ -15,27 +12,25 @@ const MAX_CLUSTER = 2 * 1024 * 1024;
 /**
  * NOTE: what a guest or a mirror has just written lies in the page cache and comes from there ten
  * times as fast as from a disk. What does not lie there costs a page that nobody needs again, and
- * comes faster past it. Only the time that a page takes tells which it is; it is read here and not
- * in Node's thread pool, where it would wait behind the large reads and writes.
+ * comes faster past it.
  */
 export class LayerReader {
   readonly #buffered: DirectFile;
   readonly #direct: DirectFile;
-  readonly #pages: FileHandle;
-  readonly #page = Buffer.alloc(BLOCK);
+  readonly #probe: PageProbe;
   readonly #path: string;
   /** Left of those that are read past the page cache without a look. */
   #directBytes = 0;
 
-  private constructor(path: string, files: [DirectFile, DirectFile, FileHandle]) {
+  private constructor(path: string, files: [DirectFile, DirectFile, PageProbe]) {
     this.#path = path;
-    [this.#buffered, this.#direct, this.#pages] = files;
+    [this.#buffered, this.#direct, this.#probe] = files;
   }
 
   static async open(path: string): Promise<LayerReader> {
     const buffered = await DirectFile.open(path, { direct: false });
     const direct = await DirectFile.open(path, { direct: true });
-    return new LayerReader(path, [buffered, direct, await open(path, 'r')]);
+    return new LayerReader(path, [buffered, direct, await PageProbe.open(path)]);
   }
 
   /** Fills `memory` with the file's bytes from `at`. @throws where the file is shorter than that. */
@@ -51,29 +46,14 @@ export class LayerReader {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#buffered, this.#direct, this.#pages].map((file) => file.close()));
+    await Promise.all([this.#buffered, this.#direct, this.#probe].map((file) => file.close()));
   }
 
   #goesPast(at: number, length: number): boolean {
-    if (this.#directBytes <= 0 && !this.#isCached(at, length)) this.#directBytes = DIRECT_BYTES;
+    const isDue = this.#directBytes <= 0;
+    if (isDue && !this.#probe.isCached(at, length, SAMPLE_BYTES)) this.#directBytes = DIRECT_BYTES;
     const isPast = this.#directBytes > 0;
     this.#directBytes -= length;
     return isPast;
-  }
-
-  /** Whether most of it is. */
-  #isCached(at: number, length: number): boolean {
-    let balance = 0;
-    for (let from = 0; from < length; from += SAMPLE_BYTES) {
-      const middle = from + Math.min(SAMPLE_BYTES, length - from) / 2;
-      balance += this.#takesLong(at + middle - (middle % BLOCK)) ? -1 : 1;
-    }
-    return balance > 0;
-  }
-
-  #takesLong(at: number): boolean {
-    const begun = performance.now();
-    readSync(this.#pages.fd, this.#page, 0, BLOCK, at);
-    return performance.now() - begun > CACHED_PAGE_MS;
   }
 }

@@ -42,6 +42,11 @@ export class FirstWrite {
     await this.#abilities(options);
   }
 
+  /** Ends when nothing is being tried any more. */
+  async settled(): Promise<void> {
+    await this.#found;
+  }
+
   /** Whether the store refuses a part whose checksum is wrong. Never fails. */
   async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
     const found = await this.#abilities(options);

@@ -23,6 +23,8 @@ export async function withQueuedImage<T>(
   } catch (error) {
     await rollBack(registry, { id: fields.id, reason: messageOf(error) }, onEvent);
     throw error;
+  } finally {
+    await registry.settled();
   }
 }
 

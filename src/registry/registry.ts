@@ -3,7 +3,7 @@ import type { EarlyUpload } from '../upload/early-upload.ts';
 import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
 import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
-import { type Ability, type ProbeOptions, probeAbilities } from './abilities.ts';
+import type { Ability, ProbeOptions } from './abilities.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
 import {
   type AliasRecord,
@@ -118,7 +118,8 @@ export class Registry {
   }
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
-  probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
+  async probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
+    const { probeAbilities } = await import('./abilities.ts');
     return probeAbilities(this.#bare, options);
   }
 
@@ -130,7 +131,8 @@ export class Registry {
   /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);
-    await this.#firstWrite?.check(options);
+    // Nobody else writes to this new id: the trial goes on beside it, and the next write waits for it.
+    void this.#firstWrite?.check(options);
     await createVersion(this.#store, recordFolder(record.id), 1, record, options);
     return record;
   }
@@ -146,6 +148,11 @@ export class Registry {
   ): Promise<ImageRecord> {
     await this.#firstWrite?.check(options);
     return changeRecord(this.#store, id, change, options);
+  }
+
+  /** Ends when nothing goes on behind its calls: a trial that is cut off leaves what it wrote. */
+  async settled(): Promise<void> {
+    await this.#firstWrite?.settled();
   }
 
   markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
