@@ -36,6 +36,24 @@ export async function makeChain(folder, name, dataMib) {
   return overlay;
 }
 
+/** The files of a chain, the top first. */
+export async function layersOf(disk) {
+  const args = ['info', '-U', '--backing-chain', '--output=json', disk];
+  return JSON.parse(await command('qemu-img', ...args)).map(({ filename }) => filename);
+}
+
+/**
+ * Brings every contender to the same start: nothing is left to be written back, and none of these
+ * files lies in the page cache, as it is with guests that do not go through it (cache='none').
+ */
+export async function settle(files) {
+  await command('sync');
+  for (const file of files.filter((each) => existsSync(each))) {
+    const drop = ['oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'];
+    await command('dd', 'if=/dev/null', `of=${file}`, ...drop);
+  }
+}
+
 async function makeBase(base, virtual, mib) {
   const raw = `${base}.raw`;
   copyFileSync(process.env.LAB_ROOT_IMAGE, raw);

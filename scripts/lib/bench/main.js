@@ -14,7 +14,7 @@ import {
   SMALL,
   UPLOAD,
 } from './contenders.js';
-import { makeChain } from './disks.js';
+import { layersOf, makeChain, settle } from './disks.js';
 import { assertWhole, qemuPid, removeDomain, startDomain } from './domain.js';
 import { withReflinks } from './reflink.js';
 import { command, measure } from './run.js';
@@ -175,13 +175,13 @@ async function measured(contender, places, s3) {
     remove(path);
     mkdirSync(path, { recursive: true, mode: 0o711 });
   }
-  // What one contender left to be written back must not slow down the next.
-  await command('sync');
+  const image = join(folder, 'image.qcow2');
+  await settle([...(await layersOf(places.disk)), image]);
   const env = {
     ...s3,
     BENCH_SCRATCH: places.scratch,
     BENCH_DISK: places.disk,
-    BENCH_IMAGE: join(folder, 'image.qcow2'),
+    BENCH_IMAGE: image,
     VIRT_PUBLISH_STATE_DIR: join(folder, 'state'),
     VIRT_PUBLISH_WORK_DIR: places.scratch,
   };
