@@ -1,5 +1,5 @@
 // Tells whether a file lies in the page cache, by the time that single pages take.
-import { type Stats, readSync } from 'node:fs';
+import { readSync, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { BLOCK } from './direct-file.ts';
 
