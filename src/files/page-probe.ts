@@ -1,5 +1,5 @@
 // Tells whether a file lies in the page cache, by the time that single pages take.
-import { readSync, type Stats } from 'node:fs';
+import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { BLOCK } from './direct-file.ts';
 
@@ -30,10 +30,6 @@ export class PageProbe {
       balance += this.#takesLong(middle - (middle % BLOCK)) ? -1 : 1;
     }
     return balance > 0;
-  }
-
-  stat(): Promise<Stats> {
-    return this.#file.stat();
   }
 
   close(): Promise<void> {

@@ -63,7 +63,7 @@ async function checkSpace(
   { brought, inspected }: { brought: BroughtFile; inspected: Inspected },
 ): Promise<void> {
   const { convert, workDir, config, signal } = settings;
-  const { size } = await fileSource(brought.path);
+  const { size } = await fileSource(brought.path, { direct: false });
   const converts = convert !== undefined && convert !== inspected.format;
   const source = { path: brought.path, format: inspected.format, backingChain: [] };
   const limits = { signal, timeoutMs: config.timeouts.requestMs };

@@ -166,7 +166,7 @@ async function disksToPublish(
   const found: ImageToPublish['disks'][number][] = [];
   for (const [index, each] of disks.entries()) {
     const { disk, facts, path, direct } = each;
-    const { size } = await fileSource(path);
+    const { size } = await fileSource(path, { direct });
     found.push({
       ...{ path, size, name: dataName(session, each) },
       // What virt-sysprep changes goes through the page cache.

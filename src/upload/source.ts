@@ -5,13 +5,14 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { messageOf, PublishError } from '../errors.ts';
+import { PageProbe } from '../files/page-probe.ts';
 
 /** What an upload needs to know of its bytes. `path` lets worker threads read them by themselves. */
 export interface ImageSource {
   /** Bytes. */
   readonly size: number;
   readonly path?: string;
-  /** The file was written past the page cache, and is best read so too. */
+  /** The file does not lie in the page cache, and is best read past it. */
   readonly direct?: boolean;
   /** Bytes `start` (included) to `end` (not included), from anew on each call. */
   open(start: number, end: number): Readable;
@@ -26,12 +27,20 @@ export interface ImageSource {
 // rate no longer grows, and the parts under way hold a few MiB.
 const READ_CHUNK_BYTES = 512 * 1024;
 
-/** @throws UPLOAD where the file is not there or is none. */
+/** Smaller ones are not worth a look. */
+const LARGE_BYTES = 64 * 1024 * 1024;
+const SAMPLES = 31;
+
+/**
+ * `direct`: whether it is read past the page cache; if left out, where it does not lie in it.
+ * @throws UPLOAD where the file is not there or is none.
+ */
 export async function fileSource(
   path: string,
-  { direct = false }: { direct?: boolean } = {},
+  { direct }: { direct?: boolean } = {},
 ): Promise<ImageSource> {
   const before = await fileFacts(path);
+  const size = Number(before.size);
   const open = (start: number, end: number) =>
     createReadStream(path, {
       start,
@@ -45,7 +54,22 @@ export async function fileSource(
     const message = `The image file ${path} was changed while it was read; publish it again when it is still.`;
     throw new PublishError('INTEGRITY', message, { step: 'upload' });
   };
-  return { size: Number(before.size), path, direct, open, checkUnchanged };
+  return { size, path, direct: direct ?? (await isCold(path, size)), open, checkUnchanged };
+}
+
+async function isCold(path: string, size: number): Promise<boolean> {
+  if (size < LARGE_BYTES) return false;
+  try {
+    const probe = await PageProbe.open(path);
+    try {
+      return !probe.isCached(0, size, Math.ceil(size / SAMPLES));
+    } finally {
+      await probe.close();
+    }
+  } catch {
+    // What is wrong with the file is told by whoever reads it.
+    return false;
+  }
 }
 
 const IDENTITY = ['dev', 'ino', 'size', 'mtimeNs'] as const;
