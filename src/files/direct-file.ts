@@ -6,7 +6,16 @@ import { hasCode } from '../errors.ts';
 
 /** The type is not among Node's own. */
 declare const WebAssembly: {
-  Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer };
+  Memory: {
+    new (size: { initial: number }): { readonly buffer: ArrayBuffer };
+    new (size: {
+      initial: number;
+      maximum: number;
+      shared: true;
+    }): {
+      readonly buffer: SharedArrayBuffer;
+    };
+  };
 };
 
 const WASM_PAGE = 64 * 1024;
@@ -23,15 +32,28 @@ export function alignedMemory(bytes: number, count: number): Uint8Array[] {
   return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
 }
 
+/** The same of `bytes`, for several threads. */
+export function alignedSharedMemory(bytes: number): SharedArrayBuffer {
+  const initial = Math.ceil(bytes / WASM_PAGE);
+  const shared = () => new WebAssembly.Memory({ initial, maximum: initial, shared: true }).buffer;
+  return orAnyMemory(shared, () => new SharedArrayBuffer(bytes));
+}
+
+function pagesOf(bytes: number): ArrayBuffer {
+  const initial = Math.ceil(bytes / WASM_PAGE);
+  const pages = () => new WebAssembly.Memory({ initial }).buffer;
+  return orAnyMemory(pages, () => new ArrayBuffer(bytes));
+}
+
 /**
  * NOTE: WebAssembly reserves GiB of addresses for its memory, which `ulimit -v` may not allow. Other
  * memory makes direct reads fail, and the file is read through the page cache then.
  */
-function pagesOf(bytes: number): ArrayBuffer {
+function orAnyMemory<T>(pages: () => T, any: () => T): T {
   try {
-    return new WebAssembly.Memory({ initial: Math.ceil(bytes / WASM_PAGE) }).buffer;
+    return pages();
   } catch (error) {
-    if (error instanceof RangeError) return new ArrayBuffer(bytes);
+    if (error instanceof RangeError) return any();
     throw error;
   }
 }

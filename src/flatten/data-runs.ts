@@ -4,13 +4,25 @@ import type { DataExtents } from './extents.ts';
 /** Bytes; what `qemu-img create` takes too. */
 export const CLUSTER = 64 * 1024;
 
+/** A run of a layer's bytes and where it goes in a piece of the image's data. */
+export interface Segment {
+  depth: number;
+  /** In the layer's file. */
+  at: number;
+  length: number;
+  /** In the piece. */
+  to: number;
+}
+
 /** Runs of clusters that have data: where each begins for the guest, and in the data of the file. */
 export class DataRuns {
   readonly clusters: number;
+  readonly #extents: DataExtents;
   readonly #guest: Float64Array;
   readonly #index: Float64Array;
 
-  constructor({ count, start, length }: DataExtents) {
+  constructor(extents: DataExtents) {
+    const { count, start, length } = extents;
     const guest: number[] = [];
     const index: number[] = [];
     let total = 0;
@@ -28,8 +40,18 @@ export class DataRuns {
       end = Math.max(end, last);
     }
     this.clusters = total;
+    this.#extents = extents;
     this.#guest = Float64Array.from(guest);
     this.#index = Float64Array.from(index);
+  }
+
+  /** What of the layers' files lies at `start` to `end` (both multiples of 64 KiB) of the data. */
+  *segments(start: number, end: number): Generator<Segment> {
+    for (const { guest, length, to } of this.slices(start / CLUSTER, end / CLUSTER)) {
+      for (const segment of this.#inGuest(guest, guest + length)) {
+        yield { ...segment, to: to + segment.to };
+      }
+    }
   }
 
   /** The runs' pieces in the data's clusters `start` to `end`, in bytes. */
@@ -44,6 +66,13 @@ export class DataRuns {
         to: (at - start) * CLUSTER,
       };
       at = until;
+    }
+  }
+
+  /** The guest's numbers of the data's clusters `start` to `end`. */
+  *guestClusters(start: number, end: number): Generator<number> {
+    for (const { guest, length } of this.slices(start, end)) {
+      for (let at = guest; at < guest + length; at += CLUSTER) yield at / CLUSTER;
     }
   }
 
@@ -71,6 +100,18 @@ export class DataRuns {
       for (; region <= Math.floor(last / size); region += 1) found.push(region);
     }
     return found;
+  }
+
+  *#inGuest(start: number, end: number): Generator<Segment> {
+    const { count, start: starts, length, at, depth } = this.#extents;
+    let n = Math.max(0, lastAtOrBefore(starts, count, start));
+    for (; n < count && (starts[n] ?? 0) < end; n += 1) {
+      const from = Math.max(start, starts[n] ?? 0);
+      const until = Math.min(end, (starts[n] ?? 0) + (length[n] ?? 0));
+      if (from >= until) continue;
+      const offset = (at[n] ?? 0) + from - (starts[n] ?? 0);
+      yield { depth: depth[n] ?? 0, at: offset, length: until - from, to: from - start };
+    }
   }
 
   #endOf(run: number): number {

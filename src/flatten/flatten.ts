@@ -3,8 +3,10 @@ import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
+import { startCompressors } from './compressors.ts';
+import { type PlannedImage, planImage } from './plan-image.ts';
 import { type Converted, check, convert, type SourceImage } from './qemu-img.ts';
-import { type PlannedImage, planImage, writeImage } from './write-image.ts';
+import { writeCompressedImage, writeImage } from './write-image.ts';
 
 export interface FlattenRequest {
   source: SourceImage;
@@ -14,11 +16,11 @@ export interface FlattenRequest {
   detail?: string | undefined;
   compress: Compression;
   /**
-   * Given: the source's first layer is nobody else's, and the image may be written and hashed in
-   * one pass, which gives these digests.
+   * Given: the source's first layer is nobody else's, and the image may be written in one pass,
+   * which gives these digests where it does not compress.
    */
   algorithms?: readonly string[];
-  /** In one pass: all before that byte is in the file and stays as it is. */
+  /** In one pass that does not compress: all before that byte is in the file and stays as it is. */
   onSettled?: (bytes: number) => void;
   priority: Config['convert'];
   timeouts: { convertMs: number; checkMs: number };
@@ -39,7 +41,10 @@ export interface Flattened extends Converted {
 export async function flatten(request: FlattenRequest): Promise<Flattened> {
   const work = async () => {
     const planned = await planOnePass(request);
-    return planned ? writeOnePass(planned, request) : convertBy(request);
+    if (!planned) return convertBy(request);
+    return request.compress === 'none'
+      ? writeOnePass(planned, request)
+      : ((await compressOnePass(planned, request)) ?? convertBy(request));
   };
   return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
@@ -48,11 +53,11 @@ export async function flatten(request: FlattenRequest): Promise<Flattened> {
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
   const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
   const isUsual = priority.nice === 0 && priority.ionice === 'none';
-  const isPlain = target.format === 'qcow2' && compress === 'none';
+  const isOurs = target.format === 'qcow2' && compress !== 'zlib';
   const isHere = source.node === undefined;
-  if (!(algorithms && isUsual && isPlain && isHere)) return undefined;
+  if (!(algorithms && isUsual && isOurs && isHere)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
-  return planImage({ ...source, ...limits }, virtualSize);
+  return planImage({ ...source, ...limits }, virtualSize, { findsZeros: compress !== 'none' });
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
@@ -65,6 +70,25 @@ async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Pro
     },
   });
   return { direct: true, digests };
+}
+
+/** `undefined` where zstd's library is not on this machine; nothing has been written then. */
+async function compressOnePass(
+  planned: PlannedImage,
+  { target, timeouts, onEvent, signal }: FlattenRequest,
+): Promise<Flattened | undefined> {
+  const compressors = await startCompressors();
+  if (!compressors) return undefined;
+  try {
+    await writeCompressedImage(planned, {
+      ...{ path: target.path, compressors, timeoutMs: timeouts.convertMs, signal },
+      onRead: (bytes) =>
+        onEvent({ type: 'progress', step: 'convert', bytes, total: planned.dataBytes }),
+    });
+  } finally {
+    await compressors.close();
+  }
+  return { direct: true };
 }
 
 function convertBy(request: FlattenRequest): Promise<Converted> {

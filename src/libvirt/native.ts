@@ -1,8 +1,7 @@
-// The C libraries this process loads, their structs, and the reading of their memory; the only importer of koffi.
-import koffi from 'koffi';
+// libvirt's C libraries, their structs, and the reading of their memory.
+import { koffi, type Pointer } from '../native/koffi.ts';
 
-/** The address of a C object; it is valid in every thread of this process, and in no other process. */
-export type Pointer = bigint;
+export type { Pointer };
 
 /** A one-element array that a C function fills: koffi's way for an output parameter. */
 export type Out<T> = [T];
@@ -67,13 +66,6 @@ const virSetErrorFunc: (userData: null, handler: Pointer) => void = c(
 // C's free(): called as free(userData) with userData NULL, which the C standard says does nothing
 // (the second argument stays in a register that free does not read).
 virSetErrorFunc(null, libc.symbol('free'));
-
-const exit: (code: number) => void = libc.func('void _exit(int status)');
-
-/** Ends the process here and now: no exit handler runs, no thread is waited for. */
-export function exitAtOnce(code: number): void {
-  exit(code);
-}
 
 /** Reads a C array of `count` pointers and frees the array (not what it points to). */
 export function takePointers(array: Pointer | null, count: number): Pointer[] {

@@ -1,9 +1,9 @@
 // The main thread's side of a connection's worker: calls as promises, with a deadline.
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
+import { giveUpWorker, newThreadState, watchLoading } from '../native/thread-end.ts';
 import { LibvirtError } from './errors.ts';
 import type { Call, Invoke, Reply } from './protocol.ts';
-import { giveUpWorker, newThreadState, watchLoading } from './thread-end.ts';
 
 interface Pending {
   resolve: (value: never) => void;

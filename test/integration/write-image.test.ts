@@ -5,7 +5,8 @@ import { open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { planImage, writeImage } from '#dist/flatten/write-image.js';
+import { planImage } from '#dist/flatten/plan-image.js';
+import { writeImage } from '#dist/flatten/write-image.js';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
 

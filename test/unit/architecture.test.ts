@@ -32,6 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'errors.ts': [],
   'events.ts': ['errors.ts'],
   files: [],
+  native: [],
   'format-bytes.ts': [],
   'poll.ts': [],
   'snapshot-types.ts': [],
@@ -78,11 +79,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   import: ['capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
   doctor: [...STEPS, 'config.ts'],
   capture: ['flatten', 'run', 'libvirt', 'config.ts'],
-  flatten: ['files', 'config.ts'],
+  flatten: ['files', 'native', 'config.ts'],
   upload: ['files', 'registry', 'config.ts'],
   registry: ['files', 'upload', 'config.ts', 'config'],
   run: ['libvirt', 'config.ts'],
-  libvirt: ['config.ts'],
+  libvirt: ['native', 'config.ts'],
 };
 
 /** The one file that imports each package from outside, where it is settled which. */
@@ -94,6 +95,7 @@ const IMPORTERS: Record<string, string> = {
   '@smithy/core': 'registry/s3-access.ts',
   '@smithy/signature-v4': 'registry/s3-access.ts',
   ajv: 'config/validate.ts',
+  koffi: 'native/koffi.ts',
   execa: 'flatten/run-program.ts',
   'log-update': 'cli/report/live-reporter.ts',
   'pretty-bytes': 'format-bytes.ts',
@@ -109,7 +111,7 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config.ts': ['env'],
-  'libvirt/thread-end.ts': ['on'],
+  'native/thread-end.ts': ['on'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
   'run/slots.ts': ['pid'],

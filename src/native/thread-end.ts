@@ -59,7 +59,7 @@ export async function giveUpWorker(worker: Worker, state: ThreadState): Promise<
   // It looks whether it is given up when something comes in.
   worker.postMessage(undefined);
   worker.unref();
-  if (isMainThread) exitAtOnce ??= (await import('./native.ts')).exitAtOnce;
+  if (isMainThread) exitAtOnce ??= (await import('./exit-at-once.ts')).exitAtOnce;
 }
 
 function leave(code: number): void {

@@ -1,0 +1,119 @@
+// Threads that compress, one a core: started before an image is written, since not every machine has zstd's library.
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { newThreadState, type ThreadState, watchLoading } from '../native/thread-end.ts';
+import { type SharedPieces, sharePieces } from './piece-memory.ts';
+
+/** What a thread is started with. */
+export interface CompressorSetup {
+  state: ThreadState;
+  memory: SharedPieces;
+  /** Takes pieces, and gives back the slot of each that is done. */
+  pieces: MessagePort;
+}
+
+export interface PieceToCompress {
+  slot: number;
+  clusters: number;
+}
+
+/** What the thread that writes the image needs of them. */
+export interface CompressorPorts {
+  memory: SharedPieces;
+  ports: MessagePort[];
+}
+
+const MAX_THREADS = 4;
+/** One that each compresses and one that waits for each; those that are read, and one that is written. */
+const SLOTS_A_THREAD = 2;
+const MORE_SLOTS = 4;
+const CLOSE_GRACE_MS = 1000;
+
+/** `undefined` where they cannot work here. Never rejects; the caller closes them. */
+export async function startCompressors(): Promise<Compressors | undefined> {
+  const threads = Math.min(availableParallelism(), MAX_THREADS);
+  const compressors = new Compressors(threads);
+  if (await compressors.areReady()) return compressors;
+  await compressors.close();
+  return undefined;
+}
+
+/** NOTE: none of them is ended before it has loaded its library: that would end the process too. */
+export class Compressors {
+  readonly #memory: SharedPieces;
+  readonly #threads: readonly { worker: Worker; port: MessagePort; ready: Promise<boolean> }[];
+
+  constructor(threads: number) {
+    this.#memory = sharePieces(threads * SLOTS_A_THREAD + MORE_SLOTS);
+    this.#threads = Array.from({ length: threads }, () => startThread(this.#memory));
+  }
+
+  /** Whether each one has loaded its library. */
+  async areReady(): Promise<boolean> {
+    const ready = await Promise.all(this.#threads.map((thread) => thread.ready));
+    return ready.every((isReady) => isReady);
+  }
+
+  /** For the one thread that gives them work. */
+  get forWriter(): CompressorPorts {
+    return { memory: this.#memory, ports: this.#threads.map(({ port }) => port) };
+  }
+
+  /** Calls `onFailed` with what ends one of them before its time. */
+  onFailure(onFailed: (error: Error) => void): void {
+    for (const { worker } of this.#threads) {
+      worker.once('error', onFailed);
+      worker.once('exit', () => onFailed(new Error('a thread that compresses has ended')));
+    }
+  }
+
+  /** Never rejects. What they are at is lost. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map(endThread));
+  }
+}
+
+function startThread(memory: SharedPieces) {
+  const { port1: port, port2: pieces } = new MessageChannel();
+  const state = newThreadState();
+  const setup: CompressorSetup = { state, memory, pieces };
+  // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
+  const worker = new Worker(new URL('./compress-worker.js', import.meta.url), {
+    workerData: setup,
+    transferList: [pieces],
+    // As all threads here: see write-image.ts.
+    execArgv: [],
+  });
+  watchLoading(worker, state);
+  return { worker, port, ready: readiness(worker) };
+}
+
+function readiness(worker: Worker): Promise<boolean> {
+  return new Promise((resolve) => {
+    worker.once('message', resolve);
+    worker.once('error', () => resolve(false));
+    worker.once('exit', () => resolve(false));
+  });
+}
+
+async function endThread({
+  worker,
+  port,
+  ready,
+}: {
+  worker: Worker;
+  port: MessagePort;
+  ready: Promise<boolean>;
+}): Promise<void> {
+  if (!(await ready)) return;
+  const ended = once(worker, 'exit');
+  worker.postMessage('end');
+  port.close();
+  const enough = new AbortController();
+  const grace = sleep(CLOSE_GRACE_MS, true, { signal: enough.signal }).catch(() => false);
+  const isLate = await Promise.race([ended.then(() => false), grace]);
+  enough.abort();
+  if (isLate) await worker.terminate();
+}

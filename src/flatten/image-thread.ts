@@ -1,0 +1,86 @@
+// What the threads that write an image have in common: the file, the layers, and how they answer.
+import { type FileHandle, open } from 'node:fs/promises';
+import { parentPort } from 'node:worker_threads';
+import { DirectTarget, writeAll } from '../files/direct-target.ts';
+import { ChainReader } from './chain-reader.ts';
+import { DataRuns } from './data-runs.ts';
+import type { DataExtents } from './extents.ts';
+
+export interface ImageWork {
+  /** The layers' files, the first one on top. */
+  layers: readonly string[];
+  extents: DataExtents;
+  virtualSize: number;
+  path: string;
+  /** Of the digests that are wanted. */
+  algorithms: readonly string[];
+}
+
+/** `bytes`: how far it is, each thread by its own measure. */
+export type ImageAnswer =
+  | { kind: 'bytes'; bytes: number }
+  | { kind: 'done'; digests: Record<string, string> }
+  | { kind: 'failed'; message: string; code: string | undefined };
+
+/** Where an image goes. */
+export interface Target {
+  /** The piece begins at a page, and `at` is a multiple of 64 KiB. */
+  write(piece: Buffer, at: number): Promise<void>;
+  /** For what is small, and lies anywhere in memory. */
+  writeSmall(piece: Buffer, at: number): Promise<void>;
+}
+
+/** What was written: the bytes of the file, and in hex the digests of it that are known. */
+export interface Written {
+  size: number;
+  digests: Record<string, string>;
+}
+
+/** Opens the layers and the file, has `write` do its work, and answers when all is on the disk. */
+export async function answer(
+  work: ImageWork,
+  write: (chain: ChainReader, target: Target, runs: DataRuns) => Promise<Written>,
+): Promise<void> {
+  tell(await attempt(work, write));
+}
+
+export function tell(answer: ImageAnswer): void {
+  parentPort?.postMessage(answer);
+}
+
+/** Its failure is raised where it is awaited; until then it must not count as unhandled. */
+export function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+async function attempt(
+  { layers, extents, path }: ImageWork,
+  write: Parameters<typeof answer>[1],
+): Promise<ImageAnswer> {
+  const runs = new DataRuns(extents);
+  let chain: ChainReader | undefined;
+  let file: FileHandle | undefined;
+  let direct: DirectTarget | undefined;
+  try {
+    chain = await ChainReader.open(layers, runs);
+    file = await open(path, 'w');
+    direct = await DirectTarget.open(path, file);
+    const { size, digests } = await write(chain, targetOf(file, direct), runs);
+    await file.truncate(size);
+    await file.datasync();
+    return { kind: 'done', digests };
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException;
+    return { kind: 'failed', message, code };
+  } finally {
+    await Promise.allSettled([chain, direct, file].map((each) => each?.close()));
+  }
+}
+
+/** Through the page cache where the file system has no way past it. */
+function targetOf(file: FileHandle, direct: DirectTarget | undefined): Target {
+  const writeSmall = (piece: Buffer, at: number) => writeAll(file, piece, at);
+  const write = (piece: Buffer, at: number) => direct?.write(piece, at) ?? writeSmall(piece, at);
+  return { write, writeSmall };
+}

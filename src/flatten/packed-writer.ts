@@ -1,0 +1,69 @@
+// Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
+import { alignedMemory } from '../files/direct-file.ts';
+import { quiet, type Target } from './image-thread.ts';
+
+const BUFFER_BYTES = 2 * 1024 * 1024;
+const BUFFERS = 4;
+
+export class PackedWriter {
+  readonly #target: Target;
+  readonly #buffers = alignedMemory(BUFFER_BYTES, BUFFERS).map(
+    ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength),
+  );
+  /** Of each buffer, the last time that it was written. */
+  readonly #writes: Promise<void>[] = [];
+  #current = 0;
+  /** Of the current buffer, in the file. */
+  #from: number;
+  #filled = 0;
+
+  /** `at`: where the file's first byte goes, a multiple of 64 KiB. */
+  constructor(target: Target, at: number) {
+    this.#target = target;
+    this.#from = at;
+  }
+
+  /** `bytes` may be changed when it resolves. `at` is where the last bytes ended or later, zeros between. */
+  async write(bytes: Buffer, at: number): Promise<void> {
+    if (bytes.byteLength === 0) return;
+    for (let gap = at - this.#from - this.#filled; gap > 0; ) {
+      const room = await this.#room(gap);
+      room.fill(0);
+      gap -= room.byteLength;
+    }
+    for (let done = 0; done < bytes.byteLength; ) {
+      const room = await this.#room(bytes.byteLength - done);
+      done += bytes.copy(room, 0, done);
+    }
+  }
+
+  /** Fills the file up to `size`, a multiple of 64 KiB, with zeros; resolves when all is written. */
+  async finish(size: number): Promise<void> {
+    const end = this.#from + this.#filled;
+    if (size > end) await this.write(Buffer.alloc(size - end), end);
+    this.#flush();
+    await Promise.all(this.#writes);
+  }
+
+  /** Its memory is in use until then. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#writes);
+  }
+
+  /** The next bytes of the current buffer, `wanted` at most. */
+  async #room(wanted: number): Promise<Buffer> {
+    if (this.#filled === BUFFER_BYTES) this.#flush();
+    await this.#writes[this.#current];
+    const from = this.#filled;
+    this.#filled = Math.min(BUFFER_BYTES, from + wanted);
+    return this.#buffers[this.#current]?.subarray(from, this.#filled) ?? Buffer.alloc(wanted);
+  }
+
+  #flush(): void {
+    const bytes = this.#buffers[this.#current]?.subarray(0, this.#filled) ?? Buffer.alloc(0);
+    this.#writes[this.#current] = quiet(this.#target.write(bytes, this.#from));
+    this.#current = (this.#current + 1) % BUFFERS;
+    this.#from += this.#filled;
+    this.#filled = 0;
+  }
+}
