@@ -62,18 +62,15 @@ async function packPiece(
   { layout, writer }: { layout: CompressedLayout; writer: PackedWriter },
 ): Promise<void> {
   const these = lengths.subarray(0, clusters);
-  const { packedAt, storedAt } = layout.add(these);
+  const { packedAt, packedBytes, storedAt, restAt } = layout.add(these);
+  await writer.write(packed.subarray(0, packedBytes), packedAt);
+  let at = storedAt;
+  for (const [from, to] of runsOf(these, CLUSTER)) {
+    await writer.write(data.subarray(from * CLUSTER, to * CLUSTER), at);
+    at += (to - from) * CLUSTER;
+  }
   const shorter = these.reduce((sum, length) => (length < CLUSTER ? sum + length : sum), 0);
-  const writePacked = () => writer.write(packed.subarray(0, shorter), packedAt);
-  const writeStored = async () => {
-    let at = storedAt;
-    for (const [from, to] of runsOf(these, CLUSTER)) {
-      await writer.write(data.subarray(from * CLUSTER, to * CLUSTER), at);
-      at += (to - from) * CLUSTER;
-    }
-  };
-  const inOrder = packedAt < storedAt ? [writePacked, writeStored] : [writeStored, writePacked];
-  for (const write of inOrder) await write();
+  await writer.write(packed.subarray(packedBytes, shorter), restAt);
 }
 
 /** Where `value` stands in `values`, as runs. */

@@ -1,5 +1,6 @@
 // How a compressed flat qcow2 lies in its file: tables for the most there can be, then each cluster as short as it became. Pure.
 import { CLUSTER, type DataRuns } from './data-runs.ts';
+import { type PiecePlace, placePiece, roundUp } from './piece-place.ts';
 import { COPIED, L2_ENTRIES, Qcow2Tables, REFCOUNTS, writeOffset } from './qcow2-tables.ts';
 
 /** Bit 62 of an L2 entry. */
@@ -7,14 +8,6 @@ const COMPRESSED = 0x40000000;
 const SECTOR = 512;
 /** Where the number of sectors stands in the upper half of an L2 entry: bit 62 - (cluster bits - 8). */
 const SECTORS_SHIFT = 62 - (Math.log2(CLUSTER) - 8) - 32;
-
-/** Where the clusters of one piece go in the file, in bytes: those that became shorter, and the others. */
-export interface PiecePlace {
-  /** The shorter ones follow one another without gaps. */
-  packedAt: number;
-  /** A multiple of 64 KiB. */
-  storedAt: number;
-}
 
 /** A table, and where it goes in the file. */
 export interface PlacedTable {
@@ -60,14 +53,9 @@ export class CompressedLayout {
   /**
    * Adds the next clusters that have data. `lengths`: of each, 0 where it is full of zeros, the
    * bytes it was compressed to, or 64 KiB where it did not become shorter.
-   *
-   * NOTE: a cluster that is stored as it is begins at a cluster of the file, and one that was
-   * compressed may reach into the next cluster only if that holds compressed ones too. So what is
-   * left of a cluster is lost at each change from the one kind to the other: there is one change in
-   * a piece at most, and a piece begins with the kind that the one before it ended with.
    */
   add(lengths: Uint32Array): PiecePlace {
-    const place = this.#placeOf(lengths);
+    const place = placePiece(this.#end, lengths);
     let { packedAt, storedAt } = place;
     const until = this.#added + lengths.length;
     let n = 0;
@@ -79,12 +67,14 @@ export class CompressedLayout {
         this.#use(storedAt, length);
         storedAt += length;
       } else if (length > 0) {
+        if (packedAt === place.packedAt + place.packedBytes) packedAt = place.restAt;
         this.#map(cluster, packedAt, COMPRESSED | (sectorsMore(packedAt, length) << SECTORS_SHIFT));
         this.#use(packedAt, length);
         packedAt += length;
       }
     }
     this.#added = until;
+    this.#end = place.end;
     return place;
   }
 
@@ -114,23 +104,6 @@ export class CompressedLayout {
     const { first } = this.#tables;
     yield* takeBefore(this.#refcounts, block, first.blocks);
     yield* takeBefore(this.#l2, l2, first.l2);
-  }
-
-  #placeOf(lengths: Uint32Array): PiecePlace {
-    let packed = 0;
-    let stored = 0;
-    for (const length of lengths) {
-      if (length === CLUSTER) stored += length;
-      else packed += length;
-    }
-    const at = this.#end;
-    if (at % CLUSTER === 0) {
-      this.#end = at + stored + packed;
-      return { storedAt: at, packedAt: at + stored };
-    }
-    const storedAt = roundUp(at + packed);
-    this.#end = stored === 0 ? at + packed : storedAt + stored;
-    return { packedAt: at, storedAt };
   }
 
   /** One that compressed clusters share counts each of them. */
@@ -178,8 +151,4 @@ function tableIn(tables: Map<number, Buffer>, n: number): Buffer {
 /** Sectors that the bytes at `at` reach into, beyond the one that they begin in. */
 function sectorsMore(at: number, length: number): number {
   return Math.floor((at + length - 1) / SECTOR) - Math.floor(at / SECTOR);
-}
-
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / CLUSTER) * CLUSTER;
 }

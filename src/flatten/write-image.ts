@@ -92,12 +92,14 @@ async function runThread(
     execArgv: [],
   });
   const deadline = AbortSignal.timeout(options.timeoutMs);
+  const over = new AbortController();
   try {
-    const answer = answerOf(worker, { ...options, deadline });
+    const answer = answerOf(worker, { ...options, deadline, over: over.signal });
     const digests = await Promise.race([answer, ...(failed ? [failed] : [])]);
     await refuseChanged(planned);
     return digests;
   } finally {
+    over.abort();
     await end(worker);
   }
 }
@@ -109,10 +111,15 @@ function answerOf(
     onBytes,
     signal,
     deadline,
-  }: Pick<ThreadOptions, 'path' | 'onBytes' | 'signal'> & { deadline: AbortSignal },
+    over,
+  }: Pick<ThreadOptions, 'path' | 'onBytes' | 'signal'> & {
+    deadline: AbortSignal;
+    /** The signal outlives this thread, and is not to keep all that listened. */
+    over: AbortSignal;
+  },
 ): Promise<Record<string, string>> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    signal.addEventListener('abort', () => reject(signal.reason), { signal: over });
     const late = 'it took longer than its deadline: see whether the storage hangs';
     deadline.addEventListener('abort', () => reject(failure(path, late)), { once: true });
     worker.on('error', (error) => reject(failure(path, messageOf(error))));

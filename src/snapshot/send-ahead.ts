@@ -35,7 +35,8 @@ export async function sendingAhead<T>(
     return { result: await work(onSettled), early: undefined };
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
-  const direct = settings.compress === 'none';
+  // As its writer does, where it is not left to qemu-img.
+  const direct = settings.compress === 'none' || (settings.compress === 'zstd' && still.ours);
   const expectedBytes = expectedImageBytes(decision, still);
   const { registry } = decision;
   const isFirst = still.disk === decision.inspection.disks[0].disk;

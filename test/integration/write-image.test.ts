@@ -1,57 +1,28 @@
 // A flat qcow2 written in one pass of our own, with qemu-img as the judge: any chain, any holes, odd ends.
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { planImage } from '#dist/flatten/plan-image.js';
 import { writeImage } from '#dist/flatten/write-image.js';
+import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
 
 const MIB = 1024 * 1024;
 const KIB = 1024;
-const folder = mkdtempSync(join(tmpdir(), 'write-image-'));
-const at = (name: string) => join(folder, name);
+const { folder, at, makeRaw, makeOverlay } = makeChainFiles();
 const { signal } = new AbortController();
 const limits = { timeoutMs: 60_000, signal };
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface File {
-  path: string;
-  format: string;
-}
-
-/** Random bytes at places of a raw file, which is `size` long. */
-async function makeRaw(name: string, size: number, runs: [number, number][]): Promise<File> {
-  const file = await open(at(name), 'w');
-  for (const [offset, length] of runs) await file.write(randomBytes(length), 0, length, offset);
-  await file.truncate(size);
-  await file.close();
-  return { path: at(name), format: 'raw' };
-}
-
-async function makeOverlay(
-  name: string,
-  { size, below, options = [] }: { size: number; below?: File; options?: string[] },
-  ...commands: string[]
-): Promise<File> {
-  const backing = below ? ['-b', below.path, '-F', below.format] : [];
-  const create = ['create', '-q', '-f', 'qcow2', ...options, ...backing, at(name), String(size)];
-  await must('qemu-img', create);
-  const all = commands.flatMap((command) => ['-c', command]);
-  if (all.length > 0) await must('qemu-io', ['-f', 'qcow2', ...all, at(name)]);
-  return { path: at(name), format: 'qcow2' };
-}
-
-function plan([top, ...backingChain]: [File, ...File[]], virtualSize: number) {
+function plan([top, ...backingChain]: [ChainFile, ...ChainFile[]], virtualSize: number) {
   return planImage({ ...top, backingChain, ...limits }, virtualSize);
 }
 
 /** Writes the chain's image and has it judged. */
-async function expectWhole(chain: [File, ...File[]], virtualSize: number): Promise<void> {
+async function expectWhole(chain: [ChainFile, ...ChainFile[]], virtualSize: number): Promise<void> {
   const planned = await plan(chain, virtualSize);
   if (!planned) throw new Error('it cannot be written in one pass');
   const path = at('image.qcow2');
