@@ -10,7 +10,7 @@ import type { ImageSource } from './source.ts';
 import { partCheck, type Target, type UploadPolicy } from './upload-image.ts';
 
 /**
- * NOTE: a qcow2 grows at its end, and `qemu-img convert` has 8 writes of 2 MiB under way. What lies
+ * NOTE: a qcow2 grows at its end, and its writer has 8 writes of 2 MiB under way at most. What lies
  * further back has settled but for its tables, which are written last.
  */
 const SETTLED_BEHIND_BYTES = 64 * 1024 * 1024;

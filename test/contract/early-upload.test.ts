@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { crc32c } from '@node-rs/crc32';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { flatten } from '#dist/flatten/flatten.js';
 import { readDefaults } from '#dist/registry/defaults.js';
 import type { ObjectStore, PartBody, PartUpload } from '#dist/registry/object-store.js';
 import { startEarlyUpload } from '#dist/upload/early-upload.js';
@@ -107,6 +108,38 @@ test('of a file that is written in order each part is sent once, and read for it
   expect(sent.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   const stored = await place.store.openRead(key);
   expect((await buffer(stored as Readable)).equals(bytes)).toBe(true);
+});
+
+test('of an image that is compressed in one pass the object is the finished file', async () => {
+  const folder = await scratchFolder();
+  const source = { path: join(folder, 'disk.raw'), format: 'raw', backingChain: [] };
+  const bytes = 110 * MIB;
+  await writeFile(source.path, randomBytes(bytes));
+  const path = join(folder, 'image');
+  const key = 'images/zipped/vda.qcow2';
+  const sent: number[] = [];
+  const store = counting(place.store, sent);
+  const early = await startEarlyUpload(store, {
+    ...{ key, path, direct: true, expectedBytes: bytes, policy, checksums: true, signal },
+    settled: () => undefined,
+  });
+  const { direct = false, digests } = await flatten({
+    ...{ source, virtualSize: bytes, target: { path, format: 'qcow2' }, compress: 'zstd' },
+    ...{ algorithms: ['sha256'], priority: { nice: 0, ionice: 'none' } },
+    ...{ timeouts: { convertMs: 60_000, checkMs: 60_000 }, onEvent: () => undefined, signal },
+    onSettled: () => expect.fail('its tables are still to come'),
+  });
+  expect({ direct, digests }).toEqual({ direct: true, digests: undefined });
+  const ahead = await early.finish({ isFinal: false });
+  expect(ahead.parts.size).toBeGreaterThan(0);
+  const image = await fileSource(path, { direct });
+  const options = { key, source: image, algorithms: ['sha256' as const], policy, checksums: true };
+  const uploaded = await uploadImage(store, { ...options, early: ahead });
+  const stored = await buffer((await place.store.openRead(key)) as Readable);
+  expect(stored.equals(await readFile(path))).toBe(true);
+  expect(uploaded.digests.sha256).toBe(createHash('sha256').update(stored).digest('hex'));
+  // The tables came last.
+  expect(sent.filter((number) => number === 1)).toHaveLength(2);
 });
 
 test('a part of any size and place is read past the page cache as it is in the file', async () => {

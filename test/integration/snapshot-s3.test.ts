@@ -1,11 +1,18 @@
 // The whole way into a real bucket: the command's flags arrive in the record, and others can read it.
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, startCli } from '../support/cli.ts';
 import { createDomain } from '../support/domains.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sha256Of } from '../support/judges.ts';
-import { expectGoodImage, expectNoRunLeft, publish, pull } from '../support/publishing.ts';
+import {
+  expectGoodImage,
+  expectNoRunLeft,
+  expectSoundImage,
+  publish,
+  pull,
+} from '../support/publishing.ts';
 import { createBucket, listKeys, listUploads, rclone, s3Env } from '../support/s3.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -59,12 +66,19 @@ test('a running domain is published to a bucket with name, alias, tag and proper
       expect(text).not.toContain(secret);
     }
   }
+  const flags = [domain.name, ...registry, '--compress', 'zstd'];
+  const zipped = await publish(flags, { sandbox, env });
+  const zippedFile = await pull(zipped.id, 'qcow2', sandbox, { env, args: registry });
+  expect((await stat(zippedFile)).size).toBe(zipped.record.size);
+  expect(Number(zipped.record.size)).toBeLessThan(Number(record.size));
   await domain.destroy();
   await expectGoodImage(file, 'qcow2', { ticks, marker: 's3' });
+  await expectSoundImage(zippedFile, 'qcow2', { ticks, marker: 's3' });
 
   const removed = await runCli(['delete', id, ...registry, '--force'], { sandbox, env });
   expect(removed.exitCode, removed.stderr).toBe(0);
-  expect((await listKeys(bucket)).filter((key) => key.endsWith('.qcow2'))).toEqual([]);
+  const left = (await listKeys(bucket)).filter((key) => key.endsWith('.qcow2'));
+  expect(left).toEqual([`golden/images/${zipped.id}/vda.qcow2`]);
 });
 
 test('Ctrl-C in the middle of the mirror undoes everything and exits 130', async () => {
