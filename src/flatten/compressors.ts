@@ -31,7 +31,7 @@ const SLOTS_A_THREAD = 2;
 const MORE_SLOTS = 4;
 const CLOSE_GRACE_MS = 1000;
 
-/** `undefined` where they cannot work here. Never rejects; the caller closes them. */
+/** `undefined` where they cannot work here. The caller closes them. */
 export async function startCompressors(): Promise<Compressors | undefined> {
   const threads = Math.min(availableParallelism(), MAX_THREADS);
   const compressors = new Compressors(threads);
