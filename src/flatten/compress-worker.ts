@@ -7,6 +7,7 @@ import { PieceMemory } from './piece-memory.ts';
 import type { Zstd } from './zstd.ts';
 
 const ZEROS = Buffer.alloc(CLUSTER);
+const compressed = Buffer.alloc(CLUSTER - 1);
 
 const { state, memory, pieces } = workerData as CompressorSetup;
 const slots = new PieceMemory(memory);
@@ -37,21 +38,21 @@ function serve(zstd: Zstd): void {
   });
 }
 
-/** The shorter clusters follow one another in `packed`. */
+/** A cluster that becomes shorter takes the place of what it was made of. */
 function compressPiece(zstd: Zstd, { slot, clusters }: PieceToCompress): void {
-  const { data, packed, lengths } = slots.at(slot);
-  let end = 0;
+  const { data, lengths } = slots.at(slot);
   for (let n = 0; n < clusters; n += 1) {
     const cluster = data.subarray(n * CLUSTER, (n + 1) * CLUSTER);
-    const length = isZero(cluster) ? 0 : compress(zstd, cluster, packed.subarray(end));
-    lengths[n] = length;
-    if (length < CLUSTER) end += length;
+    lengths[n] = isZero(cluster) ? 0 : compress(zstd, cluster);
   }
 }
 
 /** NOTE: as QEMU, which takes 64 KiB or more for a cluster that cannot be compressed. */
-function compress(zstd: Zstd, cluster: Buffer, to: Buffer): number {
-  return zstd.compress(cluster, to.subarray(0, CLUSTER - 1)) ?? CLUSTER;
+function compress(zstd: Zstd, cluster: Buffer): number {
+  const length = zstd.compress(cluster, compressed);
+  if (length === undefined) return CLUSTER;
+  compressed.copy(cluster, 0, 0, length);
+  return length;
 }
 
 function isZero(cluster: Buffer): boolean {

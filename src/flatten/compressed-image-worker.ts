@@ -57,30 +57,22 @@ async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): P
 }
 
 async function packPiece(
-  { data, packed, lengths }: Slot,
+  { data, lengths }: Slot,
   clusters: number,
   { layout, writer }: { layout: CompressedLayout; writer: PackedWriter },
 ): Promise<void> {
   const these = lengths.subarray(0, clusters);
-  const { packedAt, packedBytes, storedAt, restAt } = layout.add(these);
-  await writer.write(packed.subarray(0, packedBytes), packedAt);
-  let at = storedAt;
-  for (const [from, to] of runsOf(these, CLUSTER)) {
-    await writer.write(data.subarray(from * CLUSTER, to * CLUSTER), at);
-    at += (to - from) * CLUSTER;
-  }
-  const shorter = these.reduce((sum, length) => (length < CLUSTER ? sum + length : sum), 0);
-  await writer.write(packed.subarray(packedBytes, shorter), restAt);
-}
-
-/** Where `value` stands in `values`, as runs. */
-function* runsOf(values: Uint32Array, value: number): Generator<[number, number]> {
-  let from = 0;
-  for (let n = 0; n <= values.length; n += 1) {
-    if (values[n] === value) continue;
-    if (n > from) yield [from, n];
-    from = n + 1;
-  }
+  const { packedAt, packedClusters, storedAt, restAt } = layout.add(these);
+  const packed: Buffer[] = [];
+  const stored: Buffer[] = [];
+  these.forEach((length, n) => {
+    const cluster = data.subarray(n * CLUSTER, n * CLUSTER + length);
+    if (length === CLUSTER) stored.push(cluster);
+    else if (length > 0) packed.push(cluster);
+  });
+  await writer.write(packed.slice(0, packedClusters), packedAt);
+  await writer.write(stored, storedAt);
+  await writer.write(packed.slice(packedClusters), restAt);
 }
 
 async function writeTables(tables: Iterable<PlacedTable>, target: Target): Promise<void> {

@@ -57,6 +57,7 @@ export class CompressedLayout {
   add(lengths: Uint32Array): PiecePlace {
     const place = placePiece(this.#end, lengths);
     let { packedAt, storedAt } = place;
+    let packed = 0;
     const until = this.#added + lengths.length;
     let n = 0;
     for (const cluster of this.#runs.guestClusters(this.#added, until)) {
@@ -67,7 +68,8 @@ export class CompressedLayout {
         this.#use(storedAt, length);
         storedAt += length;
       } else if (length > 0) {
-        if (packedAt === place.packedAt + place.packedBytes) packedAt = place.restAt;
+        if (packed === place.packedClusters) packedAt = place.restAt;
+        packed += 1;
         this.#map(cluster, packedAt, COMPRESSED | (sectorsMore(packedAt, length) << SECTORS_SHIFT));
         this.#use(packedAt, length);
         packedAt += length;

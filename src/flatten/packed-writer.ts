@@ -2,7 +2,7 @@
 import { alignedMemory } from '../files/direct-file.ts';
 import { quiet, type Target } from './image-thread.ts';
 
-const BUFFER_BYTES = 2 * 1024 * 1024;
+const BUFFER_BYTES = 1024 * 1024;
 const BUFFERS = 4;
 
 export class PackedWriter {
@@ -23,24 +23,27 @@ export class PackedWriter {
     this.#from = at;
   }
 
-  /** `bytes` may be changed when it resolves. `at` is where the last bytes ended or later, zeros between. */
-  async write(bytes: Buffer, at: number): Promise<void> {
-    if (bytes.byteLength === 0) return;
+  /**
+   * Adds `pieces`, which may be changed when it resolves. `at` is where the last bytes ended or
+   * later, zeros between.
+   */
+  async write(pieces: readonly Buffer[], at: number): Promise<void> {
+    if (pieces.length === 0) return;
     for (let gap = at - this.#from - this.#filled; gap > 0; ) {
-      const room = await this.#room(gap);
-      room.fill(0);
-      gap -= room.byteLength;
+      const zeros = (await this.#room()).subarray(0, gap).fill(0);
+      gap -= this.#take(zeros.byteLength);
     }
-    for (let done = 0; done < bytes.byteLength; ) {
-      const room = await this.#room(bytes.byteLength - done);
-      done += bytes.copy(room, 0, done);
+    for (const piece of pieces) {
+      for (let done = 0; done < piece.byteLength; ) {
+        done += this.#take(piece.copy(await this.#room(), 0, done));
+      }
     }
   }
 
   /** Fills the file up to `size`, a multiple of 64 KiB, with zeros; resolves when all is written. */
   async finish(size: number): Promise<void> {
     const end = this.#from + this.#filled;
-    if (size > end) await this.write(Buffer.alloc(size - end), end);
+    if (size > end) await this.write([Buffer.alloc(size - end)], end);
     this.#flush();
     await Promise.all(this.#writes);
   }
@@ -50,13 +53,18 @@ export class PackedWriter {
     await Promise.allSettled(this.#writes);
   }
 
-  /** The next bytes of the current buffer, `wanted` at most. */
-  async #room(wanted: number): Promise<Buffer> {
-    if (this.#filled === BUFFER_BYTES) this.#flush();
-    await this.#writes[this.#current];
-    const from = this.#filled;
-    this.#filled = Math.min(BUFFER_BYTES, from + wanted);
-    return this.#buffers[this.#current]?.subarray(from, this.#filled) ?? Buffer.alloc(wanted);
+  /** What is free of the current buffer. */
+  async #room(): Promise<Buffer> {
+    if (this.#filled === BUFFER_BYTES) {
+      this.#flush();
+      await this.#writes[this.#current];
+    }
+    return this.#buffers[this.#current]?.subarray(this.#filled) ?? Buffer.alloc(0);
+  }
+
+  #take(bytes: number): number {
+    this.#filled += bytes;
+    return bytes;
   }
 
   #flush(): void {

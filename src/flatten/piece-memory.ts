@@ -7,23 +7,21 @@ export const PIECE_BYTES = PIECE_CLUSTERS * CLUSTER;
 
 /** What a thread is given of it. */
 export interface SharedPieces {
-  /** Of each slot: the piece, then what was made of it. */
+  /** Of each slot: the piece. */
   bytes: SharedArrayBuffer;
   lengths: SharedArrayBuffer;
 }
 
 export interface Slot {
-  /** The piece as it was read; a direct read may fill it. */
+  /** The piece as it was read (a direct read may fill it), then each cluster as it became, at its place. */
   data: Buffer;
-  /** The clusters that became shorter, one after the other. */
-  packed: Buffer;
   /** Of each cluster: 0 where it is full of zeros, 64 KiB where it did not become shorter. */
   lengths: Uint32Array;
 }
 
 export function sharePieces(slots: number): SharedPieces {
   return {
-    bytes: alignedSharedMemory(2 * PIECE_BYTES * slots),
+    bytes: alignedSharedMemory(PIECE_BYTES * slots),
     lengths: new SharedArrayBuffer(slots * PIECE_CLUSTERS * Uint32Array.BYTES_PER_ELEMENT),
   };
 }
@@ -32,10 +30,9 @@ export class PieceMemory {
   readonly #slots: readonly Slot[];
 
   constructor({ bytes, lengths }: SharedPieces) {
-    const count = Math.floor(bytes.byteLength / (2 * PIECE_BYTES));
+    const count = Math.floor(bytes.byteLength / PIECE_BYTES);
     this.#slots = Array.from({ length: count }, (_, n) => ({
-      data: Buffer.from(bytes, 2 * n * PIECE_BYTES, PIECE_BYTES),
-      packed: Buffer.from(bytes, (2 * n + 1) * PIECE_BYTES, PIECE_BYTES),
+      data: Buffer.from(bytes, n * PIECE_BYTES, PIECE_BYTES),
       lengths: new Uint32Array(lengths, n * PIECE_CLUSTERS * 4, PIECE_CLUSTERS),
     }));
   }

@@ -7,8 +7,8 @@ import { CLUSTER } from './data-runs.ts';
  */
 export interface PiecePlace {
   packedAt: number;
-  /** Of the shorter ones that come first. */
-  packedBytes: number;
+  /** How many of the shorter ones come first. */
+  packedClusters: number;
   /** A multiple of 64 KiB. */
   storedAt: number;
   restAt: number;
@@ -26,12 +26,14 @@ export interface PiecePlace {
  * least is left.
  */
 export function placePiece(at: number, lengths: Uint32Array): PiecePlace {
-  const total = sum(lengths, (length) => length < CLUSTER);
-  const stored = sum(lengths, (length) => length === CLUSTER);
-  const packedBytes = stored === 0 ? total : bestCut(at, lengths);
-  const storedAt = roundUp(at + packedBytes);
-  const restAt = stored === 0 ? at + packedBytes : storedAt + stored;
-  return { packedAt: at, packedBytes, storedAt, restAt, end: restAt + total - packedBytes };
+  const packed = [...lengths].filter((length) => length > 0 && length < CLUSTER);
+  const stored = lengths.filter((length) => length === CLUSTER).length * CLUSTER;
+  const packedClusters = stored === 0 ? packed.length : bestCut(at, packed);
+  const packedEnd = at + sum(packed.slice(0, packedClusters));
+  const storedAt = roundUp(packedEnd);
+  const restAt = stored === 0 ? packedEnd : storedAt + stored;
+  const end = restAt + sum(packed.slice(packedClusters));
+  return { packedAt: at, packedClusters, storedAt, restAt, end };
 }
 
 /** To whole clusters. */
@@ -39,16 +41,15 @@ export function roundUp(bytes: number): number {
   return Math.ceil(bytes / CLUSTER) * CLUSTER;
 }
 
-/** How many bytes of the compressed clusters leave least of a cluster of the file, from `at`. */
-function bestCut(at: number, lengths: Uint32Array): number {
-  let end = 0;
-  let best = 0;
-  for (const length of lengths) {
-    if (length === CLUSTER) continue;
+/** After how many of the compressed clusters least is left of a cluster of the file. */
+function bestCut(at: number, packed: readonly number[]): number {
+  let end = at;
+  let best = { count: 0, left: left(at) };
+  packed.forEach((length, n) => {
     end += length;
-    if (left(at + end) < left(at + best)) best = end;
-  }
-  return best;
+    if (left(end) < best.left) best = { count: n + 1, left: left(end) };
+  });
+  return best.count;
 }
 
 /** Of the cluster that the byte before `at` lies in. */
@@ -56,6 +57,6 @@ function left(at: number): number {
   return roundUp(at) - at;
 }
 
-function sum(lengths: Uint32Array, counts: (length: number) => boolean): number {
-  return lengths.reduce((total, length) => (counts(length) ? total + length : total), 0);
+function sum(lengths: readonly number[]): number {
+  return lengths.reduce((total, length) => total + length, 0);
 }

@@ -5,6 +5,9 @@ import type { Decision } from './decide.ts';
 import type { Session } from './session.ts';
 import { expectedImageBytes } from './space-needs.ts';
 
+/** Each takes its memory; and the processors, which a convert waits for that compresses, are busy. */
+const PARTS_WHILE_COMPRESSING = 2;
+
 /** The file at `path`, which a disk's image is written to; `name` is its object's. */
 interface FileToSend {
   id: string;
@@ -37,13 +40,14 @@ export async function sendingAhead<T>(
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   // As its writer does, where it is not left to qemu-img.
   const direct = settings.compress === 'none' || (settings.compress === 'zstd' && still.ours);
+  const partsAtOnce = settings.compress === 'none' ? undefined : PARTS_WHILE_COMPRESSING;
   const expectedBytes = expectedImageBytes(decision, still);
   const { registry } = decision;
   const isFirst = still.disk === decision.inspection.disks[0].disk;
   const starting = (async () => {
     if (isFirst) await registry.markSaving(id, { signal });
     return registry.startEarlyUpload(id, name, {
-      ...{ path, direct, expectedBytes, signal },
+      ...{ path, direct, expectedBytes, partsAtOnce, signal },
       settled: () => settled,
     });
   })();

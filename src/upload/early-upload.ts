@@ -26,6 +26,8 @@ export interface EarlyUploadOptions {
   settled: () => number | undefined;
   /** What it will have at most, so far as is known: the size of the parts follows from it. */
   expectedBytes: number;
+  /** If left out, as the policy says. */
+  partsAtOnce?: number | undefined;
   policy: UploadPolicy;
   checksums: boolean;
   signal: AbortSignal;
@@ -75,8 +77,8 @@ export class EarlyUpload {
     this.#upload = upload;
     this.#plan = plan;
     this.#options = options;
-    const { path, direct, policy } = options;
-    const atOnce = Math.min(policy.concurrency, plan.count);
+    const { path, direct, policy, partsAtOnce = policy.concurrency } = options;
+    const atOnce = Math.min(partsAtOnce, policy.concurrency, plan.count);
     this.#loader = new PartLoader(growingSource(path, direct), { partSize: plan.partSize, atOnce });
     this.#lanes = Array.from({ length: atOnce }, () => this.#lane());
   }

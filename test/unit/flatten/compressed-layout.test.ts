@@ -43,21 +43,21 @@ describe('a piece', () => {
   it('of shorter clusters alone goes on where the one before it ended', () => {
     const place = placePiece(CLUSTER + 100, Uint32Array.of(10, 0, 70, 20));
     expect(place).toEqual({
-      ...{ packedAt: CLUSTER + 100, packedBytes: 100, restAt: CLUSTER + 200 },
+      ...{ packedAt: CLUSTER + 100, packedClusters: 3, restAt: CLUSTER + 200 },
       ...{ storedAt: 2 * CLUSTER, end: CLUSTER + 200 },
     });
   });
 
   it('has its stored clusters at a border, at once where it begins at one', () => {
     const place = placePiece(3 * CLUSTER, Uint32Array.of(5, CLUSTER, 6, CLUSTER));
-    expect(place).toMatchObject({ packedBytes: 0, storedAt: 3 * CLUSTER, restAt: 5 * CLUSTER });
+    expect(place).toMatchObject({ packedClusters: 0, storedAt: 3 * CLUSTER, restAt: 5 * CLUSTER });
     expect(place.end).toBe(5 * CLUSTER + 11);
   });
 
   it('has its stored clusters where least of a cluster is lost', () => {
     const lengths = Uint32Array.of(30_000, CLUSTER, 35_000, 60_000, 4_000);
     const place = placePiece(CLUSTER + 200, lengths);
-    expect(place).toMatchObject({ packedBytes: 65_000, storedAt: 2 * CLUSTER });
+    expect(place).toMatchObject({ packedClusters: 2, storedAt: 2 * CLUSTER });
     expect(place).toMatchObject({ restAt: 3 * CLUSTER, end: 3 * CLUSTER + 64_000 });
   });
 });
