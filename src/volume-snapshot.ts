@@ -94,8 +94,11 @@ async function publish(
   let mayBeActive = false;
   let image: ImageRecord;
   await runStep(onEvent, 'queue', async () => {
-    await registry.queueImage(newVolumeImage(settings, plan, runId));
-    await registry.settled();
+    try {
+      await registry.queueImage(newVolumeImage(settings, plan, runId));
+    } finally {
+      await registry.settled();
+    }
   });
   try {
     await journal.reach(VOLUMES_POINT, point);

@@ -15,8 +15,8 @@ export interface DataExtents {
   readonly at: Float64Array;
 }
 
-/** 100 MiB of memory; a terabyte in runs of half a MiB. */
-const MAX_EXTENTS = 2_000_000;
+/** 100 MiB of memory in all places that hold them; a terabyte in runs of 2 MiB. */
+const MAX_EXTENTS = 500_000;
 const MAX_DEPTH = 255;
 
 /**

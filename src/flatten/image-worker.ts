@@ -23,32 +23,32 @@ const hashes = work.algorithms.map((name) => [name, createHash(name)] as const);
 async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): Promise<Written> {
   const layout = new Qcow2Layout(work.virtualSize, runs);
   const count = Math.ceil(layout.size / PIECE_BYTES);
-  const reads: Promise<Buffer>[] = [];
-  const writes: Promise<void>[] = [];
-  const readNext = () => {
-    const n = reads.length;
-    const free = writes[n - PIECES] ?? Promise.resolve();
-    reads.push(quiet(free.then(() => fillPiece(n, chain, layout))));
+  // What is under way, by the number of its piece.
+  const reads = new Map<number, Promise<Buffer>>();
+  const writes = new Map<number, Promise<void>>();
+  const read = (n: number) => {
+    const free = writes.get(n - PIECES) ?? Promise.resolve();
+    reads.set(n, quiet(free.then(() => fillPiece(n, chain, layout))));
   };
+  for (let n = 0; n < Math.min(count, READ_AHEAD); n += 1) read(n);
   const settled = settledTeller(layout.size);
   try {
     for (let n = 0; n < count; n += 1) {
-      while (reads.length < Math.min(count, n + READ_AHEAD)) readNext();
-      const piece = (await reads[n]) ?? Buffer.alloc(0);
-      delete reads[n];
+      const piece = (await reads.get(n)) ?? Buffer.alloc(0);
+      reads.delete(n);
+      if (n + READ_AHEAD < count) read(n + READ_AHEAD);
       for (const [, hash] of hashes) hash.update(piece);
-      const before = writes[n - 1] ?? Promise.resolve();
+      const before = writes.get(n - 1) ?? Promise.resolve();
       const written = target.write(piece, n * PIECE_BYTES);
       // One that follows another counts as written when both are.
-      writes[n] = quiet(
-        Promise.all([before, written]).then(() => settled(n * PIECE_BYTES + piece.byteLength)),
-      );
-      delete writes[n - PIECES];
+      const end = n * PIECE_BYTES + piece.byteLength;
+      writes.set(n, quiet(Promise.all([before, written]).then(() => settled(end))));
+      writes.delete(n - PIECES);
     }
-    await writes.at(-1);
+    await writes.get(count - 1);
   } finally {
     // The memory is in use until then.
-    await Promise.allSettled([...reads, ...writes]);
+    await Promise.allSettled([...reads.values(), ...writes.values()]);
   }
   const digests = hashes.map(([name, hash]) => [name, hash.digest('hex')]);
   return { size: layout.size, digests: Object.fromEntries(digests) };

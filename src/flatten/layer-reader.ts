@@ -40,7 +40,7 @@ export class LayerReader {
     const file = isAligned && this.#goesPast(at, length) ? this.#direct : this.#buffered;
     const read = await file.read(memory, at, at + length);
     if (read === length) return;
-    const isTail = read > 0 && length - read < MAX_CLUSTER;
+    const isTail = length - read < MAX_CLUSTER;
     if (!isTail) throw new Error(`${this.#path} ended before its data`);
     memory.fill(0, read);
   }

@@ -38,7 +38,8 @@ export function isGivenUp(state: ThreadState): boolean {
  */
 export function watchLoading(worker: Worker, state: ThreadState): void {
   loading.set(worker, state);
-  worker.once('exit', () => loading.delete(worker));
+  // One that cannot load its libraries ends, which is told after its error.
+  for (const end of ['error', 'exit']) worker.once(end, () => loading.delete(worker));
   if (listening) return;
   listening = true;
   process.on('exit', leave);

@@ -42,6 +42,12 @@ export class FirstWrite {
     await this.#abilities(options);
   }
 
+  /** Begins it, for the next write to wait for. */
+  begin(options: CallOptions): void {
+    // What fails is raised there.
+    this.#abilities(options).catch(() => undefined);
+  }
+
   /** Ends when nothing is being tried any more. */
   async settled(): Promise<void> {
     await this.#found;

@@ -132,7 +132,7 @@ export class Registry {
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);
     // Nobody else writes to this new id: the trial goes on beside it, and the next write waits for it.
-    void this.#firstWrite?.check(options);
+    this.#firstWrite?.begin(options);
     await createVersion(this.#store, recordFolder(record.id), 1, record, options);
     return record;
   }

@@ -17,10 +17,12 @@ export async function findBaseImage(
   signal: AbortSignal,
 ): Promise<ImageRecord | undefined> {
   const [nearest] = backingChain;
-  if (!(nearest && (await stat(nearest.path)).isFile())) return undefined;
-  const source = await fileSource(nearest.path);
-  const candidates = await registry.findImagesBySize(source.size, { signal });
+  if (nearest === undefined) return undefined;
+  const facts = await stat(nearest.path);
+  if (!facts.isFile()) return undefined;
+  const candidates = await registry.findImagesBySize(facts.size, { signal });
   if (candidates.length === 0) return undefined;
+  const source = await fileSource(nearest.path);
   const { sha256 } = await hashImage(source, ['sha256'], { signal });
   return candidates.find((image) => dataObjects(image).some((each) => each.sha256 === sha256));
 }
