@@ -25,10 +25,10 @@ async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): P
   const writer = new PackedWriter(target, layout.dataAt);
   const count = Math.ceil(runs.clusters / PIECE_CLUSTERS);
   const clustersOf = (n: number) => Math.min(PIECE_CLUSTERS, runs.clusters - n * PIECE_CLUSTERS);
-  const compressed: Promise<void>[] = [];
-  const startNext = () => {
-    const n = compressed.length;
-    compressed.push(quiet(compressPiece(n, clustersOf(n))));
+  // What is under way, by the number of its piece.
+  const compressed = new Map<number, Promise<void>>();
+  const start = (n: number) => {
+    if (n < count) compressed.set(n, quiet(compressPiece(n, clustersOf(n))));
   };
   const compressPiece = async (n: number, clusters: number) => {
     const slot = n % memory.count;
@@ -37,19 +37,21 @@ async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): P
     await queue.compress({ slot, clusters });
   };
   try {
+    for (let n = 0; n < memory.count; n += 1) start(n);
     for (let n = 0; n < count; n += 1) {
-      // The slot of the piece before this one is free again.
-      while (compressed.length < Math.min(count, n + memory.count)) startNext();
-      await compressed[n];
-      delete compressed[n];
+      await compressed.get(n);
+      compressed.delete(n);
       await packPiece(memory.at(n % memory.count), clustersOf(n), { layout, writer });
+      // Its slot is free again.
+      start(n + memory.count);
       await writeTables(layout.takeFullTables(), target);
       if (n % TELL_PIECES === 0) tell({ kind: 'bytes', bytes: n * PIECE_BYTES });
     }
     await writer.finish(layout.size);
     await writeTables(layout.takeLastTables(), target);
+    tell({ kind: 'bytes', bytes: runs.clusters * CLUSTER });
   } finally {
-    await Promise.allSettled(compressed);
+    await Promise.allSettled(compressed.values());
     await writer.settled();
     queue.close();
   }

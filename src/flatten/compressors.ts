@@ -1,5 +1,4 @@
 // Threads that compress, one a core: started before an image is written, since not every machine has zstd's library.
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
@@ -45,9 +44,20 @@ export class Compressors {
   readonly #memory: SharedPieces;
   readonly #threads: readonly { worker: Worker; port: MessagePort; ready: Promise<boolean> }[];
 
+  /** Rejects with what ends one of them. */
+  readonly failed: Promise<never>;
+
   constructor(threads: number) {
     this.#memory = sharePieces(threads * SLOTS_A_THREAD + MORE_SLOTS);
     this.#threads = Array.from({ length: threads }, () => startThread(this.#memory));
+    this.failed = new Promise((_, reject) => {
+      for (const { worker } of this.#threads) {
+        worker.once('error', reject);
+        worker.once('exit', () => reject(new Error('a thread that compresses has ended')));
+      }
+    });
+    // Their end, when nobody needs them any more, must not count as unhandled.
+    this.failed.catch(() => undefined);
   }
 
   /** Whether each one has loaded its library. */
@@ -59,14 +69,6 @@ export class Compressors {
   /** For the one thread that gives them work. */
   get forWriter(): CompressorPorts {
     return { memory: this.#memory, ports: this.#threads.map(({ port }) => port) };
-  }
-
-  /** Calls `onFailed` with what ends one of them before its time. */
-  onFailure(onFailed: (error: Error) => void): void {
-    for (const { worker } of this.#threads) {
-      worker.once('error', onFailed);
-      worker.once('exit', () => onFailed(new Error('a thread that compresses has ended')));
-    }
   }
 
   /** Never rejects. What they are at is lost. */
@@ -108,12 +110,12 @@ async function endThread({
   ready: Promise<boolean>;
 }): Promise<void> {
   if (!(await ready)) return;
-  const ended = once(worker, 'exit');
+  const ended = new Promise<boolean>((resolve) => worker.once('exit', () => resolve(false)));
   worker.postMessage('end');
   port.close();
   const enough = new AbortController();
   const grace = sleep(CLOSE_GRACE_MS, true, { signal: enough.signal }).catch(() => false);
-  const isLate = await Promise.race([ended.then(() => false), grace]);
+  const isLate = await Promise.race([ended, grace]);
   enough.abort();
   if (isLate) await worker.terminate();
 }

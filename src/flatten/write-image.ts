@@ -58,10 +58,9 @@ export async function writeCompressedImage(
   const workerData: CompressedImageWork = {
     ...{ layers, extents, virtualSize, path, algorithms: [], compressors: forWriter },
   };
-  const failed = new Promise<never>((_, reject) => {
-    compressors.onFailure((error) => reject(failure(path, messageOf(error))));
+  const failed = compressors.failed.catch((error: unknown) => {
+    throw failure(path, messageOf(error));
   });
-  // Their end, when nobody waits for the image any more, must not count as unhandled.
   failed.catch(() => undefined);
   const thread = './compressed-image-worker.js';
   const { ports: transferList } = forWriter;
