@@ -3,10 +3,10 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from '../errors.ts';
 import { BLOCK } from './direct-file.ts';
+import { isZero } from './zeros.ts';
 
 /** Zeros are left out in runs of this size: smaller ones cost more in writes than they spare. */
 export const HOLE_BYTES = 64 * 1024;
-const ZEROS = Buffer.alloc(HOLE_BYTES);
 
 /** A file that is written past the page cache, beside the handle that its owner has on it. */
 export class DirectTarget {
@@ -75,9 +75,4 @@ export async function writeAll(file: FileHandle, bytes: Buffer, at: number): Pro
   for (let done = 0; done < bytes.byteLength; ) {
     done += (await file.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
   }
-}
-
-function isZero(bytes: Buffer, from: number, to: number): boolean {
-  // The first byte tells for nearly all data.
-  return bytes[from] === 0 && bytes.compare(ZEROS, 0, to - from, from, to) === 0;
 }

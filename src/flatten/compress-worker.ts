@@ -1,12 +1,12 @@
 // A thread that compresses pieces of an image, one after the other, from and to memory that it shares.
 import { parentPort, workerData } from 'node:worker_threads';
+import { isZero } from '../files/zeros.ts';
 import { tellLoaded } from '../native/thread-end.ts';
 import type { CompressorSetup, PieceToCompress } from './compressors.ts';
 import { CLUSTER } from './data-runs.ts';
 import { PieceMemory } from './piece-memory.ts';
 import type { Zstd } from './zstd.ts';
 
-const ZEROS = Buffer.alloc(CLUSTER);
 const compressed = Buffer.alloc(CLUSTER - 1);
 
 const { state, memory, pieces } = workerData as CompressorSetup;
@@ -53,11 +53,6 @@ function compress(zstd: Zstd, cluster: Buffer): number {
   if (length === undefined) return CLUSTER;
   compressed.copy(cluster, 0, 0, length);
   return length;
-}
-
-function isZero(cluster: Buffer): boolean {
-  // The first byte tells for nearly all data.
-  return cluster[0] === 0 && cluster.equals(ZEROS);
 }
 
 await start();

@@ -1,11 +1,12 @@
 // The thread that writes a compressed flat qcow2: reads the layers ahead, has the pieces compressed, packs and writes them.
 import { workerData } from 'node:worker_threads';
+import { quiet } from '../quiet.ts';
 import type { ChainReader } from './chain-reader.ts';
 import { CompressedLayout, type PlacedTable } from './compressed-layout.ts';
 import { CompressorQueue } from './compressor-queue.ts';
 import type { CompressorPorts } from './compressors.ts';
 import { CLUSTER, type DataRuns } from './data-runs.ts';
-import { answer, type ImageWork, quiet, type Target, tell, type Written } from './image-thread.ts';
+import { answer, type ImageWork, type Target, tell, type Written } from './image-thread.ts';
 import { PackedWriter } from './packed-writer.ts';
 import { PIECE_BYTES, PIECE_CLUSTERS, PieceMemory, type Slot } from './piece-memory.ts';
 

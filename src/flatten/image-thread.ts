@@ -48,12 +48,6 @@ export function tell(answer: ImageAnswer): void {
   parentPort?.postMessage(answer);
 }
 
-/** Its failure is raised where it is awaited; until then it must not count as unhandled. */
-export function quiet<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
-}
-
 async function attempt(
   { layers, extents, path }: ImageWork,
   write: Parameters<typeof answer>[1],

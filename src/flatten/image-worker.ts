@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import { workerData } from 'node:worker_threads';
 import { alignedMemory } from '../files/direct-file.ts';
+import { quiet } from '../quiet.ts';
 import type { ChainReader } from './chain-reader.ts';
 import { CLUSTER, type DataRuns } from './data-runs.ts';
-import { answer, type ImageWork, quiet, type Target, tell, type Written } from './image-thread.ts';
+import { answer, type ImageWork, type Target, tell, type Written } from './image-thread.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
 
 const PIECE_BYTES = 2 * 1024 * 1024;

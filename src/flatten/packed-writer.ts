@@ -1,6 +1,7 @@
 // Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
 import { alignedMemory } from '../files/direct-file.ts';
-import { quiet, type Target } from './image-thread.ts';
+import { quiet } from '../quiet.ts';
+import type { Target } from './image-thread.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 const BUFFERS = 4;

@@ -1,7 +1,8 @@
 // Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type MessagePort, Worker } from 'node:worker_threads';
+import { endWorker } from '../end-worker.ts';
 import { messageOf, PublishError } from '../errors.ts';
+import { quiet } from '../quiet.ts';
 import type { CompressedImageWork } from './compressed-image-worker.ts';
 import type { Compressors } from './compressors.ts';
 import type { ImageAnswer, ImageWork } from './image-thread.ts';
@@ -26,8 +27,6 @@ export interface WriteCompressedOptions extends WriteOptions {
   /** Told how much of the data is in the file. */
   onRead: (bytes: number) => void;
 }
-
-const CLOSE_GRACE_MS = 1000;
 
 /**
  * Resolves to the digests of what was written, when it is on the disk.
@@ -58,10 +57,11 @@ export async function writeCompressedImage(
   const workerData: CompressedImageWork = {
     ...{ layers, extents, virtualSize, path, algorithms: [], compressors: forWriter },
   };
-  const failed = compressors.failed.catch((error: unknown) => {
-    throw failure(path, messageOf(error));
-  });
-  failed.catch(() => undefined);
+  const failed = quiet(
+    compressors.failed.catch((error: unknown) => {
+      throw failure(path, messageOf(error));
+    }),
+  );
   const thread = './compressed-image-worker.js';
   const { ports: transferList } = forWriter;
   const how = { ...options, workerData, transferList, onBytes: onRead, failed };
@@ -99,7 +99,7 @@ async function runThread(
     return digests;
   } finally {
     over.abort();
-    await end(worker);
+    await endWorker(worker);
   }
 }
 
@@ -129,15 +129,6 @@ function answerOf(
       else onBytes(answer.bytes);
     });
   });
-}
-
-/** NOTE: a thread that hangs in a read (a file server that is gone) cannot be ended. */
-async function end(worker: Worker): Promise<void> {
-  const enough = new AbortController();
-  const grace = sleep(CLOSE_GRACE_MS, undefined, { signal: enough.signal }).catch(() => undefined);
-  await Promise.race([worker.terminate(), grace]);
-  enough.abort();
-  worker.unref();
 }
 
 function failure(path: string, message: string, code?: string): PublishError {

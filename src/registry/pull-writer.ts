@@ -1,9 +1,9 @@
 // Writes one range of a sparse file as its bytes arrive, and leaves the zeros out.
 import { writeSync } from 'node:fs';
+import { isZero } from '../files/zeros.ts';
 
 /** Zeros are left out in runs of this size, which begin at its multiples. */
 const HOLE_BYTES = 16 * 1024;
-const ZEROS = Buffer.alloc(HOLE_BYTES);
 
 /** Takes the bytes of a range in order. The file must read as zeros where nothing was written. */
 export interface Writer {
@@ -51,9 +51,4 @@ export class RangeWriter implements Writer {
       done += writeSync(this.#fd, bytes, done, to - done, this.at + done);
     }
   }
-}
-
-function isZero(bytes: Buffer, from: number, to: number): boolean {
-  // The first byte tells for nearly all data.
-  return bytes[from] === 0 && bytes.compare(ZEROS, 0, to - from, from, to) === 0;
 }

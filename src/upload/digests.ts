@@ -1,7 +1,7 @@
 // Digests of an image, computed beside its upload: one algorithm a thread, in the order of the parts.
 import { createHash, type Hash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { endWorker } from '../end-worker.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import type { DigestAnswer, DigestRequest } from './digest-worker.ts';
 import type { ImageSource } from './source.ts';
@@ -40,8 +40,6 @@ export function openDigester(source: ImageSource, algorithm: DigestAlgorithm): D
     ? new StreamDigester(source, algorithm)
     : new ThreadDigester({ path: source.path, direct: source.direct === true }, algorithm);
 }
-
-const CLOSE_GRACE_MS = 1000;
 
 interface Waiting {
   resolve(hex: string): void;
@@ -83,13 +81,7 @@ class ThreadDigester implements Digester {
   }
 
   async close(): Promise<void> {
-    // NOTE: a thread that hangs in a read (a file server that is gone) cannot be ended; whoever
-    // was interrupted must not wait for it.
-    const enough = new AbortController();
-    const grace = sleep(CLOSE_GRACE_MS, undefined, { signal: enough.signal, ref: true });
-    await Promise.race([this.#worker.terminate(), grace]);
-    enough.abort();
-    await grace.catch(() => undefined);
+    await endWorker(this.#worker);
   }
 
   #ask(request: WithoutId<DigestRequest>): Promise<string> {

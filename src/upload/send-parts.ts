@@ -1,4 +1,5 @@
 // The parts of one upload on their way: so many at once, each checked, with the digests beside them.
+import { quiet } from '../quiet.ts';
 import { eachBounded } from '../registry/bounded.ts';
 import { unlessAborted } from '../registry/deadline.ts';
 import { isMd5 } from '../registry/etag.ts';
@@ -166,10 +167,4 @@ async function isSame(
   if (kept.size !== end - start) return false;
   if (kept.crc32c !== undefined) return kept.crc32c === (await loaded.crc32c());
   return !kept.opaqueEtag && isMd5(kept.etag) && kept.etag.toLowerCase() === (await loaded.md5());
-}
-
-/** Its failure is raised where it is awaited; until then it must not count as unhandled. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }
