@@ -93,13 +93,7 @@ async function publish(
   const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
   let mayBeActive = false;
   let image: ImageRecord;
-  await runStep(onEvent, 'queue', async () => {
-    try {
-      await registry.queueImage(newVolumeImage(settings, plan, runId));
-    } finally {
-      await registry.settled();
-    }
-  });
+  await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
   try {
     await journal.reach(VOLUMES_POINT, point);
     const taken = await take(session, decision, { runId, open });

@@ -42,17 +42,6 @@ export class FirstWrite {
     await this.#abilities(options);
   }
 
-  /** Begins it, for the next write to wait for. */
-  begin(options: CallOptions): void {
-    // What fails is raised there.
-    this.#abilities(options).catch(() => undefined);
-  }
-
-  /** Ends when nothing is being tried any more. */
-  async settled(): Promise<void> {
-    await this.#found;
-  }
-
   /** Whether the store refuses a part whose checksum is wrong. Never fails. */
   async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
     const found = await this.#abilities(options);

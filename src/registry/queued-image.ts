@@ -17,24 +17,11 @@ export async function withQueuedImage<T>(
   onEvent: OnEvent,
   work: () => Promise<T>,
 ): Promise<T> {
-  try {
-    await runStep(onEvent, 'queue', () => registry.queueImage(fields));
-    return await orRollBack(registry, fields.id, onEvent, work);
-  } finally {
-    await registry.settled();
-  }
-}
-
-async function orRollBack<T>(
-  registry: Registry,
-  id: string,
-  onEvent: OnEvent,
-  work: () => Promise<T>,
-): Promise<T> {
+  await runStep(onEvent, 'queue', () => registry.queueImage(fields));
   try {
     return await work();
   } catch (error) {
-    await rollBack(registry, { id, reason: messageOf(error) }, onEvent);
+    await rollBack(registry, { id: fields.id, reason: messageOf(error) }, onEvent);
     throw error;
   }
 }

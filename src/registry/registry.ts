@@ -131,8 +131,7 @@ export class Registry {
   /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);
-    // Nobody else writes to this new id: the trial goes on beside it, and the next write waits for it.
-    this.#firstWrite?.begin(options);
+    await this.#firstWrite?.check(options);
     await createVersion(this.#store, recordFolder(record.id), 1, record, options);
     return record;
   }
@@ -148,11 +147,6 @@ export class Registry {
   ): Promise<ImageRecord> {
     await this.#firstWrite?.check(options);
     return changeRecord(this.#store, id, change, options);
-  }
-
-  /** Ends when nothing goes on behind its calls: a trial that is cut off leaves what it wrote. */
-  async settled(): Promise<void> {
-    await this.#firstWrite?.settled();
   }
 
   markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
