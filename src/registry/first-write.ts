@@ -96,6 +96,7 @@ export class FirstWrite {
   }
 
   #path(): string {
+    // The first one told of crc32; this one of crc32c.
     return join(this.#folder ?? '', 'abilities-2.json');
   }
 

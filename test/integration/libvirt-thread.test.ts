@@ -1,5 +1,4 @@
 // The thread behind a connection: when it holds the process, what it prints, and a libvirtd that hangs or goes away.
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openConnection } from '#dist/libvirt/connection.js';
 import { isConnectionLost } from '#dist/libvirt/errors.js';
 import { WorkerClient } from '#dist/libvirt/worker-client.js';
+import { type EndedScript, runScript } from '../support/run-script.ts';
 
 const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';
 const DIST = new URL('../../dist/', import.meta.url).href;
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 describe('a process', () => {
   test('ends by itself with a connection open and idle, and prints no error of libvirt', async () => {
-    const ended = await runScript(`
+    const ended = await runConnecting(`
       const connection = await openConnection('${URI}');
       await connection.lookupByName('there-is-none').catch((error) => console.log(error.code));
     `);
@@ -38,7 +38,7 @@ describe('a process', () => {
   });
 
   test('does not end while a call is pending', async () => {
-    const ended = await runScript(`
+    const ended = await runConnecting(`
       const connection = await openConnection('${URI}');
       connection.getLibVersion().then((version) => console.log(version > 0));
     `);
@@ -52,7 +52,7 @@ describe('a process', () => {
       ['process.exitCode = 8', 8],
       ['throw new Error("unhandled")', 1],
     ] as const) {
-      const ended = await runScript(`
+      const ended = await runConnecting(`
         await openConnection('${uri}', { callTimeoutMs: 200 }).catch((error) => {
           console.log(error.code, error.message);
         });
@@ -66,7 +66,7 @@ describe('a process', () => {
   test('ends with its exit code while a thread still loads its libraries', async () => {
     const delays = Array.from({ length: 12 }, (_, n) => 5 + 6 * n);
     for (const ms of delays) {
-      const ended = await runScript(`
+      const ended = await runConnecting(`
         openConnection('${URI}').catch(() => undefined);
         setTimeout(() => process.exit(7), ${ms});
       `);
@@ -75,7 +75,7 @@ describe('a process', () => {
   });
 
   test('goes on where a call is given up before the libraries are loaded', async () => {
-    const ended = await runScript(`
+    const ended = await runConnecting(`
       const opening = openConnection('${URI}', { callTimeoutMs: 1 });
       await opening.catch((error) => console.log(error.code, error.retryable));
       await (await openConnection('${URI}')).close();
@@ -148,24 +148,7 @@ async function server(onConnect: (socket: Socket) => void): Promise<string> {
   return `qemu+unix:///system?socket=${path}`;
 }
 
-/** Runs a script in a Node of its own, which has 20 s to end. */
-function runScript(body: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const script = `import { openConnection } from '${DIST}libvirt/connection.js';\n${body}`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 20_000,
-    killSignal: 'SIGKILL',
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
+/** The script can open connections. */
+function runConnecting(body: string): Promise<EndedScript> {
+  return runScript(`import { openConnection } from '${DIST}libvirt/connection.js';\n${body}`);
 }

@@ -1,5 +1,4 @@
 // A flat qcow2 compressed in one pass of our own, with qemu-img as the judge: any chain, any data, and how it fails.
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
@@ -10,6 +9,7 @@ import { writeCompressedImage } from '#dist/flatten/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
+import { runScript } from '../support/run-script.ts';
 
 const MIB = 1024 * 1024;
 const DIST = new URL('../../dist/', import.meta.url).href;
@@ -176,19 +176,3 @@ describe('fails with', () => {
     }
   });
 });
-
-function runScript(
-  script: string,
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.on('data', (text) => {
-    stderr += text;
-  });
-  return new Promise((resolve) => {
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
-}
