@@ -10,8 +10,9 @@ const twoAtOnce = { ...timeouts, fileParallelism: true, maxWorkers: 2 };
 // Within two seconds a killed run's guest is whole again: who looks at that runs alone.
 const ALONE = ['test/faults/process.test.ts', 'test/faults/process-guard.test.ts'];
 
-// NOTE: every suite runs what ships (`dist`, through the `#dist/*` import map): worker threads and
-// child processes start from files that plain Node can load, in the tests as in production.
+// NOTE: the command and the library (`virt-publish`) are tested as they ship, in `dist`. Parts of them come,
+// by `#built/*`, from the modules in `build` that `dist` is bundled from; threads and child processes
+// start there too, since plain Node can load them.
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,

@@ -20,7 +20,7 @@ export interface Setting {
   node: SchemaNode;
 }
 
-/** Reads a JSON file of the folder `config/`, which stands beside `dist/` in the package. */
+/** Reads a JSON file of the folder `config/`, which stands beside `dist/` in the package: two folders up from there. */
 export function readConfigAsset(name: 'default.json' | 'schema.json'): unknown {
   return JSON.parse(readFileSync(new URL(`../../config/${name}`, import.meta.url), 'utf8'));
 }

@@ -81,8 +81,7 @@ function startThread(memory: SharedPieces) {
   const { port1: port, port2: pieces } = new MessageChannel();
   const state = newThreadState();
   const setup: CompressorSetup = { state, memory, pieces };
-  // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
-  const worker = new Worker(new URL('./compress-worker.js', import.meta.url), {
+  const worker = new Worker(new URL('../flatten/compress-worker.js', import.meta.url), {
     workerData: setup,
     transferList: [pieces],
     // As all threads here: see write-image.ts.

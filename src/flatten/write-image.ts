@@ -39,7 +39,11 @@ export async function writeImage(
 ): Promise<Record<string, string>> {
   const { layers, extents, virtualSize } = planned;
   const workerData: ImageWork = { layers, extents, virtualSize, path: options.path, algorithms };
-  return runThread('./image-worker.js', planned, { ...options, workerData, onBytes: onSettled });
+  return runThread('../flatten/image-worker.js', planned, {
+    ...options,
+    workerData,
+    onBytes: onSettled,
+  });
 }
 
 /**
@@ -62,7 +66,7 @@ export async function writeCompressedImage(
       throw failure(path, messageOf(error));
     }),
   );
-  const thread = './compressed-image-worker.js';
+  const thread = '../flatten/compressed-image-worker.js';
   const { ports: transferList } = forWriter;
   const how = { ...options, workerData, transferList, onBytes: onRead, failed };
   await runThread(thread, planned, how);
@@ -82,7 +86,8 @@ async function runThread(
   { workerData, transferList = [], failed, ...options }: ThreadOptions,
 ): Promise<Record<string, string>> {
   options.signal.throwIfAborted();
-  // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
+  // NOTE: `.js`, and with its folder: a thread starts from what was built, and what calls it may stand
+  // in any file of the bundle, which all lie one folder deep.
   const worker = new Worker(new URL(file, import.meta.url), {
     workerData,
     transferList,

@@ -17,8 +17,9 @@ interface Pending {
  */
 export class WorkerClient {
   readonly #state = newThreadState();
-  // Without the caller's Node options: some of them do not go with a file (--input-type).
-  readonly #worker = new Worker(new URL('./worker.js', import.meta.url), {
+  // NOTE: with its folder: it is so named from any file of the bundle, which all lie one folder deep.
+  // And without the caller's Node options: some of them do not go with a file (--input-type).
+  readonly #worker = new Worker(new URL('../libvirt/worker.js', import.meta.url), {
     execArgv: [],
     workerData: this.#state,
   });

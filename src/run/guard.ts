@@ -59,7 +59,7 @@ export function spawnGuard(uri: string): SpareGuard {
 }
 
 function start(uri: string): ChildProcess {
-  const main = fileURLToPath(new URL('./guard-main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../run/guard-main.js', import.meta.url));
   const child = spawn(process.execPath, [main, uri], {
     detached: true,
     stdio: ['pipe', 'pipe', 'ignore'],

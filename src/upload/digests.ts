@@ -55,11 +55,10 @@ class ThreadDigester implements Digester {
   #failure: PublishError | undefined;
 
   constructor(file: { path: string; direct: boolean }, algorithm: DigestAlgorithm) {
-    // `.js`: a thread starts from what was built; the compiler rewrites imports, not URLs.
-    this.#worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
+    // As all threads here: see write-image.ts.
+    this.#worker = new Worker(new URL('../upload/digest-worker.js', import.meta.url), {
       workerData: { ...file, algorithm },
       env: {},
-      // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
       execArgv: [],
     });
     this.#worker.on('message', (answer: DigestAnswer) => this.#settle(answer));

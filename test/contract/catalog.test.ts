@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { RunEvent } from '#dist/events.js';
-import { openRegistry, type Registry, sumLines } from '#dist/registry/registry.js';
+import type { RunEvent } from '#built/events.js';
+import { openRegistry, type Registry, sumLines } from '#built/registry/registry.js';
 import { flipBit, PLACES, type Place, scratchFolder } from './places.ts';
 import { all, publish } from './publish.ts';
 

@@ -1,7 +1,7 @@
 // An image whose data are volume snapshots, on a directory and on a real S3 server: every command has an answer.
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openRegistry, type Registry } from '#dist/registry/registry.js';
+import { openRegistry, type Registry } from '#built/registry/registry.js';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { s3Env } from '../support/s3.ts';
 import { PLACES, type Place, scratchFolder } from './places.ts';

@@ -1,7 +1,7 @@
 // Loaded by `NODE_OPTIONS=--import`: makes calls to libvirt fail, as FAIL_LIBVIRT="defineXML=1,blockJobAbort=9" says.
-import { Connection } from '../../dist/libvirt/connection.js';
-import { Domain } from '../../dist/libvirt/domain.js';
-import { LibvirtError } from '../../dist/libvirt/errors.js';
+import { Connection } from '../../build/libvirt/connection.js';
+import { Domain } from '../../build/libvirt/domain.js';
+import { LibvirtError } from '../../build/libvirt/errors.js';
 
 for (const [, call, times] of (process.env.FAIL_LIBVIRT ?? '').matchAll(/(\w+)=(\d+)/g)) {
   const owner = call in Domain.prototype ? Domain.prototype : Connection.prototype;

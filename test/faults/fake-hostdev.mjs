@@ -1,6 +1,6 @@
 // Loaded by `NODE_OPTIONS=--import`: the domain has a PCI device of the host, which no lab has; FAKE_HOSTDEV names the file that says where it is.
 import { appendFileSync, readFileSync } from 'node:fs';
-import { Domain } from '../../dist/libvirt/domain.js';
+import { Domain } from '../../build/libvirt/domain.js';
 
 const file = process.env.FAKE_HOSTDEV ?? '';
 const isAttached = () => readFileSync(file, 'utf8').trim().split('\n').at(-1) === 'attached';

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { crc32c } from '@node-rs/crc32';
 import { expect, test } from 'vitest';
-import { readDefaults } from '#dist/registry/defaults.js';
-import type { ObjectStore, PartUpload } from '#dist/registry/object-store.js';
-import { openStore } from '#dist/registry/open-store.js';
-import { fileSource } from '#dist/upload/source.js';
-import { uploadImage } from '#dist/upload/upload-image.js';
+import { readDefaults } from '#built/registry/defaults.js';
+import type { ObjectStore, PartUpload } from '#built/registry/object-store.js';
+import { openStore } from '#built/registry/open-store.js';
+import { fileSource } from '#built/upload/source.js';
+import { uploadImage } from '#built/upload/upload-image.js';
 import { lab, makeFolder } from '../support/lab.ts';
 import { createBucket, listUploads } from '../support/s3.ts';
 

@@ -2,12 +2,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ObjectStore } from '#dist/registry/object-store.js';
-import { openStore } from '#dist/registry/open-store.js';
-import { Registry } from '#dist/registry/registry.js';
-import { RetryingStore } from '#dist/registry/retrying-store.js';
-import { fileSource } from '#dist/upload/source.js';
-import type { UploadPolicy } from '#dist/upload/upload-image.js';
+import type { ObjectStore } from '#built/registry/object-store.js';
+import { openStore } from '#built/registry/open-store.js';
+import { Registry } from '#built/registry/registry.js';
+import { RetryingStore } from '#built/registry/retrying-store.js';
+import { fileSource } from '#built/upload/source.js';
+import type { UploadPolicy } from '#built/upload/upload-image.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { lab, makeFolder } from '../support/lab.ts';
 import { createBucket, listKeys, listUploads, s3Env } from '../support/s3.ts';

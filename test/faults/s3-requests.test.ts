@@ -1,8 +1,8 @@
 // Each kind of request against each kind of fault: tried again as often as said, or not at all.
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { PartUpload } from '#dist/registry/object-store.js';
-import type { RetryingStore } from '#dist/registry/retrying-store.js';
+import type { PartUpload } from '#built/registry/object-store.js';
+import type { RetryingStore } from '#built/registry/retrying-store.js';
 import type { Fault } from '../support/faulty-proxy.ts';
 import { type FaultyPlace, MIB, makeFaultyPlace, POLICY } from './s3-place.ts';
 import {

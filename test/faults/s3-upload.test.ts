@@ -8,9 +8,9 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CompleteMultipartUploadCommand, ListPartsCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { openStore } from '#dist/registry/open-store.js';
-import { openRegistry } from '#dist/registry/registry.js';
-import { fileSource, type ImageSource } from '#dist/upload/source.js';
+import { openStore } from '#built/registry/open-store.js';
+import { openRegistry } from '#built/registry/registry.js';
+import { fileSource, type ImageSource } from '#built/upload/source.js';
 import { must, run } from '../support/exec.ts';
 import type { Fault } from '../support/faulty-proxy.ts';
 import { lab } from '../support/lab.ts';
@@ -360,10 +360,10 @@ test('answers that come before the body was sent hold neither connections nor th
   await fileSource(path);
   place.spoil('part', { ...SLOW_DOWN, early: true }, 24);
   const code = `
-    import { openStore } from '#dist/registry/open-store.js';
-    import { RetryingStore } from '#dist/registry/retrying-store.js';
-    import { fileSource } from '#dist/upload/source.js';
-    import { uploadImage } from '#dist/upload/upload-image.js';
+    import { openStore } from '#built/registry/open-store.js';
+    import { RetryingStore } from '#built/registry/retrying-store.js';
+    import { fileSource } from '#built/upload/source.js';
+    import { uploadImage } from '#built/upload/upload-image.js';
     const [url, endpoint, file] = process.argv.slice(1);
     const policy = { partSizeMib: 1, concurrency: 4, partMs: 20000, retries: 30, retryMinMs: 1, retryMaxMs: 8 };
     const store = await openStore(url, { s3: { endpoint }, requestMs: 20000, partMs: 20000 });

@@ -1,6 +1,6 @@
 // A hundred writers at once on one alias and one record of a real bucket: each version has one winner.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { openRegistry, type Registry } from '#dist/registry/registry.js';
+import { openRegistry, type Registry } from '#built/registry/registry.js';
 import { bucketPlace, type Place } from '../contract/places.ts';
 import { publish } from '../contract/publish.ts';
 import { runCli } from '../support/cli.ts';

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { DomainReport, SnapshotPlan } from '#dist/index.js';
+import type { DomainReport, SnapshotPlan } from '#built/index.js';
 import { makeChain } from '../support/chains.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { makeDataDisk } from '../support/disks.ts';

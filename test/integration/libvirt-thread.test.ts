@@ -4,13 +4,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openConnection } from '#dist/libvirt/connection.js';
-import { isConnectionLost } from '#dist/libvirt/errors.js';
-import { WorkerClient } from '#dist/libvirt/worker-client.js';
+import { openConnection } from '#built/libvirt/connection.js';
+import { isConnectionLost } from '#built/libvirt/errors.js';
+import { WorkerClient } from '#built/libvirt/worker-client.js';
 import { type EndedScript, runScript } from '../support/run-script.ts';
 
 const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';
-const DIST = new URL('../../dist/', import.meta.url).href;
+const BUILT = new URL('../../build/', import.meta.url).href;
 
 let dir: string;
 let servers: { server: Server; sockets: Set<Socket> }[];
@@ -150,5 +150,5 @@ async function server(onConnect: (socket: Socket) => void): Promise<string> {
 
 /** The script can open connections. */
 function runConnecting(body: string): Promise<EndedScript> {
-  return runScript(`import { openConnection } from '${DIST}libvirt/connection.js';\n${body}`);
+  return runScript(`import { openConnection } from '${BUILT}libvirt/connection.js';\n${body}`);
 }

@@ -16,7 +16,7 @@ import {
   measure,
   supportsCompression,
   version,
-} from '#dist/flatten/qemu-img.js';
+} from '#built/flatten/qemu-img.js';
 
 const MIB = 1024 * 1024;
 const SIZE = 64 * MIB;

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import type { SnapshotPlan } from '#dist/index.js';
+import type { SnapshotPlan } from '#built/index.js';
 import { bootImage } from '../support/boot.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { makeFileSystemDisk, makeRootDisk } from '../support/disks.ts';

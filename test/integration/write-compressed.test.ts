@@ -3,16 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCompressors } from '#dist/flatten/compressors.js';
-import { type PlannedImage, planImage } from '#dist/flatten/plan-image.js';
-import { writeCompressedImage } from '#dist/flatten/write-image.js';
+import { startCompressors } from '#built/flatten/compressors.js';
+import { type PlannedImage, planImage } from '#built/flatten/plan-image.js';
+import { writeCompressedImage } from '#built/flatten/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
 import { runScript } from '../support/run-script.ts';
 
 const MIB = 1024 * 1024;
-const DIST = new URL('../../dist/', import.meta.url).href;
+const BUILT = new URL('../../build/', import.meta.url).href;
 const { folder, at, makeRaw, makeOverlay } = makeChainFiles();
 const limits = { timeoutMs: 60_000, signal: new AbortController().signal };
 
@@ -169,7 +169,7 @@ describe('fails with', () => {
     );
     for (const script of [...scripts, ...exits]) {
       const ended = await runScript(`
-        import { flatten } from '${DIST}flatten/flatten.js';
+        import { flatten } from '${BUILT}flatten/flatten.js';
         const request = { ...${JSON.stringify(request)}, onEvent: () => undefined };
         ${script}`);
       expect(ended, script).toEqual({ code: 0, stdout: 'enough\n', stderr: '' });

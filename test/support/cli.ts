@@ -28,7 +28,10 @@ export interface CliOptions {
   timeoutMs?: number;
 }
 
+/** As it ships. */
 export const CLI = new URL('../../dist/cli/main.js', import.meta.url).pathname;
+/** The same of modules: what `NODE_OPTIONS=--import` loads reaches into them. */
+const HOOKED_CLI = new URL('../../build/cli/main.js', import.meta.url).pathname;
 
 /** Runs `virt-publish ARGS` to its end, whatever its exit code. */
 export async function runCli(
@@ -44,7 +47,8 @@ export async function startCli(
   options: CliOptions = {},
 ): Promise<{ child: ChildProcess; done: Promise<CliResult> }> {
   const sandbox = options.sandbox ?? (await makeSandbox());
-  const child = spawn(process.execPath, [CLI, ...args], {
+  const main = options.env?.NODE_OPTIONS === undefined ? CLI : HOOKED_CLI;
+  const child = spawn(process.execPath, [main, ...args], {
     cwd: sandbox.dir,
     env: { ...withoutAws(process.env), ...sandbox.env, ...options.env },
     timeout: options.timeoutMs ?? 120_000,

@@ -1,10 +1,10 @@
 // How a disk is taken follows from what the domain is and what was asked for.
 
 import { describe, expect, test } from 'vitest';
-import { chooseDisks, type DiskWish } from '#dist/capture/choose-disk.js';
-import type { Inspection } from '#dist/capture/inspect.js';
-import { type CaptureWishes, planCapture } from '#dist/capture/plan.js';
-import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
+import { chooseDisks, type DiskWish } from '#built/capture/choose-disk.js';
+import type { Inspection } from '#built/capture/inspect.js';
+import { type CaptureWishes, planCapture } from '#built/capture/plan.js';
+import { parseDomainXml } from '#built/libvirt/domain-xml.js';
 
 const disk = (target: string, more = '', source = `<source file='/d/${target}'/>`) =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='${target}' bus='virtio'/>${more}</disk>`;

@@ -1,8 +1,8 @@
 // Volumes of a pool are where libvirt says; what it cannot say counts as outside this host.
 import { expect, test } from 'vitest';
-import { placeVolumes } from '#dist/capture/remote-disk.js';
-import { parseDomainXml } from '#dist/libvirt/domain-xml.js';
-import { LibvirtError } from '#dist/libvirt/errors.js';
+import { placeVolumes } from '#built/capture/remote-disk.js';
+import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { LibvirtError } from '#built/libvirt/errors.js';
 
 const volume = (more = '') =>
   parseDomainXml(

@@ -5,8 +5,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openRegistry } from '#dist/registry/registry.js';
-import { fileSource } from '#dist/upload/source.js';
+import { openRegistry } from '#built/registry/registry.js';
+import { fileSource } from '#built/upload/source.js';
 
 const main = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'cli-catalog-'));

@@ -1,9 +1,9 @@
 // Ctrl-C, Ctrl-C again, and a reader that went away.
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { createOutput } from '#dist/cli/output.js';
-import { withSignals } from '#dist/cli/signals.js';
-import { PublishError } from '#dist/errors.js';
+import { createOutput } from '#built/cli/output.js';
+import { withSignals } from '#built/cli/signals.js';
+import { PublishError } from '#built/errors.js';
 
 const words = { first: 'stopping', again: 'please wait' };
 

@@ -1,14 +1,14 @@
 // What people and programs are told: sizes, tables, errors, logs, events, the plan.
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { failureJson, failureText } from '#dist/cli/failure.js';
-import { formatBytes, formatDate, formatDuration, printable } from '#dist/cli/format.js';
-import { formatPlan } from '#dist/cli/plan-view.js';
-import { createJsonReporter } from '#dist/cli/report/json-reporter.js';
-import { Pace } from '#dist/cli/report/pace.js';
-import { createPlainReporter } from '#dist/cli/report/plain-reporter.js';
-import { styleFor } from '#dist/cli/style.js';
-import { cutTo, formatPairs, formatTable } from '#dist/cli/table.js';
-import { PublishError } from '#dist/errors.js';
+import { failureJson, failureText } from '#built/cli/failure.js';
+import { formatBytes, formatDate, formatDuration, printable } from '#built/cli/format.js';
+import { formatPlan } from '#built/cli/plan-view.js';
+import { createJsonReporter } from '#built/cli/report/json-reporter.js';
+import { Pace } from '#built/cli/report/pace.js';
+import { createPlainReporter } from '#built/cli/report/plain-reporter.js';
+import { styleFor } from '#built/cli/style.js';
+import { cutTo, formatPairs, formatTable } from '#built/cli/table.js';
+import { PublishError } from '#built/errors.js';
 
 const GIB = 1024 ** 3;
 const plainStyle = styleFor({ isTTY: false });

@@ -3,10 +3,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isPlainlyValid } from '#dist/config/plainly-valid.js';
-import { listSettings, readConfigAsset, readSchema, type SchemaNode } from '#dist/config/schema.js';
-import { validateLayers } from '#dist/config/validate.js';
-import { loadConfig } from '#dist/config.js';
+import { isPlainlyValid } from '#built/config/plainly-valid.js';
+import {
+  listSettings,
+  readConfigAsset,
+  readSchema,
+  type SchemaNode,
+} from '#built/config/schema.js';
+import { validateLayers } from '#built/config/validate.js';
+import { loadConfig } from '#built/config.js';
 
 let folder: string;
 let env: NodeJS.ProcessEnv;

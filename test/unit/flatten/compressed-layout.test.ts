@@ -1,8 +1,8 @@
 // Where the clusters of a compressed qcow2 go, and what its tables say of them.
 import { describe, expect, it } from 'vitest';
-import { CompressedLayout } from '#dist/flatten/compressed-layout.js';
-import { CLUSTER, DataRuns } from '#dist/flatten/data-runs.js';
-import { placePiece } from '#dist/flatten/piece-place.js';
+import { CompressedLayout } from '#built/flatten/compressed-layout.js';
+import { CLUSTER, DataRuns } from '#built/flatten/data-runs.js';
+import { placePiece } from '#built/flatten/piece-place.js';
 
 const GIB = 1024 ** 3;
 

@@ -1,6 +1,6 @@
 // The names that an unknown domain is told to be close to.
 import { expect, test } from 'vitest';
-import { closeNames } from '#dist/libvirt/find-domain.js';
+import { closeNames } from '#built/libvirt/find-domain.js';
 
 const NAMES = ['web01', 'web02', 'db01', 'mail', 'web01-old', 'a'];
 

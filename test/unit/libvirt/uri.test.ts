@@ -1,6 +1,6 @@
 // Which libvirt URIs are taken, and what the refusals say.
 import { expect, test } from 'vitest';
-import { requireLocalQemu } from '#dist/libvirt/uri.js';
+import { requireLocalQemu } from '#built/libvirt/uri.js';
 
 test.each([
   'qemu:///system',

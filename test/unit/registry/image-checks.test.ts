@@ -1,8 +1,8 @@
 // Validation: our own input is refused as USAGE, somebody else's bytes as REGISTRY, and nothing crashes.
 
 import { describe, expect, test } from 'vitest';
-import { assertRecord, validateRecord } from '#dist/registry/image-checks.js';
-import { assertAlias, assertObjectName } from '#dist/registry/names.js';
+import { assertRecord, validateRecord } from '#built/registry/image-checks.js';
+import { assertAlias, assertObjectName } from '#built/registry/names.js';
 import { activeRecord } from './record.ts';
 
 const object = { name: 'vda.qcow2', size: 10, sha256: 'a'.repeat(64) };

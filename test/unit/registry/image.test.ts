@@ -6,7 +6,7 @@ import {
   IMAGE_STATUSES,
   type ImageStatus,
   STATUS_TRANSITIONS,
-} from '#dist/registry/image.js';
+} from '#built/registry/image.js';
 import { ID } from './record.ts';
 
 const ALLOWED = [

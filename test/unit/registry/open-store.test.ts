@@ -1,8 +1,8 @@
 // Which URLs lead to which store, and which are refused, without a secret in the message.
 
 import { expect, test } from 'vitest';
-import { assertKey } from '#dist/registry/object-key.js';
-import { openStore, parseBucketUrl } from '#dist/registry/open-store.js';
+import { assertKey } from '#built/registry/object-key.js';
+import { openStore, parseBucketUrl } from '#built/registry/open-store.js';
 
 const OPTIONS = { requestMs: 1000, partMs: 1000, s3: { endpoint: 'http://127.0.0.1:1' } };
 

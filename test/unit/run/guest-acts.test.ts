@@ -4,9 +4,16 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Host } from '#dist/libvirt/host.js';
-import { commit, pause } from '#dist/run/chain-acts.js';
-import { detach, freeze, type GuestContext, mirror, save, undefine } from '#dist/run/guest-acts.js';
+import { Host } from '#built/libvirt/host.js';
+import { commit, pause } from '#built/run/chain-acts.js';
+import {
+  detach,
+  freeze,
+  type GuestContext,
+  mirror,
+  save,
+  undefine,
+} from '#built/run/guest-acts.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 

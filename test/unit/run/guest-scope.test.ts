@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { GuestScope } from '#dist/run/guest-scope.js';
-import { Journal, pendingActs, readJournal } from '#dist/run/journal.js';
+import { GuestScope } from '#built/run/guest-scope.js';
+import { Journal, pendingActs, readJournal } from '#built/run/journal.js';
 
 let folder: string;
 let journal: Journal;

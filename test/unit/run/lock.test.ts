@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { lockDomain } from '#dist/run/lock.js';
+import { lockDomain } from '#built/run/lock.js';
 
 const domain = { name: 'web01', uuid: randomUUID() };
 
@@ -24,7 +24,7 @@ test('other domains are free', async () => {
 });
 
 test('a holder that is killed does not keep it', async () => {
-  const module = new URL('../../../dist/run/lock.js', import.meta.url).href;
+  const module = new URL('../../../build/run/lock.js', import.meta.url).href;
   const script = `const { lockDomain } = await import(${JSON.stringify(module)});
     await lockDomain(${JSON.stringify(domain)}, 'run-3'); process.kill(process.pid, 'SIGKILL');`;
   const dead = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);

@@ -4,12 +4,12 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listRuns, recoverRuns } from '#dist/recover.js';
-import { Journal, unsureActs } from '#dist/run/journal.js';
-import { askLock, lockDomain } from '#dist/run/lock.js';
-import { lockWholeDomain } from '#dist/run/lock-whole.js';
-import { readBootId, readMachineId } from '#dist/run/run-folder.js';
-import { markTakenOver, refuseIfTakenOver } from '#dist/run/take-over.js';
+import { listRuns, recoverRuns } from '#built/recover.js';
+import { Journal, unsureActs } from '#built/run/journal.js';
+import { askLock, lockDomain } from '#built/run/lock.js';
+import { lockWholeDomain } from '#built/run/lock-whole.js';
+import { readBootId, readMachineId } from '#built/run/run-folder.js';
+import { markTakenOver, refuseIfTakenOver } from '#built/run/take-over.js';
 
 let stateDir: string;
 beforeEach(async () => {
@@ -180,6 +180,6 @@ test('a domain whose run died after the mending and before the lock is mended ag
 });
 
 async function config() {
-  const { loadConfig } = await import('#dist/config.js');
+  const { loadConfig } = await import('#built/config.js');
   return loadConfig({ env: {}, overrides: { stateDir } });
 }

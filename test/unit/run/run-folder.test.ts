@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makeRunFolder } from '#dist/run/run-folder.js';
+import { makeRunFolder } from '#built/run/run-folder.js';
 
 test('a strict umask does not close the way to the delta', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));

@@ -2,9 +2,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { takeSlot } from '#dist/run/slots.js';
+import { takeSlot } from '#built/run/slots.js';
 
-const module = new URL('../../../dist/run/slots.js', import.meta.url).href;
+const module = new URL('../../../build/run/slots.js', import.meta.url).href;
 const signal = new AbortController().signal;
 
 function wish(runId: string, more: object = {}) {

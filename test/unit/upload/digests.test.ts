@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { digestAlgorithms, openDigester } from '#dist/upload/digests.js';
-import { hashImage } from '#dist/upload/hash-image.js';
-import { fileSource } from '#dist/upload/source.js';
+import { digestAlgorithms, openDigester } from '#built/upload/digests.js';
+import { hashImage } from '#built/upload/hash-image.js';
+import { fileSource } from '#built/upload/source.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'vp-digests-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { guestActs } from '#dist/run/guest-acts.js';
-import { GuestScope } from '#dist/run/guest-scope.js';
-import { Journal } from '#dist/run/journal.js';
-import { takeVolumes, type VolumesRun } from '#dist/volumes/take-volumes.js';
+import { guestActs } from '#built/run/guest-acts.js';
+import { GuestScope } from '#built/run/guest-scope.js';
+import { Journal } from '#built/run/journal.js';
+import { takeVolumes, type VolumesRun } from '#built/volumes/take-volumes.js';
 
 let runPath: string;
 let calls: string[];
