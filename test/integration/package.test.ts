@@ -1,5 +1,5 @@
 // What npm packs and installs globally is the whole product: it publishes a running domain.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox } from '../support/cli.ts';
@@ -8,6 +8,7 @@ import { must } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
+const tracer = new URL('../support/loaded-files.mjs', import.meta.url).href;
 
 test('npm pack and a global install give a command that works', async () => {
   const { dir, env } = await makeSandbox();
@@ -21,13 +22,21 @@ test('npm pack and a global install give a command that works', async () => {
   const installing = ['install', '--global', '--prefix', prefix, ...quiet, join(dir, name)];
   await must('npm', installing, { timeoutMs: 170_000 });
   const command = join(prefix, 'bin/virt-publish');
+  const loaded = join(dir, 'loaded');
+  const tracing = { NODE_OPTIONS: `--import ${tracer}`, LOADED_FILES: loaded };
   const run = (...args: string[]) =>
-    must(command, args, { env: { ...process.env, ...env }, timeoutMs: 60_000 });
+    must(command, args, { env: { ...process.env, ...env, ...tracing }, timeoutMs: 60_000 });
 
   expect(await run('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
   const domain = await createDomain();
   const before = await photograph(domain);
   const id = (await run('snapshot', domain.name, '--quiet')).trim();
+  const files = (await readFile(loaded, 'utf8')).split('\n');
+  expect(files.some((file) => file.endsWith('/dist/run/guard-main.js'))).toBe(true);
+  // What is bundled is not loaded from its package, nor is a bucket's client for a directory.
+  expect(
+    files.filter((file) => /s3-client|node_modules\/(execa|fast-xml|@aws)/.test(file)),
+  ).toEqual([]);
   expect(await run('list', '--json')).toContain(id);
   await expectWhole(domain, before);
 });
