@@ -46,12 +46,15 @@ export async function importImage(options: ImportOptions, config?: Config): Prom
   });
 }
 
-async function openFor({ registry, config, signal }: ImportSettings): Promise<Registry> {
-  const { s3, upload, timeouts } = config;
+async function openFor(settings: ImportSettings): Promise<Registry> {
+  const { registry, config, signal, onEvent } = settings;
+  const { s3, upload, timeouts, stateDir } = config;
   const opened = await openRegistry(registry, {
     s3,
     upload: { ...upload, partMs: timeouts.partMs },
     requestTimeoutMs: timeouts.requestMs,
+    cacheDir: join(stateDir, 'cache'),
+    onEvent,
   });
   await opened.checkAccess({ signal });
   return opened;

@@ -1,6 +1,6 @@
 // Who asks the bucket and through which connections, by the SDK's default chain; the client itself is loaded later.
 import { readFile } from 'node:fs/promises';
-import { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
@@ -12,6 +12,7 @@ import {
 } from '@smithy/core/config';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { messageOf, PublishError } from '../errors.ts';
+import { RestedAgent } from './rested-agent.ts';
 
 /** Where the bucket is and who asks. What is left out comes from the SDK's default chain. */
 export interface S3Options {
@@ -87,7 +88,7 @@ async function makeAgents({ caFile }: S3Options): Promise<Pick<S3Access, 'http' 
   const ca = await trusted(caFile);
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const https = new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca });
-  return { http: new HttpAgent(sockets), https };
+  return { http: new RestedAgent(sockets), https };
 }
 
 function checkEndpoint(endpoint: string): void {

@@ -27,6 +27,8 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
     // halves the rate. Content-MD5 is what every server checks.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // It would not be waited for, and is one message more for each part.
+    expectContinueHeader: false,
     forcePathStyle: pathStyle ?? Boolean(endpoint),
     ...(endpoint ? { endpoint } : {}),
     ...(options.profile ? { profile: options.profile } : {}),

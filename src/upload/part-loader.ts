@@ -1,6 +1,6 @@
 // Parts of an image on their way: each read once into memory, checked and sent from there.
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { PublishError } from '../errors.ts';
 import { crc32cHex, crc32cOf } from '../files/crc32c.ts';
 import { alignedMemory, BLOCK, DirectFile } from '../files/direct-file.ts';
@@ -10,12 +10,15 @@ import type { ImageSource } from './source.ts';
 
 /** Larger parts (of images beyond 300 GiB) are streamed, and read once more for their check. */
 const MAX_LOADED_BYTES = 32 * 1024 * 1024;
-/** What is handed to the connection at a time. */
-const CHUNK_BYTES = 512 * 1024;
+/** What is handed to the connection at a time: each costs some work, and is a step of the progress. */
+const CHUNK_BYTES = 2 * 1024 * 1024;
+
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** One part, as it was read. Its memory is the loader's again after `release`. */
 export interface LoadedPart {
-  open(): Readable;
+  /** From anew on each call. */
+  chunks(): Chunks;
   /** Eight hex digits. */
   crc32c(): Promise<string>;
   md5(): Promise<string>;
@@ -58,7 +61,7 @@ export class PartLoader {
 
   #loaded(part: PlannedPart, bytes: Uint8Array, release: () => void): LoadedPart {
     return {
-      open: () => Readable.from(chunksOf(bytes), { objectMode: false }),
+      chunks: () => chunksOf(bytes),
       crc32c: async () => crc32cHex(crc32cOf(bytes)),
       md5: async () => this.#md5Range(part) ?? createHash('md5').update(bytes).digest('hex'),
       release,
@@ -68,7 +71,7 @@ export class PartLoader {
   #streamed(part: PlannedPart): LoadedPart {
     const open = () => this.#source.open(part.start, part.end);
     return {
-      open,
+      chunks: open,
       crc32c: async () => {
         let sum = 0;
         await each(open(), (chunk) => {
