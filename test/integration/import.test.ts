@@ -135,6 +135,9 @@ describe('a good image', () => {
     const copy = join(folder, 'far.qcow2');
     await rclone('copyto', `lab:${bucket}/golden/images/${image.id}/disk.qcow2`, copy);
     await must('cmp', [path, copy]);
+    // What the store can do was tried before, and is known to the next one.
+    const known = await readdir(join(sandbox.stateDir, 'cache', 'registries'), { recursive: true });
+    expect(known.filter((name) => name.endsWith('abilities-2.json')).length).toBe(1);
   });
 });
 
