@@ -9,7 +9,7 @@ import { endMirrors, type Held } from './end-mirrors.ts';
 import { freezeGuest } from './quiesce.ts';
 
 /** What holds the guest, and since when (`performance.now()`). */
-interface Hold {
+export interface Hold {
   act: typeof freeze | typeof pause;
   since: number;
 }
@@ -33,8 +33,7 @@ export async function takePointInTime(
   // A guard that came in between has let the guest go, or has ended a mirror before its time.
   await refuseIfTakenOver(run.folder.path, 'quiesce');
   await run.atPointInTime();
-  if (hold) await run.scope.takeBack(hold.act);
-  const heldMs = hold ? Math.round(performance.now() - hold.since) : null;
+  const heldMs = hold ? Math.round((await run.scope.takeBack(hold.act)) - hold.since) : null;
   await run.scope.settle(mirror);
   const isFrozen = hold?.act === freeze;
   return {
@@ -54,8 +53,8 @@ async function holdGuest(
   run: CaptureRun,
   mirrors: readonly MirrorData[],
 ): Promise<Hold | undefined> {
-  const startedAt = performance.now();
-  if (await freezeGuest(run)) return { act: freeze, since: startedAt };
+  const frozenAt = await freezeGuest(run);
+  if (frozenAt !== undefined) return { act: freeze, since: frozenAt };
   if (mirrors.length === 1 || !(await isRunning(run.domain))) return undefined;
   const message = `the guest is paused for the moment, so that its ${mirrors.length} disks are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'quiesce', message });

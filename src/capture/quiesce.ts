@@ -12,29 +12,33 @@ export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
 };
 
 /**
- * Whether the guest is frozen now. It will be thawed by `scope`, whatever comes.
+ * Resolves to the moment when the freeze was asked for (`performance.now()`), or to undefined where
+ * the guest is not frozen now. It will be thawed by `scope`, whatever comes.
  *
  * NOTE: a freeze whose answer does not come may still have frozen the guest. It stays pending in
  * the scope then, and is thawed like one that succeeded.
  * @throws PublishError QUIESCE where the policy is `require` and the freeze did not succeed.
  */
-export async function freezeGuest(run: FreezeRun): Promise<boolean> {
+export async function freezeGuest(run: FreezeRun): Promise<number | undefined> {
   const { domain, inspection, plan, scope, timeouts } = run;
-  if (plan.quiesce === 'off') return false;
+  if (plan.quiesce === 'off') return undefined;
   if (inspection.agent !== 'answers') {
     warn(run, `no guest agent answers; the image will be crash-consistent`);
-    return false;
+    return undefined;
   }
   try {
     await domain.agentSetResponseTimeout(Math.ceil(timeouts.freezeMs / 1000));
-    await scope.perform(freeze, null, () => domain.fsFreeze());
-    return true;
+    return await scope.perform(freeze, null, async () => {
+      const since = performance.now();
+      await domain.fsFreeze();
+      return since;
+    });
   } catch (error) {
     if (!isLibvirtError(error)) throw error;
     if (plan.quiesce === 'require') throw notQuiesced(run, error);
     warn(run, `the freeze failed (${error.message}); the image will be crash-consistent`);
     await scope.takeBack(freeze);
-    return false;
+    return undefined;
   }
 }
 

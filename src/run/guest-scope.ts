@@ -1,7 +1,7 @@
 // The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import type { NewEntry, PendingAct } from './journal.ts';
+import type { Journal, PendingAct } from './journal.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {
@@ -33,7 +33,7 @@ export class UndoFailure extends Error {
 }
 
 export interface GuestScopeOptions<Context> {
-  journal: { write(entry: NewEntry): Promise<void> };
+  journal: Pick<Journal, 'write'>;
   acts: GuestActs<Context>;
   context: Context;
   onRemark: (remark: string) => void;
@@ -43,6 +43,7 @@ export interface GuestScopeOptions<Context> {
 export class GuestScope<Context> {
   readonly #options: GuestScopeOptions<Context>;
   #pending: PendingAct[];
+  #undoneAt: number | undefined;
 
   /** `pending`: what the journal of a dead run says was not taken back. */
   constructor(options: GuestScopeOptions<Context>, pending: readonly PendingAct[] = []) {
@@ -60,7 +61,9 @@ export class GuestScope<Context> {
     await journal.write({ type: 'intent', act: act.name, data });
     this.#pending.push({ act: act.name, data });
     const result = await work();
-    await journal.write({ type: 'done', act: act.name });
+    // NOTE: not waited for on the disk: what was announced is undone, done or not, and a guest that
+    // was frozen just now would wait as well.
+    await journal.write({ type: 'done', act: act.name }, { sync: false });
     return result;
   }
 
@@ -73,11 +76,17 @@ export class GuestScope<Context> {
     }
   }
 
-  /** Takes one act back now, as part of the normal way. What fails stays pending for `restore`. */
-  async takeBack(act: { name: string }): Promise<void> {
+  /**
+   * Takes one act back now, as part of the normal way. What fails stays pending for `restore`.
+   * Resolves to the moment when that was done (`performance.now()`), before the journal knew; to
+   * now where nothing was.
+   */
+  async takeBack(act: { name: string }): Promise<number> {
+    this.#undoneAt = undefined;
     for (const pending of this.#newestFirst()) {
       if (pending.act === act.name) await this.#undo(pending);
     }
+    return this.#undoneAt ?? performance.now();
   }
 
   get isPending(): boolean {
@@ -111,6 +120,7 @@ export class GuestScope<Context> {
     if (!act) return new UndoFailure(pending.act, '', new Error('no such act is known'));
     try {
       const remark = await act.undo(context, pending.data);
+      this.#undoneAt = performance.now();
       if (remark !== undefined) onRemark(remark);
     } catch (error) {
       return new UndoFailure(pending.act, act.mend(context, pending.data), error);

@@ -1,7 +1,7 @@
 // The journal of a run: every intent on disk before the act it announces.
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
+import { hasCode, messageOf, PublishError } from '../errors.ts';
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
@@ -57,7 +57,7 @@ export function observeJournals(listener: Listener): void {
   observers.push(listener);
 }
 
-/** Appends to one run's journal; each entry is on disk when its promise resolves. */
+/** Appends to one run's journal; each entry is on disk when its promise resolves, unless told otherwise. */
 export class Journal {
   readonly #file: FileHandle;
   readonly #listeners: Listener[] = [];
@@ -83,20 +83,23 @@ export class Journal {
     return journal;
   }
 
-  /** Calls `listener` for each entry once it is on disk. */
+  /** Calls `listener` for each entry once it is written. */
   onWritten(listener: Listener): void {
     this.#listeners.push(listener);
   }
 
-  /** @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then. */
-  async write(entry: NewEntry): Promise<void> {
-    const line = JSON.stringify({ time: new Date().toISOString(), ...entry });
+  /**
+   * `sync`: false where a power cut may take the entry; the death of this process never does.
+   * @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then.
+   */
+  async write(entry: NewEntry, { sync = true }: { sync?: boolean } = {}): Promise<void> {
+    const entryText = JSON.stringify({ time: new Date().toISOString(), ...entry });
     // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
-    const start = this.#isTorn ? '\n' : '';
+    const line = this.#isTorn ? `\n${entryText}\n` : `${entryText}\n`;
     this.#isTorn = true;
     try {
-      await this.#file.appendFile(`${start}${line}\n`);
-      await this.#file.datasync();
+      await this.#file.appendFile(line);
+      if (sync) await this.#file.datasync();
     } catch (error) {
       throw notWritten(error);
     }
@@ -178,8 +181,7 @@ export async function syncDirectory(path: string): Promise<void> {
 }
 
 function notWritten(cause: unknown): PublishError {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const isFull = hasCode(cause, 'ENOSPC', 'EDQUOT');
   const cure = isFull ? 'free some space in the state directory' : 'see to the state directory';
   return new PublishError(
     isFull ? 'NO_SPACE' : 'WORK_DIR',

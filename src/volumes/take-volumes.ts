@@ -1,4 +1,5 @@
 // One point in time of all volumes: freeze, a snapshot of each, thaw.
+import type { Hold } from '../capture/point-in-time.ts';
 import { type FreezeRun, freezeGuest } from '../capture/quiesce.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
@@ -47,9 +48,8 @@ export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
 async function take(run: VolumesRun): Promise<TakenVolumes> {
   const { scope, signal, journal, active } = run;
   signal.throwIfAborted();
-  const startedAt = performance.now();
-  const held = active ? await holdGuest(run) : undefined;
-  const stopWatch = held ? letGoLate(run, held) : undefined;
+  const hold = active ? await holdGuest(run) : undefined;
+  const stopWatch = hold ? letGoLate(run, hold.act) : undefined;
   try {
     await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
@@ -57,13 +57,12 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
     stopWatch?.();
   }
   await journal.reach(TAKEN_POINT);
-  if (!held) return unheld(run);
-  await scope.takeBack(held);
-  const heldMs = Math.round(performance.now() - startedAt);
+  if (!hold) return unheld(run);
+  const heldMs = Math.round((await scope.takeBack(hold.act)) - hold.since);
   // Let go before its time, the guest wrote between one snapshot and the next.
   if (heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
   await refuseIfTakenOver(run.runPath, 'quiesce');
-  if (held === pause) return { consistency: 'crash', freezeMs: null };
+  if (hold.act === pause) return { consistency: 'crash', freezeMs: null };
   return { consistency: 'filesystem', freezeMs: heldMs };
 }
 
@@ -71,16 +70,18 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
  * Undefined where the guest runs on, or stands still already. Overlays are made for all disks in one
  * transaction; volumes one after the other, so a guest that is not frozen is paused for them.
  */
-async function holdGuest(run: VolumesRun): Promise<typeof freeze | typeof pause | undefined> {
-  if (await freezeGuest(run)) return freeze;
+async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
+  const frozenAt = await freezeGuest(run);
+  if (frozenAt !== undefined) return { act: freeze, since: frozenAt };
   const { means, volumes } = run.volumes;
   if (means === 'overlay' || volumes.length === 1) return undefined;
   const { state } = await run.domain.getState();
   if (state !== 'running' && state !== 'blocked') return undefined;
   const message = `the guest is paused for the moment, so that its ${volumes.length} volumes are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'volumes', message });
+  const since = performance.now();
   await run.scope.perform(pause, null, () => run.domain.suspend());
-  return pause;
+  return { act: pause, since };
 }
 
 /** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */

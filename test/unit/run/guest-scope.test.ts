@@ -127,3 +127,18 @@ test('a scope made from a journal undoes what the dead run left', async () => {
   expect(await second.restore()).toEqual([]);
   expect(log).toEqual(['undo define {"xml":"p"}']);
 });
+
+test('tells when an act was taken back, before the journal knew; and now where none was', async () => {
+  const scope = openScope();
+  await scope.perform(freeze, null, async () => undefined);
+  const before = performance.now();
+  const undoneAt = await scope.takeBack(freeze);
+  expect(log).toEqual(['undo freeze null']);
+  expect(undoneAt).toBeGreaterThan(before);
+  await scope.perform(freeze, null, async () => undefined);
+  failing.add('freeze');
+  const after = performance.now();
+  expect(after).toBeGreaterThan(undoneAt);
+  expect(await scope.takeBack(freeze)).toBeGreaterThan(after);
+  expect(await scope.takeBack(mirror)).toBeGreaterThan(after);
+});
