@@ -1,9 +1,10 @@
 // Disks cloned by reflink: a clone shares its disk's blocks, so it is made in no time and takes no space.
 import { constants } from 'node:fs';
-import { copyFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
+import { requireReflinks } from '../files/reflinks.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import type { LocalDisk } from './choose-disk.ts';
 import { detailOf } from './inspect.ts';
@@ -12,7 +13,7 @@ const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
 
 /**
  * Why the disks' top layers cannot be cloned into the scratch folder; undefined where it should be
- * possible. Tried on empty files while the guest still runs, so that nothing is lost where not.
+ * possible. Tried while the guest still runs, so that nothing is lost where not.
  */
 export async function obstacleToClone(run: CaptureRun): Promise<string | undefined> {
   for (const { disk } of run.inspection.disks) {
@@ -25,19 +26,15 @@ export async function obstacleToClone(run: CaptureRun): Promise<string | undefin
 async function obstacleOf(disk: LocalDisk, folder: string): Promise<string | undefined> {
   // NOTE: a reflink asks for no lock of QEMU's, and another guest may write to a disk like this.
   if (disk.shareable) return `disk ${disk.target} is shareable`;
-  const probe = join(folder, 'probe');
   try {
     const [source, scratch] = await Promise.all([stat(disk.source), stat(folder)]);
     if (!source.isFile()) return `${disk.source} is no regular file`;
     if (source.dev !== scratch.dev)
       return `${disk.source} and the work directory are on two file systems`;
-    await writeFile(probe, '', { flag: 'wx' });
-    await copyFile(probe, `${probe}.clone`, COPYFILE_FICLONE_FORCE | COPYFILE_EXCL);
+    await requireReflinks(folder);
     return undefined;
   } catch (error) {
     return messageOf(error);
-  } finally {
-    await Promise.all([probe, `${probe}.clone`].map((path) => rm(path, { force: true })));
   }
 }
 

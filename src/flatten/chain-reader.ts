@@ -1,18 +1,16 @@
 // Reads pieces of an image's data out of the layers that hold them.
-import type { DataRuns } from './data-runs.ts';
+import type { Segment } from './data-runs.ts';
 import { LayerReader } from './layer-reader.ts';
 
 export class ChainReader {
   readonly #layers: readonly LayerReader[];
-  readonly #runs: DataRuns;
 
-  private constructor(layers: readonly LayerReader[], runs: DataRuns) {
+  private constructor(layers: readonly LayerReader[]) {
     this.#layers = layers;
-    this.#runs = runs;
   }
 
   /** `paths`: the layers' files, the first one on top. */
-  static async open(paths: readonly string[], runs: DataRuns): Promise<ChainReader> {
+  static async open(paths: readonly string[]): Promise<ChainReader> {
     const layers: LayerReader[] = [];
     try {
       for (const path of paths) layers.push(await LayerReader.open(path));
@@ -20,13 +18,13 @@ export class ChainReader {
       await closeAll(layers);
       throw error;
     }
-    return new ChainReader(layers, runs);
+    return new ChainReader(layers);
   }
 
-  /** Fills `piece` with the data from byte `from` of them; both are multiples of 64 KiB. */
-  async fill(piece: Buffer, from: number): Promise<void> {
+  /** Fills `piece` with `segments`, which rise, and with zeros around them. */
+  async fill(piece: Buffer, segments: Iterable<Segment>): Promise<void> {
     let filled = 0;
-    for (const { depth, at, length, to } of this.#runs.segments(from, from + piece.byteLength)) {
+    for (const { depth, at, length, to } of segments) {
       piece.fill(0, filled, to);
       await this.#layers[depth]?.fill(piece.subarray(to, to + length), at);
       filled = to + length;

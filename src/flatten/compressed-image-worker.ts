@@ -5,7 +5,7 @@ import type { ChainReader } from './chain-reader.ts';
 import { CompressedLayout, type PlacedTable } from './compressed-layout.ts';
 import { CompressorQueue } from './compressor-queue.ts';
 import type { CompressorPorts } from './compressors.ts';
-import { CLUSTER, type DataRuns } from './data-runs.ts';
+import { CLUSTER, DataRuns } from './data-runs.ts';
 import { answer, type ImageWork, type Target, tell, type Written } from './image-thread.ts';
 import { PackedWriter } from './packed-writer.ts';
 import { PIECE_BYTES, PIECE_CLUSTERS, PieceMemory, type Slot } from './piece-memory.ts';
@@ -20,7 +20,8 @@ const work = workerData as CompressedImageWork;
 const memory = new PieceMemory(work.compressors.memory);
 
 /** Pieces are read and compressed side by side, and written in the order of the guest. */
-async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): Promise<Written> {
+async function writeImage(chain: ChainReader, target: Target): Promise<Written> {
+  const runs = new DataRuns(work.extents);
   const layout = new CompressedLayout(work.virtualSize, runs);
   const queue = new CompressorQueue(work.compressors.ports);
   const writer = new PackedWriter(target, layout.dataAt);
@@ -34,7 +35,9 @@ async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): P
   const compressPiece = async (n: number, clusters: number) => {
     const slot = n % memory.count;
     const { data } = memory.at(slot);
-    await chain.fill(data.subarray(0, clusters * CLUSTER), n * PIECE_BYTES);
+    const piece = data.subarray(0, clusters * CLUSTER);
+    const from = n * PIECE_BYTES;
+    await chain.fill(piece, runs.segments(from, from + piece.byteLength));
     await queue.compress({ slot, clusters });
   };
   try {

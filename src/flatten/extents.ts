@@ -15,6 +15,12 @@ export interface DataExtents {
   readonly at: Float64Array;
 }
 
+/** A disk: its bytes, and where its data lie. */
+export interface DiskData {
+  virtualSize: number;
+  extents: DataExtents;
+}
+
 /** 100 MiB of memory in all places that hold them; a terabyte in runs of 2 MiB. */
 const MAX_EXTENTS = 500_000;
 const MAX_DEPTH = 255;
@@ -36,6 +42,20 @@ export async function readExtents(
     `${source.path} holds a disk of ${list.end} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
     { step: 'convert', retryable: true },
   );
+}
+
+/** Those of the layers that `isWanted` takes by their depth. */
+export function extentsOf(extents: DataExtents, isWanted: (depth: number) => boolean): DataExtents {
+  const wanted: number[] = [];
+  for (let n = 0; n < extents.count; n += 1) if (isWanted(extents.depth[n] ?? 0)) wanted.push(n);
+  const picked = (from: ArrayLike<number>) => Float64Array.from(wanted, (n) => from[n] ?? 0);
+  return {
+    count: wanted.length,
+    start: picked(extents.start),
+    length: picked(extents.length),
+    depth: Uint8Array.from(wanted, (n) => extents.depth[n] ?? 0),
+    at: picked(extents.at),
+  };
 }
 
 /** Gathers what `qemu-img map` tells. */

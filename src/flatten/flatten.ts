@@ -16,10 +16,12 @@ export interface FlattenRequest {
   detail?: string | undefined;
   compress: Compression;
   /**
-   * Given: the source's first layer is nobody else's, and the image may be written in one pass,
-   * which gives these digests where it does not compress.
+   * Given: the source's first layer is nobody else's and may become the image's file, and the image
+   * may be written in one pass, which gives these digests where it does not compress.
    */
   algorithms?: readonly string[];
+  /** The image may share blocks with the layers, and so with what else shares theirs. */
+  sharesBlocks?: boolean;
   /** In one pass that does not compress: all before that byte is in the file and stays as it is. */
   onSettled?: (bytes: number) => void;
   priority: Config['convert'];
@@ -32,6 +34,9 @@ export interface Flattened extends Converted {
   /** In hex, by algorithm, where it was written in one pass. */
   digests?: Record<string, string>;
 }
+
+/** Less is copied sooner than looked at. */
+const SPARES_FROM_BYTES = 8 * 1024 * 1024;
 
 /**
  * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial
@@ -52,12 +57,17 @@ export async function flatten(request: FlattenRequest): Promise<Flattened> {
 /** Priorities are for a process, and the pass is a thread of this one. */
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
   const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
+  const { sharesBlocks = false } = request;
   const isUsual = priority.nice === 0 && priority.ionice === 'none';
   const isOurs = target.format === 'qcow2' && compress !== 'zlib';
   const isHere = source.node === undefined;
   if (!(algorithms && isUsual && isOurs && isHere)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
-  return planImage({ ...source, ...limits }, virtualSize, { findsZeros: compress !== 'none' });
+  const isCompressed = compress !== 'none';
+  return planImage({ ...source, ...limits }, virtualSize, {
+    findsZeros: isCompressed,
+    sparesFrom: isCompressed || !sharesBlocks ? Infinity : SPARES_FROM_BYTES,
+  });
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
@@ -66,7 +76,8 @@ async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Pro
     ...{ path: target.path, algorithms, timeoutMs: timeouts.convertMs, signal },
     onSettled: (bytes) => {
       onSettled?.(bytes);
-      onEvent({ type: 'progress', step: 'convert', bytes, total: planned.size });
+      const total = planned.dataBytes;
+      onEvent({ type: 'progress', step: 'convert', bytes: Math.min(bytes, total), total });
     },
   });
   return { direct: true, digests };

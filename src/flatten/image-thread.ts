@@ -3,17 +3,14 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { DirectTarget, writeAll } from '../files/direct-target.ts';
 import { ChainReader } from './chain-reader.ts';
-import { DataRuns } from './data-runs.ts';
-import type { DataExtents } from './extents.ts';
+import type { DiskData } from './extents.ts';
 
-export interface ImageWork {
+export interface ImageWork extends DiskData {
   /** The layers' files, the first one on top. */
   layers: readonly string[];
-  extents: DataExtents;
-  virtualSize: number;
   path: string;
-  /** Of the digests that are wanted. */
-  algorithms: readonly string[];
+  /** Something of it is in the file already. */
+  isBegun: boolean;
 }
 
 /** `bytes`: how far it is, each thread by its own measure. */
@@ -39,7 +36,7 @@ export interface Written {
 /** Opens the layers and the file, has `write` do its work, and answers when all is on the disk. */
 export async function answer(
   work: ImageWork,
-  write: (chain: ChainReader, target: Target, runs: DataRuns) => Promise<Written>,
+  write: (chain: ChainReader, target: Target) => Promise<Written>,
 ): Promise<void> {
   tell(await attempt(work, write));
 }
@@ -49,18 +46,17 @@ export function tell(answer: ImageAnswer): void {
 }
 
 async function attempt(
-  { layers, extents, path }: ImageWork,
+  { layers, path, isBegun }: ImageWork,
   write: Parameters<typeof answer>[1],
 ): Promise<ImageAnswer> {
-  const runs = new DataRuns(extents);
   let chain: ChainReader | undefined;
   let file: FileHandle | undefined;
   let direct: DirectTarget | undefined;
   try {
-    chain = await ChainReader.open(layers, runs);
-    file = await open(path, 'w');
+    chain = await ChainReader.open(layers);
+    file = await open(path, isBegun ? 'r+' : 'w');
     direct = await DirectTarget.open(path, file);
-    const { size, digests } = await write(chain, targetOf(file, direct), runs);
+    const { size, digests } = await write(chain, targetOf(file, direct));
     await file.truncate(size);
     await file.datasync();
     return { kind: 'done', digests };

@@ -1,11 +1,11 @@
-// The thread that writes a flat qcow2: reads the layers, hashes and writes what they hold, each byte once.
+// The thread that writes a flat qcow2: reads the layers, hashes what they hold, and writes what is not there yet, each byte once.
 import { createHash } from 'node:crypto';
 import { workerData } from 'node:worker_threads';
 import { alignedMemory } from '../files/direct-file.ts';
 import { quiet } from '../quiet.ts';
 import type { ChainReader } from './chain-reader.ts';
-import { CLUSTER, type DataRuns } from './data-runs.ts';
 import { answer, type ImageWork, type Target, tell, type Written } from './image-thread.ts';
+import type { PreparedImage } from './prepare-image.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
 
 const PIECE_BYTES = 2 * 1024 * 1024;
@@ -14,15 +14,21 @@ const PIECES = 8;
 const READ_AHEAD = 3;
 const TELL_BYTES = 16 * 1024 * 1024;
 
-const work = workerData as ImageWork;
+/** What of the image is there already comes as in `PreparedImage`. */
+export interface PlainImageWork extends ImageWork, PreparedImage {
+  /** Of the digests that are wanted. */
+  algorithms: readonly string[];
+}
+
+const work = workerData as PlainImageWork;
 const memory = alignedMemory(PIECE_BYTES, PIECES).map(({ buffer, byteOffset, byteLength }) =>
   Buffer.from(buffer, byteOffset, byteLength),
 );
 const hashes = work.algorithms.map((name) => [name, createHash(name)] as const);
 
 /** Reads run ahead, writes lag behind; what is between them is hashed in the order of the bytes. */
-async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): Promise<Written> {
-  const layout = new Qcow2Layout(work.virtualSize, runs);
+async function writeImage(chain: ChainReader, target: Target): Promise<Written> {
+  const layout = new Qcow2Layout(work, work.kept);
   const count = Math.ceil(layout.size / PIECE_BYTES);
   // What is under way, by the number of its piece.
   const reads = new Map<number, Promise<Buffer>>();
@@ -40,7 +46,7 @@ async function writeImage(chain: ChainReader, target: Target, runs: DataRuns): P
       if (n + READ_AHEAD < count) read(n + READ_AHEAD);
       for (const [, hash] of hashes) hash.update(piece);
       const before = writes.get(n - 1) ?? Promise.resolve();
-      const written = target.write(piece, n * PIECE_BYTES);
+      const written = writePiece(piece, n * PIECE_BYTES, { target, layout });
       // One that follows another counts as written when both are.
       const end = n * PIECE_BYTES + piece.byteLength;
       writes.set(n, quiet(Promise.all([before, written]).then(() => settled(end))));
@@ -59,12 +65,26 @@ async function fillPiece(n: number, chain: ChainReader, layout: Qcow2Layout): Pr
   const start = n * PIECE_BYTES;
   const end = Math.min(start + PIECE_BYTES, layout.size);
   const piece = (memory[n % PIECES] ?? Buffer.alloc(0)).subarray(0, end - start);
-  let at = start;
-  for (; at < Math.min(end, layout.dataAt); at += CLUSTER) {
-    layout.fillTable(piece.subarray(at - start, at - start + CLUSTER), at / CLUSTER);
-  }
-  if (at < end) await chain.fill(piece.subarray(at - start), at - layout.dataAt);
+  await chain.fill(piece, layout.segments(start, end));
+  layout.fillTables(piece, start);
   return piece;
+}
+
+/** `start`: of the piece in the file. */
+async function writePiece(
+  piece: Buffer,
+  start: number,
+  { target, layout }: { target: Target; layout: Qcow2Layout },
+): Promise<void> {
+  const end = start + piece.byteLength;
+  const dataFrom = Math.max(start, layout.dataAt);
+  const writeTo = start < layout.keptBytes ? target.writeSmall : target.write;
+  for (const range of layout.newRanges(start, end)) {
+    await writeTo(piece.subarray(range.start - start, range.end - start), range.start);
+  }
+  if (dataFrom < end && !work.isShared) {
+    await target.write(piece.subarray(dataFrom - start), dataFrom);
+  }
 }
 
 function settledTeller(size: number): (bytes: number) => void {

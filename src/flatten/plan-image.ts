@@ -1,10 +1,11 @@
 // Whether a chain's image can be written by a pass of our own, and what is to be read for it.
 import type { BigIntStats } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { hasCode, PublishError } from '../errors.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { type DataExtents, readExtents } from './extents.ts';
-import { Qcow2Layout } from './qcow2-layout.ts';
+import { KeptClusters } from './kept-clusters.ts';
+import { type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
 import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
 import { hasZeros } from './zero-sample.ts';
 
@@ -17,15 +18,24 @@ export interface PlannedImage {
   virtualSize: number;
   /** Bytes of its data, in whole clusters. */
   dataBytes: number;
-  /** Bytes of the file, where it is not compressed. */
-  size: number;
+  /** Clusters of the first layer's file, where that can become the image's; else 0. */
+  kept: number;
+  /** The layers' blocks are to be shared where the file system can. */
+  shares: boolean;
+}
+
+export interface PlanOptions {
+  /** Zeros are found while it is written. */
+  findsZeros?: boolean;
+  /**
+   * So many bytes are not to be copied where that can be spared: the first layer's file may become
+   * the image's own, and the others' blocks may be shared.
+   */
+  sparesFrom?: number;
 }
 
 /** Beyond it the tables take more memory than there should be. */
 const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
-/** Incompatible features: eight bytes, after version 3. */
-const QCOW2_FEATURES_AT = 72;
-const EXTERNAL_DATA_FILE = 4;
 
 /**
  * `undefined` where qemu-img must do it: data that QEMU alone can read; or, unless `findsZeros`,
@@ -39,10 +49,10 @@ const EXTERNAL_DATA_FILE = 4;
 export async function planImage(
   source: SourceImage & CallLimits,
   virtualSize: number,
-  { findsZeros = false }: { findsZeros?: boolean } = {},
+  options: PlanOptions = {},
 ): Promise<PlannedImage | undefined> {
   try {
-    return await planChain(source, virtualSize, findsZeros);
+    return await planChain(source, virtualSize, options);
   } catch (error) {
     // What is wrong with a file, qemu-img tells with its name and the cure.
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'ESTALE')) return undefined;
@@ -50,12 +60,14 @@ export async function planImage(
   }
 }
 
-/** @throws PublishError INTEGRITY where a layer is no longer what was planned with. */
+/** @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with. */
 export async function refuseChanged({
   layers,
   marks,
-}: Pick<PlannedImage, 'layers' | 'marks'>): Promise<void> {
+  kept,
+}: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>): Promise<void> {
   for (const [index, path] of layers.entries()) {
+    if (index === 0 && kept > 0) continue;
     // One that is gone was changed too.
     const now = await stat(path, { bigint: true }).catch(() => undefined);
     if (now !== undefined && markOf(now) === marks[index]) continue;
@@ -67,7 +79,7 @@ export async function refuseChanged({
 async function planChain(
   source: SourceImage & CallLimits,
   virtualSize: number,
-  findsZeros: boolean,
+  { findsZeros = false, sparesFrom = Infinity }: PlanOptions,
 ): Promise<PlannedImage | undefined> {
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
@@ -75,28 +87,35 @@ async function planChain(
   const layers = chain.map(({ path }) => path);
   const facts = await Promise.all(layers.map((path) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;
-  for (const layer of chain) if (await keepsDataElsewhere(layer)) return undefined;
+  const headers = await Promise.all(chain.map(qcow2HeaderOf));
+  if (headers.some((header) => header?.hasDataFile)) return undefined;
   const extents = await readExtents(source, virtualSize);
   if (extents === undefined) return undefined;
   const runs = new DataRuns(extents);
   if (!findsZeros && (await hasZeros(layers, runs))) return undefined;
-  const { size } = new Qcow2Layout(virtualSize, runs);
+  const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
   const dataBytes = runs.clusters * CLUSTER;
-  return { layers, marks: facts.map(markOf), extents, virtualSize, dataBytes, size };
+  const [ofTop, ofOthers] = bytesOf(extents);
+  const canStay = headers[0]?.isPlain === true && ofTop >= sparesFrom;
+  const staying = canStay && KeptClusters.of({ virtualSize, extents }, fileClusters);
+  const kept = staying ? staying.end : 0;
+  const shares = ofOthers + (staying ? 0 : ofTop) >= sparesFrom;
+  return { layers, marks: facts.map(markOf), extents, virtualSize, dataBytes, kept, shares };
 }
 
-/** NOTE: `qemu-img map` tells places in an external data file as if they were in the qcow2. */
-async function keepsDataElsewhere({ path, format }: ImageFile): Promise<boolean> {
-  if (format !== 'qcow2') return false;
-  const header = Buffer.alloc(QCOW2_FEATURES_AT + 8);
-  const file = await open(path, 'r');
-  try {
-    await file.read(header, 0, header.length, 0);
-  } finally {
-    await file.close();
+function qcow2HeaderOf({ path, format }: ImageFile): Promise<Qcow2Header> | undefined {
+  return format === 'qcow2' ? readQcow2Header(path) : undefined;
+}
+
+/** Of the first layer, and of those below. */
+function bytesOf({ count, depth, length }: DataExtents): [number, number] {
+  let ofTop = 0;
+  let ofOthers = 0;
+  for (let n = 0; n < count; n += 1) {
+    if (depth[n] === 0) ofTop += length[n] ?? 0;
+    else ofOthers += length[n] ?? 0;
   }
-  const hasFeatures = header.readUInt32BE(4) >= 3;
-  return hasFeatures && (header.readUInt32BE(QCOW2_FEATURES_AT + 4) & EXTERNAL_DATA_FILE) !== 0;
+  return [ofTop, ofOthers];
 }
 
 /** NOTE: not the ctime: libvirt labels a base image whenever another of its domains starts. */

@@ -1,4 +1,4 @@
-// What every flat qcow2 of ours begins with: header, refcount table, refcount blocks, L1 table, L2 tables, in whole clusters. Pure.
+// The tables of every flat qcow2 of ours: header, and then refcount table, refcount blocks, L1 table, L2 tables, in whole clusters. Pure.
 import { CLUSTER } from './data-runs.ts';
 
 export const L2_ENTRIES = CLUSTER / 8;
@@ -17,34 +17,36 @@ const ZSTD = 1;
 /** @see https://www.qemu.org/docs/master/interop/qcow2.html */
 export class Qcow2Tables {
   /** Number of the first cluster of each kind. */
-  readonly first: { blocks: number; l1: number; l2: number; data: number };
+  readonly first: { table: number; blocks: number; l1: number; l2: number; data: number };
   readonly #virtualSize: number;
   readonly #l2Regions: readonly number[];
 
   /**
    * `l2Regions`: which runs of `L2_ENTRIES` clusters of the guest have an L2 table, rising;
-   * `dataClusters`: how many there are of the file at most, behind the tables.
+   * `dataClusters`: how many there are of the file at most, behind the tables; `table`: the cluster
+   * that the tables begin at, behind the header and what else there is before them.
    */
-  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number) {
+  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number, table = 1) {
     this.#virtualSize = virtualSize;
     this.#l2Regions = l2Regions;
-    const l1 = Math.max(1, Math.ceil((this.#l1Size * 8) / CLUSTER));
-    const { table, blocks } = refcountClusters(1 + l1 + l2Regions.length + dataClusters);
-    const afterBlocks = 1 + table + blocks;
-    const data = afterBlocks + l1 + l2Regions.length;
-    this.first = { blocks: 1 + table, l1: afterBlocks, l2: afterBlocks + l1, data };
+    const l1Clusters = Math.max(1, Math.ceil((this.#l1Size * 8) / CLUSTER));
+    const counts = refcountClusters(table + l1Clusters + l2Regions.length + dataClusters);
+    const blocks = table + counts.table;
+    const l1 = blocks + counts.blocks;
+    const l2 = l1 + l1Clusters;
+    this.first = { table, blocks, l1, l2, data: l2 + l2Regions.length };
   }
 
   fillHeader(cluster: Buffer, { compressed }: { compressed: boolean }): void {
-    const { blocks, l1 } = this.first;
+    const { table, blocks, l1 } = this.first;
     cluster.write('QFI\xfb', 0, 'latin1');
     cluster.writeUInt32BE(3, 4);
     cluster.writeUInt32BE(Math.log2(CLUSTER), 20);
     writeOffset(cluster, this.#virtualSize, 24);
     cluster.writeUInt32BE(this.#l1Size, 36);
     writeOffset(cluster, l1 * CLUSTER, 40);
-    writeOffset(cluster, CLUSTER, 48);
-    cluster.writeUInt32BE(blocks - 1, 56);
+    writeOffset(cluster, table * CLUSTER, 48);
+    cluster.writeUInt32BE(blocks - table, 56);
     // 16 bits a refcount.
     cluster.writeUInt32BE(4, 96);
     cluster.writeUInt32BE(compressed ? ZSTD_HEADER_BYTES : PLAIN_HEADER_BYTES, 100);

@@ -6,7 +6,9 @@ import { quiet } from '../quiet.ts';
 import type { CompressedImageWork } from './compressed-image-worker.ts';
 import type { Compressors } from './compressors.ts';
 import type { ImageAnswer, ImageWork } from './image-thread.ts';
+import type { PlainImageWork } from './image-worker.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
+import { prepareImage } from './prepare-image.ts';
 
 interface WriteOptions {
   path: string;
@@ -37,9 +39,19 @@ export async function writeImage(
   planned: PlannedImage,
   { algorithms, onSettled, ...options }: WriteImageOptions,
 ): Promise<Record<string, string>> {
+  const { path } = options;
+  options.signal.throwIfAborted();
+  // A file that is there already has its full length, of which nothing has settled yet.
+  onSettled(0);
+  const prepared = await inTime(options, (signal) => prepareImage(planned, path, signal));
   const { layers, extents, virtualSize } = planned;
-  const workerData: ImageWork = { layers, extents, virtualSize, path: options.path, algorithms };
-  return runThread('../flatten/image-worker.js', planned, {
+  const isBegun = prepared.kept > 0 || prepared.isShared;
+  const workerData: PlainImageWork = {
+    ...{ extents, virtualSize, path, algorithms, isBegun, ...prepared },
+    layers: prepared.kept > 0 ? [path, ...layers.slice(1)] : layers,
+  };
+  const begun = { ...planned, kept: prepared.kept };
+  return runThread('../flatten/image-worker.js', begun, {
     ...options,
     workerData,
     onBytes: onSettled,
@@ -59,7 +71,7 @@ export async function writeCompressedImage(
   const { path } = options;
   const { forWriter } = compressors;
   const workerData: CompressedImageWork = {
-    ...{ layers, extents, virtualSize, path, algorithms: [], compressors: forWriter },
+    ...{ layers, extents, virtualSize, path, isBegun: false, compressors: forWriter },
   };
   const failed = quiet(
     compressors.failed.catch((error: unknown) => {
@@ -95,37 +107,45 @@ async function runThread(
     // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
     execArgv: [],
   });
-  const deadline = AbortSignal.timeout(options.timeoutMs);
-  const over = new AbortController();
   try {
-    const answer = answerOf(worker, { ...options, deadline, over: over.signal });
-    const digests = await Promise.race([answer, ...(failed ? [failed] : [])]);
+    const digests = await inTime(options, () =>
+      Promise.race([answerOf(worker, options), ...(failed ? [failed] : [])]),
+    );
     await refuseChanged(planned);
     return digests;
   } finally {
-    over.abort();
     await endWorker(worker);
+  }
+}
+
+/** Settles with `work`, at its deadline, or with the signal; what hangs then is left behind. */
+async function inTime<T>(
+  { path, timeoutMs, signal }: WriteOptions,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const over = new AbortController();
+  const stopped = new Promise<never>((_resolve, reject) => {
+    // The signal outlives this work, and is not to keep all that listened.
+    signal.addEventListener('abort', () => reject(signal.reason), { signal: over.signal });
+    const late = 'it took longer than its deadline: see whether the storage hangs';
+    deadline.addEventListener('abort', () => reject(failure(path, late)), { once: true });
+  });
+  try {
+    return await Promise.race([work(AbortSignal.any([signal, deadline])), stopped]);
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw error instanceof PublishError ? error : failureOf(path, error);
+  } finally {
+    over.abort();
   }
 }
 
 function answerOf(
   worker: Worker,
-  {
-    path,
-    onBytes,
-    signal,
-    deadline,
-    over,
-  }: Pick<ThreadOptions, 'path' | 'onBytes' | 'signal'> & {
-    deadline: AbortSignal;
-    /** The signal outlives this thread, and is not to keep all that listened. */
-    over: AbortSignal;
-  },
+  { path, onBytes }: Pick<ThreadOptions, 'path' | 'onBytes'>,
 ): Promise<Record<string, string>> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { signal: over });
-    const late = 'it took longer than its deadline: see whether the storage hangs';
-    deadline.addEventListener('abort', () => reject(failure(path, late)), { once: true });
     worker.on('error', (error) => reject(failure(path, messageOf(error))));
     worker.on('exit', () => reject(failure(path, 'its thread has ended')));
     worker.on('message', (answer: ImageAnswer) => {
@@ -134,6 +154,10 @@ function answerOf(
       else onBytes(answer.bytes);
     });
   });
+}
+
+function failureOf(path: string, error: unknown): PublishError {
+  return failure(path, messageOf(error), (error as NodeJS.ErrnoException).code);
 }
 
 function failure(path: string, message: string, code?: string): PublishError {

@@ -75,7 +75,7 @@ export async function flattenDisks(
   return { ...moment, folder, disks: flat };
 }
 
-/** Converts the still disk into `path`; a delta or a clone is removed as soon as it has been read. */
+/** Converts the still disk into `path`; a delta or a clone becomes that file, or is removed as soon as it has been read. */
 async function flattenDisk(
   session: Session,
   decision: Decision,
@@ -94,11 +94,20 @@ async function flattenDisk(
       compress: settings.compress,
       // A disk that the guest may come back to is read by qemu-img, which locks it.
       ...(still.ours ? { algorithms: digestAlgorithms(isRoot ? settings.hash : []) } : {}),
+      sharesBlocks: !isClonePublishedInPlace(decision),
       onSettled,
     }),
   );
-  if (still.ours) await rm(still.path);
+  if (still.ours) await rm(still.path, { force: true });
   return { disk, facts, path, ...result, early };
+}
+
+/**
+ * A clone's blocks are the guest's own. An image that kept them would cost the guest a new block for
+ * each that it writes to, for as long as there is the image.
+ */
+function isClonePublishedInPlace({ capture, registry }: Decision): boolean {
+  return capture.mode === 'cold' && registry.directory !== null;
 }
 
 /** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */

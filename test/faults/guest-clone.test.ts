@@ -9,8 +9,8 @@ import { must } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sameContent } from '../support/judges.ts';
 import { lab } from '../support/lab.ts';
+import { makeSmallDisk } from '../support/small-disk.ts';
 import { waitFor } from '../support/wait.ts';
-import { makeSmallDisk } from './small-disk.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
 /** Two disks; the first is an overlay whose backing path is relative: a clone in another folder must not follow it. */

@@ -7,9 +7,9 @@ import { createDomain, createDomainOn, type TestDomain } from '../support/domain
 import { must, run } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { lab } from '../support/lab.ts';
+import { fillUp, makeSmallDisk, type SmallDisk } from '../support/small-disk.ts';
 import { waitFor } from '../support/wait.ts';
 import { findConvert, slowQemuImg } from './slow-qemu-img.ts';
-import { fillUp, makeSmallDisk, type SmallDisk } from './small-disk.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
 const MIB = 1024 * 1024;

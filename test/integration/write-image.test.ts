@@ -1,9 +1,9 @@
 // A flat qcow2 written in one pass of our own, with qemu-img as the judge: any chain, any holes, odd ends.
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { copyFile, open, stat } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { planImage } from '#built/flatten/plan-image.js';
+import { type PlannedImage, type PlanOptions, planImage } from '#built/flatten/plan-image.js';
 import { writeImage } from '#built/flatten/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
@@ -17,22 +17,39 @@ const limits = { timeoutMs: 60_000, signal };
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function plan([top, ...backingChain]: [ChainFile, ...ChainFile[]], virtualSize: number) {
-  return planImage({ ...top, backingChain, ...limits }, virtualSize);
+type Chain = [ChainFile, ...ChainFile[]];
+
+function plan([top, ...backingChain]: Chain, virtualSize: number, options: PlanOptions = {}) {
+  return planImage({ ...top, backingChain, ...limits }, virtualSize, options);
 }
 
-/** Writes the chain's image and has it judged. */
-async function expectWhole(chain: [ChainFile, ...ChainFile[]], virtualSize: number): Promise<void> {
+/** Writes the chain's image and has it judged; then again out of a copy of the chain's first file. */
+async function expectWhole(chain: Chain, virtualSize: number): Promise<void> {
   const planned = await plan(chain, virtualSize);
   if (!planned) throw new Error('it cannot be written in one pass');
+  expect(planned).toMatchObject({ kept: 0, shares: false });
+  await expectWritten(planned, chain, virtualSize);
+  const [{ path, format }, ...below] = chain;
+  const copy = { path: `${path}.copy`, format };
+  await copyFile(path, copy.path);
+  const spared = await plan([copy, ...below], virtualSize, { sparesFrom: 1 });
+  if (!spared) throw new Error('it cannot be written in one pass any more');
+  await expectWritten(spared, chain, virtualSize);
+  expect(existsSync(copy.path)).toBe(spared.kept === 0);
+}
+
+async function expectWritten(
+  planned: PlannedImage,
+  chain: Chain,
+  virtualSize: number,
+): Promise<void> {
   const path = at('image.qcow2');
   const settled: number[] = [];
   const onSettled = (bytes: number) => settled.push(bytes);
   const digests = await writeImage(planned, {
     ...{ path, algorithms: ['sha256', 'md5'], onSettled, ...limits },
   });
-  expect((await stat(path)).size).toBe(planned.size);
-  expect(settled.at(-1)).toBe(planned.size);
+  expect(settled.at(-1)).toBe((await stat(path)).size);
   const bytes = readFileSync(path);
   for (const name of ['sha256', 'md5']) {
     expect(digests[name]).toBe(createHash(name).update(bytes).digest('hex'));
@@ -212,11 +229,11 @@ describe('fails with', () => {
     const settled: number[] = [];
     const onSettled = (bytes: number) => {
       settled.push(bytes);
-      stop.abort(reason);
+      if (bytes > 0) stop.abort(reason);
     };
     const options = { path: at('midst'), algorithms: ['sha256'], onSettled, ...limits };
     await expect(writeImage(planned, { ...options, signal: stop.signal })).rejects.toBe(reason);
-    expect(settled[0]).toBeLessThan(planned.size);
+    expect(settled[1]).toBeLessThan(planned.dataBytes);
     const late = writeImage(planned, { ...options, timeoutMs: 1 });
     await expect(late).rejects.toMatchObject({
       ...{ code: 'QEMU_IMG', message: expect.stringContaining('longer than its deadline') },

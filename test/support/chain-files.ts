@@ -11,9 +11,9 @@ export interface ChainFile {
   format: string;
 }
 
-/** The folder is the caller's to remove. */
-export function makeChainFiles() {
-  const folder = mkdtempSync(join(tmpdir(), 'chains-'));
+/** Their folder, a new one in `place`, is the caller's to remove. */
+export function makeChainFiles(place = tmpdir()) {
+  const folder = mkdtempSync(join(place, 'chains-'));
   const at = (name: string) => join(folder, name);
 
   /** Random bytes at places of a raw file, which is `size` long. */

@@ -82,7 +82,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   snapshot: [...STEPS, 'config.ts'],
   import: ['capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
   doctor: [...STEPS, 'config.ts'],
-  capture: ['flatten', 'run', 'libvirt', 'config.ts'],
+  capture: ['files', 'flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['files', 'native', 'config.ts'],
   upload: ['files', 'registry', 'config.ts'],
   registry: ['files', 'upload', 'config.ts', 'config'],

@@ -2,9 +2,9 @@
 import { open, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cleanUp, cleanUpLater } from '../support/cleanup.ts';
-import { must, run } from '../support/exec.ts';
-import { makeFolder } from '../support/lab.ts';
+import { cleanUp, cleanUpLater } from './cleanup.ts';
+import { must, run } from './exec.ts';
+import { makeFolder } from './lab.ts';
 
 const MIB = 1024 * 1024;
 

@@ -1,0 +1,66 @@
+// What Linux can do with open files and Node cannot: share their blocks, and tell whether somebody writes to one.
+import { koffi } from './koffi.ts';
+
+const libc = koffi.load('libc.so.6');
+// NOTE: in C both take any number of arguments, which koffi calls in this thread alone.
+const ioctl: AsyncCall<Buffer> = libc.func(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
+const fcntl: (fd: number, command: number, argument: number) => number = libc.func(
+  'int fcntl(int fd, int command, int argument)',
+);
+
+interface AsyncCall<Value> {
+  async(...call: [number, number, Value, (error: Error | null, result: number) => void]): void;
+}
+
+/** `_IOW(0x94, 13, struct file_clone_range)`, as all but a few old processors number it. */
+const FICLONERANGE = 0x4020940d;
+const RANGE_BYTES = 32;
+
+const F_SETSIG = 10;
+const F_SETLEASE = 1024;
+const F_RDLCK = 0;
+const F_UNLCK = 2;
+/** Nobody minds it. */
+const SIGURG = 23;
+
+/**
+ * Has bytes of one file share the blocks of another's (a reflink). Descriptors of open files; all
+ * places and the length are multiples of the file system's block. Resolves to false where this pair
+ * of files cannot.
+ *
+ * NOTE: what of the source is not on the disk yet is written there first, which may take seconds; so
+ * it is done in one of libuv's threads, which must be waited for before a descriptor is closed.
+ * @see ioctl_ficlonerange(2)
+ */
+export function shareBlocks(
+  fd: { from: number; to: number },
+  { at, length, to }: { at: number; length: number; to: number },
+): Promise<boolean> {
+  const argument = Buffer.alloc(RANGE_BYTES);
+  [fd.from, at, length, to].forEach((value, n) => {
+    argument.writeBigInt64LE(BigInt(value), n * 8);
+  });
+  return new Promise((resolve, reject) => {
+    ioctl.async(fd.to, FICLONERANGE, argument, (error, result) => {
+      if (error) reject(error);
+      else resolve(result === 0);
+    });
+  });
+}
+
+/**
+ * Whether nobody, this process included, has the file of a descriptor open for writing. The
+ * descriptor is for reading only. False where the file system cannot tell.
+ *
+ * NOTE: a read lease is given only then. Whoever opens the file meanwhile would have a signal sent,
+ * SIGIO, which ends a process that does not expect it.
+ * @see fcntl(2), F_SETLEASE
+ */
+export function hasNoWriter(fd: number): boolean {
+  if (fcntl(fd, F_SETSIG, SIGURG) !== 0) return false;
+  if (fcntl(fd, F_SETLEASE, F_RDLCK) !== 0) return false;
+  fcntl(fd, F_SETLEASE, F_UNLCK);
+  return true;
+}
