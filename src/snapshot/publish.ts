@@ -94,20 +94,14 @@ async function flattenDisk(
       compress: settings.compress,
       // A disk that the guest may come back to is read by qemu-img, which locks it.
       ...(still.ours ? { algorithms: digestAlgorithms(isRoot ? settings.hash : []) } : {}),
-      sharesBlocks: !isClonePublishedInPlace(decision),
+      // NOTE: a clone's blocks are the guest's own: for each that it writes to it would take a new
+      // one, for as long as an image has the old ones, and find the disk full one day.
+      sharesBlocks: decision.capture.mode === 'live',
       onSettled,
     }),
   );
   if (still.ours) await rm(still.path, { force: true });
   return { disk, facts, path, ...result, early };
-}
-
-/**
- * A clone's blocks are the guest's own. An image that kept them would cost the guest a new block for
- * each that it writes to, for as long as there is the image.
- */
-function isClonePublishedInPlace({ capture, registry }: Decision): boolean {
-  return capture.mode === 'cold' && registry.directory !== null;
 }
 
 /** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
