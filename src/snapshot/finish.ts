@@ -63,14 +63,17 @@ export async function finishImage(
   options: FinishOptions,
 ): Promise<Omit<SnapshotResult, 'plan'>> {
   const { onEvent, signal, reach } = options;
-  const fields = activeFields(image, await uploadDisks(registry, image, options));
+  const { uploaded, removed } = await uploadDisks(registry, image, options);
+  const fields = activeFields(image, uploaded);
   const artefacts = await putArtefacts(registry, image, options);
   const record = await runStep(onEvent, 'activate', () => {
     signal.throwIfAborted();
     return registry.activateImage(image.id, { ...fields, artefacts });
   });
   await reach(ACTIVE_POINT);
-  return { image: record, aliases: await followUp(registry, image, record, options) };
+  const aliases = await followUp(registry, image, record, options);
+  await removed;
+  return { image: record, aliases };
 }
 
 /** What was asked for beyond the image itself: its aliases, and that older images go. */

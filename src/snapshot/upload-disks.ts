@@ -1,6 +1,7 @@
 // The flat images of a run into the registry, one after the other, and what the record then says of them.
 import { rm } from 'node:fs/promises';
 import { runStep } from '../events.ts';
+import { quiet } from '../quiet.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { ActiveFields, Registry } from '../registry/registry.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
@@ -26,26 +27,31 @@ export interface UploadedDisk {
 }
 
 /**
- * Uploads the disks that are not there yet, each one's file gone when the journal says that it is.
+ * Uploads the disks that are not there yet. Each one's file goes when the journal says that it is
+ * there: `removed` resolves when all are gone, and never rejects.
  * @throws PublishError UPLOAD, INTEGRITY, REGISTRY; the signal's reason.
  */
 export async function uploadDisks(
   registry: Registry,
   image: ImageToPublish,
   options: FinishOptions,
-): Promise<[UploadedDisk, ...UploadedDisk[]]> {
+): Promise<{ uploaded: [UploadedDisk, ...UploadedDisk[]]; removed: Promise<void> }> {
   const { written, uploaded: before = [], reach } = options;
   const isMarked = before.length > 0 || [...(written?.values() ?? [])].some(({ early }) => early);
   if (!isMarked) await registry.markSaving(image.id);
   const all: UploadedDisk[] = [];
+  const removals: Promise<void>[] = [];
   for (const disk of image.disks) {
     const there = before.find(({ name }) => name === disk.name);
     const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
     if (!there) await reach(UPLOADED_POINT, uploaded);
-    await rm(disk.path, { force: true });
+    removals.push(quiet(rm(disk.path, { force: true })));
     all.push(uploaded);
   }
-  return all as [UploadedDisk, ...UploadedDisk[]];
+  // NOTE: a file system that discards what becomes free takes some 0.2 s a GiB; the image need not
+  // wait for that. What fails here is removed, or told, with the run's folder.
+  const removed = Promise.allSettled(removals).then(() => undefined);
+  return { uploaded: all as [UploadedDisk, ...UploadedDisk[]], removed };
 }
 
 async function uploadDisk(
