@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
-import { PartLoader } from './part-loader.ts';
+import { PartLoader, type PartMemory } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partAt, planParts } from './part-plan.ts';
 import { sendPart } from './send-part.ts';
 import type { ImageSource } from './source.ts';
@@ -41,6 +41,8 @@ export interface EarlyParts {
   parts: ReadonlyMap<number, PartInfo>;
   /** Bytes. */
   partSize: number;
+  /** What they were loaded into, for the rest of them. */
+  memory: PartMemory;
 }
 
 /**
@@ -87,9 +89,9 @@ export class EarlyUpload {
   async finish({ isFinal }: Pick<EarlyParts, 'isFinal'>): Promise<EarlyParts> {
     this.#isOver = true;
     await Promise.all(this.#lanes);
-    await this.#loader.close();
+    const memory = await this.#loader.close();
     const { partSize } = this.#plan;
-    return { upload: this.#upload, parts: this.#parts, partSize, isFinal };
+    return { upload: this.#upload, parts: this.#parts, partSize, isFinal, memory };
   }
 
   async #lane(): Promise<void> {

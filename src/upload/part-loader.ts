@@ -15,6 +15,9 @@ const CHUNK_BYTES = 2 * 1024 * 1024;
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
+/** Pieces, each for one part. */
+export type PartMemory = readonly Uint8Array[];
+
 /** One part, as it was read. Its memory is the loader's again after `release`. */
 export interface LoadedPart {
   /** From anew on each call. */
@@ -31,13 +34,22 @@ export class PartLoader {
   #file: Promise<DirectFile> | undefined;
   #md5: Digester | undefined;
 
-  /** `atOnce`: how many parts of `partSize` bytes are loaded at most at a time. */
-  constructor(source: ImageSource, { partSize, atOnce }: { partSize: number; atOnce: number }) {
+  /**
+   * `atOnce`: how many parts of `partSize` bytes are loaded at most at a time; `memory`: of a loader
+   * that is closed, for as many of them as it fits.
+   */
+  constructor(
+    source: ImageSource,
+    { partSize, atOnce, memory = [] }: { partSize: number; atOnce: number; memory?: PartMemory },
+  ) {
     this.#source = source;
+    const bytes = Math.ceil(partSize / BLOCK) * BLOCK;
+    const fitting = memory.filter(({ byteLength }) => byteLength >= bytes).slice(0, atOnce);
+    const missing = atOnce - fitting.length;
     this.#free =
-      partSize <= MAX_LOADED_BYTES
-        ? alignedMemory(Math.ceil(partSize / BLOCK) * BLOCK, atOnce)
-        : [];
+      partSize > MAX_LOADED_BYTES
+        ? []
+        : [...fitting, ...(missing > 0 ? alignedMemory(bytes, missing) : [])];
   }
 
   /** @throws UPLOAD where the source ends within the part, and what reading it throws. */
@@ -53,10 +65,12 @@ export class PartLoader {
     }
   }
 
-  async close(): Promise<void> {
+  /** Resolves to the memory of the parts that were released. */
+  async close(): Promise<PartMemory> {
     // NOTE: a read that hangs (a file server that is gone) holds its file; nobody waits for that.
     this.#file?.then((file) => file.close()).catch(() => undefined);
     await this.#md5?.close();
+    return this.#free.splice(0);
   }
 
   #loaded(part: PlannedPart, bytes: Uint8Array, release: () => void): LoadedPart {

@@ -39,6 +39,7 @@ export class PartSender {
     this.#loader = new PartLoader(options.source, {
       partSize: Math.min(partSize, Math.max(1, plan.size)),
       atOnce: Math.min(options.policy.concurrency, plan.count),
+      ...(options.early ? { memory: options.early.memory } : {}),
     });
     // Last: it starts threads, which somebody has to end.
     this.#walk = new DigestWalk(options.source, options.digests ? [] : options.algorithms);
