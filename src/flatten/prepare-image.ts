@@ -63,7 +63,7 @@ async function becomeImage(planned: PlannedImage, path: string): Promise<boolean
   return true;
 }
 
-/** Makes it so where that can be done. */
+/** Makes it so where that can be done; the C library may have another name than the calls know. */
 async function isOursAlone(file: FileHandle, { uid, gid }: Stats): Promise<boolean> {
   const { nlink } = await file.stat();
   if (nlink !== 1) return false;
@@ -71,18 +71,21 @@ async function isOursAlone(file: FileHandle, { uid, gid }: Stats): Promise<boole
     await file.chown(uid, gid);
     // It takes an access list's permissions too.
     await file.chmod(OWNERS_ONLY);
+    const { hasNoWriter } = await import('../native/file-calls.ts');
+    return hasNoWriter(file.fd);
   } catch {
     return false;
   }
-  const { hasNoWriter } = await import('../native/file-calls.ts');
-  return hasNoWriter(file.fd);
 }
 
 async function canShare(layers: readonly string[], folder: string): Promise<boolean> {
   const [there, ...facts] = await Promise.all([folder, ...layers].map((path) => stat(path)));
   if (facts.some(({ dev }) => dev !== there?.dev)) return false;
-  return requireReflinks(folder).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await requireReflinks(folder);
+    await import('../native/file-calls.ts');
+    return true;
+  } catch {
+    return false;
+  }
 }

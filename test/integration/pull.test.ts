@@ -38,6 +38,8 @@ beforeAll(async () => {
   const ran = await runCli(['import', original, '--name', 'my web/1'], { sandbox, env });
   expect(ran.exitCode, ran.stderr).toBe(0);
   id = ran.stdout.trim();
+  // Its parts were looked at too.
+  proxy.seen.length = 0;
 });
 afterAll(() => proxy.stop());
 
