@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { newThreadState, type ThreadState, watchLoading } from '../native/thread-end.ts';
+import { quiet } from '../quiet.ts';
 import { type SharedPieces, sharePieces } from './piece-memory.ts';
 
 /** What a thread is started with. */
@@ -50,14 +51,14 @@ export class Compressors {
   constructor(threads: number) {
     this.#memory = sharePieces(threads * SLOTS_A_THREAD + MORE_SLOTS);
     this.#threads = Array.from({ length: threads }, () => startThread(this.#memory));
-    this.failed = new Promise((_, reject) => {
+    const failed = new Promise<never>((_, reject) => {
       for (const { worker } of this.#threads) {
         worker.once('error', reject);
         worker.once('exit', () => reject(new Error('a thread that compresses has ended')));
       }
     });
     // Their end, when nobody needs them any more, must not count as unhandled.
-    this.failed.catch(() => undefined);
+    this.failed = quiet(failed);
   }
 
   /** Whether each one has loaded its library. */

@@ -16,11 +16,14 @@ export interface FlattenRequest {
   detail?: string | undefined;
   compress: Compression;
   /**
-   * Given: the source's first layer is nobody else's and may become the image's file, and the image
-   * may be written in one pass, which gives these digests where it does not compress.
+   * Given: the source's first layer is nobody else's, and the image may be written in one pass,
+   * which gives these digests where it does not compress.
    */
   algorithms?: readonly string[];
-  /** The image may share blocks with the layers, and so with what else shares theirs. */
+  /**
+   * The first layer's file may become the image's, and the image share blocks with the others: and
+   * so with whatever else shares theirs.
+   */
   sharesBlocks?: boolean;
   /** In one pass that does not compress: all before that byte is in the file and stays as it is. */
   onSettled?: (bytes: number) => void;

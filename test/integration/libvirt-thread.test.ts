@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openConnection } from '#built/libvirt/connection.js';
 import { isConnectionLost } from '#built/libvirt/errors.js';
 import { WorkerClient } from '#built/libvirt/worker-client.js';
-import { type EndedScript, runScript } from '../support/run-script.ts';
+import type { Ran } from '../support/exec.ts';
+import { runScript } from '../support/run-script.ts';
 
 const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';
 const BUILT = new URL('../../build/', import.meta.url).href;
@@ -34,7 +35,7 @@ describe('a process', () => {
       const connection = await openConnection('${URI}');
       await connection.lookupByName('there-is-none').catch((error) => console.log(error.code));
     `);
-    expect(ended).toEqual({ code: 0, stdout: '42\n', stderr: '' });
+    expect(ended).toEqual({ exitCode: 0, stdout: '42\n', stderr: '' });
   });
 
   test('does not end while a call is pending', async () => {
@@ -42,7 +43,7 @@ describe('a process', () => {
       const connection = await openConnection('${URI}');
       connection.getLibVersion().then((version) => console.log(version > 0));
     `);
-    expect(ended).toEqual({ code: 0, stdout: 'true\n', stderr: '' });
+    expect(ended).toEqual({ exitCode: 0, stdout: 'true\n', stderr: '' });
   });
 
   test('ends with its exit code although a thread hangs in a call', async () => {
@@ -58,7 +59,7 @@ describe('a process', () => {
         });
         ${leave};
       `);
-      expect(ended.code).toBe(code);
+      expect(ended.exitCode).toBe(code);
       expect(ended.stdout).toMatch(/^LIBVIRT libvirtd does not answer at qemu\+unix:.*200 ms/);
     }
   });
@@ -70,7 +71,7 @@ describe('a process', () => {
         openConnection('${URI}').catch(() => undefined);
         setTimeout(() => process.exit(7), ${ms});
       `);
-      expect(ended, `after ${ms} ms`).toEqual({ code: 7, stdout: '', stderr: '' });
+      expect(ended, `after ${ms} ms`).toEqual({ exitCode: 7, stdout: '', stderr: '' });
     }
   });
 
@@ -81,7 +82,7 @@ describe('a process', () => {
       await (await openConnection('${URI}')).close();
       console.log('whole');
     `);
-    expect(ended).toEqual({ code: 0, stdout: 'LIBVIRT true\nwhole\n', stderr: '' });
+    expect(ended).toEqual({ exitCode: 0, stdout: 'LIBVIRT true\nwhole\n', stderr: '' });
   });
 });
 
@@ -149,6 +150,6 @@ async function server(onConnect: (socket: Socket) => void): Promise<string> {
 }
 
 /** The script can open connections. */
-function runConnecting(body: string): Promise<EndedScript> {
+function runConnecting(body: string): Promise<Ran> {
   return runScript(`import { openConnection } from '${BUILT}libvirt/connection.js';\n${body}`);
 }

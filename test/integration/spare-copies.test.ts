@@ -198,4 +198,30 @@ describe('where files can share blocks', () => {
     expect((await imageCheck(path, 'qcow2')).exitCode).toBe(0);
     await expectWhole([{ path, format: 'qcow2' }], size, at('again.qcow2'), { shares: false });
   });
+
+  it('nothing is shared where too much lies at odd places, and an abort ends it', async () => {
+    const disk = await makeSmallDisk(400, 'xfs');
+    const { at, makeRaw, makeOverlay } = makeChainFiles(disk.path);
+    const size = 64 * MIB;
+    const odd = ['-o', 'cluster_size=512'];
+    // What it begins with can be shared, and is taken back.
+    const base = await makeRaw('base.raw', size, [[0, 4 * MIB]]);
+    const middle = await makeOverlay(
+      'middle.qcow2',
+      { size, below: base, options: odd },
+      ...['write -P 3 8M 512', `write -P 4 ${16 * MIB + 512} 20M`],
+    );
+    const top = await makeOverlay('top.qcow2', { size, below: middle }, 'write -P 5 50M 4M');
+    const path = at('image.qcow2');
+    await expectWhole([top, middle, base], size, path, { shares: true, kept: expect.any(Number) });
+    expect(await must('filefrag', ['-v', path])).not.toContain('shared');
+
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    const write = writeImage(await plan([base], size), {
+      ...{ algorithms: ['sha256'], path: at('stopped'), timeoutMs: 60_000, signal: stop.signal },
+      onSettled: () => stop.abort(reason),
+    });
+    await expect(write).rejects.toBe(reason);
+  });
 });

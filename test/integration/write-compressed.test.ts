@@ -172,7 +172,7 @@ describe('fails with', () => {
         import { flatten } from '${BUILT}flatten/flatten.js';
         const request = { ...${JSON.stringify(request)}, onEvent: () => undefined };
         ${script}`);
-      expect(ended, script).toEqual({ code: 0, stdout: 'enough\n', stderr: '' });
+      expect(ended, script).toEqual({ exitCode: 0, stdout: 'enough\n', stderr: '' });
     }
   });
 });
