@@ -38,6 +38,9 @@ function options(
   return {
     input: Object.fromEntries(inputs),
     platform: 'node',
+    // NOTE: of packages that come both ways (the AWS SDK) the CommonJS way can only be bundled, and
+    // loaded, as a whole: twice the code, and 70 ms.
+    resolve: { mainFields: ['module', 'main'], conditionNames: ['module'] },
     external: NATIVE,
     plugins: [notices],
     // What one command loads late another loads at once.

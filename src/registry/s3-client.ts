@@ -1,13 +1,45 @@
 // The only importer of the AWS SDK's S3 client, set up so that no request is tried twice behind our back.
 import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   type GetObjectCommandInput,
   HeadBucketCommand,
-  S3,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+  type S3 as WholeS3,
 } from '@aws-sdk/client-s3';
 import type { S3Access, S3Options } from './s3-access.ts';
 
-export type { S3 };
+/**
+ * The requests that are made here. NOTE: the SDK's own `S3` has a hundred, with the shape of each:
+ * loading those takes as long as all the rest of it.
+ */
+const COMMANDS = {
+  abortMultipartUpload: AbortMultipartUploadCommand,
+  completeMultipartUpload: CompleteMultipartUploadCommand,
+  createMultipartUpload: CreateMultipartUploadCommand,
+  deleteObject: DeleteObjectCommand,
+  getObject: GetObjectCommand,
+  headObject: HeadObjectCommand,
+  listMultipartUploads: ListMultipartUploadsCommand,
+  listObjectsV2: ListObjectsV2Command,
+  listParts: ListPartsCommand,
+  putObject: PutObjectCommand,
+  uploadPart: UploadPartCommand,
+  uploadPartCopy: UploadPartCopyCommand,
+};
+
+/** A client with a method for each of them, as the SDK's. */
+export type S3 = S3Client & Pick<WholeS3, keyof typeof COMMANDS>;
 
 /** At most; less where a whole request may take no longer. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -16,30 +48,44 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export function createS3Client(options: S3Options, access: S3Access, requestMs: number): S3 {
   const { endpoint, pathStyle } = options;
   const { region, credentials, http, https } = access;
-  return new S3({
-    region,
-    credentials,
-    maxAttempts: 1,
-    // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
-    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-    // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
-    // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
-    // halves the rate. Content-MD5 is what every server checks.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    // It would not be waited for, and is one message more for each part.
-    expectContinueHeader: false,
-    forcePathStyle: pathStyle ?? Boolean(endpoint),
-    ...(endpoint ? { endpoint } : {}),
-    ...(options.profile ? { profile: options.profile } : {}),
-    requestHandler: {
-      connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, requestMs),
-      // Its warning goes to the console, which is not ours to write on.
-      socketAcquisitionWarningTimeout: 2_147_483_647,
-      httpAgent: http,
-      httpsAgent: https,
-    },
-  });
+  return withCommands(
+    new S3Client({
+      region,
+      credentials,
+      maxAttempts: 1,
+      // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
+      // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
+      // halves the rate. Content-MD5 is what every server checks.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      // It would not be waited for, and is one message more for each part.
+      expectContinueHeader: false,
+      forcePathStyle: pathStyle ?? Boolean(endpoint),
+      ...(endpoint ? { endpoint } : {}),
+      ...(options.profile ? { profile: options.profile } : {}),
+      requestHandler: {
+        connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, requestMs),
+        // Its warning goes to the console, which is not ours to write on.
+        socketAcquisitionWarningTimeout: 2_147_483_647,
+        httpAgent: http,
+        httpsAgent: https,
+      },
+    }),
+  );
+}
+
+/** Which of them it is makes no difference to how it is sent. */
+type AnyCommand = new (input: never) => HeadObjectCommand;
+
+function withCommands(client: S3Client): S3 {
+  const commands = Object.entries(COMMANDS) as unknown as [string, AnyCommand][];
+  const methods = commands.map(([name, Command]) => [
+    name,
+    (input: never, options: object) => client.send(new Command(input), options),
+  ]);
+  return Object.assign(client, Object.fromEntries(methods));
 }
 
 /** A GET as a value, which a link can be made of. */
