@@ -3,7 +3,7 @@ import type { SchemaNode } from './schema.ts';
 
 /**
  * True only where the schema accepts the value; false says nothing. Known keys with strings,
- * booleans, nulls and words of a list are seen to be right; numbers and lists are left to ajv.
+ * booleans, nulls, numbers and words of a list are seen to be right; lists are left to ajv.
  */
 export function isPlainlyValid(node: SchemaNode, value: unknown): boolean {
   const { properties } = node;
@@ -18,9 +18,20 @@ export function isPlainlyValid(node: SchemaNode, value: unknown): boolean {
   const types = [node.type ?? []].flat();
   if (value === null) return types.includes('null');
   if (typeof value === 'boolean') return types.includes('boolean');
+  if (typeof value === 'number') return isNumberFit(node, types, value);
   return typeof value === 'string' && types.includes('string') && isFit(node, value);
 }
 
 function isFit({ pattern, minLength = 0 }: SchemaNode, value: string): boolean {
   return value.length >= minLength && (pattern === undefined || new RegExp(pattern).test(value));
+}
+
+function isNumberFit(
+  { minimum = -Number.MAX_VALUE, maximum = Number.MAX_VALUE }: SchemaNode,
+  types: readonly string[],
+  value: number,
+): boolean {
+  const isOfType =
+    types.includes('number') || (types.includes('integer') && Number.isSafeInteger(value));
+  return isOfType && value >= minimum && value <= maximum;
 }

@@ -8,6 +8,8 @@ export interface SchemaNode {
   enum?: readonly string[];
   pattern?: string;
   minLength?: number;
+  minimum?: number;
+  maximum?: number;
   items?: SchemaNode;
   properties?: Readonly<Record<string, SchemaNode>>;
 }
