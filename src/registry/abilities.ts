@@ -33,7 +33,7 @@ const RACE_ROUNDS = 3;
 const RACERS = 16;
 
 /**
- * Tries what is asked for, in the order of ABILITIES. A few dozen small requests.
+ * Tries what is asked for, side by side; told in the order of ABILITIES. A few dozen small requests.
  * @throws what the store raises where it cannot be used at all: the first write is not caught.
  */
 export async function probeAbilities(
@@ -41,13 +41,13 @@ export async function probeAbilities(
   { only = ABILITIES, signal }: ProbeOptions = {},
 ): Promise<Ability[]> {
   const folder = `${PROBES}${randomUUID()}/`;
-  const found: Ability[] = [];
   try {
     await store.create(`${folder}first`, Buffer.from(folder), { signal });
-    for (const name of ABILITIES.filter((each) => only.includes(each))) {
-      found.push({ name, ...(await tryOne(PROBERS[name], { store, folder, signal })) });
-    }
-    return found;
+    const names = ABILITIES.filter((each) => only.includes(each));
+    const probe = { store, folder, signal };
+    return await allOf(
+      names.map(async (name) => ({ name, ...(await tryOne(PROBERS[name], probe)) })),
+    );
   } finally {
     // Deaf to the signal: what a probe leaves behind is everybody's rubbish.
     await removeFolder(store, folder);
@@ -81,21 +81,34 @@ async function tryOne(prober: (probe: Probe) => Promise<Finding>, probe: Probe):
 
 // NOTE: a race and not two writes one after the other: Swift's s3api refuses the second of two
 // writers in a row, but lets several win who come at once.
-async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding> {
-  for (let round = 1; round <= RACE_ROUNDS; round += 1) {
-    const key = `${folder}race-${round}`;
-    const bodies = Array.from({ length: RACERS }, () => Buffer.from(randomUUID()));
-    const won = await Promise.all(bodies.map((body) => creates(store, key, body, signal)));
-    const winners = bodies.filter((_, index) => won[index]);
-    const there = await store.read(key, { signal });
-    const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
-    if (winners.length === 1 && kept) continue;
-    const says =
-      `${winners.length} of ${RACERS} writers of one key were told that they made it: ` +
-      'let only one client write to this registry at a time';
-    return { works: false, says };
-  }
-  return { works: true, says: `of ${RACERS} writers of one key exactly one made it` };
+async function tryCreateOnly(probe: Probe): Promise<Finding> {
+  const rounds = Array.from({ length: RACE_ROUNDS }, (_, round) => race(probe, round + 1));
+  const lost = (await allOf(rounds)).find(({ isSafe }) => !isSafe);
+  if (lost === undefined)
+    return { works: true, says: `of ${RACERS} writers of one key exactly one made it` };
+  const says =
+    `${lost.winners} of ${RACERS} writers of one key were told that they made it: ` +
+    'let only one client write to this registry at a time';
+  return { works: false, says };
+}
+
+async function race(
+  { store, folder, signal }: Probe,
+  round: number,
+): Promise<{ winners: number; isSafe: boolean }> {
+  const key = `${folder}race-${round}`;
+  const bodies = Array.from({ length: RACERS }, () => Buffer.from(randomUUID()));
+  const won = await allOf(bodies.map((body) => creates(store, key, body, signal)));
+  const winners = bodies.filter((_, index) => won[index]);
+  const there = await store.read(key, { signal });
+  const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
+  return { winners: winners.length, isSafe: winners.length === 1 && kept };
+}
+
+/** Waits for all of them, also after a failure: none may still write when the folder is removed. */
+async function allOf<T>(tries: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(tries);
+  return Promise.all(tries);
 }
 
 async function creates(

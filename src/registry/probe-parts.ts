@@ -26,13 +26,16 @@ export async function tryContentMd5({ store, folder, signal }: Probe): Promise<F
 /** NOTE: a right one must be taken too: a server that knows no such header refuses both. */
 export async function tryChecksum(probe: Probe): Promise<Finding> {
   if (probe.store.location === undefined) return { works: null, says: 'not needed in a directory' };
-  const right = await refusal(probe, crc32cOf(PROBE_BODY));
+  const sum = crc32cOf(PROBE_BODY);
+  const tries = [refusal(probe, sum), refusal(probe, sum ^ 1)] as const;
+  await Promise.allSettled(tries);
+  const right = await tries[0];
   if (right !== undefined)
     return {
       works: false,
       says: `a part with a crc32c is not taken (${right.message}); md5 is used`,
     };
-  const wrong = await refusal(probe, crc32cOf(PROBE_BODY) ^ 1);
+  const wrong = await tries[1];
   if (wrong?.code === 'INTEGRITY')
     return { works: true, says: 'a part with a wrong crc32c is refused' };
   return {
