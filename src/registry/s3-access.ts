@@ -34,6 +34,7 @@ export interface S3Access {
 }
 
 const MAX_SOCKETS = 128;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * Makes no request and looks up no credential.
@@ -47,6 +48,11 @@ export async function openAccess(options: S3Options): Promise<S3Access> {
     region: await findRegion(options, profile),
     credentials: defaultProvider(profile),
   };
+}
+
+/** How long a connection may take at most; less where a whole request may take no longer. */
+export function connectMs(requestMs: number): number {
+  return Math.min(CONNECT_TIMEOUT_MS, requestMs);
 }
 
 /** Signs requests in the access's name. */

@@ -17,7 +17,7 @@ import {
   UploadPartCopyCommand,
   type S3 as WholeS3,
 } from '@aws-sdk/client-s3';
-import type { S3Access, S3Options } from './s3-access.ts';
+import { connectMs, type S3Access, type S3Options } from './s3-access.ts';
 
 /**
  * The requests that are made here. NOTE: the SDK's own `S3` has a hundred, with the shape of each:
@@ -41,9 +41,6 @@ const COMMANDS = {
 /** A client with a method for each of them, as the SDK's. */
 export type S3 = S3Client & Pick<WholeS3, keyof typeof COMMANDS>;
 
-/** At most; less where a whole request may take no longer. */
-const CONNECT_TIMEOUT_MS = 10_000;
-
 /** Makes the client; no request is made. `requestMs`: the longest that a connection may take. */
 export function createS3Client(options: S3Options, access: S3Access, requestMs: number): S3 {
   const { endpoint, pathStyle } = options;
@@ -66,7 +63,7 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
       ...(endpoint ? { endpoint } : {}),
       ...(options.profile ? { profile: options.profile } : {}),
       requestHandler: {
-        connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, requestMs),
+        connectionTimeout: connectMs(requestMs),
         // Its warning goes to the console, which is not ours to write on.
         socketAcquisitionWarningTimeout: 2_147_483_647,
         httpAgent: http,

@@ -1,110 +1,105 @@
-// Small reads and listings with the SDK's credentials and connections, past its middleware; whatever is not plain goes the whole way.
+// Requests with the SDK's credentials and connections, past its middleware; whatever is not plain goes the whole way.
 import {
   type ClientRequest,
   request as httpRequest,
   type IncomingHttpHeaders,
   type IncomingMessage,
+  type OutgoingHttpHeaders,
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { requestSigner } from './s3-access.ts';
-import { hasEtag } from './s3-answer.ts';
-import { type ListPage, parseListPage } from './s3-list-xml.ts';
-import type { S3Requests } from './s3-requests.ts';
+import type { Readable } from 'node:stream';
+import { connectMs, requestSigner, type S3Access } from './s3-access.ts';
+import { elementText } from './s3-list-xml.ts';
+import type { S3StoreOptions } from './s3-requests.ts';
 
-/** Of a record or of a page of keys; more is for the SDK to stream. */
+/** What of an answer is kept: of a record or of a page of keys; more is for the SDK to stream. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
+export interface LeanRequest {
+  method: 'GET' | 'PUT';
+  /** With the registry's prefix; the bucket itself where it is left out. */
+  key?: string;
+  query?: Record<string, string>;
+  headers?: Record<string, string>;
+  /** Not signed, as the SDK signs no stream; its length stands in the headers. */
+  body?: Readable;
+}
+
+export interface LeanAnswer {
+  headers: IncomingHttpHeaders;
+  /** Undefined where it is not wanted, being large. */
+  body: Buffer | undefined;
+}
+
 /**
- * NOTE: one request costs the SDK about a millisecond of processor time, most of it in its
- * middleware and its XML, and ten thousand records are as many requests. This makes the same GET
- * with the SDK's own credentials and connections (so http and https alike), for servers with an
- * endpoint of their own. An error of the server is raised in the SDK's own shape, so that it
- * is told and tried again like any other. Only what may be this reader's own fault (its signature,
- * a redirect, an answer that is not plain) is `undefined`: the SDK asks again.
+ * NOTE: one request costs the SDK one to two milliseconds of processor time, most of it in its
+ * middleware and its XML; ten thousand records are as many requests, and parts share the processor
+ * with their checks. This makes the same request with the SDK's own credentials and connections (so
+ * http and https alike), for servers with an endpoint of their own. An error of the server is
+ * raised in the SDK's own shape, so that it is told and tried again like any other. Only what may
+ * be a fault of these requests (their signature, a redirect) is `undefined`: the SDK asks again.
  */
-export class LeanReader {
-  readonly #s3: S3Requests;
+export class LeanRequests {
+  readonly #access: S3Access;
+  readonly #options: S3StoreOptions;
   readonly #url: URL;
   readonly #signer: ReturnType<typeof requestSigner>;
   #isOff: boolean;
 
-  constructor(s3: S3Requests) {
-    const { endpoint, pathStyle } = s3.options;
+  constructor(access: S3Access, options: S3StoreOptions) {
+    const { endpoint, pathStyle } = options;
     const isPlain = Boolean(endpoint) && pathStyle !== false;
-    this.#s3 = s3;
-    this.#signer = requestSigner(s3.access);
+    this.#access = access;
+    this.#options = options;
+    this.#signer = requestSigner(access);
     this.#url = new URL(endpoint ?? 'http://s3');
     this.#isOff = !(isPlain && this.#url.pathname === '/');
   }
 
-  /** The object at `key` (with the registry's prefix); a body that is undefined: ask the SDK. */
-  async read(key: string, signal: AbortSignal): Promise<{ body: Buffer | undefined }> {
-    const path = `/${key.split('/').map(encodePart).join('/')}`;
-    const { body, headers = {} } = (await this.#get(path, {}, signal)) ?? {};
-    // What is not plainly whole, and S3's, is asked for again.
-    const isPlain =
-      body !== undefined &&
-      headers['content-length'] === String(body.byteLength) &&
-      headers.etag !== undefined &&
-      hasEtag(body, encryption(headers));
-    return { body: isPlain ? body : undefined };
+  /** Whether all is the SDK's; once it is, it stays so. */
+  get isOff(): boolean {
+    return this.#isOff;
   }
 
-  /** One page of keys, or `undefined`: ask the SDK. */
-  async listPage(
-    query: { prefix: string; startAfter?: string | undefined; token?: string | undefined },
-    signal: AbortSignal,
-  ): Promise<ListPage | undefined> {
-    const { prefix, startAfter, token } = query;
-    const search = {
-      'list-type': '2',
-      prefix,
-      ...(startAfter === undefined ? {} : { 'start-after': startAfter }),
-      ...(token === undefined ? {} : { 'continuation-token': token }),
-    };
-    const { body } = (await this.#get('', search, signal)) ?? {};
-    return body === undefined ? undefined : parseListPage(body.toString('utf8'), this.#s3.prefix);
-  }
-
-  async #get(
-    below: string,
-    query: Record<string, string>,
-    signal: AbortSignal,
-  ): Promise<Answer | undefined> {
+  /** What a plain success says, or `undefined`: ask the SDK. */
+  async send(request: LeanRequest, signal: AbortSignal): Promise<LeanAnswer | undefined> {
     if (this.#isOff) return undefined;
-    const response = await this.#send(below, query, signal);
+    const response = await this.#start(request, signal);
     const { statusCode: status = 0, headers } = response;
-    const answer = { status, headers, body: await collect(response) };
-    if (answer.status === 200) return answer;
-    const text = answer.body?.toString('utf8') ?? '';
-    const name = element(text, 'Code') ?? 'UnknownError';
-    if (!(answer.status < 400 || OWN_FAULTS.has(name))) {
-      const facts = { name, Code: name, $metadata: { httpStatusCode: answer.status } };
-      throw Object.assign(new Error(element(text, 'Message') ?? name), facts);
-    }
+    const body = await collect(response);
+    const isObject = status === 200 && request.method === 'GET';
+    const failure = isObject ? undefined : failureOf(status, body?.toString('utf8') ?? '');
+    if (failure === undefined) return { headers, body };
+    if (failure.$metadata.httpStatusCode >= 400 && !OWN_FAULTS.has(failure.name)) throw failure;
     // It will not become better by asking once more.
     this.#isOff = true;
     return undefined;
   }
 
-  async #send(
-    below: string,
-    query: Record<string, string>,
+  async #start(
+    { method, key, query = {}, headers, body }: LeanRequest,
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
-    const { access, options } = this.#s3;
+    const { bucket, requestMs } = this.#options;
     const { host, hostname, protocol } = this.#url;
-    const path = `/${encodePart(options.bucket)}${below}`;
-    const { headers } = await this.#signer.sign({
-      ...{ method: 'GET', protocol, hostname, path, query },
-      headers: { host },
+    const path = ['', bucket, ...(key?.split('/') ?? [])].map(encodePart).join('/');
+    const unsigned = body === undefined ? {} : { 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' };
+    const signed = await this.#signer.sign({
+      ...{ method, protocol, hostname, path, query },
+      headers: { host, ...headers, ...unsigned },
     });
     const names = Object.keys(query).sort();
     const search = names.map((name) => `${name}=${encodePart(query[name] ?? '')}`).join('&');
-    const isTls = protocol === 'https:';
-    const [send, agent] = isTls ? [httpsRequest, access.https] : [httpRequest, access.http];
-    const pathAndQuery = search === '' ? path : `${path}?${search}`;
-    return answerTo(send(this.#url, { agent, path: pathAndQuery, headers }), signal);
+    const request = this.#open(method, search === '' ? path : `${path}?${search}`, signed.headers);
+    limitConnecting(request, connectMs(requestMs));
+    return answerTo(request, body, signal);
+  }
+
+  #open(method: string, path: string, headers: OutgoingHttpHeaders): ClientRequest {
+    const isTls = this.#url.protocol === 'https:';
+    const { http, https } = this.#access;
+    const [send, agent] = isTls ? [httpsRequest, https] : [httpRequest, http];
+    return send(this.#url, { method, agent, path, headers });
   }
 }
 
@@ -117,28 +112,35 @@ const OWN_FAULTS: ReadonlySet<string> = new Set([
   'TemporaryRedirect',
 ]);
 
-function element(text: string, name: string): string | undefined {
-  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
+/** In the SDK's shape; `undefined` where there is none. */
+function failureOf(status: number, text: string) {
+  // As with the SDK: what was begun with a success may yet have failed.
+  const httpStatusCode = status === 200 && text.endsWith('</Error>') ? 503 : status;
+  if (httpStatusCode === 200) return undefined;
+  const name = elementText(text, 'Code') ?? 'UnknownError';
+  const facts = { name, Code: name, $metadata: { httpStatusCode } };
+  return Object.assign(new Error(elementText(text, 'Message') ?? name), facts);
 }
 
-interface Answer {
-  status: number;
-  headers: IncomingHttpHeaders;
-  /** Undefined where it is not wanted. */
-  body: Buffer | undefined;
-}
-
-function encryption(headers: IncomingHttpHeaders) {
-  const text = (name: string) => headers[name]?.toString();
-  return {
-    ETag: headers.etag,
-    ServerSideEncryption: text('x-amz-server-side-encryption'),
-    SSECustomerAlgorithm: text('x-amz-server-side-encryption-customer-algorithm'),
-  };
+/** A request may have minutes for its body; the connection it needs has not. */
+function limitConnecting(request: ClientRequest, ms: number): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const giveUp = () =>
+      request.destroy(Object.assign(new Error('no connection'), { name: 'TimeoutError' }));
+    const timer = setTimeout(giveUp, ms);
+    const settle = () => clearTimeout(timer);
+    socket.once('connect', settle);
+    request.once('close', settle);
+  });
 }
 
 /** What comes back; a signal that fires ends the answer's body too. */
-function answerTo(request: ClientRequest, signal: AbortSignal): Promise<IncomingMessage> {
+function answerTo(
+  request: ClientRequest,
+  body: Readable | undefined,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const onAbort = () => request.destroy(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -146,7 +148,8 @@ function answerTo(request: ClientRequest, signal: AbortSignal): Promise<Incoming
     request.on('error', reject);
     request.once('close', () => signal.removeEventListener('abort', onAbort));
     if (signal.aborted) onAbort();
-    request.end();
+    if (body === undefined) request.end();
+    else body.pipe(request);
   });
 }
 

@@ -23,17 +23,17 @@ export function parseListPage(text: string, prefix = ''): ListPage | undefined {
   let outside = head;
   for (const piece of rest) {
     const end = piece.indexOf('</Contents>');
-    const key = end === -1 ? undefined : field(piece, 'Key');
+    const key = end === -1 ? undefined : elementText(piece, 'Key');
     if (key === undefined || !/<Size>\d{1,15}<\/Size>/.test(piece)) return undefined;
     if (!key.startsWith(prefix)) return undefined;
     objects.push(new ListedObject(key.slice(prefix.length), piece));
     if (end + CONTENTS_END < piece.length) outside += piece.slice(end);
   }
-  const count = field(outside, 'KeyCount');
+  const count = elementText(outside, 'KeyCount');
   if (count !== undefined && Number(count) !== objects.length) return undefined;
-  const isTruncated = field(outside, 'IsTruncated');
+  const isTruncated = elementText(outside, 'IsTruncated');
   if (isTruncated === 'false') return { objects, nextToken: undefined };
-  const nextToken = field(outside, 'NextContinuationToken');
+  const nextToken = elementText(outside, 'NextContinuationToken');
   return isTruncated === 'true' && nextToken !== undefined ? { objects, nextToken } : undefined;
 }
 
@@ -50,20 +50,21 @@ class ListedObject implements ObjectInfo {
   }
 
   get size(): number {
-    return Number(field(this.#text, 'Size'));
+    return Number(elementText(this.#text, 'Size'));
   }
 
   get etag(): string | null {
-    return unquote(field(this.#text, 'ETag'));
+    return unquote(elementText(this.#text, 'ETag'));
   }
 
   get lastModified(): Date | null {
-    const time = field(this.#text, 'LastModified');
+    const time = elementText(this.#text, 'LastModified');
     return time === undefined ? null : new Date(time);
   }
 }
 
-function field(text: string, name: string): string | undefined {
+/** What stands in the first element of that name, unescaped. */
+export function elementText(text: string, name: string): string | undefined {
   const start = text.indexOf(`<${name}>`);
   const end = start === -1 ? -1 : text.indexOf(`</${name}>`, start);
   return end === -1 ? undefined : unescapeXml(text.slice(start + name.length + 2, end));

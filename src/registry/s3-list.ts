@@ -3,13 +3,12 @@ import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
 import { assertPage, noS3Answer } from './s3-answer.ts';
 import type { S3 } from './s3-client.ts';
-import type { LeanReader } from './s3-lean.ts';
+import { leanPage } from './s3-lean-read.ts';
 import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
 
 export async function* listObjectPages(
   s3: S3Requests,
-  lean: LeanReader,
   prefix: string,
   { startAfter, signal }: ListOptions,
 ): AsyncGenerator<ObjectInfo[]> {
@@ -18,7 +17,7 @@ export async function* listObjectPages(
   do {
     const page = await s3.call({ doing: `listing ${s3.url}`, signal }, async (abortSignal) => {
       const query = { prefix: s3.prefix + prefix, startAfter: from, token };
-      return (await lean.listPage(query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
+      return (await leanPage(s3, query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
     });
     yield page.objects;
     token = page.nextToken;

@@ -6,7 +6,7 @@ import { isMissingUpload } from './s3-errors.ts';
 import type { S3Call, S3Requests } from './s3-requests.ts';
 
 /** Bucket, key and id of an upload, as requests name them. */
-interface UploadAt {
+export interface UploadAt {
   Bucket: string;
   Key: string;
   UploadId: string;

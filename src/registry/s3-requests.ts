@@ -7,6 +7,7 @@ import type { CallOptions, ObjectInfo } from './object-store.ts';
 import type { S3Access, S3Options } from './s3-access.ts';
 import type { S3 } from './s3-client.ts';
 import { isMissingKey, s3Error } from './s3-errors.ts';
+import { LeanRequests } from './s3-lean.ts';
 
 export interface S3StoreOptions extends S3Options {
   bucket: string;
@@ -33,12 +34,15 @@ export class S3Requests {
   readonly options: S3StoreOptions;
   /** Of every key: empty, or with a slash at its end. */
   readonly prefix: string;
+  /** For what is asked often, or is large. */
+  readonly lean: LeanRequests;
 
   #client: Promise<S3> | undefined;
 
   constructor(access: S3Access, options: S3StoreOptions) {
     this.access = access;
     this.options = options;
+    this.lean = new LeanRequests(access, options);
     this.prefix = options.prefix === '' ? '' : `${options.prefix}/`;
     this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
   }

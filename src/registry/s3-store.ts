@@ -19,7 +19,7 @@ import type {
 import { openAccess } from './s3-access.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
-import { LeanReader } from './s3-lean.ts';
+import { leanBody } from './s3-lean-read.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
   absent,
@@ -53,11 +53,9 @@ export class S3Store implements ObjectStore {
   readonly wantsPartMd5 = true;
   readonly location: StoreLocation;
   readonly #s3: S3Requests;
-  readonly #lean: LeanReader;
 
   constructor(s3: S3Requests) {
     this.#s3 = s3;
-    this.#lean = new LeanReader(s3);
     this.url = s3.url;
     const { bucket, endpoint, profile } = s3.options;
     // A profile may name a server of its own.
@@ -88,7 +86,7 @@ export class S3Store implements ObjectStore {
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
     const at = this.#s3.at(key);
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
-      const lean = await absent(this.#lean.read(at.Key, abortSignal));
+      const lean = await absent(leanBody(this.#s3, at.Key, abortSignal));
       if (lean === undefined || lean.body !== undefined) return lean?.body;
       const client = await this.#s3.client();
       const answer = await absent(client.getObject(at, { abortSignal }));
@@ -143,7 +141,7 @@ export class S3Store implements ObjectStore {
   }
 
   listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
-    return listObjectPages(this.#s3, this.#lean, prefix, options);
+    return listObjectPages(this.#s3, prefix, options);
   }
 
   listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {

@@ -1,5 +1,4 @@
 // One multipart upload in an S3 bucket: parts, their list, the object made of them, and its end.
-import type { Readable } from 'node:stream';
 import { PublishError } from '../errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from './etag.ts';
 import type {
@@ -10,8 +9,8 @@ import type {
   PartOrigin,
   PartUpload,
 } from './object-store.ts';
-import { isEncrypted, noS3Answer } from './s3-answer.ts';
 import { copyPart, gone, listParts } from './s3-parts.ts';
+import { base64, putPart } from './s3-put-part.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
 
 /** A part up to this size has the usual deadline, a larger one as much more. */
@@ -28,29 +27,10 @@ export class S3Upload implements PartUpload {
     this.uploadId = uploadId;
   }
 
-  async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
-    const { length, md5, crc32c } = body;
-    const input = {
-      ...this.#at(),
-      PartNumber: number,
-      ContentLength: length,
-      ...(md5 === undefined ? {} : { ContentMD5: base64(md5) }),
-      // NOTE: Ceph 20 looks at the checksum only where the algorithm is named too.
-      ...(crc32c === undefined
-        ? {}
-        : { ChecksumAlgorithm: 'CRC32C' as const, ChecksumCRC32C: base64(crc32c) }),
-    };
-    const doing = `sending part ${number} of ${this.key}`;
-    const ms = this.#s3.options.partMs * Math.max(1, length / USUAL_PART_BYTES);
-    const call = { ...this.#call(doing, options), ms };
-    const answer = await this.#s3.send(call, (client, signal) =>
-      sendBody(body, signal, (Body, abortSignal) =>
-        client.uploadPart({ ...input, Body }, { abortSignal }),
-      ),
-    );
-    const etag = unquote(answer.ETag);
-    if (etag === null) throw noS3Answer(doing, 'upload', 'it names no ETag');
-    return { number, size: length, etag, ...(isEncrypted(answer) ? { opaqueEtag: true } : {}) };
+  putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
+    const ms = this.#s3.options.partMs * Math.max(1, body.length / USUAL_PART_BYTES);
+    const call = { ...this.#call(`sending part ${number} of ${this.key}`, options), ms };
+    return putPart(this.#s3, { ...this.#at(), PartNumber: number }, body, call);
   }
 
   copyPart(number: number, from: PartOrigin, options: CallOptions = {}): Promise<PartInfo> {
@@ -161,39 +141,4 @@ function unseen(error: unknown, lookError: unknown): unknown {
 function completedPart({ number, etag, crc32c }: PartInfo) {
   const checksum = crc32c === undefined ? {} : { ChecksumCRC32C: base64(crc32c) };
   return { PartNumber: number, ETag: `"${etag}"`, ...checksum };
-}
-
-function base64(hex: string): string {
-  return Buffer.from(hex, 'hex').toString('base64');
-}
-
-/**
- * Sends a stream and closes it whatever happens. An error of the stream itself (the file cannot be
- * read) ends the request: Node's `pipe` would leave it waiting for bytes that never come. So does
- * an answer that came before the body was sent: the half-sent request would hold its connection,
- * and the connection the process.
- */
-async function sendBody<T>(
-  body: PartBody,
-  signal: AbortSignal,
-  send: (stream: Readable, signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const stream = body.open();
-  const controller = new AbortController();
-  const onAbort = () => controller.abort();
-  let broken: unknown;
-  signal.addEventListener('abort', onAbort, { once: true });
-  stream.on('error', (error) => {
-    broken = error;
-    controller.abort();
-  });
-  try {
-    return await send(stream, controller.signal);
-  } catch (error) {
-    throw broken ?? error;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    if (!stream.readableEnded) controller.abort();
-    stream.destroy();
-  }
 }
