@@ -117,9 +117,9 @@ function failureOf(status: number, text: string) {
   // As with the SDK: what was begun with a success may yet have failed.
   const httpStatusCode = status === 200 && text.endsWith('</Error>') ? 503 : status;
   if (httpStatusCode === 200) return undefined;
-  const name = elementText(text, 'Code') ?? 'UnknownError';
+  const name = elementText(text, 'Code') ?? (status === 404 ? 'NotFound' : 'Unknown');
   const facts = { name, Code: name, $metadata: { httpStatusCode } };
-  return Object.assign(new Error(elementText(text, 'Message') ?? name), facts);
+  return Object.assign(new Error(elementText(text, 'Message') || 'UnknownError'), facts);
 }
 
 /** A request may have minutes for its body; the connection it needs has not. */

@@ -1,7 +1,8 @@
 // What only a bucket can do to us: refused access, lost answers, answers that lie, servers that rest.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from '#built/registry/open-store.js';
@@ -130,8 +131,18 @@ describe('access', () => {
       retryable: false,
       message: expect.stringContaining('set a CA file'),
     });
-    const registry = await openRegistry(place.url, { s3: { endpoint: tlsEndpoint, caFile } });
+    const s3 = { endpoint: tlsEndpoint, caFile };
+    const registry = await openRegistry(place.url, { s3 });
     await expect(registry.checkAccess()).resolves.toBeUndefined();
+    const store = await openStore(place.url, { s3, requestMs: 5000, partMs: 5000 });
+    const upload = await store.startUpload('tls');
+    const body = randomBytes(3 * MIB);
+    const md5 = createHash('md5').update(body).digest('hex');
+    const part = { start: 0, length: body.length, open: () => Readable.from([body]) };
+    expect(await upload.putPart(1, { ...part, md5 })).toMatchObject({ etag: md5 });
+    const wrong = upload.putPart(2, { ...part, crc32c: '00000000' });
+    await expect(wrong).rejects.toMatchObject({ code: 'INTEGRITY', retryable: true });
+    await upload.abort();
   });
 });
 
