@@ -22,16 +22,23 @@ export interface BroughtFile {
 
 /**
  * Fetches a URL into `folder`, unpacks what is packed into `folder`, and leaves a plain file where
- * it is. @throws DOWNLOAD, IMAGE_REFUSED, NO_SPACE, USAGE
+ * it is. Nothing is fetched or unpacked before `access` is there.
+ * @throws DOWNLOAD, IMAGE_REFUSED, NO_SPACE, USAGE; what `access` throws
  */
-export async function bringFile(settings: ImportSettings, folder: string): Promise<BroughtFile> {
+export async function bringFile(
+  settings: ImportSettings,
+  folder: string,
+  access: Promise<void>,
+): Promise<BroughtFile> {
   const { source } = settings;
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
+  if (isUrl) await access;
   const name = isUrl ? basename(parseUrl(source).pathname) : basename(source);
   const path = isUrl ? await fetchUrl(settings, folder) : resolve(source);
   const packing = await withImageBytes(path, async (bytes) => packingOf(await bytes.at(0, 8)));
   checkEnding(name, packing);
   if (packing === undefined) return broughtFile(path, isUrl);
+  await access;
   const unpacked = join(folder, 'unpacked');
   await runStep(settings.onEvent, 'unpack', async () => {
     const { size } = await stat(path);

@@ -30,7 +30,9 @@ export async function examine(
   if (roundUp(inspected.virtualSize) !== roundUp(said.virtualSize)) {
     throw refused('has another size for qemu-img than its bytes say', 'Do not use it.');
   }
-  await checkTables(file, { signal, timeoutMs: config.timeouts.checkMs });
+  // A raw one has no tables.
+  if (file.format !== 'raw')
+    await checkTables(file, { signal, timeoutMs: config.timeouts.checkMs });
   return { ...inspected, virtualSize: said.virtualSize };
 }
 

@@ -6,6 +6,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
+import { quiet } from '../quiet.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import { withScratchFolder } from '../run/scratch-folder.ts';
@@ -24,40 +25,64 @@ import type { Inspected } from './inspect-image.ts';
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
   const settings = decideImport(options, config ?? (await loadConfig()));
   const registry = await openFor(settings);
-  return withScratchFolder(settings.workDir, 'import', async (folder) => {
-    const brought = await bringFile(settings, folder);
-    const inspected = await runStep(
-      settings.onEvent,
-      'inspect',
-      () => examine(brought.path, settings),
-      ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
-    );
-    const { convert = inspected.format } = settings;
-    await checkSpace(settings, registry, { brought, inspected });
-    const id = randomUUID();
-    const fields = recordFields(settings, { id, format: convert, inspected });
-    return withQueuedImage(registry, fields, settings.onEvent, async () => {
-      const ready =
-        convert === inspected.format
-          ? brought
-          : await convertFile(settings, { brought, inspected, path: join(folder, 'converted') });
-      return publish(settings, registry, { id, format: convert, file: ready, brought });
-    });
+  return besideCheck(registry, settings, (access) =>
+    withScratchFolder(settings.workDir, 'import', (folder) =>
+      bringIn(settings, registry, { folder, access }),
+    ),
+  );
+}
+
+/** `access`: the registry answers; awaited before anything large is made, or anything written to it. */
+async function bringIn(
+  settings: ImportSettings,
+  registry: Registry,
+  { folder, access }: { folder: string; access: Promise<void> },
+): Promise<ImportResult> {
+  const brought = await bringFile(settings, folder, access);
+  const inspected = await runStep(
+    settings.onEvent,
+    'inspect',
+    () => examine(brought.path, settings),
+    ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
+  );
+  await access;
+  const { convert = inspected.format } = settings;
+  await checkSpace(settings, registry, { brought, inspected });
+  const id = randomUUID();
+  const fields = recordFields(settings, { id, format: convert, inspected });
+  return withQueuedImage(registry, fields, settings.onEvent, async () => {
+    const ready =
+      convert === inspected.format
+        ? brought
+        : await convertFile(settings, { brought, inspected, path: join(folder, 'converted') });
+    return publish(settings, registry, { id, format: convert, file: ready, brought });
   });
 }
 
-async function openFor(settings: ImportSettings): Promise<Registry> {
-  const { registry, config, signal, onEvent } = settings;
+async function openFor({ registry, config, onEvent }: ImportSettings): Promise<Registry> {
   const { s3, upload, timeouts, stateDir } = config;
-  const opened = await openRegistry(registry, {
+  return openRegistry(registry, {
     s3,
     upload: { ...upload, partMs: timeouts.partMs },
     requestTimeoutMs: timeouts.requestMs,
     cacheDir: join(stateDir, 'cache'),
     onEvent,
   });
-  await opened.checkAccess({ signal });
-  return opened;
+}
+
+/** The registry is asked while the image is looked at. Where both are bad the image is told. */
+async function besideCheck<T>(
+  registry: Registry,
+  { signal }: ImportSettings,
+  work: (access: Promise<void>) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const access = registry.checkAccess({ signal: AbortSignal.any([signal, over.signal]) });
+  try {
+    return await work(quiet(access));
+  } finally {
+    over.abort();
+  }
 }
 
 async function checkSpace(

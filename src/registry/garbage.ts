@@ -1,8 +1,7 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
-import { PROBES } from './abilities.ts';
 import { imageGarbage, type Leftovers } from './image-garbage.ts';
-import { isImageId } from './names.ts';
+import { isImageId, PROBES } from './names.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from './object-store.ts';
 import { removeGarbage } from './remove-garbage.ts';
 import { IMAGES } from './walk-images.ts';

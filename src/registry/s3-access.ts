@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { Sha256 } from '@smithy/core/checksum';
 import {
@@ -93,7 +93,9 @@ async function findRegion(
 async function makeAgents({ caFile }: S3Options): Promise<Pick<S3Access, 'http' | 'https'>> {
   const ca = await trusted(caFile);
   const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  const https = new HttpsAgent(ca === undefined ? sockets : { ...sockets, ca });
+  // NOTE: given the authorities themselves, Node would read all of them for each connection: 15 ms.
+  const trust = ca === undefined ? {} : { secureContext: createSecureContext({ ca }) };
+  const https = new HttpsAgent({ ...sockets, ...trust });
   return { http: new RestedAgent(sockets), https };
 }
 

@@ -1,7 +1,9 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import { quiet } from '../quiet.ts';
 import { eachBounded } from './bounded.ts';
+import { PROBES } from './names.ts';
 import type {
   CallOptions,
   CreateOptions,
@@ -63,8 +65,14 @@ export class S3Store implements ObjectStore {
     this.location = { server, bucket, prefix: s3.prefix };
   }
 
-  checkAccess(options: CallOptions = {}): Promise<void> {
-    return checkBucket(this.#s3, options);
+  /** NOTE: who asks this goes on to write, with the client: it is loaded meanwhile. */
+  async checkAccess({ signal }: CallOptions = {}): Promise<void> {
+    const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) => {
+      quiet(this.#s3.client());
+      // Any page will do, and this one is short.
+      return this.#lean.listPage({ prefix: this.#s3.prefix + PROBES }, abortSignal);
+    });
+    if (page === undefined) await checkBucket(this.#s3, { signal });
   }
 
   async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
