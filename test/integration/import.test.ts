@@ -6,6 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliOptions, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { must } from '../support/exec.ts';
@@ -214,6 +215,20 @@ describe('a hostile image', () => {
     expect(await failToImport(['/dev/zero'])).toMatchObject({ code: 'USAGE' });
     const args = [join(folder, 'good.qcow2'), '--format', 'raw'];
     expect(await failToImport(args)).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  });
+
+  it('is told before a registry that cannot be reached; a good one is not brought in', async () => {
+    const env = { ...s3Env(), VIRT_PUBLISH_UPLOAD_RETRIES: '0' };
+    const nowhere = ['--registry', 's3://nowhere', '--endpoint', 'http://127.0.0.1:9'];
+    const missing = await failToImport([join(folder, 'none.raw'), ...nowhere], { env });
+    expect(missing).toMatchObject({ exitCode: 2, code: 'USAGE' });
+    const packed = join(folder, 'packed.raw.gz');
+    writeFileSync(packed, gzipSync('some bytes'));
+    for (const path of [join(folder, 'good.raw'), packed]) {
+      const { code, message } = await failToImport([path, ...nowhere], { env });
+      expect(code).toBe('REGISTRY');
+      expect(message).toMatch(/^Opening s3:\/\/nowhere failed/);
+    }
   });
 
   it('leaves no active image behind', async () => {
