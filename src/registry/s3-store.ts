@@ -1,5 +1,4 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
-import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { quiet } from '../quiet.ts';
 import { eachBounded } from './bounded.ts';
@@ -21,7 +20,8 @@ import type {
 import { openAccess } from './s3-access.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { readSmallBody, watchBody } from './s3-body.ts';
-import { leanBody } from './s3-lean-read.ts';
+import { createObject } from './s3-create.ts';
+import { leanBody, leanPage } from './s3-lean-read.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
 import {
   absent,
@@ -70,25 +70,13 @@ export class S3Store implements ObjectStore {
     const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) => {
       quiet(this.#s3.client());
       // Any page will do, and this one is short.
-      return this.#lean.listPage({ prefix: this.#s3.prefix + PROBES }, abortSignal);
+      return leanPage(this.#s3, { prefix: this.#s3.prefix + PROBES }, abortSignal);
     });
     if (page === undefined) await checkBucket(this.#s3, { signal });
   }
 
-  async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
-    const input = {
-      ...this.#s3.at(key),
-      Body: body,
-      ContentLength: body.byteLength,
-      ContentMD5: createHash('md5').update(body).digest('base64'),
-      ContentType: options.contentType ?? 'application/octet-stream',
-      IfNoneMatch: '*',
-    };
-    const doing = `storing ${key}`;
-    await this.#s3.send({ doing, signal: options.signal }, async (client, abortSignal) => {
-      const { ETag } = await client.putObject(input, { abortSignal });
-      if (!ETag) throw noS3Answer(doing, 'registry', 'it names no ETag');
-    });
+  create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
+    return createObject(this.#s3, key, body, options);
   }
 
   async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
