@@ -70,6 +70,7 @@ async function run(
   };
   return withRun(facts, place, (open) =>
     withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
+      decision.registry.prepareUpload();
       open.journal.onWritten((entry) => tell(settings, entry));
       const copy = new NvramCopy(decision.nvram);
       const flat = await captureAndFlatten(session, decision, { id: runId, open, copy });

@@ -46,6 +46,7 @@ async function bringIn(
     ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
   );
   await access;
+  registry.prepareUpload();
   const { convert = inspected.format } = settings;
   await checkSpace(settings, registry, { brought, inspected });
   const id = randomUUID();

@@ -84,6 +84,8 @@ export interface WriteTier {
    * @throws PRECONDITION_LOST where the key exists.
    */
   moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
+  /** Loads, in the background, what the first upload needs. */
+  prepare?(): void;
 }
 
 export type PartCheck = 'none' | 'md5' | 'crc32c';

@@ -1,4 +1,6 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
+
+import { quiet } from '../quiet.ts';
 import type { EarlyUpload } from '../upload/early-upload.ts';
 import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
 import type { ImageSource } from '../upload/source.ts';
@@ -115,6 +117,12 @@ export class Registry {
   /** One cheap request. @throws REGISTRY that says what is wrong: bucket, credentials or server. */
   checkAccess(options: CallOptions = {}): Promise<void> {
     return this.#store.checkAccess(options);
+  }
+
+  /** Loads what an upload needs, in the background: for who waits for something else meanwhile. */
+  prepareUpload(): void {
+    quiet(dataModule());
+    this.#store.prepare?.();
   }
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */

@@ -26,6 +26,7 @@ export class RetryingStore implements ObjectStore {
   readonly wantsPartMd5: boolean;
   readonly location?: StoreLocation;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
+  readonly prepare?: NonNullable<ObjectStore['prepare']>;
   readonly serverTime?: NonNullable<ObjectStore['serverTime']>;
   readonly presign?: NonNullable<ObjectStore['presign']>;
   readonly followLink?: NonNullable<ObjectStore['followLink']>;
@@ -168,10 +169,10 @@ export class RetryingStore implements ObjectStore {
 
 /** What only some stores can do is passed on as it is. */
 function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
-  const { moveIn, presign, followLink, serverTime } = store;
+  const { moveIn, prepare, presign, followLink, serverTime } = store;
   const { listStrays, removeStray } = store;
   const links = { presign, followLink };
-  const methods = { moveIn, serverTime, listStrays, removeStray, ...links };
+  const methods = { moveIn, prepare, serverTime, listStrays, removeStray, ...links };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);
   return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }

@@ -65,14 +65,17 @@ export class S3Store implements ObjectStore {
     this.location = { server, bucket, prefix: s3.prefix };
   }
 
-  /** NOTE: who asks this goes on to write, with the client: it is loaded meanwhile. */
   async checkAccess({ signal }: CallOptions = {}): Promise<void> {
-    const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) => {
-      quiet(this.#s3.client());
-      // Any page will do, and this one is short.
-      return leanPage(this.#s3, { prefix: this.#s3.prefix + PROBES }, abortSignal);
-    });
+    // Any page will do, and this one is short.
+    const query = { prefix: this.#s3.prefix + PROBES };
+    const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) =>
+      leanPage(this.#s3, query, abortSignal),
+    );
     if (page === undefined) await checkBucket(this.#s3, { signal });
+  }
+
+  prepare(): void {
+    quiet(this.#s3.client());
   }
 
   create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {

@@ -48,9 +48,9 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
       const wishes = await inspectionOptions(session);
       const { inspection, capture } = await lookAt(session, wishes, known);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
+      const space = await measureNeeds(settings, { inspection, capture, registry: opening });
       const registry = await opening;
       const imageName = settings.name ?? defaultName(inspection.name);
-      const space = await measureNeeds(settings, { inspection, capture, registry });
       return { inspection, capture, nvram, registry, imageName, space };
     },
     ({ inspection, capture }) =>

@@ -3,10 +3,14 @@ import { PublishError } from '../errors.ts';
 import { type Domain, findDomain } from '../libvirt/domain.ts';
 import { isLibvirtError, type LibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { Host } from '../libvirt/host.ts';
+import { loadStore } from '../registry/load-store.ts';
 import type { SnapshotSettings } from './settings.ts';
 
 /** Which domain of which libvirt, and how long that may take to answer. */
-export type DomainPlace = Pick<SnapshotSettings, 'domain' | 'connect' | 'config'>;
+export type DomainPlace = Pick<SnapshotSettings, 'domain' | 'connect' | 'config'> & {
+  /** Where there is one: its code is loaded while libvirt is connected to. */
+  registry?: string;
+};
 
 export interface Session<S extends DomainPlace = SnapshotSettings> {
   settings: S;
@@ -25,7 +29,9 @@ export async function withSession<S extends DomainPlace, T>(
     controlMs: libvirtMs,
   });
   try {
-    const domain = await findDomain(await host.work(), settings.domain);
+    const connecting = host.work();
+    if (settings.registry !== undefined) loadStore(settings.registry);
+    const domain = await findDomain(await connecting, settings.domain);
     return await work({ settings, host, domain });
   } catch (error) {
     throw isLibvirtError(error) ? refused(settings, error) : error;

@@ -19,7 +19,7 @@ export async function measureNeeds(
     inspection,
     capture,
     registry,
-  }: { inspection: Inspection; capture: CapturePlan; registry: Registry },
+  }: { inspection: Inspection; capture: CapturePlan; registry: Promise<Registry> },
 ): Promise<SpaceRow[]> {
   const { workDir, config } = settings;
   const needs: SpaceNeed[] = [];
@@ -40,7 +40,7 @@ export async function measureNeeds(
     const needed = inspection.description.memoryMib * MIB + SAVE_HEADER;
     need(config.managedSaveDir, "the guest's memory", needed);
   }
-  const { directory } = registry;
+  const { directory } = await registry;
   // On one file system the image is moved into the registry and takes no more space there.
   if (directory !== null && !(await onSameFileSystem(directory, workDir))) {
     need(directory, 'the published image', imageSize);
