@@ -39,6 +39,12 @@ export function alignedSharedMemory(bytes: number): SharedArrayBuffer {
   return orAnyMemory(shared, () => new SharedArrayBuffer(bytes));
 }
 
+/** `count` pieces as of `alignedMemory`, for several threads. */
+export function sharedPieces(bytes: number, count: number): Uint8Array[] {
+  const buffer = alignedSharedMemory(bytes * count);
+  return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
+}
+
 function pagesOf(bytes: number): ArrayBuffer {
   const initial = Math.ceil(bytes / WASM_PAGE);
   const pages = () => new WebAssembly.Memory({ initial }).buffer;
@@ -85,7 +91,7 @@ export class DirectFile {
 
   /**
    * Fills `memory` from byte `start`, up to `end` or the end of the file. `memory` is a piece of
-   * `alignedMemory` and has room for `end - start`, rounded up to 4096. Resolves to the bytes read.
+   * `alignedMemory` or `sharedPieces` and has room for `end - start`, rounded up to 4096. Resolves to the bytes read.
    */
   async read(memory: Uint8Array, start: number, end: number): Promise<number> {
     let done = 0;

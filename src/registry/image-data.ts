@@ -1,13 +1,13 @@
 // The objects of an image: its data and what lies beside it, in and asked for.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
-import { type DigestAlgorithm, digestAlgorithms } from '../upload/digests.ts';
+import { type DigestAlgorithm, type Digests, digestAlgorithms } from '../upload/digests.ts';
 import {
   type EarlyUpload,
   type EarlyUploadOptions,
   startEarlyUpload,
 } from '../upload/early-upload.ts';
-import { type Digests, hashImage } from '../upload/hash-image.ts';
+import { hashImage } from '../upload/hash-image.ts';
 import { findUploaded } from '../upload/resume-upload.ts';
 import type { ImageSource } from '../upload/source.ts';
 import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';

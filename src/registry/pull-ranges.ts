@@ -1,7 +1,7 @@
 // The ranges of an object on their way into a file: so many at once, hashed in order behind them.
 import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
-import { type Digester, openDigester } from '../upload/digests.ts';
+import { DigestWalk } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { eachBounded } from './bounded.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
@@ -38,7 +38,7 @@ export async function fetchRanges(
 ): Promise<string> {
   const writers = await openWriters(partial.path, partial.file, options.policy.concurrency);
   const file = await fileSource(partial.path, { direct: writers.isDirect });
-  const digester = openDigester(file, 'sha256');
+  const digester = new DigestWalk(file, ['sha256']);
   try {
     return await new Fetch({ store, source, partial, digester, writers }, options).run();
   } finally {
@@ -51,7 +51,7 @@ interface FetchParts {
   store: ObjectStore;
   source: PullSource;
   partial: Partial;
-  digester: Digester;
+  digester: DigestWalk;
   writers: Writers;
 }
 
@@ -60,7 +60,7 @@ class Fetch {
   readonly #source: PullSource;
   readonly #partial: Partial;
   readonly #options: FetchOptions;
-  readonly #digester: Digester;
+  readonly #digester: DigestWalk;
   readonly #writers: Writers;
   readonly #count: number;
   /** Stops the ranges under way when one has failed for good. */
@@ -95,7 +95,7 @@ class Fetch {
         throwIfInterrupted(signal, 'pull');
         await hashing;
       }
-      return await this.#digester.digest();
+      return (await this.#digester.finish()).sha256;
     } catch (error) {
       throw signal?.aborted ? interruption(signal, 'pull') : error;
     } finally {
@@ -154,7 +154,7 @@ class Fetch {
   #hashOn(): void {
     while (this.#partial.whole.has(this.#hashed.length)) {
       const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, this.#hashed.length);
-      const hashing = this.#digester.update(start, end);
+      const hashing = this.#digester.step(start, end);
       // Raised where it is awaited; until then it must not count as unhandled.
       hashing.catch(() => undefined);
       this.#hashed.push(hashing);

@@ -1,7 +1,7 @@
 // An image's record around the work that makes its data: queued before, killed with the reason where it fails.
 import { messageOf } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
-import type { Digests } from '../upload/hash-image.ts';
+import type { Digests } from '../upload/digests.ts';
 import type { Registry } from './registry.ts';
 import type { NewImage } from './registry-types.ts';
 

@@ -1,7 +1,7 @@
 // What goes into a registry's methods and what comes out of them.
 import type { OnEvent } from '../events.ts';
+import type { Digests } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
-import type { Digests } from '../upload/hash-image.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import type { CallOptions } from './object-store.ts';

@@ -4,8 +4,8 @@ import { runStep } from '../events.ts';
 import { quiet } from '../quiet.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { ActiveFields, Registry } from '../registry/registry.ts';
+import type { Digests } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
-import type { Digests } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
 

@@ -1,25 +1,14 @@
-// Digests of an image, computed beside its upload: one algorithm a thread, in the order of the parts.
-import { createHash, type Hash } from 'node:crypto';
+// Digests of bytes that are in memory: one algorithm a thread, beside whoever reads and sends them.
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../end-worker.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import type { DigestAnswer, DigestRequest } from './digest-worker.ts';
-import type { ImageSource } from './source.ts';
 
 export const DIGEST_ALGORITHMS = ['sha256', 'sha512', 'md5'] as const;
 export type DigestAlgorithm = (typeof DIGEST_ALGORITHMS)[number];
 
-/** Ranges are half open. Requests are served in the order they were made. */
-export interface Digester {
-  /** Adds a range to the digest of the whole; ranges must follow each other. */
-  update(start: number, end: number): Promise<void>;
-  /** The digest of the whole so far, in hex; ends it. */
-  digest(): Promise<string>;
-  /** The digest of one range by itself, in hex. */
-  range(start: number, end: number): Promise<string>;
-  /** Ends what is under way; its promises are rejected. */
-  close(): Promise<void>;
-}
+/** Digests in hex; sha256 is always there. */
+export type Digests = { sha256: string } & Partial<Record<DigestAlgorithm, string>>;
 
 /**
  * What is asked for beside sha256, without doubles.
@@ -34,11 +23,29 @@ export function digestAlgorithms(asked: readonly string[] = []): DigestAlgorithm
   return [...new Set(['sha256', ...(asked as DigestAlgorithm[])] as const)];
 }
 
-/** A digester for the source: in a thread where it is a file, else on this one. */
-export function openDigester(source: ImageSource, algorithm: DigestAlgorithm): Digester {
-  return source.path === undefined
-    ? new StreamDigester(source, algorithm)
-    : new ThreadDigester({ path: source.path, direct: source.direct === true }, algorithm);
+/** Digests of the same bytes side by side. */
+export class DigestSet {
+  readonly #digesters: Map<DigestAlgorithm, Digester>;
+
+  constructor(algorithms: readonly DigestAlgorithm[]) {
+    this.#digesters = new Map(algorithms.map((name) => [name, new Digester(name)]));
+  }
+
+  /** Adds bytes of shared memory, in the order of the calls. They are to stay until it resolves. */
+  async update(bytes: Uint8Array): Promise<void> {
+    await Promise.all([...this.#digesters.values()].map((each) => each.update(bytes)));
+  }
+
+  async digests(): Promise<Digests> {
+    const found = [...this.#digesters].map(async ([name, each]) => [name, await each.digest()]);
+    const { sha256, ...others } = Object.fromEntries(await Promise.all(found));
+    if (sha256 !== undefined) return { sha256, ...others };
+    throw new PublishError('INTERNAL', 'sha256 was not among the digests.', { step: 'upload' });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#digesters.values()].map((each) => each.close()));
+  }
 }
 
 interface Waiting {
@@ -48,37 +55,40 @@ interface Waiting {
 
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
-class ThreadDigester implements Digester {
+/** A thread that computes one algorithm, several digests at once; requests are served in their order. */
+export class Digester {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #failure: PublishError | undefined;
 
-  constructor(file: { path: string; direct: boolean }, algorithm: DigestAlgorithm) {
+  constructor(algorithm: DigestAlgorithm) {
     // As all threads here: see write-image.ts.
     this.#worker = new Worker(new URL('../upload/digest-worker.js', import.meta.url), {
-      workerData: { ...file, algorithm },
+      workerData: { algorithm },
       env: {},
       execArgv: [],
     });
-    this.#worker.on('message', (answer: DigestAnswer) => this.#settle(answer));
+    this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#settle(id, hex));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));
     this.#worker.on('exit', () => this.#fail('its thread has ended'));
     this.#worker.unref();
   }
 
-  async update(start: number, end: number): Promise<void> {
-    await this.#ask({ kind: 'update', start, end });
+  /**
+   * Adds bytes to one of its digests. They lie in memory that threads share, or are copied, and are
+   * to stay until it resolves.
+   */
+  async update(bytes: Uint8Array, of = 0): Promise<void> {
+    await this.#ask({ kind: 'update', of, bytes });
   }
 
-  digest(): Promise<string> {
-    return this.#ask({ kind: 'digest' });
+  /** In hex; it begins anew after that. */
+  digest(of = 0): Promise<string> {
+    return this.#ask({ kind: 'digest', of });
   }
 
-  range(start: number, end: number): Promise<string> {
-    return this.#ask({ kind: 'range', start, end });
-  }
-
+  /** Ends what is under way; its promises are rejected. */
   async close(): Promise<void> {
     await endWorker(this.#worker);
   }
@@ -95,73 +105,17 @@ class ThreadDigester implements Digester {
     });
   }
 
-  #settle(answer: DigestAnswer): void {
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
+  #settle(id: number, hex: string): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();
-    if ('hex' in answer) waiting?.resolve(answer.hex);
-    else waiting?.reject(digestError(answer.error));
+    waiting?.resolve(hex);
   }
 
   #fail(reason: string): void {
-    this.#failure ??= digestError(reason);
+    const message = `The image could not be hashed: ${reason}.`;
+    this.#failure ??= new PublishError('UPLOAD', message, { step: 'upload' });
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();
   }
-}
-
-/** For a source that is no file: reads its streams here, one after the other. */
-class StreamDigester implements Digester {
-  readonly #source: ImageSource;
-  readonly #algorithm: DigestAlgorithm;
-  readonly #whole: Hash;
-  #last: Promise<unknown> = Promise.resolve();
-
-  constructor(source: ImageSource, algorithm: DigestAlgorithm) {
-    this.#source = source;
-    this.#algorithm = algorithm;
-    this.#whole = createHash(algorithm);
-  }
-
-  update(start: number, end: number): Promise<void> {
-    return this.#queue(() => this.#feed(this.#whole, start, end));
-  }
-
-  digest(): Promise<string> {
-    return this.#queue(async () => this.#whole.digest('hex'));
-  }
-
-  range(start: number, end: number): Promise<string> {
-    return this.#queue(async () => {
-      const hash = createHash(this.#algorithm);
-      await this.#feed(hash, start, end);
-      return hash.digest('hex');
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.#last;
-  }
-
-  async #feed(hash: Hash, start: number, end: number): Promise<void> {
-    if (start === end) return;
-    let read = 0;
-    for await (const chunk of this.#source.open(start, end) as AsyncIterable<Uint8Array>) {
-      hash.update(chunk);
-      read += chunk.byteLength;
-    }
-    if (read !== end - start) throw digestError(`the source ended at byte ${start + read}`);
-  }
-
-  #queue<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => undefined);
-    return result;
-  }
-}
-
-function digestError(reason: string): PublishError {
-  return new PublishError('UPLOAD', `The image could not be hashed: ${reason}.`, {
-    step: 'upload',
-  });
 }

@@ -1,12 +1,11 @@
 // Parts of an image that is still being written, sent ahead; the finished file decides which of them count.
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
 import { PartLoader, type PartMemory } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partAt, planParts } from './part-plan.ts';
 import { sendPart } from './send-part.ts';
-import type { ImageSource } from './source.ts';
+import { FileReader } from './source.ts';
 import { partCheck, type Target, type UploadPolicy } from './upload-image.ts';
 
 /**
@@ -81,7 +80,10 @@ export class EarlyUpload {
     this.#options = options;
     const { path, direct, policy, partsAtOnce = policy.concurrency } = options;
     const atOnce = Math.min(partsAtOnce, policy.concurrency, plan.count);
-    this.#loader = new PartLoader(growingSource(path, direct), { partSize: plan.partSize, atOnce });
+    this.#loader = new PartLoader(new FileReader(path, direct), {
+      partSize: plan.partSize,
+      atOnce,
+    });
     this.#lanes = Array.from({ length: atOnce }, () => this.#lane());
   }
 
@@ -134,13 +136,6 @@ export class EarlyUpload {
       return false;
     }
   }
-}
-
-/** Its size is not known yet; no part reaches beyond what is there. */
-function growingSource(path: string, direct: boolean): ImageSource {
-  const open = (start: number, end: number) =>
-    createReadStream(path, { start, end: Math.max(end - 1, 0) });
-  return { size: Number.MAX_SAFE_INTEGER, path, direct, open };
 }
 
 /** 0 where it is not there yet. */

@@ -1,15 +1,16 @@
-// The digests of a whole image, walked through step by step: with an upload, or by themselves.
-import { PublishError } from '../errors.ts';
+// The digests of an image that does not travel, walked through range by range.
+import { sharedPieces } from '../files/direct-file.ts';
 import { throwIfInterrupted } from '../registry/deadline.ts';
-import { type DigestAlgorithm, type Digester, openDigester } from './digests.ts';
-import type { ImageSource } from './source.ts';
-
-/** Digests in hex; sha256 is always there. */
-export type Digests = { sha256: string } & Partial<Record<DigestAlgorithm, string>>;
+import { type DigestAlgorithm, DigestSet, type Digests } from './digests.ts';
+import type { ImageSource, RangeReader } from './source.ts';
+import { walkRange } from './walk-range.ts';
 
 const STEP_BYTES = 16 * 1024 * 1024;
+/** One piece is hashed while the next ones are read. */
+const PIECE_BYTES = 2 * 1024 * 1024;
+const PIECES = 3;
 
-/** The digests of a source that does not travel. `onProgress` is told the bytes hashed so far. */
+/** The digests of a source. `onProgress` is told the bytes hashed so far. */
 export async function hashImage(
   source: ImageSource,
   algorithms: readonly DigestAlgorithm[],
@@ -32,28 +33,32 @@ export async function hashImage(
   }
 }
 
-/** One digester for each algorithm, all going through the same ranges side by side. */
+/** Reads a source, and hashes what it read. */
 export class DigestWalk {
-  readonly #digesters: Map<DigestAlgorithm, Digester>;
+  readonly #reader: RangeReader;
+  readonly #digests: DigestSet;
+  readonly #memory = sharedPieces(PIECE_BYTES, PIECES);
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(source: ImageSource, algorithms: readonly DigestAlgorithm[]) {
-    this.#digesters = new Map(algorithms.map((name) => [name, openDigester(source, name)]));
+    this.#reader = source.reader();
+    this.#digests = new DigestSet(algorithms);
   }
 
-  /** Resolves when every digest has gone through the range. */
-  async step(start: number, end: number): Promise<void> {
-    await Promise.all([...this.#digesters.values()].map((digester) => digester.update(start, end)));
+  /** Resolves when the range was hashed, which is to follow the one before. */
+  step(start: number, end: number): Promise<void> {
+    const work = () =>
+      walkRange(this.#reader, this.#memory, { start, end }, (bytes) => this.#digests.update(bytes));
+    const step = this.#last.then(work);
+    this.#last = step.catch(() => undefined);
+    return step;
   }
 
-  async finish(): Promise<Digests> {
-    const names = [...this.#digesters.keys()];
-    const values = await Promise.all([...this.#digesters.values()].map((each) => each.digest()));
-    const { sha256, ...others } = Object.fromEntries(names.map((name, at) => [name, values[at]]));
-    if (sha256 !== undefined) return { sha256, ...others };
-    throw new PublishError('INTERNAL', 'sha256 was not among the digests.', { step: 'upload' });
+  finish(): Promise<Digests> {
+    return this.#digests.digests();
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#digesters.values()].map((digester) => digester.close()));
+    await Promise.all([this.#reader.close(), this.#digests.close()]);
   }
 }

@@ -8,8 +8,8 @@ import type {
   PartUpload,
   ReadTier,
 } from '../registry/object-store.ts';
-import type { DigestAlgorithm } from './digests.ts';
-import { type Digests, hashImage } from './hash-image.ts';
+import type { DigestAlgorithm, Digests } from './digests.ts';
+import { hashImage } from './hash-image.ts';
 import type { ImageSource } from './source.ts';
 import type { Target } from './upload-image.ts';
 

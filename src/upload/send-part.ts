@@ -28,7 +28,7 @@ export async function sendPart(
   const { policy, check, signal } = options;
   const sums = {
     ...(check === 'md5' ? { md5: await loaded.md5() } : {}),
-    ...(check === 'crc32c' ? { crc32c: await loaded.crc32c() } : {}),
+    ...(check === 'crc32c' ? { crc32c: loaded.crc32c() } : {}),
   };
   const length = part.end - part.start;
   const ms = policy.partMs * Math.max(1, length / (policy.partSizeMib * 1024 * 1024));

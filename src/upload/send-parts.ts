@@ -1,12 +1,11 @@
 // The parts of one upload on their way: so many at once, each checked, with the digests beside them.
-import { quiet } from '../quiet.ts';
 import { eachBounded } from '../registry/bounded.ts';
 import { unlessAborted } from '../registry/deadline.ts';
 import { isMd5 } from '../registry/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
-import { type Digests, DigestWalk } from './hash-image.ts';
+import { DigestSet, type Digests } from './digests.ts';
 import { type LoadedPart, PartLoader } from './part-loader.ts';
-import { type PartPlan, type PlannedPart, partAt, partsOf } from './part-plan.ts';
+import { type PartPlan, type PlannedPart, partsOf } from './part-plan.ts';
 import { otherBytes, sendPart } from './send-part.ts';
 import type { UploadImageOptions } from './upload-image.ts';
 
@@ -16,37 +15,33 @@ type SendOptions = UploadImageOptions & {
   kept: ReadonlyMap<number, PartInfo>;
 };
 
-/** How far the whole digests may fall behind the parts: further, and the page cache goes cold. */
-const MAX_LAG_PARTS = 16;
-
 export class PartSender {
   readonly #upload: PartUpload;
   readonly #plan: PartPlan;
   readonly #options: SendOptions;
   /** Of no digest where they are known. */
-  readonly #walk: DigestWalk;
+  readonly #digests: DigestSet;
   readonly #loader: PartLoader;
   /** Stops the parts under way when one has failed for good. */
   readonly #stop = new AbortController();
-  readonly #steps: Promise<void>[] = [];
   #sentBytes = 0;
 
   constructor(upload: PartUpload, plan: PartPlan, options: SendOptions) {
     this.#upload = upload;
     this.#plan = plan;
     this.#options = options;
-    const { partSize } = plan;
-    this.#loader = new PartLoader(options.source, {
-      partSize: Math.min(partSize, Math.max(1, plan.size)),
+    // First: it starts threads, and a machine may refuse one.
+    this.#digests = new DigestSet(options.digests ? [] : options.algorithms);
+    this.#loader = new PartLoader(options.source.reader(), {
+      partSize: Math.min(plan.partSize, Math.max(1, plan.size)),
       atOnce: Math.min(options.policy.concurrency, plan.count),
-      ...(options.early ? { memory: options.early.memory } : {}),
+      memory: options.early?.memory,
+      digests: this.#digests,
     });
-    // Last: it starts threads, which somebody has to end.
-    this.#walk = new DigestWalk(options.source, options.digests ? [] : options.algorithms);
   }
 
   /**
-   * Sends every part that is not there; what is there is compared after that. They start in order.
+   * Sends every part that is not there, and compares those that are. They start in order.
    * @throws the first failure, when none is under way.
    */
   async sendAll(): Promise<PartInfo[]> {
@@ -56,7 +51,7 @@ export class PartSender {
     if (signal?.aborted) onAbort();
     const parts: PartInfo[] = [];
     try {
-      await eachBounded(this.#inTurn(), policy.concurrency, async (part) => {
+      await eachBounded(partsOf(this.#plan), policy.concurrency, async (part) => {
         parts.push(await this.#sendOrStop(part));
       });
     } finally {
@@ -69,31 +64,24 @@ export class PartSender {
   /** The digests of the whole, when all parts were sent. */
   async digests(): Promise<Digests> {
     const { digests: known, signal } = this.#options;
-    if (known) return known;
-    const walk = this.#walk;
-    const digests = Promise.all(this.#steps).then(() => walk.finish());
-    return unlessAborted(digests, signal, 'upload');
+    return known ?? unlessAborted(this.#digests.digests(), signal, 'upload');
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#walk.close(), this.#loader.close()]);
-  }
-
-  *#inTurn(): Generator<PlannedPart> {
-    const { kept } = this.#options;
-    for (const part of partsOf(this.#plan)) if (!kept.has(part.number)) yield part;
-    for (const part of partsOf(this.#plan)) if (kept.has(part.number)) yield part;
+    await Promise.all([this.#digests.close(), this.#loader.close()]);
   }
 
   async #sendOrStop(part: PlannedPart): Promise<PartInfo> {
     const sent = this.#sentForGood(part);
     if (sent) return sent;
     try {
-      this.#hashAhead(part.number);
       // A thread that reads cannot be interrupted, but nobody has to wait for it.
-      const loaded = await unlessAborted(this.#load(part), this.#stop.signal, 'upload');
+      const loading = this.#loader.load(part);
+      const loaded = await unlessAborted(loading, this.#stop.signal, 'upload');
       try {
-        return await this.#sendOrKeep(part, loaded);
+        const sent = await this.#sendOrKeep(part, loaded);
+        await unlessAborted(loaded.hashed, this.#stop.signal, 'upload');
+        return sent;
       } finally {
         loaded.release();
       }
@@ -122,18 +110,13 @@ export class PartSender {
     if (other) throw otherBytes(other);
   }
 
-  async #load(part: PlannedPart): Promise<LoadedPart> {
-    if (!this.#options.source.direct) await this.#steps[part.number - 1 - MAX_LAG_PARTS];
-    return this.#loader.load(part);
-  }
-
   async #sendOrKeep(part: PlannedPart, loaded: LoadedPart): Promise<PartInfo> {
     const { kept, policy, check } = this.#options;
     const there = kept.get(part.number);
     if (there && (await isSame(there, part, loaded))) {
       this.#progress(there.size);
       // The end of an upload with checksums names each part's again.
-      return check === 'crc32c' ? { ...there, crc32c: await loaded.crc32c() } : there;
+      return check === 'crc32c' ? { ...there, crc32c: loaded.crc32c() } : there;
     }
     const onBytes = (bytes: number) => this.#progress(bytes);
     return sendPart(this.#upload, part, loaded, {
@@ -142,15 +125,6 @@ export class PartSender {
       signal: this.#stop.signal,
       onBytes,
     });
-  }
-
-  /** Keeps the threads busy with the parts that come next, and with no more than those. */
-  #hashAhead(number: number): void {
-    const last = Math.min(number + this.#options.policy.concurrency, this.#plan.count);
-    while (this.#steps.length < last) {
-      const { start, end } = partAt(this.#plan, this.#steps.length + 1);
-      this.#steps.push(quiet(this.#walk.step(start, end)));
-    }
   }
 
   #progress(bytes: number): void {
@@ -166,6 +140,6 @@ async function isSame(
   loaded: LoadedPart,
 ): Promise<boolean> {
   if (kept.size !== end - start) return false;
-  if (kept.crc32c !== undefined) return kept.crc32c === (await loaded.crc32c());
+  if (kept.crc32c !== undefined) return kept.crc32c === loaded.crc32c();
   return !kept.opaqueEtag && isMd5(kept.etag) && kept.etag.toLowerCase() === (await loaded.md5());
 }

@@ -1,31 +1,35 @@
-// Where the bytes of an image come from: a size, and streams of any range of it.
+// Where the bytes of an image come from: a size, and any range of it.
 
 import type { BigIntStats } from 'node:fs';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { messageOf, PublishError } from '../errors.ts';
+import { DirectFile } from '../files/direct-file.ts';
 import { PageProbe } from '../files/page-probe.ts';
 
-/** What an upload needs to know of its bytes. `path` lets worker threads read them by themselves. */
+/** What an upload needs to know of its bytes, and it asks for each of them once. */
 export interface ImageSource {
   /** Bytes. */
   readonly size: number;
-  readonly path?: string;
-  /** The file does not lie in the page cache, and is best read past it. */
-  readonly direct?: boolean;
-  /** Bytes `start` (included) to `end` (not included), from anew on each call. */
-  open(start: number, end: number): Readable;
+  reader(): RangeReader;
   /**
-   * Digests and parts read the source each by themselves, so it must not change while they do.
+   * The source must not change while it is read.
    * @throws INTEGRITY where it is no longer what it was.
    */
   checkUnchanged?(): Promise<void>;
 }
 
-// NOTE: with Node's default of 64 KiB a part of 16 MiB is 256 reads and 256 writes; at 512 KiB the
-// rate no longer grows, and the parts under way hold a few MiB.
-const READ_CHUNK_BYTES = 512 * 1024;
+/** Several reads may be under way at once. */
+export interface RangeReader {
+  /**
+   * Fills `memory` with the bytes `start` (included) to `end` (not included), fewer where the source
+   * ends before; resolves to how many. `memory` is of `sharedMemory`, with room for what is asked for
+   * rounded up to 4096.
+   * @throws UPLOAD
+   */
+  read(memory: Uint8Array, start: number, end: number): Promise<number>;
+  /** Never rejects. */
+  close(): Promise<void>;
+}
 
 /** Smaller ones are not worth a look. */
 const LARGE_BYTES = 64 * 1024 * 1024;
@@ -41,20 +45,40 @@ export async function fileSource(
 ): Promise<ImageSource> {
   const before = await fileFacts(path);
   const size = Number(before.size);
-  const open = (start: number, end: number) =>
-    createReadStream(path, {
-      start,
-      // `end` of a read stream is included, so an empty range has none that fits.
-      end: Math.max(end - 1, 0),
-      highWaterMark: READ_CHUNK_BYTES,
-    });
+  const isDirect = direct ?? (await isCold(path, size));
   const checkUnchanged = async () => {
     const now = await fileFacts(path);
     if (IDENTITY.every((field) => now[field] === before[field])) return;
     const message = `The image file ${path} was changed while it was read; publish it again when it is still.`;
     throw new PublishError('INTEGRITY', message, { step: 'upload' });
   };
-  return { size, path, direct: direct ?? (await isCold(path, size)), open, checkUnchanged };
+  return { size, reader: () => new FileReader(path, isDirect), checkUnchanged };
+}
+
+/** Reads a file, which is opened when the first bytes of it are asked for. */
+export class FileReader implements RangeReader {
+  readonly #path: string;
+  readonly #direct: boolean;
+  #file: Promise<DirectFile> | undefined;
+
+  constructor(path: string, direct: boolean) {
+    this.#path = path;
+    this.#direct = direct;
+  }
+
+  async read(memory: Uint8Array, start: number, end: number): Promise<number> {
+    try {
+      this.#file ??= DirectFile.open(this.#path, { direct: this.#direct });
+      return await (await this.#file).read(memory, start, end);
+    } catch (error) {
+      throw unreadable(this.#path, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    // NOTE: a read that hangs (a file server that is gone) holds its file; nobody waits for that.
+    this.#file?.then((file) => file.close()).catch(() => undefined);
+  }
 }
 
 async function isCold(path: string, size: number): Promise<boolean> {
@@ -79,8 +103,12 @@ async function fileFacts(path: string): Promise<BigIntStats> {
     const facts = await stat(path, { bigint: true });
     if (facts.isFile()) return facts;
   } catch (error) {
-    const message = `The image file ${path} cannot be read: ${messageOf(error)}`;
-    throw new PublishError('UPLOAD', message, { step: 'upload', cause: error });
+    throw unreadable(path, error);
   }
   throw new PublishError('UPLOAD', `${path} is no file.`, { step: 'upload' });
+}
+
+function unreadable(path: string, error: unknown): PublishError {
+  const message = `The image file ${path} cannot be read: ${messageOf(error)}`;
+  return new PublishError('UPLOAD', message, { step: 'upload', cause: error });
 }

@@ -11,9 +11,8 @@ import type {
   ReadTier,
 } from '../registry/object-store.ts';
 import type { RetryPolicy } from '../registry/retry.ts';
-import type { DigestAlgorithm } from './digests.ts';
+import type { DigestAlgorithm, Digests } from './digests.ts';
 import type { EarlyParts } from './early-upload.ts';
-import type { Digests } from './hash-image.ts';
 import { planParts } from './part-plan.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { findUpload } from './resume-upload.ts';

@@ -140,20 +140,31 @@ test('of an image that is compressed in one pass the object is the finished file
   expect(uploaded.digests.sha256).toBe(createHash('sha256').update(stored).digest('hex'));
 });
 
-test('a part of any size and place is read past the page cache as it is in the file', async () => {
-  const path = join(await scratchFolder(), 'image');
-  const bytes = randomBytes(2 * PART + 4097);
-  const file = await open(path, 'w');
-  await file.write(bytes);
-  await file.close();
-  const source = await fileSource(path, { direct: true });
-  const key = 'images/odd/vda.raw';
-  const options = { key, source, algorithms: ['sha256' as const, 'md5' as const], policy };
-  const { digests } = await uploadImage(place.store, { ...options, checksums: true });
-  expect(digests.md5).toBe(createHash('md5').update(bytes).digest('hex'));
-  const stored = await place.store.openRead(key);
-  expect((await buffer(stored as Readable)).equals(bytes)).toBe(true);
-});
+test.each([
+  ['in memory', 5, true],
+  ['larger than what is kept in memory, with crc32c', 33, true],
+  ['larger than what is kept in memory, with md5', 33, false],
+])(
+  'parts of any size and place, %s, go out as they are in the file',
+  async (_, partSizeMib, checksums) => {
+    const path = join(await scratchFolder(), 'image');
+    const bytes = randomBytes(2 * partSizeMib * MIB + 4097);
+    const file = await open(path, 'w');
+    await file.write(bytes);
+    await file.close();
+    const source = await fileSource(path, { direct: true });
+    const key = `images/odd-${partSizeMib}-${checksums}/vda.raw`;
+    const algorithms = ['sha256' as const, 'md5' as const];
+    const options = { key, source, algorithms, policy: { ...policy, partSizeMib }, checksums };
+    const { digests } = await uploadImage(place.store, options);
+    expect(digests).toEqual({
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      md5: createHash('md5').update(bytes).digest('hex'),
+    });
+    const stored = await place.store.openRead(key);
+    expect((await buffer(stored as Readable)).equals(bytes)).toBe(true);
+  },
+);
 
 /** The store, telling which parts are sent. */
 function counting(store: ObjectStore, sent: number[]): ObjectStore {

@@ -4,13 +4,15 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CompleteMultipartUploadCommand, ListPartsCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from '#built/registry/open-store.js';
 import { openRegistry } from '#built/registry/registry.js';
-import { fileSource, type ImageSource } from '#built/upload/source.js';
+import type { DigestAlgorithm } from '#built/upload/digests.js';
+import { FileReader, fileSource, type ImageSource } from '#built/upload/source.js';
+import { uploadImage } from '#built/upload/upload-image.js';
 import { must, run } from '../support/exec.ts';
 import type { Fault } from '../support/faulty-proxy.ts';
 import { lab } from '../support/lab.ts';
@@ -115,8 +117,7 @@ describe('deadlines', () => {
       });
       // A part may take minutes; the connection it needs may not.
       const store = await openStore('s3://bucket', { s3, requestMs: 400, partMs: 60_000 });
-      const { source } = await place.source(MIB);
-      const body = { start: 0, length: MIB, open: () => source.open(0, MIB) };
+      const body = { start: 0, length: MIB, open: () => Readable.from([Buffer.alloc(MIB)]) };
       const started = performance.now();
       const sent = store.resumeUpload('stalled', 'upload').putPart(1, body);
       expect(await failureOf(sent)).toMatchObject({ retryable: true });
@@ -148,22 +149,21 @@ describe('deadlines', () => {
     }
   });
 
-  test('digests that never come are not waited for after a signal', async () => {
+  test('a read that never comes is not waited for after a signal', async () => {
     const registry = await place.registry();
-    const { source } = await place.source(4 * MIB);
-    // A FIFO without a writer: the thread hangs where it opens the file.
+    // A FIFO without a writer: whoever opens it hangs.
     const fifo = join(place.folder, 'fifo');
     await must('mkfifo', [fifo]);
     const controller = new AbortController();
     const id = randomUUID();
-    const hanging: ImageSource = { size: source.size, path: fifo, open: source.open };
+    const hanging: ImageSource = { size: 4 * MIB, reader: () => new FileReader(fifo, false) };
     const options = { signal: controller.signal };
     const going = failureOf(registry.uploadData(id, 'vda.raw', hanging, options));
     await expect.poll(() => place.openUploads(`images/${id}/`)).toHaveLength(1);
     controller.abort();
     expect(await going).toMatchObject({ code: 'INTERRUPTED' });
     await expectNothingOf(id);
-    // Lets the two threads go: one for sha256, one for the parts' md5.
+    // Lets the thread of Node's pool go.
     await must('sh', ['-c', 'exec 3<>"$0"; sleep 1', fifo]);
   });
 });
@@ -305,13 +305,13 @@ describe('progress', () => {
 });
 
 test('a thread that cannot be started leaves no upload', async () => {
-  const registry = await place.registry();
   const { source } = await place.source(MIB);
   const id = randomUUID();
   // What cannot be handed to a thread makes its start fail, as a machine without room for one does.
-  const path = (() => undefined) as unknown as string;
-  const bad = { size: source.size, open: source.open, path };
-  await failureOf(registry.uploadData(id, 'vda.raw', bad));
+  const bad = (() => undefined) as unknown as DigestAlgorithm;
+  const options = { key: `images/${id}/vda.raw`, source, algorithms: [bad] };
+  const policy = { ...POLICY, partMs: 60_000 };
+  await failureOf(uploadImage(await place.store(), { ...options, policy }));
   await expectNothingOf(id);
 });
 

@@ -1,13 +1,15 @@
-// Digests are what sha256sum, sha512sum and md5sum say they are, by thread and by stream.
+// Digests are what sha256sum, sha512sum and md5sum say they are.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
-import { digestAlgorithms, openDigester } from '#built/upload/digests.js';
+import { setImmediate } from 'node:timers/promises';
+import { afterAll, expect, test } from 'vitest';
+import { sharedPieces } from '#built/files/direct-file.js';
+import { Digester, digestAlgorithms } from '#built/upload/digests.js';
 import { hashImage } from '#built/upload/hash-image.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource, type ImageSource, type RangeReader } from '#built/upload/source.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'vp-digests-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -20,14 +22,21 @@ function judge(tool: string, path: string): string {
   return execFileSync(tool, [path], { encoding: 'utf8' }).slice(0, -1).split(' ')[0] ?? '';
 }
 
-async function sources() {
-  const byPath = await fileSource(file);
-  return { thread: byPath, stream: { size: byPath.size, open: byPath.open } };
+/** The same bytes, in reads of what the object of a store may give. */
+function slowly(source: ImageSource): ImageSource {
+  const read: RangeReader['read'] = async (memory, start, end) => {
+    await setImmediate();
+    memory.set(bytes.subarray(start, end));
+    return end - start;
+  };
+  return { size: source.size, reader: () => ({ read, close: async () => undefined }) };
 }
 
-describe.each(['thread', 'stream'] as const)('by %s', (kind) => {
-  test('all three digests agree with the tools', async () => {
-    const source = (await sources())[kind];
+test.each(['a file', 'something else'])(
+  'all three digests of %s agree with the tools',
+  async (kind) => {
+    const whole = await fileSource(file);
+    const source = kind === 'a file' ? whole : slowly(whole);
     const seen: number[] = [];
     const digests = await hashImage(source, ['sha256', 'md5', 'sha512'], {
       onProgress: (done) => seen.push(done),
@@ -39,39 +48,46 @@ describe.each(['thread', 'stream'] as const)('by %s', (kind) => {
     });
     expect(seen.at(-1)).toBe(bytes.length);
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
-  });
+  },
+);
 
-  test('a range has a digest of its own, whatever came before', async () => {
-    const digester = openDigester((await sources())[kind], 'md5');
-    const whole = digester.update(0, bytes.length);
-    const part = join(folder, 'part');
-    writeFileSync(part, bytes.subarray(1000, 3_000_001));
-    expect(await digester.range(1000, 3_000_001)).toBe(judge('md5sum', part));
-    await whole;
-    expect(await digester.digest()).toBe(judge('md5sum', file));
-    await digester.close();
-  });
+test('one thread computes several digests side by side, of memory that is shared or not', async () => {
+  const digester = new Digester('md5');
+  const [shared = new Uint8Array()] = sharedPieces(4 * 1024 * 1024, 1);
+  shared.set(bytes.subarray(0, shared.length));
+  const whole = digester.update(shared);
+  const part = join(folder, 'part');
+  writeFileSync(part, bytes.subarray(1000, 3_000_001));
+  await digester.update(bytes.subarray(1000, 2_000_000), 7);
+  await digester.update(bytes.subarray(2_000_000, 3_000_001), 7);
+  expect(await digester.digest(7)).toBe(judge('md5sum', part));
+  await whole;
+  await digester.update(bytes.subarray(shared.length));
+  expect(await digester.digest()).toBe(judge('md5sum', file));
+  await digester.close();
+  await expect(digester.digest()).rejects.toMatchObject({ code: 'UPLOAD' });
+});
 
-  test('an empty image has the digest of nothing', async () => {
-    const empty = join(folder, 'empty');
-    writeFileSync(empty, '');
-    const source = await fileSource(empty);
-    const { path: _, ...stream } = source;
-    const digests = await hashImage(kind === 'thread' ? source : stream, ['sha256'], {});
-    expect(digests.sha256).toBe(judge('sha256sum', empty));
-  });
+test('an empty image has the digest of nothing', async () => {
+  const empty = join(folder, 'empty');
+  writeFileSync(empty, '');
+  const digests = await hashImage(await fileSource(empty), ['sha256'], {});
+  expect(digests.sha256).toBe(judge('sha256sum', empty));
+});
 
-  test('a file that became shorter is an error, not a digest', async () => {
-    const short = join(folder, `short-${kind}`);
+test.each([2_000_000, 0])(
+  'a file that was cut to %i bytes is an error, not a digest',
+  async (left) => {
+    const short = join(folder, `short-${left}`);
     writeFileSync(short, randomBytes(3_000_000));
     const source = await fileSource(short);
-    const { path: _, ...stream } = source;
-    truncateSync(short, 2_000_000);
-    await expect(
-      hashImage(kind === 'thread' ? source : stream, ['sha256'], {}),
-    ).rejects.toMatchObject({ code: 'UPLOAD', message: expect.stringContaining('ended') });
-  });
-});
+    truncateSync(short, left);
+    await expect(hashImage(source, ['sha256'], {})).rejects.toMatchObject({
+      code: 'UPLOAD',
+      message: expect.stringContaining(`ended at byte ${left}`),
+    });
+  },
+);
 
 test('a file that is not there is an error by its path', async () => {
   await expect(fileSource(join(folder, 'none'))).rejects.toMatchObject({
@@ -82,7 +98,7 @@ test('a file that is not there is an error by its path', async () => {
 
 test('a signal ends the hashing', async () => {
   const controller = new AbortController();
-  const hashing = hashImage((await sources()).thread, ['sha256'], {
+  const hashing = hashImage(await fileSource(file), ['sha256'], {
     signal: controller.signal,
     onProgress: () => controller.abort(),
   });
