@@ -14,6 +14,7 @@ const BESIDE = [
   'flatten/image-worker',
   'flatten/compressed-image-worker',
   'flatten/compress-worker',
+  'flatten/planned-reader-worker',
 ];
 /** Their code is not JavaScript, or finds it beside its own files. */
 const NATIVE = ['koffi', '@node-rs/crc32'];

@@ -4,6 +4,7 @@ import { workerData } from 'node:worker_threads';
 import { alignedMemory } from '../files/direct-file.ts';
 import { quiet } from '../quiet.ts';
 import type { ChainReader } from './chain-reader.ts';
+import { fillImage } from './fill-image.ts';
 import { answer, type ImageWork, type Target, tell, type Written } from './image-thread.ts';
 import type { PreparedImage } from './prepare-image.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
@@ -65,8 +66,7 @@ async function fillPiece(n: number, chain: ChainReader, layout: Qcow2Layout): Pr
   const start = n * PIECE_BYTES;
   const end = Math.min(start + PIECE_BYTES, layout.size);
   const piece = (memory[n % PIECES] ?? Buffer.alloc(0)).subarray(0, end - start);
-  await chain.fill(piece, layout.segments(start, end));
-  layout.fillTables(piece, start);
+  await fillImage(piece, start, { chain, layout });
   return piece;
 }
 

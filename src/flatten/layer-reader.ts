@@ -1,4 +1,5 @@
 // Reads a layer's file from the page cache where it lies there, else past it.
+import { stat } from 'node:fs/promises';
 import { BLOCK, DirectFile } from '../files/direct-file.ts';
 import { PageProbe } from '../files/page-probe.ts';
 
@@ -19,18 +20,22 @@ export class LayerReader {
   readonly #direct: DirectFile;
   readonly #probe: PageProbe;
   readonly #path: string;
+  /** As it was opened. */
+  readonly #size: number;
   /** Left of those that are read past the page cache without a look. */
   #directBytes = 0;
 
-  private constructor(path: string, files: [DirectFile, DirectFile, PageProbe]) {
+  private constructor(path: string, size: number, files: [DirectFile, DirectFile, PageProbe]) {
     this.#path = path;
+    this.#size = size;
     [this.#buffered, this.#direct, this.#probe] = files;
   }
 
   static async open(path: string): Promise<LayerReader> {
     const buffered = await DirectFile.open(path, { direct: false });
     const direct = await DirectFile.open(path, { direct: true });
-    return new LayerReader(path, [buffered, direct, await PageProbe.open(path)]);
+    const probe = await PageProbe.open(path);
+    return new LayerReader(path, (await stat(path)).size, [buffered, direct, probe]);
   }
 
   /** Fills `memory` with the file's bytes from `at`. @throws where the file is shorter than that. */
@@ -40,7 +45,7 @@ export class LayerReader {
     const file = isAligned && this.#goesPast(at, length) ? this.#direct : this.#buffered;
     const read = await file.read(memory, at, at + length);
     if (read === length) return;
-    const isTail = length - read < MAX_CLUSTER;
+    const isTail = length - read < MAX_CLUSTER && at + read >= this.#size;
     if (!isTail) throw new Error(`${this.#path} ended before its data`);
     memory.fill(0, read);
   }

@@ -1,7 +1,8 @@
 // Whether a chain's image can be written by a pass of our own, and what is to be read for it.
+import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { hasCode, PublishError } from '../errors.ts';
+import { hasCode, PublishError, type Step } from '../errors.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { type DataExtents, readExtents } from './extents.ts';
 import { KeptClusters } from './kept-clusters.ts';
@@ -60,19 +61,30 @@ export async function planImage(
   }
 }
 
+/**
+ * What a journal keeps of a plan: equal where the same bytes are made of it and the layers are what
+ * they were, as far as their marks tell.
+ * NOTE: the layers alone do not settle it: what a file system calls a hole of a raw file (space that
+ * was set aside, and never written) changes with what lies in the page cache.
+ */
+export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage): string {
+  const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize, kept }));
+  for (const each of [extents.start, extents.length, extents.depth, extents.at]) hash.update(each);
+  return hash.digest('hex');
+}
+
 /** @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with. */
-export async function refuseChanged({
-  layers,
-  marks,
-  kept,
-}: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>): Promise<void> {
+export async function refuseChanged(
+  { layers, marks, kept }: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>,
+  step: Step = 'convert',
+): Promise<void> {
   for (const [index, path] of layers.entries()) {
     if (index === 0 && kept > 0) continue;
     // One that is gone was changed too.
     const now = await stat(path, { bigint: true }).catch(() => undefined);
     if (now !== undefined && markOf(now) === marks[index]) continue;
     const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
-    throw new PublishError('INTEGRITY', message, { step: 'convert', retryable: true });
+    throw new PublishError('INTEGRITY', message, { step, retryable: true });
   }
 }
 

@@ -9,6 +9,7 @@ import type { ImageAnswer, ImageWork } from './image-thread.ts';
 import type { PlainImageWork } from './image-worker.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { prepareImage } from './prepare-image.ts';
+import { writeFailure, writeFailureOf } from './write-failure.ts';
 
 interface WriteOptions {
   path: string;
@@ -75,7 +76,7 @@ export async function writeCompressedImage(
   };
   const failed = quiet(
     compressors.failed.catch((error: unknown) => {
-      throw failure(path, messageOf(error));
+      throw writeFailure(path, messageOf(error));
     }),
   );
   const thread = '../flatten/compressed-image-worker.js';
@@ -129,13 +130,13 @@ async function inTime<T>(
     // The signal outlives this work, and is not to keep all that listened.
     signal.addEventListener('abort', () => reject(signal.reason), { signal: over.signal });
     const late = 'it took longer than its deadline: see whether the storage hangs';
-    deadline.addEventListener('abort', () => reject(failure(path, late)), { once: true });
+    deadline.addEventListener('abort', () => reject(writeFailure(path, late)), { once: true });
   });
   try {
     return await Promise.race([work(AbortSignal.any([signal, deadline])), stopped]);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw error instanceof PublishError ? error : failureOf(path, error);
+    throw error instanceof PublishError ? error : writeFailureOf(path, error);
   } finally {
     over.abort();
   }
@@ -146,26 +147,12 @@ function answerOf(
   { path, onBytes }: Pick<ThreadOptions, 'path' | 'onBytes'>,
 ): Promise<Record<string, string>> {
   return new Promise((resolve, reject) => {
-    worker.on('error', (error) => reject(failure(path, messageOf(error))));
-    worker.on('exit', () => reject(failure(path, 'its thread has ended')));
+    worker.on('error', (error) => reject(writeFailure(path, messageOf(error))));
+    worker.on('exit', () => reject(writeFailure(path, 'its thread has ended')));
     worker.on('message', (answer: ImageAnswer) => {
       if (answer.kind === 'done') resolve(answer.digests);
-      else if (answer.kind === 'failed') reject(failure(path, answer.message, answer.code));
+      else if (answer.kind === 'failed') reject(writeFailure(path, answer.message, answer.code));
       else onBytes(answer.bytes);
     });
-  });
-}
-
-function failureOf(path: string, error: unknown): PublishError {
-  return failure(path, messageOf(error), (error as NodeJS.ErrnoException).code);
-}
-
-function failure(path: string, message: string, code?: string): PublishError {
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  const cure = isFull
-    ? 'no space left on the file system; free some space there, or use --work-dir on a larger file system'
-    : message;
-  return new PublishError(isFull ? 'NO_SPACE' : 'QEMU_IMG', `writing ${path} failed: ${cure}`, {
-    step: 'convert',
   });
 }
