@@ -12,8 +12,9 @@ import { GuestScope } from './run/guest-scope.ts';
 import type { NewEntry } from './run/journal.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
+import { type FlatDisks, flattenDisks } from './snapshot/flatten-disks.ts';
 import { inSlot } from './snapshot/in-slot.ts';
-import { type FlatDisks, flattenDisks, publishImage, withImageRecord } from './snapshot/publish.ts';
+import { publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
 import type {
@@ -113,7 +114,13 @@ async function publishWatched(
   const { directory } = decision.registry;
   const isCopied = directory !== null && !(await onSameFileSystem(directory, settings.workDir));
   const { reserve } = settings.config;
-  const watching = { directories: isCopied ? [directory] : [], reserve, signal: settings.signal };
+  const isUnwritten = image.flat.disks.some(({ unwritten }) => unwritten);
+  // A clone grows with what its guest writes for as long as the image is made of it.
+  const directories = [
+    ...(isCopied ? [directory] : []),
+    ...(isUnwritten ? [settings.workDir] : []),
+  ];
+  const watching = { directories, reserve, signal: settings.signal };
   return withReserveWatch(watching, async (watch) => {
     await watch.check();
     const watched = { ...session, settings: { ...settings, signal: watch.signal } };

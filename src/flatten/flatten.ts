@@ -25,8 +25,6 @@ export interface FlattenRequest {
    * so with whatever else shares theirs.
    */
   sharesBlocks?: boolean;
-  /** In one pass that does not compress: all before that byte is in the file and stays as it is. */
-  onSettled?: (bytes: number) => void;
   priority: Config['convert'];
   timeouts: { convertMs: number; checkMs: number };
   onEvent: OnEvent;
@@ -57,6 +55,24 @@ export async function flatten(request: FlattenRequest): Promise<Flattened> {
   return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
 
+/**
+ * The image as `flatten` would write it without its sparing of copies, for who makes it of its layers
+ * while it is sent (`plannedSource`); undefined where there must be a file.
+ */
+export async function planUnwritten(request: FlattenRequest): Promise<PlannedImage | undefined> {
+  if (request.compress !== 'none') return undefined;
+  const planned = await planOnePass({ ...request, sharesBlocks: false });
+  if (!planned) return undefined;
+  const details = [request.detail, 'of its layers, while it is sent'].filter(Boolean).join(': ');
+  await runStep(
+    request.onEvent,
+    'convert',
+    async () => undefined,
+    () => details,
+  );
+  return planned;
+}
+
 /** Priorities are for a process, and the pass is a thread of this one. */
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
   const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
@@ -74,11 +90,10 @@ async function planOnePass(request: FlattenRequest): Promise<PlannedImage | unde
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
-  const { target, algorithms = [], timeouts, onEvent, onSettled, signal } = request;
+  const { target, algorithms = [], timeouts, onEvent, signal } = request;
   const digests = await writeImage(planned, {
     ...{ path: target.path, algorithms, timeoutMs: timeouts.convertMs, signal },
     onSettled: (bytes) => {
-      onSettled?.(bytes);
       const total = planned.dataBytes;
       onEvent({ type: 'progress', step: 'convert', bytes: Math.min(bytes, total), total });
     },

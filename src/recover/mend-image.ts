@@ -10,6 +10,7 @@ import type { RunOnDisk } from '../run/runs.ts';
 import { shellQuote } from '../run/shell-quote.ts';
 import {
   ACTIVE_POINT,
+  type FinishOptions,
   finishImage,
   followUp,
   IMAGE_POINT,
@@ -56,7 +57,10 @@ export async function mendImage(
   const image = (reached(run.entries, IMAGE_POINT) ?? undefined) as ImageToPublish | undefined;
   let reason = `the run died (last: ${lastStep(run) ?? 'nothing'})`;
   if (options.resume && image && (await isStillThere(run, image))) {
-    const refused = await tryResume(registry, run, image, options);
+    const refused = await tryResume(registry, run, image, {
+      ...options,
+      timeouts: config.timeouts,
+    });
     if (refused === undefined) return { status: 'active', published: true };
     reason += `, and could not be resumed: ${refused}`;
   }
@@ -78,10 +82,11 @@ async function isStillThere(
   if (!Array.isArray(disks)) return false;
   if (nvram !== undefined && !(await stat(nvram).catch(() => undefined))) return false;
   const uploaded = uploadedDisks(entries).map(({ name }) => name);
-  for (const { name, path, size } of disks) {
+  for (const { name, path, size, layers } of disks) {
     if (uploaded.includes(name)) continue;
     const file = await stat(path).catch(() => undefined);
-    if (file?.size !== size) return false;
+    // What is made of layers is looked at when it is planned again.
+    if (file === undefined || (!layers && file.size !== size)) return false;
   }
   return true;
 }
@@ -95,7 +100,7 @@ async function tryResume(
   registry: Registry,
   run: RunOnDisk,
   image: ImageToPublish,
-  { onEvent, signal }: MendImageOptions,
+  { onEvent, signal, timeouts }: MendImageOptions & Pick<FinishOptions, 'timeouts'>,
 ): Promise<string | undefined> {
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   const uploaded = uploadedDisks(run.entries);
@@ -104,7 +109,10 @@ async function tryResume(
     if (reached(run.entries, ACTIVE_POINT) !== undefined) {
       const record = await registry.getImage(image.id, { signal });
       await followUp(registry, image, record, { onEvent, signal });
-    } else await finishImage(registry, image, { onEvent, signal, reach, resume: true, uploaded });
+    } else {
+      const how = { onEvent, signal, reach, timeouts, resume: true, uploaded };
+      await finishImage(registry, image, how);
+    }
     return undefined;
   } catch (error) {
     const isFinal = error instanceof PublishError && FINAL.has(error.code);

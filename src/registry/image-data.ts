@@ -76,7 +76,7 @@ function knownDigests(
 /** A file that is still being written. */
 export type EarlyFile = Pick<
   EarlyUploadOptions,
-  'path' | 'direct' | 'expectedBytes' | 'partsAtOnce' | 'settled' | 'signal'
+  'path' | 'direct' | 'expectedBytes' | 'partsAtOnce' | 'signal'
 >;
 
 /** See Registry.startEarlyUpload. */

@@ -1,23 +1,27 @@
-// The last stretch of a run, from image files that are whole to an active image; `recover --resume` walks it again.
+// The last stretch of a run, from images that can be read to an active one; `recover --resume` walks it again.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from '../registry/image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { DiskFormat, SnapshotResult } from '../snapshot-types.ts';
+import type { ImageLayers } from './image-source.ts';
 import { keepLast } from './keep.ts';
 import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
 
 /** The flat image of one disk, and what the record says of it. */
 export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format'> {
-  /** The image file. */
+  /** The image file, which goes when the image is in the registry; of one without, the captured one. */
   path: string;
   /** It was written past the page cache. */
   direct?: boolean;
+  /** There is no file of the image: it is made of these while it is sent. */
+  layers?: ImageLayers;
 }
 
-/** All that is needed to publish image files as one. It stands in the journal, and holds no secret. */
+/** All that is needed to publish images as one. It stands in the journal, and holds no secret. */
 export interface ImageToPublish {
   id: string;
   /** The root disk first. */
@@ -48,6 +52,7 @@ export interface FinishOptions {
   signal: AbortSignal;
   /** Writes a point to the run's journal. */
   reach: (name: string, data?: unknown) => Promise<void>;
+  timeouts: Pick<Config['timeouts'], 'convertMs'>;
   /** An earlier process was at this before. */
   resume?: boolean;
   /** What is known from the writing of the files, by the names of their objects. */

@@ -1,35 +1,22 @@
-// From still disks to an active image in the registry, and back to nothing where that fails.
+// From flat images to an active image in the registry, and back to nothing where that fails.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
-import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
-import { checkImage, type Flattened, type FlattenRequest, flatten } from '../flatten/flatten.ts';
-import type { SourceImage } from '../flatten/qemu-img.ts';
+import { checkImage } from '../flatten/flatten.ts';
+import { markOfPlan, type PlannedImage } from '../flatten/plan-image.ts';
+import { writeTables } from '../flatten/planned-source.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
 import type { SnapshotResult } from '../snapshot-types.ts';
-import { digestAlgorithms } from '../upload/digests.ts';
-import type { EarlyParts } from '../upload/early-upload.ts';
 import { fileSource } from '../upload/source.ts';
 import { findBaseImage } from './base-image.ts';
 import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
+import { dataName, type FlatDisks, type FlattenedDisk, flattenRequest } from './flatten-disks.ts';
 import { imageProperties } from './image-fields.ts';
+import { type ImageLayers, imageBytes } from './image-source.ts';
 import { sealImages } from './seal.ts';
-import { sendingAhead } from './send-ahead.ts';
 import type { Session } from './session.ts';
-
-/** A disk that was read, and the flat image that it was written to. */
-export type FlattenedDisk = InspectedDisk &
-  Flattened & { path: string; early: EarlyParts | undefined };
-
-/** All disks of an image, as they were at one point in time; the root disk first. */
-export interface FlatDisks extends PointInTime {
-  /** With the images. */
-  folder: string;
-  disks: readonly FlattenedDisk[];
-}
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
@@ -60,62 +47,6 @@ export async function withImageRecord<T>(
   });
 }
 
-/** Converts the still disks, one after the other, into files in `folder`. */
-export async function flattenDisks(
-  session: Session,
-  decision: Decision,
-  { id, still, folder }: { id: string; still: StillDisks; folder: string },
-): Promise<FlatDisks> {
-  const { disks, ...moment } = still;
-  const flat: FlattenedDisk[] = [];
-  for (const disk of disks) {
-    const path = join(folder, dataName(session, disk));
-    flat.push(await flattenDisk(session, decision, { id, still: disk, path }));
-  }
-  return { ...moment, folder, disks: flat };
-}
-
-/** Converts the still disk into `path`; a delta or a clone becomes that file, or is removed as soon as it has been read. */
-async function flattenDisk(
-  session: Session,
-  decision: Decision,
-  { id, still, path }: { id: string; still: StillDisk; path: string },
-): Promise<FlattenedDisk> {
-  const { settings } = session;
-  const { disk, facts } = still;
-  const isRoot = disk === decision.inspection.disks[0].disk;
-  const guestWaits = decision.capture.mode === 'cold' && !still.ours;
-  const ahead = { id, name: dataName(session, still), path, still, guestWaits };
-  const { result, early } = await sendingAhead(session, decision, ahead, (onSettled) =>
-    flatten({
-      ...flattenRequest(session, decision, { disk, path }),
-      source: sourceOf(still),
-      virtualSize: facts.virtualSize,
-      compress: settings.compress,
-      // A disk that the guest may come back to is read by qemu-img, which locks it.
-      ...(still.ours ? { algorithms: digestAlgorithms(isRoot ? settings.hash : []) } : {}),
-      // NOTE: a clone's blocks are the guest's own: for each that it writes to it would take a new
-      // one, for as long as an image has the old ones, and find the disk full one day.
-      sharesBlocks: decision.capture.mode === 'live',
-      onSettled,
-    }),
-  );
-  if (still.ours) await rm(still.path, { force: true });
-  return { disk, facts, path, ...result, early };
-}
-
-/** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
-function sourceOf({ path, format, ours, disk, facts, snapshot }: StillDisk): SourceImage {
-  const node = ours ? null : (disk.remote?.node ?? null);
-  const { backingChain } = facts;
-  return {
-    ...{ path, format, backingChain },
-    ...(node === null ? {} : { node }),
-    // Its guest may write to the file, or be started, meanwhile.
-    ...(snapshot ? { snapshot, shared: true } : {}),
-  };
-}
-
 /** What was captured: the flat images, and the UEFI variables where they go along. */
 interface ToPublish {
   id: string;
@@ -133,11 +64,12 @@ export async function publishImage(
   const { settings } = session;
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
-  const paths = flat.disks.map(({ path }) => path);
-  const requests = flat.disks.map((disk) => flattenRequest(session, decision, disk));
-  for (const request of requests) await checkImage(request);
-  const sealed = await sealImages(settings, { paths, tempDir: flat.folder });
-  if (sealed) for (const request of requests) await checkImage(request);
+  await checkImages(session, decision, flat);
+  const sealed = await sealImages(settings, {
+    paths: flat.disks.map(({ path }) => path),
+    tempDir: flat.folder,
+  });
+  if (sealed) await checkImages(session, decision, flat);
   const base = await findBaseImage(registry, inspection.disks[0].facts.backingChain, signal);
   const image: ImageToPublish = {
     ...{ id, hash: settings.hash, aliases: settings.aliases, keep: settings.keep ?? null },
@@ -154,11 +86,28 @@ export async function publishImage(
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
   const written = new Map(
     flat.disks.map((disk) => {
-      const { early, digests } = disk;
-      return [dataName(session, disk), { early, digests: sealed ? undefined : digests }];
+      const { early, digests, unwritten } = disk;
+      const known = { early, digests: sealed ? undefined : digests, unwritten };
+      return [dataName(session, disk), known];
     }),
   );
-  return finishImage(registry, image, { onEvent, signal, reach, written });
+  const { timeouts } = settings.config;
+  return finishImage(registry, image, { onEvent, signal, reach, written, timeouts });
+}
+
+async function checkImages(
+  session: Session,
+  decision: Decision,
+  { disks, folder }: FlatDisks,
+): Promise<void> {
+  for (const disk of disks) {
+    const { unwritten } = disk;
+    const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
+    const request = flattenRequest(session, decision, { disk: disk.disk, path });
+    if (unwritten) await writeTables(unwritten, path, request.signal);
+    await checkImage(request);
+    if (unwritten) await rm(path, { force: true });
+  }
 }
 
 async function disksToPublish(
@@ -168,10 +117,11 @@ async function disksToPublish(
 ): Promise<ImageToPublish['disks']> {
   const found: ImageToPublish['disks'][number][] = [];
   for (const [index, each] of disks.entries()) {
-    const { disk, facts, path, direct } = each;
-    const { size } = await fileSource(path, { direct });
+    const { disk, facts, path, direct, unwritten } = each;
+    const size = unwritten ? imageBytes(unwritten) : (await fileSource(path, { direct })).size;
     found.push({
       ...{ path, size, name: dataName(session, each) },
+      ...(unwritten ? { layers: layersOf(each, unwritten) } : {}),
       // What virt-sysprep changes goes through the page cache.
       direct: direct && !sealed,
       ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
@@ -182,18 +132,10 @@ async function disksToPublish(
   return found;
 }
 
-/** Of the disk's object in the registry. */
-function dataName({ settings }: Session, { disk }: Pick<InspectedDisk, 'disk'>): string {
-  return `${disk.target}.${settings.format}`;
-}
-
-function flattenRequest(
-  { settings }: Session,
-  { inspection }: Decision,
-  { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
-): Pick<FlattenRequest, 'target' | 'detail' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
-  const { format, config, onEvent, signal } = settings;
-  const { convert: priority, timeouts } = config;
-  const detail = detailOf(inspection, disk);
-  return { target: { path, format }, detail, priority, timeouts, onEvent, signal };
+function layersOf({ format, facts }: FlattenedDisk, unwritten: PlannedImage): ImageLayers {
+  const backingChain = facts.backingChain.map((layer) => ({
+    path: layer.path,
+    format: layer.format,
+  }));
+  return { format, backingChain, mark: markOfPlan(unwritten) };
 }

@@ -25,17 +25,13 @@ export async function sendingAhead<T>(
   { settings }: Session,
   decision: Decision,
   { id, name, path, still, guestWaits }: FileToSend,
-  work: (onSettled: (bytes: number) => void) => Promise<T>,
+  work: () => Promise<T>,
 ): Promise<{ result: T; early: EarlyParts | undefined }> {
-  let settled: number | undefined;
-  const onSettled = (bytes: number) => {
-    settled = bytes;
-  };
   // A guest that sleeps waits for the convert, and is not to wait for the network too. The other
   // formats have their full length, or their tables, from the begin: nothing tells what has settled.
   // What virt-sysprep is to change has not settled either.
   if (guestWaits || settings.format !== 'qcow2' || settings.sysprep !== null)
-    return { result: await work(onSettled), early: undefined };
+    return { result: await work(), early: undefined };
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   // As its writer does, where it is not left to qemu-img.
@@ -48,17 +44,15 @@ export async function sendingAhead<T>(
     if (isFirst) await registry.markSaving(id, { signal });
     return registry.startEarlyUpload(id, name, {
       ...{ path, direct, expectedBytes, partsAtOnce, signal },
-      settled: () => settled,
     });
   })();
   try {
     const early = await starting;
-    const result = await work(onSettled);
-    const isFinal = settled !== undefined;
-    return { result, early: await early?.finish({ isFinal }) };
+    const result = await work();
+    return { result, early: await early?.finish() };
   } catch (error) {
     stop.abort(error);
-    await starting.then((early) => early?.finish({ isFinal: false })).catch(() => undefined);
+    await starting.then((early) => early?.finish()).catch(() => undefined);
     throw error;
   }
 }

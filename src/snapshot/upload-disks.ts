@@ -1,13 +1,15 @@
 // The flat images of a run into the registry, one after the other, and what the record then says of them.
 import { rm } from 'node:fs/promises';
 import { runStep } from '../events.ts';
+import type { PlannedImage } from '../flatten/plan-image.ts';
+import { plannedSource } from '../flatten/planned-source.ts';
 import { quiet } from '../quiet.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { ActiveFields, Registry } from '../registry/registry.ts';
 import type { Digests } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
-import { fileSource } from '../upload/source.ts';
 import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
+import { reopenImage } from './image-source.ts';
 
 /** A point of the journal: one disk is in the registry. */
 export const UPLOADED_POINT = 'uploaded';
@@ -18,6 +20,8 @@ export interface WrittenDisk {
   early: EarlyParts | undefined;
   /** In hex, by algorithm. */
   digests: Readonly<Record<string, string>> | undefined;
+  /** It was not written: what it is made of. */
+  unwritten: PlannedImage | undefined;
 }
 
 export interface UploadedDisk {
@@ -58,10 +62,13 @@ async function uploadDisk(
   registry: Registry,
   { id, disks, hash }: ImageToPublish,
   disk: DiskToPublish,
-  { onEvent, signal, resume, written }: FinishOptions,
+  { onEvent, signal, resume, written, timeouts }: FinishOptions,
 ): Promise<UploadedDisk> {
-  const { path, name, direct = false } = disk;
-  const source = await fileSource(path, { direct });
+  const { path, name, layers } = disk;
+  const { unwritten, ...known } = written?.get(name) ?? {};
+  const source = unwritten
+    ? plannedSource(unwritten)
+    : await reopenImage(disk, { timeoutMs: timeouts.convertMs, signal });
   const onProgress = (bytes: number) =>
     onEvent({ type: 'progress', step: 'upload', bytes, total: source.size });
   const isRoot = disk === disks[0];
@@ -70,8 +77,8 @@ async function uploadDisk(
     'upload',
     () =>
       registry.uploadData(id, name, source, {
-        ...{ hash: isRoot ? hash : [], moveFrom: path, signal, resume, onProgress },
-        ...written?.get(name),
+        ...{ hash: isRoot ? hash : [], signal, resume, onProgress, ...known },
+        ...(layers ? {} : { moveFrom: path }),
       }),
     () => (disks.length > 1 ? name : undefined),
   );
@@ -88,7 +95,7 @@ export function activeFields(
   const fields = { data, ...hashFields(digests), min_ram, properties };
   if (disks.length === 1) return fields;
   const listed = uploaded.map((each, index) => {
-    const { path: _, direct: __, ...disk } = disks[index] as DiskToPublish;
+    const { path: _, direct: __, layers: ___, ...disk } = disks[index] as DiskToPublish;
     return { ...disk, size: each.size, sha256: each.digests.sha256, disk_format };
   });
   return { ...fields, disks: listed };

@@ -21,8 +21,6 @@ export interface EarlyUploadOptions {
   path: string;
   /** It is written past the page cache. */
   direct: boolean;
-  /** Bytes of it that stay as they are; undefined where its writer does not tell. */
-  settled: () => number | undefined;
   /** What it will have at most, so far as is known: the size of the parts follows from it. */
   expectedBytes: number;
   /** If left out, as the policy says. */
@@ -35,8 +33,6 @@ export interface EarlyUploadOptions {
 /** What was sent ahead: an open upload, and its parts as they were when they were read. */
 export interface EarlyParts {
   upload: PartUpload;
-  /** The file was written in order: what was read of it has not changed since. */
-  isFinal: boolean;
   parts: ReadonlyMap<number, PartInfo>;
   /** Bytes. */
   partSize: number;
@@ -88,12 +84,12 @@ export class EarlyUpload {
   }
 
   /** Starts nothing more and waits for what is under way. The upload stays open. */
-  async finish({ isFinal }: Pick<EarlyParts, 'isFinal'>): Promise<EarlyParts> {
+  async finish(): Promise<EarlyParts> {
     this.#isOver = true;
     await Promise.all(this.#lanes);
     const memory = await this.#loader.close();
     const { partSize } = this.#plan;
-    return { upload: this.#upload, parts: this.#parts, partSize, isFinal, memory };
+    return { upload: this.#upload, parts: this.#parts, partSize, memory };
   }
 
   async #lane(): Promise<void> {
@@ -109,15 +105,11 @@ export class EarlyUpload {
     const part = partAt(this.#plan, this.#next);
     this.#next += 1;
     while (!this.#isOver && !this.#options.signal.aborted) {
-      if ((await this.#settled()) >= part.end) return part;
+      const settled = (await sizeOf(this.#options.path)) - SETTLED_BEHIND_BYTES;
+      if (settled >= part.end) return part;
       await sleep(POLL_MS);
     }
     return undefined;
-  }
-
-  async #settled(): Promise<number> {
-    const { path, settled } = this.#options;
-    return settled() ?? (await sizeOf(path)) - SETTLED_BEHIND_BYTES;
   }
 
   async #send(part: PlannedPart): Promise<boolean> {

@@ -31,7 +31,7 @@ export async function sendPart(
     ...(check === 'crc32c' ? { crc32c: loaded.crc32c() } : {}),
   };
   const length = part.end - part.start;
-  const ms = policy.partMs * Math.max(1, length / (policy.partSizeMib * 1024 * 1024));
+  const ms = partMs(policy, length);
   const what = `The registry, sent part ${part.number} of ${upload.key},`;
   return withRetries(policy, { signal, step: 'upload' }, () =>
     withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
@@ -49,6 +49,11 @@ export async function sendPart(
       return { ...info, ...sums };
     }),
   );
+}
+
+/** The deadline for a part of so many bytes. */
+export function partMs({ partMs: ms, partSizeMib }: UploadPolicy, bytes: number): number {
+  return ms * Math.max(1, bytes / (partSizeMib * 1024 * 1024));
 }
 
 async function attempt<T>(

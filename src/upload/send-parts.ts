@@ -1,12 +1,13 @@
 // The parts of one upload on their way: so many at once, each checked, with the digests beside them.
+import { quiet } from '../quiet.ts';
 import { eachBounded } from '../registry/bounded.ts';
-import { unlessAborted } from '../registry/deadline.ts';
+import { unlessAborted, withDeadline } from '../registry/deadline.ts';
 import { isMd5 } from '../registry/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
 import { DigestSet, type Digests } from './digests.ts';
 import { type LoadedPart, PartLoader } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partsOf } from './part-plan.ts';
-import { otherBytes, sendPart } from './send-part.ts';
+import { otherBytes, partMs, sendPart } from './send-part.ts';
 import type { UploadImageOptions } from './upload-image.ts';
 
 type SendOptions = UploadImageOptions & {
@@ -72,12 +73,8 @@ export class PartSender {
   }
 
   async #sendOrStop(part: PlannedPart): Promise<PartInfo> {
-    const sent = this.#sentForGood(part);
-    if (sent) return sent;
     try {
-      // A thread that reads cannot be interrupted, but nobody has to wait for it.
-      const loading = this.#loader.load(part);
-      const loaded = await unlessAborted(loading, this.#stop.signal, 'upload');
+      const loaded = await this.#load(part);
       try {
         const sent = await this.#sendOrKeep(part, loaded);
         await unlessAborted(loaded.hashed, this.#stop.signal, 'upload');
@@ -91,15 +88,16 @@ export class PartSender {
     }
   }
 
-  /** A part that was sent ahead, and that needs no second look. */
-  #sentForGood({ number, start, end }: PlannedPart): PartInfo | undefined {
-    const { kept, early } = this.#options;
-    // With parts of another size (the image became larger than expected) the numbers mean others.
-    const isSamePlan = early?.partSize === this.#plan.partSize;
-    const there = early?.isFinal && isSamePlan ? kept.get(number) : undefined;
-    if (there?.size !== end - start) return undefined;
-    this.#progress(there.size);
-    return there;
+  /** NOTE: a read that hangs (a file server that is gone) cannot be ended, but is not waited for. */
+  #load(part: PlannedPart): Promise<LoadedPart> {
+    const { signal } = this.#stop;
+    const { number, start, end } = part;
+    const ms = partMs(this.#options.policy, end - start);
+    const what = `The storage, asked for part ${number} of the image,`;
+    const loading = quiet(this.#loader.load(part));
+    return withDeadline({ what, ms, step: 'upload', signal }, (stop) =>
+      unlessAborted(loading, stop, 'upload'),
+    );
   }
 
   /** Without an md5 an ETag that was answered proves nothing: it must be the one that the store lists. */

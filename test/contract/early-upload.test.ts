@@ -48,12 +48,11 @@ describe.each([true, false])('with checksums %s', (checksums) => {
     const store = counting(place.store, sent);
     const early = await startEarlyUpload(store, {
       ...{ key, path, direct: true, expectedBytes: bytes.length, policy, checksums, signal },
-      settled: () => undefined,
     });
     const file = await open(path, 'w');
     await file.write(bytes, 0, 25 * PART, 0);
     await waitFor('parts are sent ahead', async () => sent.length >= 8);
-    const ahead = await early.finish({ isFinal: false });
+    const ahead = await early.finish();
     const before = [...sent];
     expect([...ahead.parts.keys()].sort((a, b) => a - b)).toEqual(before.sort((a, b) => a - b));
     expect(before).not.toContain(25);
@@ -84,32 +83,6 @@ describe.each([true, false])('with checksums %s', (checksums) => {
   });
 });
 
-test('of a file that is written in order each part is sent once, and read for its digests never', async () => {
-  const path = join(await scratchFolder(), 'image');
-  const key = 'images/ordered/vda.qcow2';
-  const bytes = randomBytes(6 * PART + 1000);
-  const sent: number[] = [];
-  const store = counting(place.store, sent);
-  let settled = 0;
-  const early = await startEarlyUpload(store, {
-    ...{ key, path, direct: true, expectedBytes: bytes.length, policy, checksums: true, signal },
-    settled: () => settled,
-  });
-  await writeFile(path, bytes);
-  settled = 4 * PART + 1;
-  await waitFor('parts are sent ahead', async () => sent.length >= 4);
-  const ahead = await early.finish({ isFinal: true });
-  expect([...ahead.parts.keys()].sort()).toEqual([1, 2, 3, 4]);
-  const source = await fileSource(path, { direct: true });
-  const digests = { sha256: createHash('sha256').update(bytes).digest('hex') };
-  const options = { key, source, algorithms: ['sha256' as const], policy, checksums: true };
-  const uploaded = await uploadImage(store, { ...options, early: ahead, digests });
-  expect(uploaded).toMatchObject({ size: bytes.length, digests });
-  expect(sent.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7]);
-  const stored = await place.store.openRead(key);
-  expect((await buffer(stored as Readable)).equals(bytes)).toBe(true);
-});
-
 test('of an image that is compressed in one pass the object is the finished file', async () => {
   const folder = await scratchFolder();
   const source = { path: join(folder, 'disk.raw'), format: 'raw', backingChain: [] };
@@ -121,17 +94,15 @@ test('of an image that is compressed in one pass the object is the finished file
   const store = counting(place.store, sent);
   const early = await startEarlyUpload(store, {
     ...{ key, path, direct: true, expectedBytes: bytes, policy, checksums: true, signal },
-    settled: () => undefined,
   });
   const { direct = false, digests } = await flatten({
     ...{ source, virtualSize: bytes, target: { path, format: 'qcow2' }, compress: 'zstd' },
     ...{ algorithms: ['sha256'], priority: { nice: 0, ionice: 'none' } },
     ...{ timeouts: { convertMs: 60_000, checkMs: 60_000 }, onEvent: () => undefined, signal },
-    onSettled: () => expect.fail('its tables are still to come'),
   });
   expect({ direct, digests }).toEqual({ direct: true, digests: undefined });
   await waitFor('parts are sent ahead', async () => sent.length > 0);
-  const ahead = await early.finish({ isFinal: false });
+  const ahead = await early.finish();
   const image = await fileSource(path, { direct });
   const options = { key, source: image, algorithms: ['sha256' as const], policy, checksums: true };
   const uploaded = await uploadImage(store, { ...options, early: ahead });
