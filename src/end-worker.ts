@@ -3,17 +3,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 
 const GRACE_MS = 1000;
+/** The number of a thread that is no more. */
+const ENDED = -1;
 
 /**
- * Ends a thread. Never rejects.
- * NOTE: one that hangs in a read (a file server that is gone) cannot be ended; whoever was
- * interrupted must not wait for it.
+ * Ends a thread. Never rejects. `farewell`: a message at which it ends by itself.
+ * NOTE: a file that is just being opened when a thread is terminated stays open, and its space used,
+ * as long as the process is there. One that hangs in a read (a file server that is gone) cannot be
+ * ended; whoever was interrupted must not wait for it.
  */
-export async function endWorker(worker: Worker): Promise<void> {
+export async function endWorker(worker: Worker, farewell?: string): Promise<void> {
+  if (farewell !== undefined && worker.threadId !== ENDED) {
+    const exit = new Promise((resolve) => worker.once('exit', resolve));
+    worker.postMessage(farewell);
+    await graced(exit);
+  }
+  await graced(worker.terminate());
+  worker.unref();
+}
+
+async function graced(end: Promise<unknown>): Promise<void> {
   const enough = new AbortController();
   const grace = sleep(GRACE_MS, undefined, { signal: enough.signal }).catch(() => undefined);
-  await Promise.race([worker.terminate(), grace]);
+  await Promise.race([end, grace]);
   enough.abort();
   await grace;
-  worker.unref();
 }

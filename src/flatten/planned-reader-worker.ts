@@ -23,6 +23,9 @@ export interface ReadRequest {
   end: number;
 }
 
+/** Ends the thread when what it reads is read; what waits for its turn fails. */
+export type Farewell = 'close';
+
 /** `bytes`: fewer than were wanted where the image ends. */
 export type ReadAnswer = { id: number; bytes: number } | { id: number; error: string };
 
@@ -52,9 +55,23 @@ const chain = quiet(ChainReader.open(layers));
 const free = Array.from({ length: AT_ONCE }, () => new Turn());
 const waiting: ((turn: Turn) => void)[] = [];
 
-parentPort?.on('message', async (request: ReadRequest) => {
-  parentPort?.postMessage(await answer(request));
+const underWay = new Set<Promise<void>>();
+let isClosed = false;
+
+parentPort?.on('message', async (request: ReadRequest | Farewell) => {
+  if (request === 'close') return close();
+  const answered = answer(request).then((result) => parentPort?.postMessage(result));
+  underWay.add(answered);
+  await answered;
+  underWay.delete(answered);
 });
+
+async function close(): Promise<void> {
+  isClosed = true;
+  await Promise.allSettled(underWay);
+  await Promise.allSettled([chain.then((each) => each.close())]);
+  parentPort?.close();
+}
 
 async function answer(request: ReadRequest): Promise<ReadAnswer> {
   const { id } = request;
@@ -84,6 +101,7 @@ async function read({ memory, offset, start, end }: ReadRequest): Promise<number
 async function inTurn(work: (turn: Turn) => Promise<void>): Promise<void> {
   const turn = free.pop() ?? (await new Promise<Turn>((resolve) => waiting.push(resolve)));
   try {
+    if (isClosed) throw new Error('it was given up');
     await work(turn);
   } finally {
     const next = waiting.shift();

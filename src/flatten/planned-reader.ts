@@ -3,7 +3,15 @@ import { Worker } from 'node:worker_threads';
 import { endWorker } from '../end-worker.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import type { PlannedImage } from './plan-image.ts';
-import type { PlannedReaderWork, ReadAnswer, ReadRequest } from './planned-reader-worker.ts';
+import type {
+  Farewell,
+  PlannedReaderWork,
+  ReadAnswer,
+  ReadRequest,
+} from './planned-reader-worker.ts';
+
+/** At which the thread ends. */
+const FAREWELL: Farewell = 'close';
 
 interface Waiting {
   resolve(bytes: number): void;
@@ -54,7 +62,7 @@ export class PlannedReader {
    */
   async close(): Promise<void> {
     this.#fail('it was given up');
-    if (this.#worker) await endWorker(this.#worker);
+    if (this.#worker) await endWorker(this.#worker, FAREWELL);
   }
 
   #start(): Worker {
