@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
-import { syncFile } from '../files/sync-file.ts';
 import { type Flattened, type FlattenRequest, flatten, planUnwritten } from '../flatten/flatten.ts';
 import type { PlannedImage } from '../flatten/plan-image.ts';
 import type { SourceImage } from '../flatten/qemu-img.ts';
@@ -71,8 +70,6 @@ async function flattenDisk(
   };
   const unwritten = needsFile(session, decision) ? undefined : await planUnwritten(request);
   if (unwritten) {
-    // As a file that was written: the journal will say that it can be resumed.
-    await syncFile(still.path);
     return { disk, facts, format, path: still.path, direct: true, early: undefined, unwritten };
   }
   const guestWaits = decision.capture.mode === 'cold' && !still.ours;

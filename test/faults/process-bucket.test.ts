@@ -1,0 +1,111 @@
+// Runs into a bucket that die, or lose a layer, while the image is made of its layers and sent.
+import { utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ListPartsCommand } from '@aws-sdk/client-s3';
+import { beforeAll, expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { createDomain, type TestDomain } from '../support/domains.ts';
+import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
+import { expectNoRunLeft, expectSoundImage, pull } from '../support/publishing.ts';
+import { createBucket, listKeys, listUploads, s3Client, s3Env } from '../support/s3.ts';
+import { waitFor } from '../support/wait.ts';
+
+const env = {
+  ...s3Env(),
+  VIRT_PUBLISH_UPLOAD_PART_SIZE_MIB: '5',
+  VIRT_PUBLISH_UPLOAD_CONCURRENCY: '1',
+};
+let domain: TestDomain;
+let before: GuestPhoto;
+let bucket: string;
+let sandbox: Sandbox;
+let registry: string[];
+
+beforeAll(async () => {
+  domain = await createDomain({ shape: 'qcow2-on-qcow2' });
+  await domain.agent.writeFile('/data/marker', 'bucket');
+  before = await photograph(domain);
+  bucket = await createBucket();
+  sandbox = await makeSandbox();
+  registry = ['--registry', `s3://${bucket}/gold`];
+});
+
+/** A slow run, when some of its parts are in the bucket. */
+async function startSlowly() {
+  const flags = [...registry, '--name', 'web', '--upload-rate', '10', '--json'];
+  const run = await startCli(['snapshot', domain.name, ...flags], { sandbox, env });
+  await waitFor('two parts are sent', async () => (await partsThere()) >= 2);
+  return run;
+}
+
+async function partsThere(): Promise<number> {
+  // Not those that only try what the server can do.
+  const upload = (await listUploads(bucket)).find(({ Key }) => Key?.includes('/images/'));
+  if (!upload) return 0;
+  const command = { Bucket: bucket, Key: upload.Key, UploadId: upload.UploadId };
+  return (await s3Client().send(new ListPartsCommand(command))).Parts?.length ?? 0;
+}
+
+async function dieSlowly(): Promise<void> {
+  const { child, done } = await startSlowly();
+  child.kill('SIGKILL');
+  expect((await done).exitCode).toBeNull();
+  const told = await runCli(['status', '--json'], { sandbox });
+  expect(told.events.at(-1)).toMatchObject({ runs: [{ state: 'dead', resumable: true }] });
+}
+
+/** As whoever writes into a layer leaves it. */
+async function touchBase(): Promise<void> {
+  const now = new Date();
+  await utimes(join(domain.dir, 'base.qcow2'), now, now);
+}
+
+/** Nothing of an image is there, but for those that are active. */
+async function expectNothingHalf(active: readonly string[]): Promise<void> {
+  await expectWhole(domain, before);
+  await expectNoRunLeft(sandbox);
+  expect(await listUploads(bucket)).toEqual([]);
+  const data = (await listKeys(bucket)).filter((key) => !key.includes('/record/'));
+  expect(data.filter((key) => !active.some((id) => key.includes(id)))).toEqual([]);
+}
+
+let published = '';
+
+test('killed in the middle of the upload: --resume makes the rest of the image of the same layers', async () => {
+  const ticks = await domain.ticks();
+  await dieSlowly();
+  const parts = await partsThere();
+  expect(parts).toBeGreaterThanOrEqual(2);
+  const ran = await runCli(['recover', '--resume', '--json'], { sandbox, env });
+  expect(ran.exitCode, ran.stdout + ran.stderr).toBe(0);
+  expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });
+  const shown = await runCli(['show', 'web', '--json', ...registry], { sandbox, env });
+  published = String((shown.events.at(-1) as { id?: string })?.id);
+  await expectNothingHalf([published]);
+  const file = await pull('web', 'qcow2', sandbox, { env, args: registry });
+  await expectSoundImage(file, 'qcow2', { ticks, marker: 'bucket' });
+});
+
+test('a layer that was written to meanwhile: --resume says which, and makes no image', async () => {
+  await dieSlowly();
+  await touchBase();
+  const ran = await runCli(['recover', '--resume', '--json'], { sandbox, env });
+  expect(ran.exitCode, ran.stdout + ran.stderr).toBe(0);
+  expect(ran.events.at(-1)).toMatchObject({ runs: [{ image: 'killed' }] });
+  const listed = await runCli(['list', '--all', '--json', ...registry], { sandbox, env });
+  expect(listed.stdout).toMatch(
+    /the layers of the image are no longer what they were .*base\.qcow2/,
+  );
+  await expectNothingHalf([published]);
+});
+
+test('a layer that is written to while the image is sent fails the run', async () => {
+  const { done } = await startSlowly();
+  await touchBase();
+  const ran = await done;
+  expect(ran.events.at(-1)).toMatchObject({
+    ...{ type: 'error', code: 'INTEGRITY' },
+    message: expect.stringContaining('base.qcow2 was changed while it was read'),
+  });
+  await expectNothingHalf([published]);
+});
