@@ -13,19 +13,15 @@ const ENDED = -1;
  * ended; whoever was interrupted must not wait for it.
  */
 export async function endWorker(worker: Worker, farewell?: string): Promise<void> {
-  if (farewell !== undefined && worker.threadId !== ENDED) {
-    const exit = new Promise((resolve) => worker.once('exit', resolve));
-    worker.postMessage(farewell);
-    await graced(exit);
-  }
-  await graced(worker.terminate());
-  worker.unref();
-}
-
-async function graced(end: Promise<unknown>): Promise<void> {
+  if (worker.threadId === ENDED) return;
+  const exit = new Promise((resolve) => worker.once('exit', resolve));
+  if (farewell === undefined) worker.terminate();
+  else worker.postMessage(farewell);
   const enough = new AbortController();
   const grace = sleep(GRACE_MS, undefined, { signal: enough.signal }).catch(() => undefined);
-  await Promise.race([end, grace]);
+  await Promise.race([exit, grace]);
   enough.abort();
   await grace;
+  worker.terminate();
+  worker.unref();
 }

@@ -186,8 +186,15 @@ it('closes with reads under way, and holds no process', async () => {
   expect((await ends).at(-1)).toEqual({ status: 'rejected', reason: late });
   await expect(pull(reader, 0, 1)).rejects.toMatchObject({ code: 'QEMU_IMG' });
   expect(openFiles()).toBe(0);
-  // One that has nothing to read is closed as well.
+  // One that has nothing to read is closed as well, and one whose thread hangs in its storage: here
+  // a FIFO that nobody writes to.
   await source.reader().close();
+  await must('mkfifo', [at('fifo')]);
+  const hanging = plannedSource({ ...planned, layers: [at('fifo')] }).reader();
+  const never = pull(hanging, 0, 1);
+  await Promise.all([expect(never).rejects.toThrow('it was given up'), hanging.close()]);
+  // Lets the thread go.
+  await must('sh', ['-c', 'exec 3<>"$0"; sleep 1', at('fifo')]);
 
   const built = new URL('../../build/', import.meta.url).href;
   const { exitCode, stdout, stderr } = await runScript(`
