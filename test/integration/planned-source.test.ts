@@ -194,7 +194,7 @@ it('closes with reads under way, and holds no process', async () => {
   const never = pull(hanging, 0, 1);
   await Promise.all([expect(never).rejects.toThrow('it was given up'), hanging.close()]);
   // Lets the thread go.
-  await must('sh', ['-c', 'exec 3<>"$0"; sleep 1', at('fifo')]);
+  await must('sh', ['-c', 'exec 3<>"$0"; sleep 0.3', at('fifo')]);
 
   const built = new URL('../../build/', import.meta.url).href;
   const { exitCode, stdout, stderr } = await runScript(`
