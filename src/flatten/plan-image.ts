@@ -4,10 +4,11 @@ import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { hasCode, PublishError, type Step } from '../errors.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
-import { type DataExtents, readExtents } from './extents.ts';
+import type { DataExtents } from './extents.ts';
 import { KeptClusters } from './kept-clusters.ts';
 import { type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
 import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
+import { readExtents } from './read-extents.ts';
 import { hasZeros } from './zero-sample.ts';
 
 /** A chain that can be written so. */
