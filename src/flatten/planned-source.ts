@@ -1,7 +1,7 @@
 // An image that needs no file: its bytes are made, range by range, from its plan and its layers.
 import { open } from 'node:fs/promises';
 import { writeAll } from '../files/direct-target.ts';
-import type { ImageSource } from '../upload/source.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { PlannedReader } from './planned-reader.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';

@@ -1,6 +1,7 @@
 // The objects of an image: its data and what lies beside it, in and asked for.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import { type DigestAlgorithm, type Digests, digestAlgorithms } from '../upload/digests.ts';
 import {
   type EarlyUpload,
@@ -9,7 +10,6 @@ import {
 } from '../upload/early-upload.ts';
 import { hashImage } from '../upload/hash-image.ts';
 import { findUploaded } from '../upload/resume-upload.ts';
-import type { ImageSource } from '../upload/source.ts';
 import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';
 import type { ImageObject } from './image.ts';
 import { imageFolder } from './image-records.ts';

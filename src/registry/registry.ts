@@ -1,9 +1,9 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 
+import type { ImageSource } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
 import type { EarlyUpload } from '../upload/early-upload.ts';
 import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
-import type { ImageSource } from '../upload/source.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { Ability, ProbeOptions } from './abilities.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';

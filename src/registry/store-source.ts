@@ -1,6 +1,6 @@
 // An object of a store as the source of an upload.
 import { PublishError } from '../errors.ts';
-import type { ImageSource } from '../upload/source.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import { drainStream } from './drain-stream.ts';
 import type { ObjectStore } from './object-store.ts';
 

@@ -7,8 +7,8 @@ import { type OnEvent, runStep } from '../events.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from '../registry/image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { DiskFormat, SnapshotResult } from '../snapshot-types.ts';
-import type { ImageLayers } from './image-source.ts';
 import { keepLast } from './keep.ts';
+import type { ImageLayers } from './reopen-image.ts';
 import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
 
 /** The flat image of one disk, and what the record says of it. */

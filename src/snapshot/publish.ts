@@ -14,7 +14,7 @@ import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { dataName, type FlatDisks, type FlattenedDisk, flattenRequest } from './flatten-disks.ts';
 import { imageProperties } from './image-fields.ts';
-import { type ImageLayers, imageBytes } from './image-source.ts';
+import { type ImageLayers, imageBytes } from './reopen-image.ts';
 import { sealImages } from './seal.ts';
 import type { Session } from './session.ts';
 

@@ -9,7 +9,7 @@ import type { ActiveFields, Registry } from '../registry/registry.ts';
 import type { Digests } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
 import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
-import { reopenImage } from './image-source.ts';
+import { reopenImage } from './reopen-image.ts';
 
 /** A point of the journal: one disk is in the registry. */
 export const UPLOADED_POINT = 'uploaded';

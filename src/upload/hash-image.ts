@@ -1,8 +1,8 @@
 // The digests of an image that does not travel, walked through range by range.
 import { sharedPieces } from '../files/direct-file.ts';
+import type { ImageSource, RangeReader } from '../files/image-source.ts';
 import { throwIfInterrupted } from '../registry/deadline.ts';
 import { type DigestAlgorithm, DigestSet, type Digests } from './digests.ts';
-import type { ImageSource, RangeReader } from './source.ts';
 import { walkRange } from './walk-range.ts';
 
 const STEP_BYTES = 16 * 1024 * 1024;

@@ -2,10 +2,10 @@
 import { PublishError } from '../errors.ts';
 import { crc32cHex, crc32cOf } from '../files/crc32c.ts';
 import { BLOCK, sharedPieces } from '../files/direct-file.ts';
+import type { RangeReader } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
 import { Digester, type DigestSet } from './digests.ts';
 import type { PlannedPart } from './part-plan.ts';
-import type { RangeReader } from './source.ts';
 import { readWhole, walkRange } from './walk-range.ts';
 
 /** Larger parts (of images beyond 300 GiB) are read piece by piece, and again to be sent. */

@@ -1,6 +1,7 @@
 // What an earlier process left of an upload: parts of it, or the whole object.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../errors.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import type {
   CallOptions,
   ObjectInfo,
@@ -10,7 +11,6 @@ import type {
 } from '../registry/object-store.ts';
 import type { DigestAlgorithm, Digests } from './digests.ts';
 import { hashImage } from './hash-image.ts';
-import type { ImageSource } from './source.ts';
 import type { Target } from './upload-image.ts';
 
 /**

@@ -72,7 +72,11 @@ async function attempt<T>(
       await rate?.take(bytes, signal);
       count(bytes);
     };
-    return await put(() => countBytes(loaded.chunks(), onChunk, end - start));
+    return await put(() => {
+      // Opened anew within one try, where the first way of sending it was not the right one.
+      count(-counted);
+      return countBytes(loaded.chunks(), onChunk, end - start);
+    });
   } catch (error) {
     onBytes(-counted);
     throw error;

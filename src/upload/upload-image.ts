@@ -1,5 +1,6 @@
 // An image to one object of a store: parts side by side, digests beside them, nothing left on failure.
 import { messageOf, PublishError } from '../errors.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import { interruption, throwIfInterrupted } from '../registry/deadline.ts';
 import { etagsDiffer, multipartEtag } from '../registry/etag.ts';
 import type {
@@ -17,7 +18,6 @@ import { planParts } from './part-plan.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { findUpload } from './resume-upload.ts';
 import { PartSender } from './send-parts.ts';
-import type { ImageSource } from './source.ts';
 
 export interface UploadPolicy extends RetryPolicy {
   partSizeMib: number;

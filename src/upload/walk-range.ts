@@ -1,7 +1,7 @@
 // A range of an image read piece by piece, each used in its turn while the next ones are read.
 import { PublishError } from '../errors.ts';
+import type { RangeReader } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
-import type { RangeReader } from './source.ts';
 
 /**
  * Calls `use` with the bytes `start` to `end`, in order, as long as a piece of `memory` at a time;

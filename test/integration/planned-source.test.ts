@@ -3,11 +3,11 @@ import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from '
 import { stat, truncate } from 'node:fs/promises';
 import { afterAll, expect, it } from 'vitest';
 import { alignedSharedMemory } from '#built/files/direct-file.js';
+import type { RangeReader } from '#built/files/image-source.js';
 import { markOfPlan, type PlannedImage, planImage } from '#built/flatten/plan-image.js';
 import { plannedSource, writeTables } from '#built/flatten/planned-source.js';
 import { writeImage } from '#built/flatten/write-image.js';
 import { hashImage } from '#built/upload/hash-image.js';
-import type { RangeReader } from '#built/upload/source.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';

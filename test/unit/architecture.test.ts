@@ -79,7 +79,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   chain: [...STEPS, 'config.ts'],
   'recover.ts': ['recover', 'run', 'config.ts'],
   recover: ['snapshot', 'volumes', ...STEPS, 'config.ts'],
-  snapshot: [...STEPS, 'config.ts'],
+  snapshot: ['files', ...STEPS, 'config.ts'],
   import: ['capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
   doctor: [...STEPS, 'config.ts'],
   capture: ['files', 'flatten', 'run', 'libvirt', 'config.ts'],

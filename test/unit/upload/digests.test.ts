@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { sharedPieces } from '#built/files/direct-file.js';
+import type { ImageSource, RangeReader } from '#built/files/image-source.js';
 import { Digester, digestAlgorithms } from '#built/upload/digests.js';
 import { hashImage } from '#built/upload/hash-image.js';
-import { fileSource, type ImageSource, type RangeReader } from '#built/upload/source.js';
+import { fileSource } from '#built/upload/source.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'vp-digests-'));
 afterAll(() => rmSync(folder, { recursive: true }));

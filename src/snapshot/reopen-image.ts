@@ -1,9 +1,10 @@
 // Where the bytes of a disk's image come from: the file it was written to, or the layers it is made of while it is sent.
 import { PublishError } from '../errors.ts';
+import type { ImageSource } from '../files/image-source.ts';
 import { markOfPlan, type PlannedImage, planImage } from '../flatten/plan-image.ts';
 import { plannedSource } from '../flatten/planned-source.ts';
 import type { ImageFile } from '../flatten/qemu-img.ts';
-import { fileSource, type ImageSource } from '../upload/source.ts';
+import { fileSource } from '../upload/source.ts';
 
 /** The chain that an image is made of, from the file that was captured on. It stands in the journal. */
 export interface ImageLayers {
