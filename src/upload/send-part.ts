@@ -74,7 +74,7 @@ async function attempt<T>(
     };
     return await put(() => {
       // Opened anew within one try, where the first way of sending it was not the right one.
-      count(-counted);
+      if (counted > 0) count(-counted);
       return countBytes(loaded.chunks(), onChunk, end - start);
     });
   } catch (error) {
