@@ -25,6 +25,9 @@ const testAt = process.env.VIRT_PUBLISH_TEST_AT;
 if (testAt !== undefined) (await import('./test-hook.ts')).installTestHook(testAt);
 
 const { runCli } = await import('./program.ts');
-// NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command
-// alive. On Linux all that was written to standard output is out by now, pipes included.
-process.exit(await runCli(process.argv));
+const exitCode = await runCli(process.argv);
+// NOTE: a pipe that is full takes the rest when its reader comes to it, and an exit would lose that.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
+// NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command alive.
+process.exit(exitCode);
