@@ -6,6 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliOptions, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -192,6 +193,18 @@ describe('a hostile image', () => {
       expect(await readdir(join(sandbox.stateDir, 'runs'))).toEqual([]);
     },
   );
+
+  it('is told of whole to a reader who comes late', async () => {
+    const flags = ['--name', 'bad', '--max-size', '64M', '--json'];
+    const { child, done } = await startCli(['import', join(folder, 'bomb.xz'), ...flags], {
+      sandbox,
+    });
+    child.stdout?.pause();
+    // What it says meanwhile is more than a pipe holds.
+    await sleep(2000);
+    child.stdout?.resume();
+    expect((await done).events.at(-1)).toMatchObject({ code: 'IMAGE_REFUSED' });
+  });
 
   it.each(Object.keys(PACKERS))('a broken .%s, and one that is none', async (ending) => {
     const packed = join(folder, `good.raw.${ending}`);
