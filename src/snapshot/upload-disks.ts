@@ -41,8 +41,9 @@ export async function uploadDisks(
   options: FinishOptions,
 ): Promise<{ uploaded: [UploadedDisk, ...UploadedDisk[]]; removed: Promise<void> }> {
   const { written, uploaded: before = [], reach } = options;
-  const isMarked = before.length > 0 || [...(written?.values() ?? [])].some(({ early }) => early);
-  if (!isMarked) await registry.markSaving(image.id);
+  // What is sent ahead of the first disk, and of it alone, comes after its mark.
+  const sentAhead = image.disks.slice(0, 1).some(({ name }) => written?.get(name)?.early);
+  if (before.length === 0 && !sentAhead) await registry.markSaving(image.id);
   const all: UploadedDisk[] = [];
   const removals: Promise<void>[] = [];
   for (const disk of image.disks) {

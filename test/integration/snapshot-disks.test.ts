@@ -107,6 +107,13 @@ test('not frozen: the guest is paused for the moment, which is told; to S3', asy
   expect(snapshot_consistency).toBe('crash');
   expect(Number(snapshot_pause_ms)).toBeGreaterThan(0);
   expect(JSON.stringify(published.events)).toContain('the guest is paused for the moment');
+  // The root disk's image is made of its layers while it is sent, another's must be a file.
+  const converts = published.events.filter(({ step, detail }) => step === 'convert' && detail);
+  expect(converts.map(({ detail }) => detail)).toEqual([
+    'vda: of its layers, while it is sent',
+    'vdb: of its layers, while it is sent',
+    'vdc',
+  ]);
   await expectOneMoment(published.id, env);
 });
 

@@ -57,7 +57,10 @@ export async function makeDataDisk(
   return fileDisk(path, format, [], 'vdb');
 }
 
-/** Makes a data disk with an empty ext4 in `dir`: raw, or a qcow2 on a raw backing file. */
+/**
+ * Makes a data disk with an empty ext4 in `dir`: raw, or a qcow2 on a compressed one, whose flat image
+ * `qemu-img` alone can make.
+ */
 export async function makeFileSystemDisk(
   dir: string,
   target: string,
@@ -66,8 +69,10 @@ export async function makeFileSystemDisk(
   const raw = join(dir, `${target}.raw`);
   await must('mke2fs', ['-q', '-t', 'ext4', raw, '16M']);
   if (format === 'raw') return fileDisk(raw, 'raw', [], target);
-  const path = await overlay(join(dir, `${target}.qcow2`), raw, 'raw');
-  return fileDisk(path, 'qcow2', [{ path: raw, format: 'raw' }], target);
+  const base = join(dir, `${target}.base.qcow2`);
+  await must('qemu-img', ['convert', '-c', '-f', 'raw', '-O', 'qcow2', raw, base]);
+  const path = await overlay(join(dir, `${target}.qcow2`), base, 'qcow2');
+  return fileDisk(path, 'qcow2', [{ path: base, format: 'qcow2' }], target);
 }
 
 const ROOT_DISKS: Record<DiskShape, (dir: string) => Promise<TestDisk>> = {
