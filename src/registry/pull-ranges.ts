@@ -37,12 +37,13 @@ export async function fetchRanges(
   options: FetchOptions,
 ): Promise<string> {
   const writers = await openWriters(partial.path, partial.file, options.policy.concurrency);
-  const file = await fileSource(partial.path, { direct: writers.isDirect });
-  const digester = new DigestWalk(file, ['sha256']);
+  let digester: DigestWalk | undefined;
   try {
+    const file = await fileSource(partial.path, { direct: writers.isDirect });
+    digester = new DigestWalk(file, ['sha256']);
     return await new Fetch({ store, source, partial, digester, writers }, options).run();
   } finally {
-    await digester.close();
+    await digester?.close();
     await writers.close();
   }
 }

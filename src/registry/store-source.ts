@@ -19,7 +19,10 @@ export function storeSource(
     }
     let length = 0;
     await drainStream(stream, (chunk) => {
-      memory.set(chunk.subarray(0, end - start - length), length);
+      memory.set(
+        chunk.subarray(0, Math.max(0, end - start - length)),
+        Math.min(length, end - start),
+      );
       length += chunk.byteLength;
     });
     return length;

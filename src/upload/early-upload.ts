@@ -1,8 +1,9 @@
 // Parts of an image that is still being written, sent ahead; the finished file decides which of them count.
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../registry/deadline.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
-import { PartLoader, type PartMemory } from './part-loader.ts';
+import { PartLoader } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partAt, planParts } from './part-plan.ts';
 import { sendPart } from './send-part.ts';
 import { FileReader } from './source.ts';
@@ -36,8 +37,6 @@ export interface EarlyParts {
   parts: ReadonlyMap<number, PartInfo>;
   /** Bytes. */
   partSize: number;
-  /** What they were loaded into, for the rest of them. */
-  memory: PartMemory;
 }
 
 /**
@@ -76,10 +75,7 @@ export class EarlyUpload {
     this.#options = options;
     const { path, direct, policy, partsAtOnce = policy.concurrency } = options;
     const atOnce = Math.min(partsAtOnce, policy.concurrency, plan.count);
-    this.#loader = new PartLoader(new FileReader(path, direct), {
-      partSize: plan.partSize,
-      atOnce,
-    });
+    this.#loader = new PartLoader(new FileReader(path, direct), atOnce);
     this.#lanes = Array.from({ length: atOnce }, () => this.#lane());
   }
 
@@ -87,9 +83,8 @@ export class EarlyUpload {
   async finish(): Promise<EarlyParts> {
     this.#isOver = true;
     await Promise.all(this.#lanes);
-    const memory = await this.#loader.close();
-    const { partSize } = this.#plan;
-    return { upload: this.#upload, parts: this.#parts, partSize, memory };
+    await this.#loader.close();
+    return { upload: this.#upload, parts: this.#parts, partSize: this.#plan.partSize };
   }
 
   async #lane(): Promise<void> {
@@ -115,7 +110,7 @@ export class EarlyUpload {
   async #send(part: PlannedPart): Promise<boolean> {
     const { policy, check, signal } = this.#options;
     try {
-      const loaded = await this.#loader.load(part);
+      const loaded = await unlessAborted(this.#loader.load(part), signal, 'upload');
       try {
         const how = { policy: { ...policy, retries: 0 }, check, signal, onBytes: () => undefined };
         this.#parts.set(part.number, await sendPart(this.#upload, part, loaded, how));

@@ -1,13 +1,13 @@
 // The digests of an image that does not travel, walked through range by range.
-import { sharedPieces } from '../files/direct-file.ts';
 import type { ImageSource, RangeReader } from '../files/image-source.ts';
-import { throwIfInterrupted } from '../registry/deadline.ts';
+import { throwIfInterrupted, unlessAborted } from '../registry/deadline.ts';
 import { type DigestAlgorithm, DigestSet, type Digests } from './digests.ts';
+import { givePieces, takePieces } from './part-memory.ts';
 import { walkRange } from './walk-range.ts';
 
-const STEP_BYTES = 16 * 1024 * 1024;
-/** One piece is hashed while the next ones are read. */
-const PIECE_BYTES = 2 * 1024 * 1024;
+const RANGE_BYTES = 16 * 1024 * 1024;
+/** What is read at a time; it is hashed while the next ones are read. */
+const STEP_BYTES = 2 * 1024 * 1024;
 const PIECES = 3;
 
 /** The digests of a source. `onProgress` is told the bytes hashed so far. */
@@ -20,8 +20,8 @@ export async function hashImage(
   try {
     for (let at = 0; at < source.size; ) {
       throwIfInterrupted(options.signal, 'upload');
-      const end = Math.min(at + STEP_BYTES, source.size);
-      await walk.step(at, end);
+      const end = Math.min(at + RANGE_BYTES, source.size);
+      await unlessAborted(walk.step(at, end), options.signal, 'upload');
       options.onProgress?.(end);
       at = end;
     }
@@ -37,8 +37,9 @@ export async function hashImage(
 export class DigestWalk {
   readonly #reader: RangeReader;
   readonly #digests: DigestSet;
-  readonly #memory = sharedPieces(PIECE_BYTES, PIECES);
+  readonly #memory = takePieces(1);
   #last: Promise<unknown> = Promise.resolve();
+  #underWay = 0;
 
   constructor(source: ImageSource, algorithms: readonly DigestAlgorithm[]) {
     this.#reader = source.reader();
@@ -47,9 +48,8 @@ export class DigestWalk {
 
   /** Resolves when the range was hashed, which is to follow the one before. */
   step(start: number, end: number): Promise<void> {
-    const work = () =>
-      walkRange(this.#reader, this.#memory, { start, end }, (bytes) => this.#digests.update(bytes));
-    const step = this.#last.then(work);
+    this.#underWay += 1;
+    const step = this.#last.then(() => this.#hash(start, end));
     this.#last = step.catch(() => undefined);
     return step;
   }
@@ -60,5 +60,20 @@ export class DigestWalk {
 
   async close(): Promise<void> {
     await Promise.all([this.#reader.close(), this.#digests.close()]);
+    if (this.#underWay === 0) givePieces(this.#memory.splice(0));
+  }
+
+  async #hash(start: number, end: number): Promise<void> {
+    const pieces = this.#memory.flatMap((memory) =>
+      Array.from({ length: PIECES }, (_, n) =>
+        memory.subarray(n * STEP_BYTES, (n + 1) * STEP_BYTES),
+      ),
+    );
+    try {
+      const use = (bytes: Uint8Array) => this.#digests.update(bytes);
+      await walkRange(this.#reader, pieces, { start, end }, use);
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 }

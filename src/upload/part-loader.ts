@@ -1,24 +1,19 @@
 // Parts of an image on their way: each read once into memory, hashed, checked and sent from there.
 import { PublishError } from '../errors.ts';
 import { crc32cHex, crc32cOf } from '../files/crc32c.ts';
-import { BLOCK, sharedPieces } from '../files/direct-file.ts';
 import type { RangeReader } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
 import { Digester, type DigestSet } from './digests.ts';
+import { givePieces, takePieces } from './part-memory.ts';
 import type { PlannedPart } from './part-plan.ts';
 import { readWhole, walkRange } from './walk-range.ts';
 
-/** Larger parts (of images beyond 300 GiB) are read piece by piece, and again to be sent. */
-const MAX_LOADED_BYTES = 32 * 1024 * 1024;
-const PIECE_BYTES = 4 * 1024 * 1024;
-const PIECES = 4;
+/** Of a part that is larger than its memory, what is read at a time. */
+const STEP_BYTES = 4 * 1024 * 1024;
 /** What is handed to the connection at a time: each costs some work, and is a step of the progress. */
 const CHUNK_BYTES = 2 * 1024 * 1024;
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
-
-/** Pieces, each for one part. */
-export type PartMemory = readonly Uint8Array[];
 
 /** One part, as it was read. Its memory is the loader's again after `release`. */
 export interface LoadedPart {
@@ -29,17 +24,9 @@ export interface LoadedPart {
   md5(): Promise<string>;
   /** Resolves when the digests of the whole have gone through it. */
   hashed: Promise<void>;
+  /** Somebody may go on to read its memory after `release`, which is then no other part's. */
+  abandon(): void;
   release(): void;
-}
-
-export interface LoaderOptions {
-  partSize: number;
-  /** How many parts are loaded at most at a time. */
-  atOnce: number;
-  /** Of a loader that is closed, for as many parts as it fits. */
-  memory?: PartMemory | undefined;
-  /** Go through the parts, in the order in which these are loaded. */
-  digests?: DigestSet;
 }
 
 export class PartLoader {
@@ -49,14 +36,14 @@ export class PartLoader {
   #md5: Digester | undefined;
   #hashed: Promise<void> = Promise.resolve();
 
-  constructor(reader: RangeReader, { partSize, atOnce, memory = [], digests }: LoaderOptions) {
+  /**
+   * `atOnce`: how many parts are loaded at most at a time; `digests` go through them in the order in
+   * which they are loaded.
+   */
+  constructor(reader: RangeReader, atOnce: number, digests?: DigestSet) {
     this.#reader = reader;
     this.#digests = digests;
-    const loaded = partSize > MAX_LOADED_BYTES ? PIECE_BYTES * PIECES : partSize;
-    const bytes = Math.ceil(loaded / BLOCK) * BLOCK;
-    const fitting = memory.filter(({ byteLength }) => byteLength >= bytes).slice(0, atOnce);
-    const missing = atOnce - fitting.length;
-    this.#free = [...fitting, ...(missing > 0 ? sharedPieces(bytes, missing) : [])];
+    this.#free = takePieces(atOnce);
   }
 
   /** @throws UPLOAD where the source ends within the part, and what reading it throws. */
@@ -66,19 +53,15 @@ export class PartLoader {
       throw new PublishError('INTERNAL', 'More parts are loaded than there is memory for.', {
         step: 'upload',
       });
-    try {
-      const isWhole = part.end - part.start <= memory.byteLength;
-      return await (isWhole ? this.#loadWhole(part, memory) : this.#loadPieces(part, memory));
-    } catch (error) {
-      this.#free.push(memory);
-      throw error;
-    }
+    // Where that fails the memory is nobody's: a read that hangs may still write to it.
+    const isWhole = part.end - part.start <= memory.byteLength;
+    return isWhole ? this.#loadWhole(part, memory) : this.#loadPieces(part, memory);
   }
 
-  /** Resolves to the memory of the parts that were released. */
-  async close(): Promise<PartMemory> {
+  /** The digests are to be closed before it: the memory is others' then. */
+  async close(): Promise<void> {
     await Promise.all([this.#reader.close(), this.#md5?.close()]);
-    return this.#free.splice(0);
+    givePieces(this.#free.splice(0));
   }
 
   async #loadWhole({ number, start, end }: PlannedPart, memory: Uint8Array): Promise<LoadedPart> {
@@ -90,13 +73,13 @@ export class PartLoader {
       crc32c: () => crc32cHex(crc32cOf(bytes)),
       md5: () => this.#md5Of(number, (use) => use(bytes)),
       hashed,
-      release: () => this.#free.push(memory),
+      ...this.#lent(memory),
     };
   }
 
   async #loadPieces(part: PlannedPart, memory: Uint8Array): Promise<LoadedPart> {
-    const pieces = Array.from({ length: PIECES }, (_, n) =>
-      memory.subarray(n * PIECE_BYTES, (n + 1) * PIECE_BYTES),
+    const pieces = Array.from({ length: memory.byteLength / STEP_BYTES }, (_, n) =>
+      memory.subarray(n * STEP_BYTES, (n + 1) * STEP_BYTES),
     );
     const walk = (use: (bytes: Uint8Array) => Promise<void>) =>
       walkRange(this.#reader, pieces, part, use);
@@ -108,12 +91,33 @@ export class PartLoader {
       }),
     );
     await hashed;
+    // One at a time: a try that was given up may still be reading.
+    let reading: Promise<unknown> = hashed;
+    const readNext = (start: number, end: number) => {
+      const next = reading
+        .catch(() => undefined)
+        .then(() => readWhole(this.#reader, memory.subarray(0, STEP_BYTES), start, end));
+      reading = quiet(next);
+      // A copy: what was handed to a connection is its own until it has gone out.
+      return next.then((bytes) => Uint8Array.from(bytes));
+    };
     return {
-      chunks: () => this.#readChunks(part, memory),
+      chunks: () => readChunks(part, readNext),
       crc32c: () => crc32cHex(sum),
       md5: () => this.#md5Of(part.number, walk),
       hashed,
-      release: () => this.#free.push(memory),
+      ...this.#lent(memory),
+    };
+  }
+
+  #lent(memory: Uint8Array): Pick<LoadedPart, 'abandon' | 'release'> {
+    let isAbandoned = false;
+    return {
+      abandon: () => {
+        isAbandoned = true;
+      },
+      // The next part of this upload needs some, whoever may come back to the old.
+      release: () => this.#free.push(...(isAbandoned ? takePieces(1) : [memory])),
     };
   }
 
@@ -133,15 +137,14 @@ export class PartLoader {
     await walk((bytes) => md5.update(bytes, number));
     return md5.digest(number);
   }
+}
 
-  /** NOTE: copies, as what was handed to a connection is its own until it has gone out. */
-  async *#readChunks({ start, end }: PlannedPart, memory: Uint8Array): AsyncGenerator<Uint8Array> {
-    for (let at = start; at < end; at += PIECE_BYTES) {
-      const piece = memory.subarray(0, PIECE_BYTES);
-      const bytes = await readWhole(this.#reader, piece, at, Math.min(at + PIECE_BYTES, end));
-      yield* chunksOf(Uint8Array.from(bytes));
-    }
-  }
+async function* readChunks(
+  { start, end }: PlannedPart,
+  read: (start: number, end: number) => Promise<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end; at += STEP_BYTES)
+    yield* chunksOf(await read(at, Math.min(at + STEP_BYTES, end)));
 }
 
 function* chunksOf(bytes: Uint8Array): Generator<Uint8Array> {

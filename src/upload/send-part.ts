@@ -1,7 +1,7 @@
 // One part on its way: tried again by itself, with a deadline, and held against what the store says.
 import { Readable } from 'node:stream';
 import { messageOf, PublishError } from '../errors.ts';
-import { withDeadline } from '../registry/deadline.ts';
+import { unlessAborted, withDeadline } from '../registry/deadline.ts';
 import { isMd5 } from '../registry/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../registry/object-store.ts';
 import { withRetries } from '../registry/retry.ts';
@@ -27,7 +27,7 @@ export async function sendPart(
 ): Promise<PartInfo> {
   const { policy, check, signal } = options;
   const sums = {
-    ...(check === 'md5' ? { md5: await loaded.md5() } : {}),
+    ...(check === 'md5' ? { md5: await unlessAborted(loaded.md5(), signal, 'upload') } : {}),
     ...(check === 'crc32c' ? { crc32c: loaded.crc32c() } : {}),
   };
   const length = part.end - part.start;
@@ -35,6 +35,8 @@ export async function sendPart(
   const what = `The registry, sent part ${part.number} of ${upload.key},`;
   return withRetries(policy, { signal, step: 'upload' }, () =>
     withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
+      // What is deaf to that goes on with the memory.
+      attemptSignal.addEventListener('abort', loaded.abandon, { once: true });
       const body = { start: part.start, length, ...sums };
       const paced = check === 'none' ? {} : { rate: policy.rate, signal: attemptSignal };
       const info = await attempt(part, loaded, { ...options, ...paced }, async (open) => {

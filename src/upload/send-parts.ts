@@ -33,12 +33,8 @@ export class PartSender {
     this.#options = options;
     // First: it starts threads, and a machine may refuse one.
     this.#digests = new DigestSet(options.digests ? [] : options.algorithms);
-    this.#loader = new PartLoader(options.source.reader(), {
-      partSize: Math.min(plan.partSize, Math.max(1, plan.size)),
-      atOnce: Math.min(options.policy.concurrency, plan.count),
-      memory: options.early?.memory,
-      digests: this.#digests,
-    });
+    const atOnce = Math.min(options.policy.concurrency, plan.count);
+    this.#loader = new PartLoader(options.source.reader(), atOnce, this.#digests);
   }
 
   /**
@@ -69,7 +65,8 @@ export class PartSender {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#digests.close(), this.#loader.close()]);
+    await this.#digests.close();
+    await this.#loader.close();
   }
 
   async #sendOrStop(part: PlannedPart): Promise<PartInfo> {
@@ -111,7 +108,8 @@ export class PartSender {
   async #sendOrKeep(part: PlannedPart, loaded: LoadedPart): Promise<PartInfo> {
     const { kept, policy, check } = this.#options;
     const there = kept.get(part.number);
-    if (there && (await isSame(there, part, loaded))) {
+    const comparing = there === undefined ? Promise.resolve(false) : isSame(there, part, loaded);
+    if (there && (await unlessAborted(comparing, this.#stop.signal, 'upload'))) {
       this.#progress(there.size);
       // The end of an upload with checksums names each part's again.
       return check === 'crc32c' ? { ...there, crc32c: loaded.crc32c() } : there;

@@ -36,6 +36,7 @@ export class FileReader implements RangeReader {
   readonly #path: string;
   readonly #direct: boolean;
   #file: Promise<DirectFile> | undefined;
+  #isClosed = false;
 
   constructor(path: string, direct: boolean) {
     this.#path = path;
@@ -44,6 +45,7 @@ export class FileReader implements RangeReader {
 
   async read(memory: Uint8Array, start: number, end: number): Promise<number> {
     try {
+      if (this.#isClosed) throw new Error('it was closed');
       this.#file ??= DirectFile.open(this.#path, { direct: this.#direct });
       return await (await this.#file).read(memory, start, end);
     } catch (error) {
@@ -52,6 +54,7 @@ export class FileReader implements RangeReader {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     // NOTE: a read that hangs (a file server that is gone) holds its file; nobody waits for that.
     this.#file?.then((file) => file.close()).catch(() => undefined);
   }
