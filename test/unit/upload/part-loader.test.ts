@@ -12,8 +12,9 @@ const SMALL = { number: 1, start: 0, end: MIB };
 /** The byte at each place is its number of MiB; a MiB is written each `ms`. */
 function reader(ms: () => number): RangeReader {
   const read: RangeReader['read'] = async (memory, start, end) => {
+    const each = ms();
     for (let at = start; at < end; at += MIB) {
-      await sleep(ms());
+      await sleep(each);
       memory.fill(at / MIB, at - start, Math.min(at + MIB, end) - start);
     }
     return end - start;
@@ -34,7 +35,7 @@ test('a second try of a part larger than its memory is not written into by the f
   const slow = reader(() => ms);
   const loader = new PartLoader(slow, 1);
   const loaded = await loader.load(LARGE);
-  ms = 20;
+  ms = 23;
   // Its read is under way, and nobody waits for it.
   const first = (loaded.chunks() as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   void first.next();
