@@ -99,7 +99,7 @@ export class PartLoader {
         .then(() => readWhole(this.#reader, memory.subarray(0, STEP_BYTES), start, end));
       reading = quiet(next);
       // A copy: what was handed to a connection is its own until it has gone out.
-      return next.then((bytes) => Uint8Array.from(bytes));
+      return next.then((bytes) => bytes.slice());
     };
     return {
       chunks: () => readChunks(part, readNext),
