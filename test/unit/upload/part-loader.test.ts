@@ -39,6 +39,7 @@ test('a second try of a part larger than its memory is not written into by the f
   // Its read is under way, and nobody waits for it.
   const first = (loaded.chunks() as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   void first.next();
+  await sleep(1);
   ms = 3;
   const [sent, expected] = await digestOf(loaded, slow, LARGE);
   expect(sent).toBe(expected);
