@@ -114,12 +114,10 @@ async function publishWatched(
   const { directory } = decision.registry;
   const isCopied = directory !== null && !(await onSameFileSystem(directory, settings.workDir));
   const { reserve } = settings.config;
-  const isUnwritten = image.flat.disks.some(({ unwritten }) => unwritten);
-  // A clone grows with what its guest writes for as long as the image is made of it.
-  const directories = [
-    ...(isCopied ? [directory] : []),
-    ...(isUnwritten ? [settings.workDir] : []),
-  ];
+  // A clone grows with what its guest writes for as long as the image is made of it; a delta does not.
+  const readsClone =
+    decision.capture.mode === 'cold' && image.flat.disks.some(({ unwritten }) => unwritten);
+  const directories = [...(isCopied ? [directory] : []), ...(readsClone ? [settings.workDir] : [])];
   const watching = { directories, reserve, signal: settings.signal };
   return withReserveWatch(watching, async (watch) => {
     await watch.check();

@@ -45,32 +45,36 @@ const SPARES_FROM_BYTES = 8 * 1024 * 1024;
  * @throws PublishError QEMU_IMG, NO_SPACE, INTEGRITY; the signal's reason.
  */
 export async function flatten(request: FlattenRequest): Promise<Flattened> {
-  const work = async () => {
-    const planned = await planOnePass(request);
-    if (!planned) return convertBy(request);
-    return request.compress === 'none'
-      ? writeOnePass(planned, request)
-      : ((await compressOnePass(planned, request)) ?? convertBy(request));
-  };
+  const work = async () => writeFile(await planOnePass(request), request);
   return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
 
+/** What becomes of an image: its file was written, or it is made of its layers while it is sent. */
+export type FileOrPlan<T> = { written: T } | { unwritten: PlannedImage };
+
 /**
- * The image as `flatten` would write it without its sparing of copies, for who makes it of its layers
- * while it is sent (`plannedSource`); undefined where there must be a file.
+ * As `flatten`, but that there is a file only where there must be. `writing` is given what writes it,
+ * and is not called where nothing is written.
+ * @throws as `flatten`; what `writing` throws.
  */
-export async function planUnwritten(request: FlattenRequest): Promise<PlannedImage | undefined> {
-  if (request.compress !== 'none') return undefined;
-  const planned = await planOnePass({ ...request, sharesBlocks: false });
-  if (!planned) return undefined;
-  const details = [request.detail, 'of its layers, while it is sent'].filter(Boolean).join(': ');
-  await runStep(
-    request.onEvent,
-    'convert',
-    async () => undefined,
-    () => details,
+export async function flattenOrPlan<T>(
+  request: FlattenRequest,
+  needsFile: boolean,
+  writing: (write: () => Promise<Flattened>) => Promise<T>,
+): Promise<FileOrPlan<T>> {
+  const { compress, detail, onEvent } = request;
+  const mayStay = !needsFile && compress === 'none';
+  const work = async (): Promise<FileOrPlan<T>> => {
+    // What is not written spares no copies.
+    const planned = await planOnePass(mayStay ? { ...request, sharesBlocks: false } : request);
+    if (planned && mayStay) return { unwritten: planned };
+    return { written: await writing(() => writeFile(planned, request)) };
+  };
+  return runStep(onEvent, 'convert', work, (result) =>
+    'written' in result
+      ? detail
+      : [detail, 'of its layers, while it is sent'].filter(Boolean).join(': '),
   );
-  return planned;
 }
 
 /** Priorities are for a process, and the pass is a thread of this one. */
@@ -87,6 +91,16 @@ async function planOnePass(request: FlattenRequest): Promise<PlannedImage | unde
     findsZeros: isCompressed,
     sparesFrom: isCompressed || !sharesBlocks ? Infinity : SPARES_FROM_BYTES,
   });
+}
+
+async function writeFile(
+  planned: PlannedImage | undefined,
+  request: FlattenRequest,
+): Promise<Flattened> {
+  if (!planned) return convertBy(request);
+  return request.compress === 'none'
+    ? writeOnePass(planned, request)
+    : ((await compressOnePass(planned, request)) ?? convertBy(request));
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {

@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { hasCode, PublishError, type Step } from '../errors.ts';
+import { hasCode, messageOf, PublishError, type Step } from '../errors.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import type { DataExtents } from './extents.ts';
+import { inTime, type TimeLimits } from './in-time.ts';
 import { KeptClusters } from './kept-clusters.ts';
 import { type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
-import type { CallLimits, ImageFile, SourceImage } from './qemu-img-types.ts';
+import type { ImageFile, SourceImage } from './qemu-img-types.ts';
 import { readExtents } from './read-extents.ts';
 import { hasZeros } from './zero-sample.ts';
 
@@ -49,17 +50,50 @@ const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
  * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
  */
 export async function planImage(
-  source: SourceImage & CallLimits,
+  source: SourceImage & TimeLimits,
   virtualSize: number,
   options: PlanOptions = {},
 ): Promise<PlannedImage | undefined> {
   try {
-    return await planChain(source, virtualSize, options);
+    return await planReadable(source, virtualSize, options);
   } catch (error) {
     // What is wrong with a file, qemu-img tells with its name and the cure.
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'ESTALE')) return undefined;
+    if (isUnreadable(error)) return undefined;
     throw error;
   }
+}
+
+/** As `planImage`, for who does without qemu-img. @throws also what `isUnreadable` knows. */
+export async function planReadable(
+  source: SourceImage & TimeLimits,
+  virtualSize: number,
+  { findsZeros = false, sparesFrom = Infinity }: PlanOptions,
+): Promise<PlannedImage | undefined> {
+  const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
+  const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
+  if (!isKnown || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
+  const layers = chain.map(({ path }) => path);
+  const limits = { ...source, late: () => lateLook(source.path) };
+  const looked = await inTime(limits, () => lookAt(chain));
+  if (looked === undefined) return undefined;
+  const { facts, headers } = looked;
+  const extents = await readExtents(source, virtualSize);
+  if (extents === undefined) return undefined;
+  const runs = new DataRuns(extents);
+  if (!findsZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
+  const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
+  const dataBytes = runs.clusters * CLUSTER;
+  const [ofTop, ofOthers] = bytesOf(extents);
+  const canStay = headers[0]?.isPlain === true && ofTop >= sparesFrom;
+  const staying = canStay && KeptClusters.of({ virtualSize, extents }, fileClusters);
+  const kept = staying ? staying.end : 0;
+  const shares = ofOthers + (staying ? 0 : ofTop) >= sparesFrom;
+  return { layers, marks: facts.map(markOf), extents, virtualSize, dataBytes, kept, shares };
+}
+
+/** Whether the system says that a file is not there, or cannot be read just now. */
+export function isUnreadable(error: unknown): boolean {
+  return hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'ESTALE');
 }
 
 /**
@@ -74,46 +108,47 @@ export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage):
   return hash.digest('hex');
 }
 
-/** @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with. */
+/**
+ * @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with;
+ * UPLOAD or QEMU_IMG, by the step, where it does not tell.
+ */
 export async function refuseChanged(
   { layers, marks, kept }: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>,
   step: Step = 'convert',
 ): Promise<void> {
   for (const [index, path] of layers.entries()) {
     if (index === 0 && kept > 0) continue;
-    // One that is gone was changed too.
-    const now = await stat(path, { bigint: true }).catch(() => undefined);
+    const now = await lookAgain(path, step);
     if (now !== undefined && markOf(now) === marks[index]) continue;
     const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
     throw new PublishError('INTEGRITY', message, { step, retryable: true });
   }
 }
 
-async function planChain(
-  source: SourceImage & CallLimits,
-  virtualSize: number,
-  { findsZeros = false, sparesFrom = Infinity }: PlanOptions,
-): Promise<PlannedImage | undefined> {
-  const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
-  const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
-  if (!isKnown || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
-  const layers = chain.map(({ path }) => path);
-  const facts = await Promise.all(layers.map((path) => stat(path, { bigint: true })));
+/** One that is gone was changed too. */
+async function lookAgain(path: string, step: Step): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    const code = step === 'upload' ? 'UPLOAD' : 'QEMU_IMG';
+    throw new PublishError(code, `reading ${path} failed: ${messageOf(error)}`, { step });
+  }
+}
+
+function lateLook(path: string): PublishError {
+  const message = `looking at ${path} and what lies below it took longer than its deadline: see whether the storage hangs`;
+  return new PublishError('QEMU_IMG', message, { step: 'convert' });
+}
+
+/** `undefined` where one of them is no file, or QEMU alone knows where its data lie. */
+async function lookAt(
+  chain: readonly ImageFile[],
+): Promise<{ facts: BigIntStats[]; headers: (Qcow2Header | undefined)[] } | undefined> {
+  const facts = await Promise.all(chain.map(({ path }) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;
   const headers = await Promise.all(chain.map(qcow2HeaderOf));
-  if (headers.some((header) => header?.hasDataFile)) return undefined;
-  const extents = await readExtents(source, virtualSize);
-  if (extents === undefined) return undefined;
-  const runs = new DataRuns(extents);
-  if (!findsZeros && (await hasZeros(layers, runs))) return undefined;
-  const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
-  const dataBytes = runs.clusters * CLUSTER;
-  const [ofTop, ofOthers] = bytesOf(extents);
-  const canStay = headers[0]?.isPlain === true && ofTop >= sparesFrom;
-  const staying = canStay && KeptClusters.of({ virtualSize, extents }, fileClusters);
-  const kept = staying ? staying.end : 0;
-  const shares = ofOthers + (staying ? 0 : ofTop) >= sparesFrom;
-  return { layers, marks: facts.map(markOf), extents, virtualSize, dataBytes, kept, shares };
+  return headers.some((header) => header?.hasDataFile) ? undefined : { facts, headers };
 }
 
 function qcow2HeaderOf({ path, format }: ImageFile): Promise<Qcow2Header> | undefined {

@@ -37,7 +37,7 @@ export class PlannedReader {
    * Fills `memory`, a view on a SharedArrayBuffer, with bytes `start` to `end` of the image;
    * resolves to how many these are, fewer than wanted where it ends. Several may be under way. It
    * is fastest where `memory` begins at a page and both are multiples of 64 KiB.
-   * @throws PublishError QEMU_IMG where a layer cannot be read, or it is closed; TypeError on other
+   * @throws PublishError UPLOAD where a layer cannot be read, or it is closed; TypeError on other
    * memory, RangeError on too little.
    */
   async read(memory: Uint8Array, start: number, end: number): Promise<number> {
@@ -97,6 +97,6 @@ export class PlannedReader {
   #readFailure(reason: string): PublishError {
     const [top, ...below] = this.#planned.layers;
     const what = below.length === 0 ? top : `${top} and the files below it`;
-    return new PublishError('QEMU_IMG', `reading ${what} failed: ${reason}`, { step: 'upload' });
+    return new PublishError('UPLOAD', `reading ${what} failed: ${reason}`, { step: 'upload' });
   }
 }

@@ -1,26 +1,41 @@
 // An image that needs no file: its bytes are made, range by range, from its plan and its layers.
 import { open } from 'node:fs/promises';
+import { PublishError } from '../errors.ts';
 import { writeAll } from '../files/direct-target.ts';
 import type { ImageSource } from '../files/image-source.ts';
+import { inTime, type TimeLimits } from './in-time.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { PlannedReader } from './planned-reader.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
-import { writeFailureOf } from './write-failure.ts';
+import { writeInTime } from './write-failure.ts';
 
 const TABLES_BYTES = 2 * 1024 * 1024;
 const OWNERS_ONLY = 0o600;
 
+/** Bytes of the image. */
+export function plannedBytes(planned: PlannedImage): number {
+  return new Qcow2Layout(planned, 0).size;
+}
+
 /**
  * The same bytes as `writeImage` writes where nothing is kept (`kept: 0`): of the same layers, always
- * the same ones.
+ * the same ones. `limits` are for the look at the layers when all was read.
  */
-export function plannedSource(planned: PlannedImage): ImageSource {
-  const reader = () => new PlannedReader(planned);
+export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageSource {
   return {
-    size: new Qcow2Layout(planned, 0).size,
-    reader,
-    checkUnchanged: () => refuseChanged({ ...planned, kept: 0 }, 'upload'),
+    size: plannedBytes(planned),
+    reader: () => new PlannedReader(planned),
+    checkUnchanged: () =>
+      inTime({ ...limits, late: () => lateLook(planned) }, () =>
+        refuseChanged({ ...planned, kept: 0 }, 'upload'),
+      ),
   };
+}
+
+function lateLook({ layers: [top] }: PlannedImage): PublishError {
+  const late = 'a look at the files took longer than its deadline: see whether the storage hangs';
+  const message = `reading ${top} and the files below it failed: ${late}`;
+  return new PublishError('UPLOAD', message, { step: 'upload' });
 }
 
 /**
@@ -31,24 +46,27 @@ export function plannedSource(planned: PlannedImage): ImageSource {
 export async function writeTables(
   planned: PlannedImage,
   path: string,
-  signal?: AbortSignal,
+  limits: TimeLimits,
+): Promise<void> {
+  await writeInTime({ ...limits, path }, (signal) => writeTablesTo(planned, path, signal));
+}
+
+async function writeTablesTo(
+  planned: PlannedImage,
+  path: string,
+  signal: AbortSignal,
 ): Promise<void> {
   const layout = new Qcow2Layout(planned, 0);
+  const file = await open(path, 'w', OWNERS_ONLY);
   try {
-    const file = await open(path, 'w', OWNERS_ONLY);
-    try {
-      for (let at = 0; at < layout.dataAt; at += TABLES_BYTES) {
-        signal?.throwIfAborted();
-        const tables = Buffer.alloc(Math.min(TABLES_BYTES, layout.dataAt - at));
-        layout.fillTables(tables, at);
-        await writeAll(file, tables, at);
-      }
-      await file.truncate(layout.size);
-    } finally {
-      await file.close();
+    for (let at = 0; at < layout.dataAt; at += TABLES_BYTES) {
+      signal.throwIfAborted();
+      const tables = Buffer.alloc(Math.min(TABLES_BYTES, layout.dataAt - at));
+      layout.fillTables(tables, at);
+      await writeAll(file, tables, at);
     }
-  } catch (error) {
-    if (signal?.aborted) throw signal.reason;
-    throw writeFailureOf(path, error);
+    await file.truncate(layout.size);
+  } finally {
+    await file.close();
   }
 }

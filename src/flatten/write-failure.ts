@@ -1,5 +1,24 @@
 // What is told where the file of an image cannot be written.
 import { messageOf, PublishError } from '../errors.ts';
+import { inTime, type TimeLimits } from './in-time.ts';
+
+const LATE = 'it took longer than its deadline: see whether the storage hangs';
+
+/**
+ * Settles with `work`, which writes the file at `path`, at its deadline, or with the signal.
+ * @throws PublishError as `writeFailure`, what `work` throws of them; the signal's reason.
+ */
+export async function writeInTime<T>(
+  { path, ...limits }: TimeLimits & { path: string },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  try {
+    return await inTime({ ...limits, late: () => writeFailure(path, LATE) }, work);
+  } catch (error) {
+    if (limits.signal.aborted) throw limits.signal.reason;
+    throw error instanceof PublishError ? error : writeFailureOf(path, error);
+  }
+}
 
 /** Of what the file system threw. */
 export function writeFailureOf(path: string, error: unknown): PublishError {

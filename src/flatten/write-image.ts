@@ -1,20 +1,19 @@
 // Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { endWorker } from '../end-worker.ts';
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { quiet } from '../quiet.ts';
 import type { CompressedImageWork } from './compressed-image-worker.ts';
 import type { Compressors } from './compressors.ts';
 import type { ImageAnswer, ImageWork } from './image-thread.ts';
 import type { PlainImageWork } from './image-worker.ts';
+import type { TimeLimits } from './in-time.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { prepareImage } from './prepare-image.ts';
-import { writeFailure, writeFailureOf } from './write-failure.ts';
+import { writeFailure, writeInTime } from './write-failure.ts';
 
-interface WriteOptions {
+interface WriteOptions extends TimeLimits {
   path: string;
-  timeoutMs: number;
-  signal: AbortSignal;
 }
 
 export interface WriteImageOptions extends WriteOptions {
@@ -44,7 +43,7 @@ export async function writeImage(
   options.signal.throwIfAborted();
   // A file that is there already has its full length, of which nothing has settled yet.
   onSettled(0);
-  const prepared = await inTime(options, (signal) => prepareImage(planned, path, signal));
+  const prepared = await writeInTime(options, (signal) => prepareImage(planned, path, signal));
   const { layers, extents, virtualSize } = planned;
   const isBegun = prepared.kept > 0 || prepared.isShared;
   const workerData: PlainImageWork = {
@@ -109,36 +108,13 @@ async function runThread(
     execArgv: [],
   });
   try {
-    const digests = await inTime(options, () =>
+    const digests = await writeInTime(options, () =>
       Promise.race([answerOf(worker, options), ...(failed ? [failed] : [])]),
     );
-    await refuseChanged(planned);
+    await writeInTime(options, () => refuseChanged(planned));
     return digests;
   } finally {
     await endWorker(worker);
-  }
-}
-
-/** Settles with `work`, at its deadline, or with the signal; what hangs then is left behind. */
-async function inTime<T>(
-  { path, timeoutMs, signal }: WriteOptions,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const over = new AbortController();
-  const stopped = new Promise<never>((_resolve, reject) => {
-    // The signal outlives this work, and is not to keep all that listened.
-    signal.addEventListener('abort', () => reject(signal.reason), { signal: over.signal });
-    const late = 'it took longer than its deadline: see whether the storage hangs';
-    deadline.addEventListener('abort', () => reject(writeFailure(path, late)), { once: true });
-  });
-  try {
-    return await Promise.race([work(AbortSignal.any([signal, deadline])), stopped]);
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw error instanceof PublishError ? error : writeFailureOf(path, error);
-  } finally {
-    over.abort();
   }
 }
 

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import { messageOf, PublishError } from '../errors.ts';
+import { hasCode, messageOf, PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import { allReached, JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
@@ -84,11 +84,20 @@ async function isStillThere(
   const uploaded = uploadedDisks(entries).map(({ name }) => name);
   for (const { name, path, size, layers } of disks) {
     if (uploaded.includes(name)) continue;
-    const file = await stat(path).catch(() => undefined);
     // What is made of layers is looked at when it is planned again.
-    if (file === undefined || (!layers && file.size !== size)) return false;
+    if (!(await isFile(path, layers ? undefined : size))) return false;
   }
   return true;
+}
+
+/** Of that size. One that cannot be looked at just now may be: who reads it tells what is wrong. */
+async function isFile(path: string, size: number | undefined): Promise<boolean> {
+  try {
+    const file = await stat(path);
+    return size === undefined || file.size === size;
+  } catch (error) {
+    return !hasCode(error, 'ENOENT', 'ENOTDIR');
+  }
 }
 
 function uploadedDisks(entries: RunOnDisk['entries']): UploadedDisk[] {

@@ -12,9 +12,15 @@ import type { ImageLayers } from './reopen-image.ts';
 import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
 
 /** The flat image of one disk, and what the record says of it. */
-export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format'> {
+export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format' | 'size'> {
   /** The image file, which goes when the image is in the registry; of one without, the captured one. */
   path: string;
+  /**
+   * Bytes of the image file.
+   * NOTE: left out where there is none: a version that knows of no layers takes the file at `path`
+   * for the image where its size is this, and must not.
+   */
+  size?: number;
   /** It was written past the page cache. */
   direct?: boolean;
   /** There is no file of the image: it is made of these while it is sent. */
@@ -52,7 +58,7 @@ export interface FinishOptions {
   signal: AbortSignal;
   /** Writes a point to the run's journal. */
   reach: (name: string, data?: unknown) => Promise<void>;
-  timeouts: Pick<Config['timeouts'], 'convertMs'>;
+  timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
   /** An earlier process was at this before. */
   resume?: boolean;
   /** What is known from the writing of the files, by the names of their objects. */

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
-import { type Flattened, type FlattenRequest, flatten, planUnwritten } from '../flatten/flatten.ts';
+import { type Flattened, type FlattenRequest, flattenOrPlan } from '../flatten/flatten.ts';
 import type { PlannedImage } from '../flatten/plan-image.ts';
 import type { SourceImage } from '../flatten/qemu-img.ts';
 import { digestAlgorithms } from '../upload/digests.ts';
@@ -68,15 +68,18 @@ async function flattenDisk(
     // one, for as long as an image has the old ones, and find the disk full one day.
     sharesBlocks: decision.capture.mode === 'live',
   };
-  const unwritten = needsFile(session, decision) ? undefined : await planUnwritten(request);
-  if (unwritten) {
-    return { disk, facts, format, path: still.path, direct: true, early: undefined, unwritten };
-  }
   const guestWaits = decision.capture.mode === 'cold' && !still.ours;
   const ahead = { id, name: dataName(session, still), path, still, guestWaits };
-  const { result, early } = await sendingAhead(session, decision, ahead, () => flatten(request));
+  const image = await flattenOrPlan(request, needsFile(session, decision), (write) =>
+    sendingAhead(session, decision, ahead, write),
+  );
+  if ('unwritten' in image) {
+    const { unwritten } = image;
+    return { disk, facts, format, path: still.path, direct: true, early: undefined, unwritten };
+  }
+  const { result, early } = image.written;
   if (still.ours) await rm(still.path, { force: true });
-  return { disk, facts, format, path, ...result, early, unwritten };
+  return { disk, facts, format, path, ...result, early, unwritten: undefined };
 }
 
 /** What moves into a directory is a file, and what virt-sysprep changes. */

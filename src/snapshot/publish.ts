@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkImage } from '../flatten/flatten.ts';
 import { markOfPlan, type PlannedImage } from '../flatten/plan-image.ts';
-import { writeTables } from '../flatten/planned-source.ts';
+import { plannedBytes, writeTables } from '../flatten/planned-source.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
@@ -14,7 +14,7 @@ import type { Decision } from './decide.ts';
 import { finishImage, IMAGE_POINT, type ImageToPublish } from './finish.ts';
 import { dataName, type FlatDisks, type FlattenedDisk, flattenRequest } from './flatten-disks.ts';
 import { imageProperties } from './image-fields.ts';
-import { type ImageLayers, imageBytes } from './reopen-image.ts';
+import type { ImageLayers } from './reopen-image.ts';
 import { sealImages } from './seal.ts';
 import type { Session } from './session.ts';
 
@@ -104,7 +104,8 @@ async function checkImages(
     const { unwritten } = disk;
     const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
     const request = flattenRequest(session, decision, { disk: disk.disk, path });
-    if (unwritten) await writeTables(unwritten, path, request.signal);
+    const { signal, timeouts } = request;
+    if (unwritten) await writeTables(unwritten, path, { signal, timeoutMs: timeouts.convertMs });
     await checkImage(request);
     if (unwritten) await rm(path, { force: true });
   }
@@ -118,10 +119,11 @@ async function disksToPublish(
   const found: ImageToPublish['disks'][number][] = [];
   for (const [index, each] of disks.entries()) {
     const { disk, facts, path, direct, unwritten } = each;
-    const size = unwritten ? imageBytes(unwritten) : (await fileSource(path, { direct })).size;
     found.push({
-      ...{ path, size, name: dataName(session, each) },
-      ...(unwritten ? { layers: layersOf(each, unwritten) } : {}),
+      ...{ path, name: dataName(session, each) },
+      ...(unwritten
+        ? { layers: layersOf(each, unwritten) }
+        : { size: (await fileSource(path, { direct })).size }),
       // What virt-sysprep changes goes through the page cache.
       direct: direct && !sealed,
       ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
@@ -137,5 +139,5 @@ function layersOf({ format, facts }: FlattenedDisk, unwritten: PlannedImage): Im
     path: layer.path,
     format: layer.format,
   }));
-  return { format, backingChain, mark: markOfPlan(unwritten) };
+  return { format, backingChain, mark: markOfPlan(unwritten), size: plannedBytes(unwritten) };
 }

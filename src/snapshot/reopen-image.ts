@@ -1,8 +1,14 @@
 // Where the bytes of a disk's image come from: the file it was written to, or the layers it is made of while it is sent.
-import { PublishError } from '../errors.ts';
+import type { Config } from '../config.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import type { ImageSource } from '../files/image-source.ts';
-import { markOfPlan, type PlannedImage, planImage } from '../flatten/plan-image.ts';
-import { plannedSource } from '../flatten/planned-source.ts';
+import {
+  isUnreadable,
+  markOfPlan,
+  type PlannedImage,
+  planReadable,
+} from '../flatten/plan-image.ts';
+import { plannedBytes, plannedSource } from '../flatten/planned-source.ts';
 import type { ImageFile } from '../flatten/qemu-img.ts';
 import { fileSource } from '../upload/source.ts';
 
@@ -13,6 +19,8 @@ export interface ImageLayers {
   backingChain: readonly ImageFile[];
   /** What tells that the same bytes come of it again. */
   mark: string;
+  /** Bytes of the image. */
+  size: number;
 }
 
 interface DiskImage {
@@ -21,33 +29,43 @@ interface DiskImage {
   direct?: boolean;
   /** Left out where the image is a file. */
   layers?: ImageLayers;
-  /** Bytes of the image, and of the guest's disk. */
-  size: number;
+  /** Bytes of the guest's disk. */
   virtual_size: number;
 }
 
 /**
  * The image again, after the process that planned it died.
- * @throws PublishError UPLOAD where its file cannot be read; INTEGRITY where its layers are no longer
- * what they were; the signal's reason.
+ * @throws PublishError UPLOAD where its file or a layer cannot be read just now; INTEGRITY where its
+ * layers are no longer what they were; QEMU_IMG; the signal's reason.
  */
 export async function reopenImage(
-  { path, direct = false, layers, size, virtual_size }: DiskImage,
-  limits: { timeoutMs: number; signal: AbortSignal },
+  { path, direct = false, layers, virtual_size }: DiskImage,
+  { convertMs, requestMs }: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>,
+  signal: AbortSignal,
 ): Promise<ImageSource> {
   if (layers === undefined) return fileSource(path, { direct });
-  const { format, backingChain, mark } = layers;
-  // Whether its zeros are worth leaving out was asked before.
-  const how = { findsZeros: true };
-  const planned = await planImage({ path, format, backingChain, ...limits }, virtual_size, how);
-  if (planned && markOfPlan(planned) === mark && imageBytes(planned) === size)
-    return plannedSource(planned);
-  const below = backingChain.map((layer) => layer.path);
-  const message = `the layers of the image are no longer what they were (${[path, ...below].join(', ')}); take it anew`;
+  const { format, backingChain, mark, size } = layers;
+  const source = { path, format, backingChain, timeoutMs: convertMs, signal };
+  const files = [path, ...backingChain.map((layer) => layer.path)].join(', ');
+  const planned = await planAgain(source, virtual_size, files);
+  if (planned && markOfPlan(planned) === mark && plannedBytes(planned) === size)
+    return plannedSource(planned, { timeoutMs: requestMs, signal });
+  const message = `the layers of the image are no longer what they were (${files}); take it anew`;
   throw new PublishError('INTEGRITY', message, { step: 'upload' });
 }
 
-/** The size of the image that is made of a plan. */
-export function imageBytes(planned: PlannedImage): number {
-  return plannedSource(planned).size;
+/** NOTE: what cannot be read may be what it was; its image is not to be given up for that. */
+async function planAgain(
+  source: Parameters<typeof planReadable>[0],
+  virtualSize: number,
+  files: string,
+): Promise<PlannedImage | undefined> {
+  try {
+    // Whether its zeros are worth leaving out was asked before.
+    return await planReadable(source, virtualSize, { findsZeros: true });
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    const message = `the layers of the image (${files}) cannot be read: ${messageOf(error)}; run recover --resume again when they can, or recover to give the image up`;
+    throw new PublishError('UPLOAD', message, { step: 'upload', cause: error });
+  }
 }

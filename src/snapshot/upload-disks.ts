@@ -68,8 +68,8 @@ async function uploadDisk(
   const { path, name, layers } = disk;
   const { unwritten, ...known } = written?.get(name) ?? {};
   const source = unwritten
-    ? plannedSource(unwritten)
-    : await reopenImage(disk, { timeoutMs: timeouts.convertMs, signal });
+    ? plannedSource(unwritten, { timeoutMs: timeouts.requestMs, signal })
+    : await reopenImage(disk, timeouts, signal);
   const onProgress = (bytes: number) =>
     onEvent({ type: 'progress', step: 'upload', bytes, total: source.size });
   const isRoot = disk === disks[0];

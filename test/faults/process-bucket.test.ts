@@ -1,5 +1,5 @@
 // Runs into a bucket that die, or lose a layer, while the image is made of its layers and sent.
-import { utimes } from 'node:fs/promises';
+import { rename, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ListPartsCommand } from '@aws-sdk/client-s3';
 import { beforeAll, expect, test } from 'vitest';
@@ -50,14 +50,22 @@ async function dieSlowly(): Promise<void> {
   const { child, done } = await startSlowly();
   child.kill('SIGKILL');
   expect((await done).exitCode).toBeNull();
+  await expectResumable();
+}
+
+async function expectResumable(): Promise<void> {
   const told = await runCli(['status', '--json'], { sandbox });
   expect(told.events.at(-1)).toMatchObject({ runs: [{ state: 'dead', resumable: true }] });
+}
+
+function basePath(): string {
+  return join(domain.dir, 'base.qcow2');
 }
 
 /** As whoever writes into a layer leaves it. */
 async function touchBase(): Promise<void> {
   const now = new Date();
-  await utimes(join(domain.dir, 'base.qcow2'), now, now);
+  await utimes(basePath(), now, now);
 }
 
 /** Nothing of an image is there, but for those that are active. */
@@ -81,6 +89,18 @@ test('killed in the middle of the upload: --resume makes the rest of the image o
   const ticks = await domain.ticks();
   await dieSlowly();
   expect(await partsThere()).toBe(1);
+
+  // A layer that cannot be read just now is no reason to give the image up.
+  await rename(basePath(), `${basePath()}.away`);
+  const early = await runCli(['recover', '--resume', '--json'], { sandbox, env });
+  expect(early.exitCode, early.stdout + early.stderr).toBe(41);
+  expect(early.stdout).toMatch(
+    /the layers of the image \(.*base\.qcow2\) cannot be read: ENOENT.*; run recover --resume again/,
+  );
+  await expectResumable();
+  expect(await partsThere()).toBe(1);
+  await rename(`${basePath()}.away`, basePath());
+
   const ran = await runCli(['recover', '--resume', '--json'], { sandbox, env });
   expect(ran.exitCode, ran.stdout + ran.stderr).toBe(0);
   expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });

@@ -61,7 +61,7 @@ it('has the bytes of the file that is written, in any ranges, many at a time', a
   const options = { path, algorithms: ['sha256'], onSettled: () => undefined, ...limits };
   const { sha256 } = await writeImage(planned, options);
   const written = readFileSync(path);
-  const source = plannedSource(planned);
+  const source = plannedSource(planned, limits);
   expect(source.size).toBe(written.byteLength);
   const reader = source.reader();
 
@@ -116,7 +116,7 @@ it('has the bytes of the file that is written, in any ranges, many at a time', a
   await expect(source.checkUnchanged?.()).resolves.toBeUndefined();
 
   const tables = at('tables.qcow2');
-  await writeTables(planned, tables);
+  await writeTables(planned, tables, limits);
   const judged = await imageCheck(tables, 'qcow2');
   expect(judged, judged.stdout + judged.stderr).toMatchObject({ exitCode: 0 });
   const { size, blocks } = await stat(tables);
@@ -125,7 +125,7 @@ it('has the bytes of the file that is written, in any ranges, many at a time', a
   expect(blocks * 512).toBeLessThanOrEqual(dataAt);
   const expected = Buffer.concat([written.subarray(0, dataAt), Buffer.alloc(size - dataAt)]);
   expect(readFileSync(tables).equals(expected)).toBe(true);
-  const full = writeTables(planned, '/dev/full');
+  const full = writeTables(planned, '/dev/full', limits);
   await expect(full).rejects.toMatchObject({ code: 'NO_SPACE' });
 });
 
@@ -137,7 +137,7 @@ it('is the same of a plan that is made again, and says where a layer is not the 
   expect(markOfPlan(again)).toBe(markOfPlan(planned));
 
   await must('qemu-io', ['-f', 'raw', '-c', 'write -P 1 6M 512', base.path]);
-  await expect(plannedSource(planned).checkUnchanged?.()).rejects.toMatchObject({
+  await expect(plannedSource(planned, limits).checkUnchanged?.()).rejects.toMatchObject({
     ...{ code: 'INTEGRITY', step: 'upload', retryable: true },
     message: expect.stringContaining('again.raw was changed while it was read'),
   });
@@ -147,12 +147,12 @@ it('is the same of a plan that is made again, and says where a layer is not the 
 it('fails with the name of a layer that was cut off, and of one that is gone', async () => {
   const chain = await makeChain('cut');
   const planned = await plan(chain, SIZE);
-  const source = plannedSource(planned);
+  const source = plannedSource(planned, limits);
   const reader = source.reader();
   await pull(reader, 0, 64 * KIB);
   await truncate(chain[1].path, 30 * MIB + 100_000);
   const reading = (what: string) => ({
-    ...{ code: 'QEMU_IMG', step: 'upload' },
+    ...{ code: 'UPLOAD', step: 'upload' },
     message: expect.stringMatching(
       new RegExp(`^reading .*cut.qcow2 and the files below it failed: .*${what}`),
     ),
@@ -175,22 +175,22 @@ it('fails with the name of a layer that was cut off, and of one that is gone', a
 it('closes with reads under way, and holds no process', async () => {
   const chain = await makeChain('closing');
   const planned = await plan(chain, SIZE);
-  const source = plannedSource(planned);
+  const source = plannedSource(planned, limits);
   const reader = source.reader();
   const reads = Array.from({ length: 20 }, () => pull(reader, 0, 8 * MIB));
   const ends = Promise.allSettled(reads);
   await Promise.race(reads);
   expect(openFiles()).toBeGreaterThan(0);
   await reader.close();
-  const late = expect.objectContaining({ code: 'QEMU_IMG' });
+  const late = expect.objectContaining({ code: 'UPLOAD' });
   expect((await ends).at(-1)).toEqual({ status: 'rejected', reason: late });
-  await expect(pull(reader, 0, 1)).rejects.toMatchObject({ code: 'QEMU_IMG' });
+  await expect(pull(reader, 0, 1)).rejects.toMatchObject({ code: 'UPLOAD' });
   expect(openFiles()).toBe(0);
   // One that has nothing to read is closed as well, and one whose thread hangs in its storage: here
   // a FIFO that nobody writes to.
   await source.reader().close();
   await must('mkfifo', [at('fifo')]);
-  const hanging = plannedSource({ ...planned, layers: [at('fifo')] }).reader();
+  const hanging = plannedSource({ ...planned, layers: [at('fifo')] }, limits).reader();
   const never = pull(hanging, 0, 1);
   await Promise.all([expect(never).rejects.toThrow('it was given up'), hanging.close()]);
   // Lets the thread go.
