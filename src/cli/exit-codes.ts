@@ -94,7 +94,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
     'image not found, or its status forbids it',
     'look at `virt-publish list`',
   ),
-  row(41, ['UPLOAD'], 'upload failed', 'run it again when the registry is well'),
+  row(41, ['UPLOAD'], 'upload failed', 'run it again when registry and storage are well'),
   row(
     42,
     ['INTEGRITY'],

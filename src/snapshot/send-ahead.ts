@@ -42,9 +42,8 @@ export async function sendingAhead<T>(
   const isFirst = still.disk === decision.inspection.disks[0].disk;
   const starting = (async () => {
     if (isFirst) await registry.markSaving(id, { signal });
-    return registry.startEarlyUpload(id, name, {
-      ...{ path, direct, expectedBytes, partsAtOnce, signal },
-    });
+    const file = { path, direct, expectedBytes, partsAtOnce, signal };
+    return registry.startEarlyUpload(id, name, file);
   })();
   try {
     const early = await starting;

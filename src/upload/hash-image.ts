@@ -3,12 +3,12 @@ import type { ImageSource, RangeReader } from '../files/image-source.ts';
 import { throwIfInterrupted, unlessAborted } from '../registry/deadline.ts';
 import { type DigestAlgorithm, DigestSet, type Digests } from './digests.ts';
 import { givePieces, takePieces } from './part-memory.ts';
-import { walkRange } from './walk-range.ts';
+import { stepsOf, walkRange } from './walk-range.ts';
 
 const RANGE_BYTES = 16 * 1024 * 1024;
 /** What is read at a time; it is hashed while the next ones are read. */
 const STEP_BYTES = 2 * 1024 * 1024;
-const PIECES = 3;
+const STEPS = 3;
 
 /** The digests of a source. `onProgress` is told the bytes hashed so far. */
 export async function hashImage(
@@ -64,14 +64,10 @@ export class DigestWalk {
   }
 
   async #hash(start: number, end: number): Promise<void> {
-    const pieces = this.#memory.flatMap((memory) =>
-      Array.from({ length: PIECES }, (_, n) =>
-        memory.subarray(n * STEP_BYTES, (n + 1) * STEP_BYTES),
-      ),
-    );
+    const steps = this.#memory.flatMap((memory) => stepsOf(memory, STEP_BYTES, STEPS));
     try {
       const use = (bytes: Uint8Array) => this.#digests.update(bytes);
-      await walkRange(this.#reader, pieces, { start, end }, use);
+      await walkRange(this.#reader, steps, { start, end }, use);
     } finally {
       this.#underWay -= 1;
     }

@@ -6,10 +6,11 @@ import { quiet } from '../quiet.ts';
 import { Digester, type DigestSet } from './digests.ts';
 import { givePieces, takePieces } from './part-memory.ts';
 import type { PlannedPart } from './part-plan.ts';
-import { readWhole, walkRange } from './walk-range.ts';
+import { readWhole, stepsOf, walkRange } from './walk-range.ts';
 
-/** Of a part that is larger than its memory, what is read at a time. */
+/** Of a part that is larger than its memory, what is read at a time, and how much of that ahead. */
 const STEP_BYTES = 4 * 1024 * 1024;
+const STEPS = 4;
 /** What is handed to the connection at a time: each costs some work, and is a step of the progress. */
 const CHUNK_BYTES = 2 * 1024 * 1024;
 
@@ -78,11 +79,9 @@ export class PartLoader {
   }
 
   async #loadPieces(part: PlannedPart, memory: Uint8Array): Promise<LoadedPart> {
-    const pieces = Array.from({ length: memory.byteLength / STEP_BYTES }, (_, n) =>
-      memory.subarray(n * STEP_BYTES, (n + 1) * STEP_BYTES),
-    );
+    const steps = stepsOf(memory, STEP_BYTES, STEPS);
     const walk = (use: (bytes: Uint8Array) => Promise<void>) =>
-      walkRange(this.#reader, pieces, part, use);
+      walkRange(this.#reader, steps, part, use);
     let sum = 0;
     const hashed = this.#inTurn(() =>
       walk(async (bytes) => {

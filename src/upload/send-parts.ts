@@ -108,19 +108,14 @@ export class PartSender {
   async #sendOrKeep(part: PlannedPart, loaded: LoadedPart): Promise<PartInfo> {
     const { kept, policy, check } = this.#options;
     const there = kept.get(part.number);
-    const comparing = there === undefined ? Promise.resolve(false) : isSame(there, part, loaded);
-    if (there && (await unlessAborted(comparing, this.#stop.signal, 'upload'))) {
+    const { signal } = this.#stop;
+    if (there && (await unlessAborted(isSame(there, part, loaded), signal, 'upload'))) {
       this.#progress(there.size);
       // The end of an upload with checksums names each part's again.
       return check === 'crc32c' ? { ...there, crc32c: loaded.crc32c() } : there;
     }
     const onBytes = (bytes: number) => this.#progress(bytes);
-    return sendPart(this.#upload, part, loaded, {
-      policy,
-      check,
-      signal: this.#stop.signal,
-      onBytes,
-    });
+    return sendPart(this.#upload, part, loaded, { policy, check, signal, onBytes });
   }
 
   #progress(bytes: number): void {

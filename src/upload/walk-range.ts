@@ -34,6 +34,11 @@ export async function walkRange(
   }
 }
 
+/** `count` pieces of `bytes` each, from the begin of `memory`. */
+export function stepsOf(memory: Uint8Array, bytes: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, n) => memory.subarray(n * bytes, (n + 1) * bytes));
+}
+
 /** The bytes `start` to `end`, at the begin of `memory`. @throws UPLOAD where there are fewer. */
 export async function readWhole(
   reader: RangeReader,
