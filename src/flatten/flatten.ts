@@ -5,6 +5,7 @@ import { type OnEvent, runStep } from '../events.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
 import { startCompressors } from './compressors.ts';
 import { type PlannedImage, planImage } from './plan-image.ts';
+import { writeTables } from './planned-source.ts';
 import { type Converted, check, convert, type SourceImage } from './qemu-img.ts';
 import { writeCompressedImage, writeImage } from './write-image.ts';
 
@@ -148,18 +149,26 @@ function convertBy(request: FlattenRequest): Promise<Converted> {
   });
 }
 
-/** @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG. */
-export async function checkImage({
-  target,
-  detail,
-  timeouts,
-  onEvent,
-  signal,
-}: Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'>): Promise<void> {
+/**
+ * `unwritten`: there is no file of the image, so its tables are written to the target to be checked.
+ * @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG, NO_SPACE.
+ */
+export async function checkImage(
+  {
+    target,
+    detail,
+    timeouts,
+    onEvent,
+    signal,
+  }: Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'>,
+  unwritten?: PlannedImage,
+): Promise<void> {
   await runStep(
     onEvent,
     'check',
     async () => {
+      const writing = { signal, timeoutMs: timeouts.convertMs };
+      if (unwritten) await writeTables(unwritten, target.path, writing);
       const result = await check({ ...target, signal, timeoutMs: timeouts.checkMs });
       if (result.state !== 'corrupt' && result.state !== 'leaks') return result;
       throw new PublishError(

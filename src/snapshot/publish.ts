@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkImage } from '../flatten/flatten.ts';
 import { markOfPlan, type PlannedImage } from '../flatten/plan-image.ts';
-import { plannedBytes, writeTables } from '../flatten/planned-source.ts';
+import { plannedBytes } from '../flatten/planned-source.ts';
 import { scrubDomainXml } from '../libvirt/domain-xml.ts';
 import { minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import type { Journal } from '../run/journal.ts';
@@ -103,10 +103,7 @@ async function checkImages(
   for (const disk of disks) {
     const { unwritten } = disk;
     const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
-    const request = flattenRequest(session, decision, { disk: disk.disk, path });
-    const { signal, timeouts } = request;
-    if (unwritten) await writeTables(unwritten, path, { signal, timeoutMs: timeouts.convertMs });
-    await checkImage(request);
+    await checkImage(flattenRequest(session, decision, { disk: disk.disk, path }), unwritten);
     if (unwritten) await rm(path, { force: true });
   }
 }
