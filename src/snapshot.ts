@@ -96,7 +96,7 @@ async function captureAndFlatten(
   return withReserveWatch({ directories, reserve: config.reserve, signal }, async (watch) => {
     const watched = { ...session, settings: { ...settings, signal: watch.signal } };
     const atPointInTime = () =>
-      copy.take(AbortSignal.any([watch.signal, AbortSignal.timeout(config.timeouts.freezeMs)]));
+      copy.take({ timeoutMs: config.timeouts.freezeMs, signal: watch.signal });
     const run = { ...captureRun(watched, decision, open), checkReserve: watch.check };
     return capture({ ...run, atPointInTime }, (still) =>
       flattenDisks(watched, decision, { id, still, folder: open.folder.scratch }),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { requireReflinks } from '../files/reflinks.ts';
+import { inTime } from '../flatten/in-time.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import type { LocalDisk } from './choose-disk.ts';
 import { detailOf } from './inspect.ts';
@@ -91,13 +92,8 @@ async function withinTime(
   { timeouts, signal }: CaptureRun,
   cloning: Promise<void>,
 ): Promise<string | undefined> {
-  const stop = AbortSignal.any([signal, AbortSignal.timeout(timeouts.cloneMs)]);
-  const stopped = new Promise<never>((_resolve, reject) => {
-    stop.addEventListener('abort', () => reject(signal.aborted ? signal.reason : late(timeouts)), {
-      once: true,
-    });
-  });
-  const outcome = await Promise.race([cloning.then(() => undefined, messageOf), stopped]);
+  const limits = { timeoutMs: timeouts.cloneMs, signal, late: () => late(timeouts) };
+  const outcome = await inTime(limits, () => cloning.then(() => undefined, messageOf));
   signal.throwIfAborted();
   return outcome;
 }

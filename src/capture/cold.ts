@@ -7,6 +7,7 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
+import { withTimeLimit } from '../time-limit.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
 
@@ -107,22 +108,22 @@ class SaveWatch {
 
   async around(saving: Promise<void>): Promise<void> {
     const { timeouts, signal } = this.#run;
-    const late = AbortSignal.timeout(timeouts.managedSaveMs);
     const over = new AbortController();
-    const stop = AbortSignal.any([signal, late]);
-    const onStop = () => {
-      this.isLate = late.aborted;
-      void this.#abort();
-    };
-    stop.addEventListener('abort', onStop, { once: true });
-    const watching = this.#report(over.signal);
-    try {
-      await saving;
-    } finally {
-      stop.removeEventListener('abort', onStop);
-      over.abort();
-      await watching;
-    }
+    await withTimeLimit({ ms: timeouts.managedSaveMs, signal }, async (stop) => {
+      const onStop = () => {
+        this.isLate = !signal.aborted;
+        void this.#abort();
+      };
+      stop.addEventListener('abort', onStop, { once: true });
+      const watching = this.#report(over.signal);
+      try {
+        await saving;
+      } finally {
+        stop.removeEventListener('abort', onStop);
+        over.abort();
+        await watching;
+      }
+    });
   }
 
   async #abort(): Promise<void> {

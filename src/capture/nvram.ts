@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
+import { inTime, type TimeLimits } from '../flatten/in-time.ts';
 import type { DomainDescription } from '../libvirt/domain-xml.ts';
 import { writeSecret } from '../run/run-folder.ts';
 
@@ -44,8 +45,12 @@ export class NvramCopy {
     this.#path = path;
   }
 
-  async take(signal: AbortSignal): Promise<void> {
-    if (this.#path !== null) this.#bytes = await readNvram(this.#path, signal);
+  /** @throws PublishError QUIESCE where they cannot be read in time; the signal's reason. */
+  async take(limits: TimeLimits): Promise<void> {
+    const path = this.#path;
+    if (path === null) return;
+    const late = () => notInTime(path, limits.timeoutMs);
+    this.#bytes = await inTime({ ...limits, late }, (signal) => readNvram(path, signal));
   }
 
   /** The file in `folder` that has them now, readable by its owner alone; undefined where there is none. */
@@ -73,6 +78,14 @@ async function readNvram(path: string, signal: AbortSignal): Promise<Buffer> {
   throw new PublishError(
     'QUIESCE',
     `the guest's firmware writes to ${path} without a pause, so it cannot be copied whole; try again, use --mode cold, or leave --with-nvram out`,
+    { step: 'quiesce', retryable: true },
+  );
+}
+
+function notInTime(path: string, timeoutMs: number): PublishError {
+  return new PublishError(
+    'QUIESCE',
+    `${path} could not be read within ${timeoutMs / 1000} s, the longest time a guest is held; try again when its storage answers, or leave --with-nvram out`,
     { step: 'quiesce', retryable: true },
   );
 }

@@ -1,5 +1,6 @@
 // A wait that ends: with its work, at its deadline, or with the caller's signal; what hangs then is left behind.
 import type { PublishError } from '../errors.ts';
+import { withTimeLimit } from '../time-limit.ts';
 
 export interface TimeLimits {
   timeoutMs: number;
@@ -16,20 +17,14 @@ export async function inTime<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
-  const over = new AbortController();
-  const stopped = new Promise<never>((_resolve, reject) => {
-    over.signal.addEventListener('abort', () => reject(over.signal.reason));
+  return withTimeLimit({ ms: timeoutMs, signal, late }, async (over) => {
+    const stopped = new Promise<never>((_resolve, reject) => {
+      over.addEventListener('abort', () => reject(over.reason));
+    });
+    try {
+      return await Promise.race([work(over), stopped]);
+    } catch (error) {
+      throw over.aborted ? over.reason : error;
+    }
   });
-  // The signal outlives this work, and is not to keep all that listened.
-  const onAbort = () => over.abort(signal.reason);
-  signal.addEventListener('abort', onAbort);
-  const timer = setTimeout(() => over.abort(late()), timeoutMs);
-  try {
-    return await Promise.race([work(over.signal), stopped]);
-  } catch (error) {
-    throw over.signal.aborted ? over.signal.reason : error;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
-  }
 }

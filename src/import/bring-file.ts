@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { PublishError, type Step } from '../errors.ts';
 import { runStep } from '../events.ts';
+import { withTimeLimit } from '../time-limit.ts';
 import { openDownload, parseUrl } from './download.ts';
 import { withImageBytes } from './image-bytes.ts';
 import type { ImportSettings } from './import-settings.ts';
@@ -57,30 +58,32 @@ export async function bringFile(
 }
 
 async function fetchUrl(settings: ImportSettings, folder: string): Promise<string> {
-  const { onEvent, config, maxBytes, allowPrivate, source } = settings;
+  const { onEvent, config, signal } = settings;
   const path = join(folder, 'fetched');
-  const signal = AbortSignal.any([settings.signal, AbortSignal.timeout(config.import.downloadMs)]);
-  await runStep(onEvent, 'download', async () => {
-    const idleMs = config.timeouts.requestMs;
-    try {
-      const { body, length } = await openDownload(source, {
-        allowPrivate,
-        maxBytes,
-        idleMs,
-        signal,
-      });
-      const onProgress = (bytes: number) => progress(settings, 'download', bytes, length ?? 0);
-      const size = await writeBounded(body, path, {
-        ...bounds(settings, 'download'),
-        signal,
-        onProgress,
-      });
-      if (length !== undefined && size !== length) throw cutShort(size, length);
-    } catch (error) {
-      throw downloadError(error, settings, signal);
-    }
-  });
+  await runStep(onEvent, 'download', () =>
+    withTimeLimit({ ms: config.import.downloadMs, signal }, async (limited) => {
+      try {
+        await writeDownload(settings, path, limited);
+      } catch (error) {
+        throw downloadError(error, settings, limited);
+      }
+    }),
+  );
   return path;
+}
+
+async function writeDownload(
+  settings: ImportSettings,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, maxBytes, allowPrivate, source } = settings;
+  const idleMs = config.timeouts.requestMs;
+  const { body, length } = await openDownload(source, { allowPrivate, maxBytes, idleMs, signal });
+  const onProgress = (bytes: number) => progress(settings, 'download', bytes, length ?? 0);
+  const limits = { ...bounds(settings, 'download'), signal, onProgress };
+  const size = await writeBounded(body, path, limits);
+  if (length !== undefined && size !== length) throw cutShort(size, length);
 }
 
 function bounds({ maxBytes, config, signal }: ImportSettings, step: Step) {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { PublishError } from '../errors.ts';
+import { withTimeLimit } from '../time-limit.ts';
 import type { Journal } from './journal.ts';
 
 export interface GuardOptions {
@@ -107,17 +108,21 @@ const LOST =
   'the guard process has ended before its time. The run goes on; if it is killed now, run virt-publish recover';
 
 async function awaitReady(child: ChildProcess): Promise<void> {
-  const deadline = AbortSignal.timeout(START_MS);
-  try {
-    if (hasEnded(child)) throw notStarted();
-    const ready = once(child.stdout ?? child, 'data', { signal: deadline });
-    const ended = once(child, 'exit', { signal: deadline }).then(() => undefined);
-    if ((await Promise.race([ready, ended])) !== undefined) return;
-  } catch (error) {
-    if (!deadline.aborted) throw error;
-  }
+  if (await withTimeLimit({ ms: START_MS }, (deadline) => isReady(child, deadline))) return;
   child.kill('SIGKILL');
   throw notStarted();
+}
+
+async function isReady(child: ChildProcess, deadline: AbortSignal): Promise<boolean> {
+  if (hasEnded(child)) return false;
+  try {
+    const ready = once(child.stdout ?? child, 'data', { signal: deadline });
+    const ended = once(child, 'exit', { signal: deadline }).then(() => undefined);
+    return (await Promise.race([ready, ended])) !== undefined;
+  } catch (error) {
+    if (!deadline.aborted) throw error;
+    return false;
+  }
 }
 
 function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {
@@ -138,11 +143,13 @@ function tell(child: ChildProcess, message: object): void {
 
 async function release(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
-  const ended = once(child, 'exit', { signal: AbortSignal.timeout(END_MS) });
   child.ref();
-  child.stdin?.end(`${JSON.stringify({ type: 'released' })}\n`);
   try {
-    await ended;
+    await withTimeLimit({ ms: END_MS }, async (deadline) => {
+      const ended = once(child, 'exit', { signal: deadline });
+      child.stdin?.end(`${JSON.stringify({ type: 'released' })}\n`);
+      await ended;
+    });
   } catch {
     // It has been told; a guard that is stuck can do no more than end later.
     child.unref();

@@ -23,6 +23,7 @@ const LEAVES = [
   'format-bytes.ts',
   'poll.ts',
   'quiet.ts',
+  'time-limit.ts',
   'end-worker.ts',
   'snapshot-types.ts',
   'chain-types.ts',
@@ -38,6 +39,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'format-bytes.ts': [],
   'poll.ts': [],
   'quiet.ts': [],
+  'time-limit.ts': [],
   'end-worker.ts': [],
   'snapshot-types.ts': [],
   'chain-types.ts': [],
@@ -277,6 +279,11 @@ describe('the process', () => {
 });
 
 describe('every file', () => {
+  it('takes its deadlines from time-limit.ts: a signal of AbortSignal.timeout may be collected', () => {
+    const wrong = sources.filter(({ code }) => /\bAbortSignal\s*\.\s*timeout\b/.test(code));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
   it('begins with a comment that is a sentence', () => {
     const wrong = sources.filter(({ text }) => {
       const [first = '', second = ''] = text.split('\n');
