@@ -17,6 +17,7 @@ export function domainCalls(handles: Handles): DomainApi {
   return {
     getXMLDesc: (uuid, flags) =>
       checkNull('virDomainGetXMLDesc', ffi.virDomainGetXMLDesc(at(uuid), flags)),
+    getID: (uuid) => getID(handles, uuid),
     isPersistent: (uuid) =>
       checkNumber('virDomainIsPersistent', ffi.virDomainIsPersistent(at(uuid))) === 1,
     isActive: (uuid) => checkNumber('virDomainIsActive', ffi.virDomainIsActive(at(uuid))) === 1,
@@ -40,6 +41,10 @@ export function domainCalls(handles: Handles): DomainApi {
     hasManagedSaveImage: (uuid) => {
       const call = 'virDomainHasManagedSaveImage';
       return checkNumber(call, ffi.virDomainHasManagedSaveImage(at(uuid), 0)) === 1;
+    },
+    managedSaveGetXMLDesc: (uuid) => {
+      const call = 'virDomainManagedSaveGetXMLDesc';
+      return checkNull(call, ffi.virDomainManagedSaveGetXMLDesc(at(uuid), 0));
     },
     managedSaveRemove: (uuid) =>
       done('virDomainManagedSaveRemove', ffi.virDomainManagedSaveRemove(at(uuid), 0)),
@@ -70,6 +75,18 @@ export function domainCalls(handles: Handles): DomainApi {
     },
   };
 }
+
+/** NOTE: the C library keeps the id of the time when it looked the domain up, so that is done again. */
+function getID(handles: Handles, uuid: string): number | null {
+  const found = ffi.virDomainLookupByUUIDString(handles.connection, uuid);
+  const domain = checkNull('virDomainLookupByUUIDString', found);
+  handles.keep(domain);
+  const id = ffi.virDomainGetID(domain);
+  return id === NO_ID ? null : id;
+}
+
+/** `(unsigned int)-1`. */
+const NO_ID = 0xffff_ffff;
 
 function done(call: string, result: number): void {
   checkNumber(call, result);

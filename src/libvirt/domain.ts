@@ -35,6 +35,11 @@ export class Domain {
     return this.#invoke('getXMLDesc', this.uuid, flags);
   }
 
+  /** libvirt's number for the running guest, another one after each start; null if it is off. */
+  getID(): Promise<number | null> {
+    return this.#invoke('getID', this.uuid);
+  }
+
   isPersistent(): Promise<boolean> {
     return this.#invoke('isPersistent', this.uuid);
   }
@@ -149,6 +154,11 @@ export class Domain {
 
   hasManagedSaveImage(): Promise<boolean> {
     return this.#invoke('hasManagedSaveImage', this.uuid);
+  }
+
+  /** The live XML as it was at the save: what a start from it gives QEMU. Holds no passwords. */
+  managedSaveGetXMLDesc(): Promise<string> {
+    return this.#invoke('managedSaveGetXMLDesc', this.uuid);
   }
 
   managedSaveRemove(): Promise<void> {

@@ -82,6 +82,7 @@ export const virDomainGetUUIDString: (dom: Pointer, buffer: Uint8Array) => numbe
 export const virDomainGetXMLDesc: (dom: Pointer, flags: number) => string | null = c(
   'str! virDomainGetXMLDesc(void *dom, unsigned int flags)',
 );
+export const virDomainGetID: (dom: Pointer) => number = c('unsigned int virDomainGetID(void *dom)');
 export const virDomainIsPersistent: (dom: Pointer) => number = c(
   'int virDomainIsPersistent(void *dom)',
 );
@@ -193,6 +194,9 @@ export const virDomainManagedSave: (dom: Pointer, flags: number) => number = c(
 );
 export const virDomainHasManagedSaveImage: (dom: Pointer, flags: number) => number = c(
   'int virDomainHasManagedSaveImage(void *dom, unsigned int flags)',
+);
+export const virDomainManagedSaveGetXMLDesc: (dom: Pointer, flags: number) => string | null = c(
+  'str! virDomainManagedSaveGetXMLDesc(void *dom, unsigned int flags)',
 );
 export const virDomainManagedSaveRemove: (dom: Pointer, flags: number) => number = c(
   'int virDomainManagedSaveRemove(void *dom, unsigned int flags)',

@@ -96,6 +96,7 @@ export interface StorageApi {
 /** Calls on one domain; the first argument is its UUID. */
 export interface DomainApi {
   getXMLDesc(uuid: string, flags: number): string;
+  getID(uuid: string): number | null;
   isPersistent(uuid: string): boolean;
   isActive(uuid: string): boolean;
   getState(uuid: string): { state: DomainState; reason: number };
@@ -108,6 +109,7 @@ export interface DomainApi {
   destroy(uuid: string): void;
   managedSave(uuid: string, flags: number): void;
   hasManagedSaveImage(uuid: string): boolean;
+  managedSaveGetXMLDesc(uuid: string): string;
   managedSaveRemove(uuid: string): void;
   getJobInfo(uuid: string): JobInfo;
   abortJob(uuid: string): void;
