@@ -1,10 +1,10 @@
 // Decides whether an untrusted image file may come in: our own look at its bytes, then qemu-img under limits.
 import { PublishError } from '../errors.ts';
 import { check, type ImageFile, info } from '../flatten/qemu-img.ts';
-import { withImageBytes } from './image-bytes.ts';
+import { withImageBytes } from '../formats/image-bytes.ts';
+import { type Inspected, inspectImage } from '../formats/inspect-image.ts';
+import { damaged, refused } from '../formats/refused.ts';
 import type { ImportSettings } from './import-settings.ts';
-import { type Inspected, inspectImage } from './inspect-image.ts';
-import { damaged, refused } from './refused.ts';
 
 /** What one look by qemu-img may cost: OpenStack's numbers. */
 const LOOK = { addressSpaceBytes: 2 * 1024 ** 3, cpuS: 30 };

@@ -6,6 +6,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
+import type { Inspected } from '../formats/inspect-image.ts';
 import { quiet } from '../quiet.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
@@ -15,7 +16,6 @@ import { type BroughtFile, bringFile } from './bring-file.ts';
 import { examine } from './examine.ts';
 import { decideImport, type ImportSettings } from './import-settings.ts';
 import type { ImportOptions, ImportResult } from './import-types.ts';
-import type { Inspected } from './inspect-image.ts';
 
 /**
  * Brings one image in. When it rejects, no image is active, and no file of it is left; where its

@@ -8,14 +8,14 @@ import type { OnEvent } from '../events.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
+import { withImageBytes } from '../formats/image-bytes.ts';
+import { inspectImage } from '../formats/inspect-image.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import { diskData } from '../registry/image-objects.ts';
 import { exists, nameFile } from '../registry/pull-name.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
-import { withImageBytes } from './image-bytes.ts';
-import { inspectImage } from './inspect-image.ts';
 
 export interface PullAsOptions {
   file: string;

@@ -1,7 +1,7 @@
 // The look at an untrusted image's bytes: every known trick is refused, by name.
 import { describe, expect, it } from 'vitest';
-import { bytesOf } from '#built/import/image-bytes.js';
-import { inspectImage } from '#built/import/inspect-image.js';
+import { bytesOf } from '#built/formats/image-bytes.js';
+import { inspectImage } from '#built/formats/inspect-image.js';
 import { HOSTILE_IMAGES, qcow2, vmdk } from '../../support/hostile-images.ts';
 
 const limits = { maxVirtualBytes: 16 * 1024 ** 4 };
