@@ -63,26 +63,22 @@ async function undefineDomain(run: CaptureRun): Promise<void> {
   const { domain, inspection, folder, scope } = run;
   const xmlPath = join(folder.path, DOMAIN_XML_FILE);
   await writeSecret(xmlPath, inspection.inactiveXml);
-  const metadataPath = await saveMetadataIfAny(run);
+  const { metadataPath, metadata } = await saveMetadataIfAny(run);
   const { nvram, firmware, tpm } = inspection.description;
   const keepNvram = nvram !== null || firmware === 'uefi';
   const flags =
     (keepNvram ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM : 0) | (tpm ? VIR_DOMAIN_UNDEFINE_KEEP_TPM : 0);
-  const { autostart } = inspection;
-  await scope.perform(undefine, { xmlPath, autostart, metadataPath }, () =>
-    domain.undefineFlags(flags),
-  );
+  const { autostart, inactiveXml: xml } = inspection;
+  const data = { xmlPath, autostart, metadataPath, saved: { xml, metadata } };
+  await scope.perform(undefine, data, () => domain.undefineFlags(flags));
 }
 
-async function saveMetadataIfAny({
-  domain,
-  inspection,
-  folder,
-}: CaptureRun): Promise<string | null> {
-  if (inspection.snapshots + inspection.checkpoints === 0) return null;
-  const path = join(folder.path, 'metadata.json');
-  await saveMetadata(domain, path);
-  return path;
+async function saveMetadataIfAny({ domain, inspection, folder }: CaptureRun) {
+  if (inspection.snapshots + inspection.checkpoints === 0) {
+    return { metadataPath: null, metadata: null };
+  }
+  const metadataPath = join(folder.path, 'metadata.json');
+  return { metadataPath, metadata: await saveMetadata(domain, metadataPath) };
 }
 
 function describe({ consistency, freezeMs, pauseMs }: PointInTime): string {

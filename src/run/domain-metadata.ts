@@ -8,18 +8,24 @@ import {
 import type { Domain, NamedXml, SnapshotXml } from '../libvirt/domain.ts';
 import { writeSecret } from './run-folder.ts';
 
-interface DomainMetadata {
+export interface DomainMetadata {
   snapshots: SnapshotXml[];
   checkpoints: NamedXml[];
 }
 
-/** Writes the metadata to `path`, readable by nobody else: it holds the domain's passwords. */
-export async function saveMetadata(domain: Domain, path: string): Promise<void> {
+/** Reads the metadata, and writes it to `path`, readable by nobody else: it holds the domain's passwords. */
+export async function saveMetadata(domain: Domain, path: string): Promise<DomainMetadata> {
   const metadata: DomainMetadata = {
     snapshots: await domain.listSnapshots(),
     checkpoints: await domain.listCheckpoints(),
   };
   await writeSecret(path, JSON.stringify(metadata));
+  return metadata;
+}
+
+/** What `saveMetadata` wrote. @throws the file system's error; SyntaxError if it is not whole. */
+export async function readMetadata(path: string): Promise<DomainMetadata> {
+  return JSON.parse(await readFile(path, 'utf8')) as DomainMetadata;
 }
 
 /**
@@ -29,8 +35,7 @@ export async function saveMetadata(domain: Domain, path: string): Promise<void> 
  * the guest is switched off before it is defined again, for then the domain vanishes with them.
  * Snapshots come first: where there is a checkpoint, libvirt defines none.
  */
-export async function restoreMetadata(domain: Domain, path: string): Promise<void> {
-  const saved = JSON.parse(await readFile(path, 'utf8')) as DomainMetadata;
+export async function restoreMetadata(domain: Domain, saved: DomainMetadata): Promise<void> {
   const snapshots = await domain.listSnapshots();
   for (const { xml, isCurrent } of missing(saved.snapshots, snapshots)) {
     const current = isCurrent ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0;

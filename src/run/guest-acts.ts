@@ -10,7 +10,7 @@ import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import type { Host } from '../libvirt/host.ts';
 import { pollUntil } from '../poll.ts';
 import { commit, pause, pull } from './chain-acts.ts';
-import { restoreMetadata } from './domain-metadata.ts';
+import { type DomainMetadata, readMetadata, restoreMetadata } from './domain-metadata.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
 
@@ -29,6 +29,8 @@ export interface UndefineData {
   autostart: boolean;
   /** The saved snapshot and checkpoint metadata; null where the domain has none. */
   metadataPath: string | null;
+  /** What the two files hold, in memory alone: it has the domain's passwords. */
+  saved?: { xml: string; metadata: DomainMetadata | null };
 }
 
 export interface MirrorData {
@@ -52,17 +54,21 @@ const SAVE_END_MS = 30_000;
 
 export const undefine: Act<UndefineData> = {
   name: 'undefine',
-  async undo({ host, uuid, name, rebooted }, { xmlPath, autostart, metadataPath }) {
+  toJournal: ({ saved: _, ...kept }) => kept,
+  async undo({ host, uuid, name, rebooted }, data) {
+    const { xmlPath, autostart, metadataPath, saved } = data;
     const before = await host.domain(uuid);
     const wasPersistent = (await before?.isPersistent()) ?? false;
     if (!wasPersistent) {
       const connection = await host.work();
-      await connection.defineXML(await readFile(xmlPath, 'utf8'));
+      await connection.defineXML(saved?.xml ?? (await readFile(xmlPath, 'utf8')));
     }
     const domain = await host.domain(uuid);
     if (domain) {
       if ((await domain.getAutostart()) !== autostart) await domain.setAutostart(autostart);
-      if (metadataPath !== null) await restoreMetadata(domain, metadataPath);
+      const metadata =
+        metadataPath === null ? null : (saved?.metadata ?? (await readMetadata(metadataPath)));
+      if (metadata) await restoreMetadata(domain, metadata);
     }
     if (before) return undefined;
     // NOTE: libvirt starts the domains of this mark when it comes up, and did not know this one.

@@ -1,11 +1,16 @@
 // The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import type { Journal, PendingAct } from './journal.ts';
+import type { Journal, NewEntry, PendingAct } from './journal.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {
   name: string;
+  /**
+   * What of the data the journal gets; all of it if left out. The rest is a secret, or too large for
+   * a journal: it stays in the memory of the run and of its guard, and `undo` must do without it.
+   */
+  toJournal?(data: Data): unknown;
   /**
    * Takes the act back. Idempotent, deaf to cancellation, and right also where the act was
    * announced but not begun. Resolves to a remark for the user where there is one.
@@ -58,7 +63,8 @@ export class GuestScope<Context> {
     work: () => Promise<Result>,
   ): Promise<Result> {
     const { journal } = this.#options;
-    await journal.write({ type: 'intent', act: act.name, data });
+    const intent = { type: 'intent', act: act.name, data: journaled(act, data) } as const;
+    await journal.write(intent, { secretData: data });
     this.#pending.push({ act: act.name, data });
     const result = await work();
     // NOTE: not waited for on the disk: what was announced is undone, done or not, and a guest that
@@ -71,9 +77,7 @@ export class GuestScope<Context> {
   async settle(act: { name: string }): Promise<void> {
     const settled = this.#pending.filter((pending) => pending.act === act.name);
     this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
-    for (const pending of settled) {
-      await this.#options.journal.write({ type: 'undone', ...pending });
-    }
+    for (const pending of settled) await this.#options.journal.write(this.#undone(pending));
   }
 
   /**
@@ -128,9 +132,17 @@ export class GuestScope<Context> {
     this.#pending = this.#pending.filter((other) => other !== pending);
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
-    await journal.write({ type: 'undone', ...pending }).catch((error: unknown) => {
+    await journal.write(this.#undone(pending)).catch((error: unknown) => {
       onRemark(messageOf(error));
     });
     return undefined;
   }
+
+  #undone({ act, data }: PendingAct): NewEntry {
+    return { type: 'undone', act, data: journaled(this.#options.acts[act], data) };
+  }
+}
+
+function journaled<Data>(act: Pick<GuestAct<Data, never>, 'toJournal'> | undefined, data: Data) {
+  return act?.toJournal ? act.toJournal(data) : data;
 }

@@ -2,58 +2,25 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../errors.ts';
+import type { JournalEntry, NewEntry, PendingAct, RunFacts } from './journal-types.ts';
+
+export type { JournalEntry, NewEntry, PendingAct, RunFacts, S3Facts } from './journal-types.ts';
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
-/** One line of `journal.ndjson`. `act` names an act on the domain, `data` what its undo needs. */
-export type JournalEntry =
-  | { type: 'run'; time: string; facts: RunFacts }
-  | { type: 'intent'; time: string; act: string; data: unknown }
-  | { type: 'done'; time: string; act: string }
-  | { type: 'undone'; time: string; act: string; data?: unknown }
-  | { type: 'point'; time: string; name: string; data?: unknown };
+/** `inMemory` is the entry with what must not stand in a file: see {@link WriteOptions.secretData}. */
+type Listener = (entry: NewEntry, inMemory: NewEntry) => void;
 
-/** What a restore needs to know of a run whose process is gone. */
-export interface RunFacts {
-  runId: string;
-  pid: number;
-  bootId: string;
-  /** Of /etc/machine-id; null where there is none. */
-  machineId: string | null;
-  uri: string;
-  domain: { name: string; uuid: string };
-  /** Where its image goes; null where the run makes none. */
-  registry: string | null;
-  /** How an S3 registry is reached; no keys. */
-  s3?: S3Facts;
-  /** Absolute path of the folder with the delta and the image. */
-  scratch: string;
+export interface WriteOptions {
+  /** False if a power cut may take the entry; the death of this process never does. */
+  sync?: boolean;
+  /** The entry's `data` as listeners of this journal get it: with secrets that no file may hold. */
+  secretData?: unknown;
 }
-
-export interface S3Facts {
-  endpoint: string | null;
-  region: string | null;
-  profile: string | null;
-  pathStyle: boolean | null;
-  caFile: string | null;
-}
-
-/** An act that was announced and not taken back. */
-export interface PendingAct {
-  act: string;
-  data: unknown;
-}
-
-/** An entry as it is written; the time is the journal's to add. */
-export type NewEntry = Fresh<JournalEntry>;
-
-type Fresh<T> = T extends { time: string } ? Omit<T, 'time'> : never;
-
-type Listener = (entry: NewEntry) => void;
-const observers: Listener[] = [];
+const observers: ((entry: NewEntry) => void)[] = [];
 
 /** Calls `listener` for each entry of every journal of this process, once it is on disk. */
-export function observeJournals(listener: Listener): void {
+export function observeJournals(listener: (entry: NewEntry) => void): void {
   observers.push(listener);
 }
 
@@ -89,10 +56,10 @@ export class Journal {
   }
 
   /**
-   * `sync`: false where a power cut may take the entry; the death of this process never does.
+   * Appends the entry, then calls the listeners.
    * @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then.
    */
-  async write(entry: NewEntry, { sync = true }: { sync?: boolean } = {}): Promise<void> {
+  async write(entry: NewEntry, { sync = true, secretData }: WriteOptions = {}): Promise<void> {
     const entryText = JSON.stringify({ time: new Date().toISOString(), ...entry });
     // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
     const line = this.#isTorn ? `\n${entryText}\n` : `${entryText}\n`;
@@ -104,7 +71,9 @@ export class Journal {
       throw notWritten(error);
     }
     this.#isTorn = false;
-    for (const listener of [...this.#listeners, ...observers]) listener(entry);
+    const inMemory = secretData === undefined ? entry : { ...entry, data: secretData };
+    for (const listener of this.#listeners) listener(entry, inMemory);
+    for (const observer of observers) observer(entry);
   }
 
   /** Something that has been reached; recover goes on from it. */

@@ -110,3 +110,32 @@ test('a guest that is paused after a restart of the host is not resumed', async 
     expect(made.calls).toEqual(calls);
   }
 });
+
+test('an undefined domain is defined again from memory when its saved files are gone', async () => {
+  const calls: string[] = [];
+  let isDefined = false;
+  const domain = {
+    isPersistent: async () => isDefined,
+    isActive: async () => true,
+    getAutostart: async () => true,
+    listSnapshots: async () => [],
+    listCheckpoints: async () => [],
+    snapshotCreateXML: async (xml: string) => void calls.push(xml),
+  };
+  const defineXML = async (xml: string) => {
+    calls.push(xml);
+    isDefined = true;
+  };
+  const host = {
+    uri: 'test',
+    domain: async () => domain,
+    work: async () => ({ defineXML }),
+  } as unknown as Host;
+  const snapshots = [{ name: 's1', xml: '<domainsnapshot/>', isCurrent: true }];
+  const saved = { xml: '<domain/>', metadata: { snapshots, checkpoints: [] } };
+  const data = { xmlPath: '/gone/a', autostart: true, metadataPath: '/gone/b', saved };
+  const context: GuestContext = { host, name: 'web', uuid: UUID };
+  expect(await undefine.undo(context, data)).toBeUndefined();
+  expect(calls).toEqual(['<domain/>', '<domainsnapshot/>']);
+  expect(JSON.stringify(undefine.toJournal?.(data))).not.toContain('<domain');
+});

@@ -1,5 +1,5 @@
 // The scope journals before it acts, undoes newest first, and lets no failure stop the other undos.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -141,4 +141,21 @@ test('tells when an act was taken back, before the journal knew; and now where n
   expect(after).toBeGreaterThan(undoneAt);
   expect(await scope.takeBack(freeze)).toBeGreaterThan(after);
   expect(await scope.takeBack(mirror)).toBeGreaterThan(after);
+});
+
+test('what an act keeps out of the journal reaches the undo and the listeners, and no file', async () => {
+  const secretive = { ...define, toJournal: ({ path }: { path: string }) => ({ path }) };
+  const scope = new GuestScope({
+    ...{ journal, context: null, onRemark: (remark: string) => log.push(remark) },
+    acts: { define: secretive as unknown as typeof define },
+  });
+  const heard: unknown[] = [];
+  journal.onWritten((_entry, inMemory) => heard.push('data' in inMemory && inMemory.data));
+  await scope.perform(secretive, { path: '/p', xml: 'password' }, async () => undefined);
+  expect(heard[0]).toEqual({ path: '/p', xml: 'password' });
+  expect(pendingActs(await entries())).toEqual([{ act: 'define', data: { path: '/p' } }]);
+  expect(await scope.restore()).toEqual([]);
+  expect(log).toEqual(['undo define {"path":"/p","xml":"password"}']);
+  expect(pendingActs(await entries())).toEqual([]);
+  expect(await readFile(join(folder, 'journal.ndjson'), 'utf8')).not.toContain('password');
 });
