@@ -59,7 +59,7 @@ function mendsOf(error: unknown): string[] {
 
 function placeOf(error: unknown): string {
   const frame = error instanceof Error ? error.stack?.split('\n').find(isFrame)?.trim() : undefined;
-  return `${frame ?? 'no stack'}: please report it`;
+  return `${printable(frame ?? 'no stack')}: please report it`;
 }
 
 function isFrame(line: string): boolean {

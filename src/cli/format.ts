@@ -1,5 +1,8 @@
 // Sizes, times and foreign text, made fit for people.
+import { printable } from '../printable.ts';
+
 export { formatBytes } from '../format-bytes.ts';
+export { printable };
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. */
 export function formatDuration(ms: number): string {
@@ -18,14 +21,4 @@ export function formatDate(iso: string): string {
   const two = (value: number) => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
-}
-
-/**
- * Text from a registry or a domain with its control characters shown, not obeyed: a name must not
- * be able to move the cursor or recolour the terminal. Direction overrides count as such.
- */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) => {
-    return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
-  });
 }

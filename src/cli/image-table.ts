@@ -1,7 +1,9 @@
 // Images as rows: a table for people, CSV for spreadsheets and scripts.
+
+import { printable, printableJson } from '../printable.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import { dataSize } from '../registry/image-objects.ts';
-import { formatBytes, formatDate, printable } from './format.ts';
+import { formatBytes, formatDate } from './format.ts';
 import { formatTable } from './table.ts';
 
 const COLUMNS = [
@@ -19,13 +21,13 @@ export function imageTable(images: readonly ImageRecord[]): string {
   const size = (bytes: number | null) => (bytes === null ? '-' : formatBytes(bytes));
   const rows = images.map((image) => [
     image.id,
-    printable(image.name),
+    image.name,
     image.status,
     image.disk_format,
     size(dataSize(image) ?? image.size),
     size(virtualSize(image)),
     formatDate(image.created_at),
-    printable(image.tags.join(', ')),
+    image.tags.join(', '),
   ]);
   return formatTable(COLUMNS, rows);
 }
@@ -55,18 +57,30 @@ const FIELDS = [
   'updated_at',
 ] as const;
 
-/** RFC 4180, sizes in bytes; tags with spaces between, properties as one JSON object. */
+/**
+ * RFC 4180, sizes in bytes; tags with spaces between, properties as one JSON object. Unprintable
+ * characters are escaped, and a cell that a spreadsheet would take for a formula begins with `'`.
+ */
 export function imageCsv(images: readonly ImageRecord[]): string {
   const rows = images.map((image) => [
     ...FIELDS.map((field) => String(image[field] ?? '')),
     image.tags.join(' '),
-    JSON.stringify(image.properties),
+    printableJson(image.properties),
   ]);
   return [[...FIELDS, 'tags', 'properties'], ...rows].map(csvLine).join('\r\n');
 }
 
 function csvLine(cells: readonly string[]): string {
-  return cells
-    .map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
-    .join(',');
+  return (
+    cells
+      .map((cell) => harmless(printable(cell)))
+      // Where a comma is the decimal sign, spreadsheets take a semicolon for the separator.
+      .map((cell) => (/[",;]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
+      .join(',')
+  );
+}
+
+/** NOTE: spreadsheets evaluate cells that begin so, in full-width letters too, and ignore spaces before them. */
+function harmless(cell: string): string {
+  return /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/.test(cell) ? `'${cell}` : cell;
 }

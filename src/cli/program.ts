@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { PublishError } from '../errors.ts';
+import { printableJson } from '../printable.ts';
 import { addAliasCommand } from './commands/alias.ts';
 import { addChainCommand } from './commands/chain.ts';
 import { addCopyCommand } from './commands/copy.ts';
@@ -106,7 +107,7 @@ async function tellUsageError(
   const { styleFor } = await import('./style.ts');
   if (args.includes('--json'))
     process.stdout.write(
-      `${JSON.stringify({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,
+      `${printableJson({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,
     );
   else process.stderr.write(failureText(failure, styleFor(process.stderr)));
   return exitCodeOf(failure);

@@ -1,16 +1,21 @@
 // Columns that line up whatever script the names are in; the only importer of string-width.
 import stringWidth from 'string-width';
+import { printable } from '../printable.ts';
 
 export interface Column {
   title: string;
   align?: 'right';
 }
 
-/** Rows below their titles, two spaces between columns, none at the end of a line. */
+/**
+ * Rows below their titles, two spaces between columns, none at the end of a line. Unprintable
+ * characters of the cells are escaped.
+ */
 export function formatTable(
   columns: readonly Column[],
-  rows: readonly (readonly string[])[],
+  foreignRows: readonly (readonly string[])[],
 ): string {
+  const rows = foreignRows.map((row) => row.map(printable));
   const titles = columns.map((column) => column.title);
   const widths = titles.map((title, index) =>
     rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? '')), widthOf(title)),
@@ -28,8 +33,11 @@ function widthOf(text: string): number {
   return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
 }
 
-/** `Name:  value` lines, with the values below each other. */
-export function formatPairs(pairs: readonly (readonly [string, string])[]): string {
+/**
+ * `Name  value` lines, with the values below each other. Unprintable characters are escaped.
+ */
+export function formatPairs(foreignPairs: readonly (readonly [string, string])[]): string {
+  const pairs = foreignPairs.map(([name, value]) => [printable(name), printable(value)] as const);
   const width = Math.max(0, ...pairs.map(([name]) => widthOf(name)));
   return pairs.map(([name, value]) => `${pad(name, width)}  ${value}`.trimEnd()).join('\n');
 }

@@ -1,6 +1,7 @@
 // `virt-publish recover`: mends what dead runs left, the guest first.
 import type { Command } from 'commander';
 import { PublishError } from '../../errors.ts';
+import { printable } from '../../printable.ts';
 import type { RecoveredRun } from '../../recover.ts';
 import type { GlobalFlags } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
@@ -44,7 +45,8 @@ async function recover(
   }
   const failure = worstOf(runs);
   if (failure) throw failure;
-  const said = runs.length === 0 ? 'nothing to recover' : runs.map(describe).join('\n');
+  const lines = runs.map((run) => printable(describe(run)));
+  const said = runs.length === 0 ? 'nothing to recover' : lines.join('\n');
   const text = flags.quiet === true ? '' : said;
   return { text, json: { runs: runs.map(({ error: _, ...run }) => run) } };
 }
