@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
 import type { OnEvent } from '../events.ts';
+import { printableJson } from '../printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
 import type { GlobalFlags } from './options.ts';
@@ -45,7 +46,7 @@ export async function runCommand(
   const { flags, overrides = {}, words = STOPPING } = frame;
   const output = createOutput(process.stdout);
   process.stderr.on('error', ignoreLostTerminal);
-  const writeJson = (value: object) => output.write(`${JSON.stringify(value)}\n`);
+  const writeJson = (value: object) => output.write(`${printableJson(value)}\n`);
   const json = flags.json === true;
   let runId: string | null = null;
   let reporter: Reporter | undefined;
@@ -54,7 +55,7 @@ export async function runCommand(
     const progress = flags.progress;
     const live = await createReporter({ json, quiet: flags.quiet === true, progress, writeJson });
     reporter = live;
-    const log = await openLog(flags);
+    const log = await openLog(flags, live);
     const onEvent: OnEvent = (event) => {
       if (event.type === 'run') runId = event.runId;
       log?.onEvent(event);
@@ -85,9 +86,14 @@ export async function runCommand(
   }
 }
 
-async function openLog({ logFile, json }: GlobalFlags): Promise<LogFile | undefined> {
+async function openLog(
+  { logFile, json }: GlobalFlags,
+  { onEvent }: Reporter,
+): Promise<LogFile | undefined> {
   if (logFile === undefined) return undefined;
-  return (await import('./report/log-file.ts')).openLogFile(logFile, json === true);
+  const warn = (message: string) =>
+    onEvent({ type: 'note', level: 'warning', step: 'config', message });
+  return (await import('./report/log-file.ts')).openLogFile(logFile, json === true, warn);
 }
 
 function now(): string {

@@ -1,12 +1,13 @@
 // The log file: a line for each event, with its time and the id of its run, for people or as NDJSON.
 
 import { writeSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { messageOf, PublishError } from '../../errors.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { messageOf } from '../../errors.ts';
 import type { RunEvent } from '../../events.ts';
+import { printable, printableJson } from '../../printable.ts';
 import { failureJson } from '../failure.ts';
-import { formatDuration, printable } from '../format.ts';
+import { formatDuration } from '../format.ts';
+import { cannotOpen, openPrivateFile } from './private-file.ts';
 
 export interface LogFile {
   onEvent(event: RunEvent): void;
@@ -16,19 +17,35 @@ export interface LogFile {
 const PROGRESS_EVERY_MS = 10_000;
 
 /**
- * Opens the file for appending, readable by its owner alone.
- * @throws PublishError CONFIG where it cannot be opened.
+ * Opens the log file as `openPrivateFile` does, and writes a first line. A later write that fails is
+ * reported to `warn`, once, and never thrown.
+ * @throws PublishError CONFIG, NO_SPACE.
  */
-export async function openLogFile(path: string, json: boolean): Promise<LogFile> {
-  const file = await openForAppend(path);
+export async function openLogFile(
+  path: string,
+  json: boolean,
+  warn: (message: string) => void,
+): Promise<LogFile> {
+  const file = await openPrivateFile(path);
+  let onFailure = (error: unknown): void => {
+    throw cannotOpen(path, error);
+  };
   let runId: string | null = null;
   let toldAt = 0;
   const write = (value: Record<string, unknown>, text: string) => {
     const time = new Date().toISOString();
     const line = json
-      ? JSON.stringify({ time, runId, ...value })
+      ? printableJson({ time, runId, ...value })
       : `${time} ${runId ?? '-'} ${text}`;
-    append(file, `${line}\n`);
+    append(file, `${line}\n`, onFailure);
+  };
+  // Only a write tells whether there is room: an empty file can be created on a full file system.
+  const first = { type: 'note', level: 'info', step: 'config', message: 'log opened' } as const;
+  write(first, describe(first));
+  let warned = false;
+  onFailure = (error) => {
+    if (!warned) warn(`the log file ${path} is incomplete: ${messageOf(error)}`);
+    warned = true;
   };
   return {
     onEvent: (event) => {
@@ -43,21 +60,13 @@ export async function openLogFile(path: string, json: boolean): Promise<LogFile>
   };
 }
 
-async function openForAppend(path: string): Promise<FileHandle> {
-  try {
-    return await open(resolve(path), 'a', 0o600);
-  } catch (error) {
-    const message = `the log file cannot be opened: ${messageOf(error)}; name another with --log-file`;
-    throw new PublishError('CONFIG', message, { step: 'config', cause: error });
-  }
-}
-
-/** NOTE: at once, as the process may be killed; and a log on a full disk must not end a run. */
-function append(file: FileHandle, line: string): void {
+// NOTE: synchronous, since the process may be killed at any moment. A log on a full disk must not
+// end a run that holds a guest.
+function append(file: FileHandle, line: string, onFailure: (error: unknown) => void): void {
   try {
     writeSync(file.fd, line);
-  } catch {
-    // There is nowhere to tell it: the same event is on the terminal.
+  } catch (error) {
+    onFailure(error);
   }
 }
 
