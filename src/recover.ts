@@ -6,11 +6,12 @@ import { mendImage } from './recover/mend-image.ts';
 import { mendVolumes } from './recover/mend-volumes.ts';
 import { canResume, type RunStatus, statusOf } from './recover/run-status.ts';
 import type { UndoFailure } from './run/guest-scope.ts';
+import type { RunFacts } from './run/journal.ts';
 import { lockDomain } from './run/lock.ts';
 import { endOrphans } from './run/orphans.ts';
 import { notedRemarks } from './run/remarks.ts';
 import { restoreGuest } from './run/restore-guest.ts';
-import { removeRunFolder } from './run/run-folder.ts';
+import { removeRunFolder, whyNotScratch } from './run/run-folder.ts';
 import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
 import { sweepScratch } from './run/scratch-folder.ts';
 
@@ -92,6 +93,7 @@ async function recoverRun(
   };
   if (run.state === 'going') return { ...told, remarks: ['it is going'] };
   if (run.state === 'elsewhere') return { ...told, remarks: [ELSEWHERE] };
+  if (run.state === 'untrusted') return { ...told, remarks: [untrusted(run)] };
   if (run.state === 'unreadable') return { ...told, outcome: 'failed', error: unreadable(run) };
   try {
     if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
@@ -105,6 +107,10 @@ async function recoverRun(
 
 const ELSEWHERE =
   'it is of another host, with which the state directory is shared; run recover there';
+
+function untrusted({ path, error }: RunOnDisk): string {
+  return `${messageOf(error)}, so its journal may say anything and is not read; remove ${path} by hand`;
+}
 
 function unreadable({ runId, path, error }: RunOnDisk): PublishError {
   const message = `run ${runId} cannot be read: ${messageOf(error)}; see to ${path}, and remove it where its domain is well`;
@@ -130,7 +136,7 @@ async function underLock(
 async function mend(
   config: State,
   run: RunOnDisk,
-  facts: NonNullable<RunOnDisk['facts']>,
+  facts: RunFacts,
   { told, options }: { told: RecoveredRun; options: RecoverOptions },
 ): Promise<void> {
   const { onEvent = ignoreEvents, signal = new AbortController().signal } = options;
@@ -139,7 +145,8 @@ async function mend(
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: remark });
   };
   notedRemarks(run.entries).forEach(onRemark);
-  await endOrphans(facts.scratch);
+  const scratch = await ownScratch(run, facts, onRemark);
+  await endOrphans(scratch);
   const failures = await restoreGuest(run.path, { onRemark });
   const resume = options.resume === true && failures.length === 0 && canResume(run);
   try {
@@ -153,7 +160,19 @@ async function mend(
     onRemark(`the image is not mended: ${messageOf(error)}`);
   }
   if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
-  await removeRunFolder({ path: run.path, scratch: facts.scratch });
+  await removeRunFolder({ path: run.path, scratch });
+}
+
+/** The run's scratch folder; its folder in the state directory if the journal names no such folder. */
+async function ownScratch(
+  { runId, path }: RunOnDisk,
+  { scratch }: RunFacts,
+  onRemark: (remark: string) => void,
+): Promise<string> {
+  const why = await whyNotScratch(runId, scratch);
+  if (why === undefined) return scratch;
+  onRemark(`${scratch} is not removed: ${why}; see who made it, and remove it by hand`);
+  return path;
 }
 
 function notRestored(

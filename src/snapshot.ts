@@ -63,6 +63,7 @@ async function run(
   const place = {
     stateDir: settings.config.stateDir,
     workDir: settings.workDir,
+    forQemu: decision.capture.mode === 'live',
     onWarning: (message: string) => warn(settings, message),
   };
   const facts = {

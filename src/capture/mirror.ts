@@ -1,5 +1,6 @@
 // The mirrors: started, and watched until each of them is ready.
 import { PublishError } from '../errors.ts';
+import { closedFolder } from '../files/closed-folder.ts';
 import {
   VIR_DOMAIN_BLOCK_COPY_REUSE_EXT,
   VIR_DOMAIN_BLOCK_COPY_SHALLOW,
@@ -32,10 +33,18 @@ export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<
     if (!isLibvirtError(error)) throw error;
     throw new PublishError(
       'MIRROR',
-      `libvirt did not start the mirror of ${target}: ${error.message}; QEMU's user must be able to reach ${delta} (o+x on each folder above it)`,
+      `libvirt did not start the mirror of ${target}: ${error.message}; ${await cureOf(delta)}`,
       { step: 'mirror', cause: error },
     );
   }
+}
+
+async function cureOf(delta: string): Promise<string> {
+  // The delta may be gone, and the mirror's own error must not be hidden by that.
+  const closed = await closedFolder(delta).catch(() => undefined);
+  return closed === undefined
+    ? `QEMU's user must be able to reach ${delta} (o+x on each folder above it)`
+    : `other users, QEMU's among them, cannot pass ${closed}: chmod o+x ${closed}, or choose another --work-dir`;
 }
 
 async function startRebase(run: CaptureRun, { target, delta }: MirrorData) {

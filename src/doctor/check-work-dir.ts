@@ -1,11 +1,12 @@
 // Whether QEMU's own user can reach and write a file in the work directory: tried as that user.
 import { execFile } from 'node:child_process';
-import { chown, readFile, stat } from 'node:fs/promises';
+import { chown, readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
+import { closedFolder } from '../files/closed-folder.ts';
 import { createOverlay } from '../flatten/qemu-img.ts';
 import { type Finding, failure, ok, warning } from './finding.ts';
 import { withProbeFolder } from './probe-folder.ts';
@@ -52,7 +53,7 @@ async function tryReach(
     return ok(NAME, `${folder} can be reached and written by QEMU (uid ${user.uid}, ${user.from})`);
   } catch (error) {
     signal.throwIfAborted();
-    const closed = await closedParent(path);
+    const closed = await closedFolder(path);
     const says = `QEMU (uid ${user.uid}, ${user.from}) cannot write in ${folder}: ${lastLine(messageOf(error))}`;
     const cure = closed === undefined ? 'choose another --work-dir' : openIt(closed);
     return failure(NAME, 'WORK_DIR', says, cure);
@@ -60,22 +61,12 @@ async function tryReach(
 }
 
 async function byPermissions(path: string, { uid }: QemuUser): Promise<Finding> {
-  const closed = await closedParent(path);
+  const closed = await closedFolder(path);
   const folder = dirname(dirname(path));
   if (closed === undefined || uid === userInfo().uid) {
     return ok(NAME, `${folder} can be reached by all, QEMU among them (not tried: not root)`);
   }
   return warning(NAME, `${closed} cannot be passed by others, QEMU among them`, openIt(closed));
-}
-
-/** The uppermost folder above the file that others may not pass. */
-async function closedParent(path: string): Promise<string | undefined> {
-  const parents: string[] = [];
-  for (let at = dirname(path); at !== dirname(at); at = dirname(at)) parents.unshift(at);
-  for (const parent of parents) {
-    if (((await stat(parent)).mode & 0o001) === 0) return parent;
-  }
-  return undefined;
 }
 
 function openIt(folder: string): string {

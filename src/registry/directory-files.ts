@@ -13,6 +13,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
+import { makeFoldersDurably } from '../files/own-folders.ts';
 import { throwIfInterrupted } from './deadline.ts';
 import { orMissing } from './file-errors.ts';
 
@@ -60,7 +61,7 @@ export async function linkInto(root: string, from: string, path: string): Promis
 /** Makes a folder below the root with all above it, each one durable in its parent. */
 export async function makeFolder(root: string, folder: string): Promise<void> {
   await assertLeadsInside(root, folder);
-  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE }).catch((error) => {
+  const first = await makeBelow(root, folder).catch((error) => {
     throw hasCode(error, 'EEXIST', 'ENOTDIR') ? notFolder(folder, error) : error;
   });
   await assertInside(root, folder);
@@ -69,6 +70,12 @@ export async function makeFolder(root: string, folder: string): Promise<void> {
     await syncFolder(dirname(at));
     if (at === first) return;
   }
+}
+
+/** NOTE: what is above the root may be the state directory, which QEMU's own user must pass. */
+async function makeBelow(root: string, folder: string): Promise<string | undefined> {
+  await makeFoldersDurably(dirname(root));
+  return mkdir(folder, { recursive: true, mode: FOLDER_MODE });
 }
 
 /** Before anything is made: what is there already of the way must not lead out of the root. */

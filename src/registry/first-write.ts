@@ -1,9 +1,10 @@
 // What a store can do that writing stands on: tried before the first write, and kept.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
+import { makeFolders, PRIVATE } from '../files/own-folders.ts';
 import type { Ability } from './abilities.ts';
 import { orMissing, parseJson } from './file-errors.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
@@ -85,7 +86,7 @@ export class FirstWrite {
     if (this.#folder === undefined || !isSure) return abilities;
     const temporary = `${this.#path()}.new`;
     try {
-      await mkdir(dirname(temporary), { recursive: true, mode: 0o700 });
+      makeFolders(dirname(temporary), PRIVATE);
       await writeFile(temporary, JSON.stringify({ at: Date.now(), abilities }), { mode: 0o600 });
       await rename(temporary, this.#path());
     } catch (error) {

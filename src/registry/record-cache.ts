@@ -1,7 +1,8 @@
 // Record versions that were read before: a courtesy on disk that nothing depends on.
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolders, PRIVATE } from '../files/own-folders.ts';
 import type { ImageRecord } from './image.ts';
 
 /** A record as it was read, with what tells that the stored bytes are still the same. */
@@ -57,7 +58,7 @@ export class RecordCache {
     const path = this.#path(shard);
     const temporary = `${path}.${randomUUID()}`;
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      makeFolders(this.#folder, PRIVATE);
       writeFileSync(temporary, formatShard(records), { flag: 'wx', mode: 0o600 });
       renameSync(temporary, path);
     } catch {

@@ -2,6 +2,7 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../errors.ts';
+import { syncDirectory } from '../files/own-folders.ts';
 import type { JournalEntry, NewEntry, PendingAct, RunFacts } from './journal-types.ts';
 
 export type { JournalEntry, NewEntry, PendingAct, RunFacts, S3Facts } from './journal-types.ts';
@@ -137,16 +138,6 @@ export function allReached(entries: readonly JournalEntry[], name: string): unkn
   return entries.flatMap((entry) =>
     entry.type === 'point' && entry.name === name ? [entry.data ?? null] : [],
   );
-}
-
-/** Makes a new name in a directory survive a power cut. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 function notWritten(cause: unknown): PublishError {

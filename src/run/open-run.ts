@@ -1,9 +1,11 @@
 // A run's folder and journal, made before its first act and gone after its last.
-import { join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
+import { makeRunFolder, PASSABLE, PRIVATE } from '../files/own-folders.ts';
 import { JOURNAL_FILE, Journal, type RunFacts } from './journal.ts';
 import {
-  makeRunFolder,
+  prepareDirectories,
   type RunFolder,
   readBootId,
   readMachineId,
@@ -19,6 +21,8 @@ export interface OpenRun {
 export interface RunPlace {
   stateDir: string;
   workDir: string;
+  /** QEMU opens a file in the scratch folder; nobody but its owner passes through it if left out. */
+  forQemu?: boolean;
   /** Told where the folders could not be removed after the work. */
   onWarning: (message: string) => void;
 }
@@ -28,36 +32,50 @@ type GivenFacts = Omit<RunFacts, 'pid' | 'bootId' | 'machineId' | 'scratch'>;
 /**
  * Gives `work` a folder and a journal, and removes both when it settles. They stay where the guest
  * could not be put back: the saved XML in them is what mends it.
- * @throws PublishError WORK_DIR; what `work` throws.
+ * @throws PublishError WORK_DIR, NO_SPACE; what `work` throws.
  */
 export async function withRun<T>(
   facts: GivenFacts,
   place: RunPlace,
   work: (run: OpenRun) => Promise<T>,
 ): Promise<T> {
-  const folder = runFolder(facts.runId, place);
-  await makeRunFolder(folder.path);
+  await prepareDirectories(place.stateDir, place.workDir);
+  const folder = await placeOf(facts.runId, place);
+  const mode = place.forQemu ? PASSABLE : PRIVATE;
+  await makeRunFolder(folder.path, folder.path === folder.scratch ? mode : PRIVATE);
+  // Its scratch folder once that is made: what stands there before was planted.
+  const made = { ...folder, scratch: folder.path };
   let isWhole = true;
   try {
-    return await withJournal(facts, folder, work);
+    return await withJournal(facts, { folder, made, mode }, work);
   } catch (error) {
     isWhole = !(error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED');
     throw error;
   } finally {
-    if (isWhole) await remove(folder, place);
+    if (isWhole) await remove(made, place);
   }
+}
+
+/** One folder is both if the work directory is `runs` in the state directory, however it is spelled. */
+async function placeOf(runId: string, place: RunPlace): Promise<RunFolder> {
+  const folder = runFolder(runId, place);
+  const [runs, work] = await Promise.all(
+    [dirname(folder.path), place.workDir].map((path) => realpath(path)),
+  );
+  return runs === work ? { ...folder, scratch: folder.path } : folder;
 }
 
 async function withJournal<T>(
   facts: GivenFacts,
-  folder: RunFolder,
+  { folder, made, mode }: { folder: RunFolder; made: RunFolder; mode: number },
   work: (run: OpenRun) => Promise<T>,
 ): Promise<T> {
   const journal = await createJournal(folder);
   try {
     await journal.write({ type: 'run', facts: await completeFacts(facts, folder) });
     // After the entry that names it: a scratch folder that no journal knows would stay for ever.
-    await makeRunFolder(folder.scratch);
+    if (folder.scratch !== folder.path) await makeRunFolder(folder.scratch, mode);
+    made.scratch = folder.scratch;
     return await work({ folder, journal });
   } finally {
     await journal.close();

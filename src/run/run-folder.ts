@@ -1,8 +1,9 @@
 // The folders of one run: what it must remember, and the large files it works on.
-import { chmod, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
-import { JOURNAL_FILE, syncDirectory } from './journal.ts';
+import { lstat, open, readFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { isMissing, prepareFolder, syncDirectory, whyUntrusted } from '../files/own-folders.ts';
+import { removeFolder } from '../files/remove-folder.ts';
+import { JOURNAL_FILE } from './journal.ts';
 
 /** The domain's XML as it was, in the run's folder. */
 export const DOMAIN_XML_FILE = 'domain.xml';
@@ -19,7 +20,7 @@ export function runFolder(
   runId: string,
   { stateDir, workDir }: { stateDir: string; workDir: string },
 ): RunFolder {
-  return { path: join(runsFolder(stateDir), runId), scratch: join(workDir, runId) };
+  return { path: resolve(runsFolder(stateDir), runId), scratch: resolve(workDir, runId) };
 }
 
 /** The folder of all runs in a state directory. */
@@ -28,32 +29,12 @@ export function runsFolder(stateDir: string): string {
 }
 
 /**
- * Makes one folder of a run. It may be traversed by all, since QEMU's own user must reach the
- * delta, and listed by nobody else.
- * @throws PublishError WORK_DIR where it cannot be made.
+ * Makes the directories that the folders of runs lie in ready for one more.
+ * @throws PublishError WORK_DIR, NO_SPACE.
  */
-export async function makeRunFolder(path: string): Promise<void> {
-  try {
-    const first = await mkdir(path, { recursive: true });
-    if (first !== undefined) await settleFolders(first, path);
-  } catch (error) {
-    throw new PublishError(
-      'WORK_DIR',
-      `cannot make the folder ${path}: ${messageOf(error)}; choose a directory you can write to with --work-dir`,
-      { step: 'space', cause: error },
-    );
-  }
-}
-
-/**
- * NOTE: a umask of 077 would take the x from a mode given to mkdir, and QEMU's way with it. And a
- * journal survives a power cut only where the names of all folders above it do.
- */
-async function settleFolders(first: string, last: string): Promise<void> {
-  for (let path = last; path.length >= first.length; path = dirname(path)) {
-    await chmod(path, 0o711);
-    await syncDirectory(dirname(path));
-  }
+export async function prepareDirectories(stateDir: string, workDir: string): Promise<void> {
+  const runs = runsFolder(stateDir);
+  for (const path of new Set([stateDir, runs, workDir])) await prepareFolder(path);
 }
 
 /** Writes a file that only its owner may read, and is on disk when the promise resolves. */
@@ -69,12 +50,24 @@ export async function writeSecret(path: string, content: string | Uint8Array): P
 }
 
 /** Removes both folders with all they hold; the journal goes last, as it says where the rest is. */
-export async function removeRunFolder(folder: RunFolder): Promise<void> {
-  if (folder.scratch !== folder.path) await rm(folder.scratch, { recursive: true, force: true });
-  for (const name of await readdir(folder.path)) {
-    if (name !== JOURNAL_FILE) await rm(join(folder.path, name), { recursive: true, force: true });
+export async function removeRunFolder({ path, scratch }: RunFolder): Promise<void> {
+  if (scratch !== path) await removeFolder(scratch);
+  await removeFolder(path, JOURNAL_FILE);
+}
+
+/**
+ * Why the scratch folder that a journal names is none that its run has made; undefined if it is, or
+ * is gone: it has the run's id as its name, in whatever work directory, and nobody else changes it.
+ */
+export async function whyNotScratch(runId: string, scratch: string): Promise<string | undefined> {
+  if (!isAbsolute(scratch) || basename(scratch) !== runId) return "its name is not the run's id";
+  try {
+    const why = await whyUntrusted(scratch);
+    return why ?? ((await lstat(scratch)).isDirectory() ? undefined : 'it is no folder');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
   }
-  await rm(folder.path, { recursive: true, force: true });
 }
 
 /** The id of this host, which stays through all boots; null where it has none. */

@@ -1,6 +1,8 @@
 // The runs that have a folder in the state directory: going, or dead and to be mended.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '../errors.ts';
+import { isTrustedFolder, whyUntrusted } from '../files/own-folders.ts';
 import {
   JOURNAL_FILE,
   type JournalEntry,
@@ -19,8 +21,9 @@ export const VOLUMES_POINT = 'volumes';
 /**
  * `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. `elsewhere`:
  * of another host with the same state directory. `unreadable`: its folder or journal cannot be read.
+ * `untrusted`: another user may have written its journal, so nothing in it is read.
  */
-export type RunState = 'going' | 'restoring' | 'dead' | 'elsewhere' | 'unreadable';
+export type RunState = 'going' | 'restoring' | 'dead' | 'elsewhere' | 'unreadable' | 'untrusted';
 
 export interface RunOnDisk {
   runId: string;
@@ -34,29 +37,39 @@ export interface RunOnDisk {
   pending: readonly PendingAct[];
   /** True where the host has been started anew since. */
   rebooted: boolean;
-  /** Why it is `unreadable`. */
+  /** Why it is `unreadable` or `untrusted`. */
   error?: unknown;
 }
 
-/** All runs, the oldest first. A state directory that is not there has none. */
+/**
+ * All runs, the oldest first. A state directory that is not there has none.
+ * @throws PublishError WORK_DIR if another user could change what is in it.
+ */
 export async function readRuns(stateDir: string): Promise<RunOnDisk[]> {
-  const names = await readdir(runsFolder(stateDir)).catch((error: unknown) => {
-    if (isMissing(error)) return [];
-    throw error;
-  });
+  if (!(await holdsRuns(stateDir))) return [];
+  const names = await readdir(runsFolder(stateDir));
   const runs = await Promise.all(names.filter(isRunId).map((name) => readRun(stateDir, name)));
   return runs
     .filter((run) => run !== undefined)
     .sort((a, b) => startOf(a).localeCompare(startOf(b)));
 }
 
+async function holdsRuns(stateDir: string): Promise<boolean> {
+  return (await isTrustedFolder(stateDir)) && (await isTrustedFolder(runsFolder(stateDir)));
+}
+
 /** One run; undefined where it has no folder (any more). */
 export async function readRun(stateDir: string, runId: string): Promise<RunOnDisk | undefined> {
   const path = join(runsFolder(stateDir), runId);
+  const nothing = { entries: [], facts: undefined, pending: [], rebooted: false };
   try {
+    const journal = join(path, JOURNAL_FILE);
     const names = await readdir(path);
     const hasJournal = names.includes(JOURNAL_FILE);
-    const entries = hasJournal ? await readJournal(join(path, JOURNAL_FILE)) : [];
+    const why =
+      (await whyUntrusted(path)) ?? (hasJournal ? await whyUntrusted(journal) : undefined);
+    if (why) return { runId, path, state: 'untrusted', error: new Error(why), ...nothing };
+    const entries = hasJournal ? await readJournal(journal) : [];
     const facts = runFacts(entries);
     const rebooted = facts !== undefined && facts.bootId !== (await readBootId());
     const told = { runId, path, entries, facts, pending: pendingActs(entries), rebooted };
@@ -64,8 +77,7 @@ export async function readRun(stateDir: string, runId: string): Promise<RunOnDis
     if (await isRunAlive(runId)) return { ...told, state: 'going' };
     return { ...told, ...stateWithoutFacts(path, names) };
   } catch (error) {
-    if (isMissing(error)) return undefined;
-    const nothing = { entries: [], facts: undefined, pending: [], rebooted: false };
+    if (hasCode(error, 'ENOENT')) return undefined;
     return { runId, path, state: 'unreadable', error, ...nothing };
   }
 }
@@ -110,8 +122,4 @@ function startOf(run: RunOnDisk): string {
 
 function isRunId(name: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -1,8 +1,15 @@
 // A folder in the work directory for a process that touches no guest; one that it left by dying is removed by the next.
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
+import {
+  makeRunFolder,
+  orWorkDirError,
+  PRIVATE,
+  prepareFolder,
+  whyUntrusted,
+} from '../files/own-folders.ts';
+import { removeFolder } from '../files/remove-folder.ts';
 import { endOrphans } from './orphans.ts';
 import { readBootId, readMachineId } from './run-folder.ts';
 
@@ -29,7 +36,7 @@ const NAME = /^(import|pull)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
  * Gives `work` a folder of its own that nobody else may look into, and removes it when it settles.
- * @throws PublishError WORK_DIR where it cannot be made; what `work` throws.
+ * @throws PublishError WORK_DIR, NO_SPACE if it cannot be made; what `work` throws.
  */
 export async function withScratchFolder<T>(
   workDir: string,
@@ -37,38 +44,41 @@ export async function withScratchFolder<T>(
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
   const folder = join(workDir, `${purpose}-${randomUUID()}`);
+  await prepareFolder(workDir);
+  await sweepScratch(workDir);
+  await makeRunFolder(folder, PRIVATE);
   try {
-    await sweepScratch(workDir);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFile(join(folder, OWNER_FILE), JSON.stringify(await describeSelf()));
-  } catch (cause) {
-    const message = `cannot make the folder ${folder}: ${messageOf(cause)}; choose a directory you can write to with --work-dir, or VIRT_PUBLISH_WORK_DIR`;
-    throw new PublishError('WORK_DIR', message, { step: 'space', cause });
-  }
-  try {
+    await orWorkDirError(folder, writeOwner);
     return await work(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
 }
 
 /**
- * Removes what processes that are proved to be dead left in a work directory. One of another host
- * or container, or one that does not say whose it is, stays.
+ * Removes what processes that are proved to be dead left in a work directory. One of another host,
+ * container or user, or one that does not say whose it is, stays.
  */
 export async function sweepScratch(workDir: string, listener: SweepListener = {}): Promise<void> {
   const names = await readdir(workDir).catch(() => []);
   for (const name of names.filter((one) => NAME.test(one))) {
     const folder = join(workDir, name);
     try {
+      const why = await whyUntrusted(folder);
+      if (why) throw new Error(why);
       if (!(await isOwnerDead(folder))) continue;
       await endOrphans(folder);
-      await rm(folder, { recursive: true, force: true });
+      await removeFolder(folder);
       listener.onRemoved?.(folder);
     } catch (error) {
       listener.onFailed?.(folder, error);
     }
   }
+}
+
+async function writeOwner(folder: string): Promise<void> {
+  const owner = JSON.stringify(await describeSelf());
+  await writeFile(join(folder, OWNER_FILE), owner, { flag: 'wx', mode: 0o600 });
 }
 
 async function isOwnerDead(folder: string): Promise<boolean> {

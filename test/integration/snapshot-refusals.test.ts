@@ -1,5 +1,5 @@
 // What cannot be done is refused with the right code and a cure, and the guest never knows.
-import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
@@ -87,15 +87,32 @@ test('a work directory that cannot be written to', async () => {
   await expectWhole(domain, before);
 });
 
-test('a work directory that QEMU cannot reach', async () => {
+test('a work directory that QEMU cannot reach, below a folder that is not for us to open', async () => {
   const closed = join(sandbox.dir, 'closed');
   await mkdir(closed);
+  await writeFile(join(closed, 'letter'), 'of the owner of the folder');
   await chmod(closed, 0o700);
-  const error = await failToPublish([domain.name, '--work-dir', closed], { sandbox });
+  const error = await failToPublish([domain.name, '--work-dir', join(closed, 'work')], { sandbox });
   expect(error).toMatchObject({ exitCode: 20, code: 'MIRROR' });
-  expect(error.message).toContain('o+x');
+  expect(error.message).toContain(`chmod o+x ${closed}, or choose another --work-dir`);
   await expectWhole(domain, before);
-  expect(await readdir(closed)).toEqual([]);
+  expect(await readdir(join(closed, 'work'))).toEqual([]);
+});
+
+test('a work directory that another user could change, or that is a file', async () => {
+  const shared = join(sandbox.dir, 'shared');
+  await mkdir(shared);
+  await chmod(shared, 0o777);
+  const file = join(sandbox.dir, 'file');
+  await writeFile(file, '');
+  for (const workDir of [shared, file]) {
+    const error = await failToPublish([domain.name, '--work-dir', workDir], { sandbox });
+    expect(error).toMatchObject({ exitCode: 32, code: 'WORK_DIR' });
+    expect(error.message).toContain(workDir);
+  }
+  await expectWhole(domain, before);
+  expect(await readdir(shared)).toEqual([]);
+  expect(await readdir(join(sandbox.stateDir, 'runs'))).toEqual([]);
 });
 
 test('a bucket that does not exist', async () => {

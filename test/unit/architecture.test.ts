@@ -86,12 +86,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   recover: ['snapshot', 'volumes', ...STEPS, 'config.ts'],
   snapshot: ['files', ...STEPS, 'config.ts'],
   import: ['formats', 'capture', 'flatten', 'upload', 'registry', 'run', 'config.ts'],
-  doctor: [...STEPS, 'config.ts'],
+  doctor: ['files', ...STEPS, 'config.ts'],
   capture: ['files', 'flatten', 'run', 'libvirt', 'config.ts'],
   flatten: ['files', 'native', 'config.ts'],
   upload: ['files', 'registry', 'config.ts'],
   registry: ['files', 'formats', 'upload', 'config.ts', 'config'],
-  run: ['libvirt', 'config.ts'],
+  run: ['files', 'libvirt', 'config.ts'],
   libvirt: ['native', 'config.ts'],
 };
 
@@ -121,6 +121,8 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config.ts': ['env'],
   'native/thread-end.ts': ['on'],
+  // Whose folders and files are our own.
+  'files/own-folders.ts': ['geteuid'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
   'run/slots.ts': ['pid'],

@@ -41,6 +41,7 @@ async function status({ config }: CommandContext): Promise<Product> {
 function toMend({ state, toMend: acts, resumable }: RunStatus): string {
   if (state === 'going' || state === 'elsewhere') return '-';
   if (state === 'unreadable') return 'cannot be read: see recover';
+  if (state === 'untrusted') return 'another user may have written it: see recover';
   const guest = acts.length === 0 ? 'its files' : `guest (${acts.join(', ')}), its files`;
   return resumable ? `${guest}; can be resumed` : guest;
 }

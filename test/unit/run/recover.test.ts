@@ -1,6 +1,17 @@
 // What is read from the journals of dead runs, without any libvirt.
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -11,13 +22,16 @@ import { lockWholeDomain } from '#built/run/lock-whole.js';
 import { readBootId, readMachineId } from '#built/run/run-folder.js';
 import { markTakenOver, refuseIfTakenOver } from '#built/run/take-over.js';
 
+/** A user who is neither root nor the one who runs the tests. */
+const OTHER = 65_533;
+
 let stateDir: string;
 beforeEach(async () => {
   stateDir = await mkdtemp(join(tmpdir(), 'vp-unit-'));
 });
 afterEach(() => rm(stateDir, { recursive: true }));
 
-async function makeRun(bootId?: string, machineId?: string) {
+async function makeRun(bootId?: string, machineId?: string, scratch?: string) {
   const runId = randomUUID();
   const path = join(stateDir, 'runs', runId);
   await mkdir(path, { recursive: true });
@@ -25,10 +39,18 @@ async function makeRun(bootId?: string, machineId?: string) {
   const journal = await Journal.create(join(path, 'journal.ndjson'));
   const boot = bootId ?? (await readBootId());
   const machine = machineId ?? (await readMachineId());
-  const place = { uri: 'qemu:///system', registry: join(stateDir, 'registry'), scratch: path };
+  const place = { uri: 'qemu:///system', registry: join(stateDir, 'registry') };
   await journal.write({
     type: 'run',
-    facts: { runId, pid: 1, bootId: boot, machineId: machine, domain, ...place },
+    facts: {
+      runId,
+      pid: 1,
+      bootId: boot,
+      machineId: machine,
+      domain,
+      scratch: scratch ?? path,
+      ...place,
+    },
   });
   return { runId, path, domain, journal };
 }
@@ -153,6 +175,69 @@ test('a run of another host is left alone, and an unreadable one holds no other 
   );
   const states = (await listRuns({ stateDir })).map(({ state }) => state);
   expect(states.sort()).toEqual(['elsewhere', 'unreadable', 'unreadable']);
+});
+
+test('a run that another user may have written is told and skipped, and nothing of it is read', async () => {
+  const precious = join(stateDir, 'precious');
+  await mkdir(precious);
+  const runs = [await makeRun('', undefined, precious), await makeRun('', undefined, precious)];
+  const linked = await makeRun('', undefined, precious);
+  for (const { journal } of [...runs, linked]) await journal.close();
+  const [owned, open] = runs.map(({ path }) => path) as [string, string];
+  await chown(owned, OTHER, OTHER);
+  await chmod(open, 0o777);
+  await rename(join(linked.path, 'journal.ndjson'), join(stateDir, 'planted'));
+  await symlink(join(stateDir, 'planted'), join(linked.path, 'journal.ndjson'));
+
+  const told = await recoverRuns(await config());
+  const skipped = { outcome: 'skipped', domain: null, error: null };
+  expect(told).toMatchObject([skipped, skipped, skipped]);
+  expect(told.map(({ remarks }) => remarks.join()).join('\n')).toMatch(/another user.*by hand/);
+  const states = (await listRuns({ stateDir })).map(({ state }) => state);
+  expect(states).toEqual(['untrusted', 'untrusted', 'untrusted']);
+  expect(await readdir(precious)).toEqual([]);
+  expect(await readdir(join(stateDir, 'runs'))).toHaveLength(3);
+});
+
+test('a state directory of another user is refused', async () => {
+  await (await makeRun()).journal.close();
+  for (const path of [stateDir, join(stateDir, 'runs')]) {
+    await chown(path, OTHER, OTHER);
+    await expect(recoverRuns(await config())).rejects.toMatchObject({ code: 'WORK_DIR' });
+    await expect(listRuns({ stateDir })).rejects.toMatchObject({ code: 'WORK_DIR' });
+    await chown(path, 0, 0);
+  }
+});
+
+test('of a scratch folder that a run could not have made nothing is removed, and the run is', async () => {
+  const precious = join(stateDir, 'precious');
+  await mkdir(precious);
+  await writeFile(join(precious, 'file'), '');
+  const { runId, journal } = await makeRun(undefined, undefined, precious);
+  await journal.close();
+  const [told] = await recoverRuns(await config());
+  expect(told).toMatchObject({ runId, outcome: 'mended', error: null });
+  expect(told?.remarks.join()).toContain(
+    `${precious} is not removed: its name is not the run's id`,
+  );
+  expect(await readdir(precious)).toEqual(['file']);
+  expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
+});
+
+test('a run whose work directory is gone, or is a file now, is mended', async () => {
+  await writeFile(join(stateDir, 'file'), '');
+  await symlink('loop', join(stateDir, 'loop'));
+  for (const workDir of ['none', 'file', 'loop']) {
+    const { path, runId, journal } = await makeRun();
+    await journal.close();
+    const file = join(path, 'journal.ndjson');
+    const text = await readFile(file, 'utf8');
+    const scratch = join(stateDir, workDir, runId);
+    await writeFile(file, text.replace(`"scratch":"${path}"`, `"scratch":"${scratch}"`));
+    const told = await recoverRuns(await config());
+    expect(told, workDir).toMatchObject([{ runId, outcome: 'mended', remarks: [], error: null }]);
+  }
+  expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
 test('a domain whose run died after the mending and before the lock is mended again', async () => {

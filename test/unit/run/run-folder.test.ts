@@ -1,28 +1,193 @@
-// The folders of a run can be walked through by QEMU's user, whatever the umask.
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+// State, work and run folders: passable by QEMU's user whoever makes them, and never another user's.
+import { randomUUID } from 'node:crypto';
+import {
+  chmod,
+  chown,
+  lchown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { makeRunFolder } from '#built/run/run-folder.js';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { withProbeFolder } from '#built/doctor/probe-folder.js';
+import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/files/own-folders.js';
+import { removeFolder } from '#built/files/remove-folder.js';
+import { DirectoryStore } from '#built/registry/directory-store.js';
+import { RecordCache } from '#built/registry/record-cache.js';
+import { withRun } from '#built/run/open-run.js';
+import { withScratchFolder } from '#built/run/scratch-folder.js';
 
-test('a strict umask does not close the way to the delta', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
-  const before = process.umask(0o077);
+/** A user who is neither root nor the one who runs the tests. */
+const OTHER = 65_533;
+
+let folder: string;
+let stateDir: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
+  stateDir = join(folder, 'above/state');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function modeOf(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o7777;
+}
+
+async function withUmask<T>(mask: number, work: () => Promise<T>): Promise<T> {
+  const before = process.umask(mask);
   try {
-    await makeRunFolder(join(folder, 'state/runs/id'));
+    return await work();
   } finally {
     process.umask(before);
   }
-  for (const path of ['state', 'state/runs', 'state/runs/id']) {
-    expect((await stat(join(folder, path))).mode & 0o777, path).toBe(0o711);
-  }
-  expect((await stat(folder)).mode & 0o777).toBe(0o700);
-  await rm(folder, { recursive: true });
+}
+
+function startRun(workDir: string, work: (scratch: string) => Promise<void>, forQemu = true) {
+  const place = { stateDir, workDir, forQemu, onWarning: String };
+  const domain = { name: 'web', uuid: randomUUID() };
+  const facts = { runId: randomUUID(), uri: 'test:///default', domain, registry: null };
+  return withRun(facts, place, (run) => work(run.folder.scratch));
+}
+
+const nothing = async () => undefined;
+const firstUses: [string, () => Promise<unknown>][] = [
+  ['a snapshot', () => startRun(join(stateDir, 'runs'), nothing)],
+  ['an import or pull', () => withScratchFolder(join(stateDir, 'runs'), 'import', nothing)],
+  ['doctor', () => withProbeFolder(join(stateDir, 'runs'), nothing)],
+  [
+    'a look at the default registry',
+    () => new DirectoryStore(`${stateDir}/registry`).checkAccess(),
+  ],
+  [
+    'a write to the default registry',
+    () => new DirectoryStore(`${stateDir}/registry`).create('a/b', Buffer.from('x')),
+  ],
+  [
+    'a list of an S3 registry',
+    async () => new RecordCache(`${stateDir}/cache/registries/x`).write('00', []),
+  ],
+];
+
+test.each(firstUses)(
+  'QEMU passes to the delta whatever made the state directory: %s',
+  async (_, first) => {
+    for (const mask of [0o022, 0o077]) {
+      await withUmask(mask, async () => {
+        await first();
+        await startRun(join(stateDir, 'runs'), async (scratch) => {
+          for (const path of [`${folder}/above`, stateDir, join(stateDir, 'runs'), scratch])
+            expect(await modeOf(path), path).toBe(0o711);
+        });
+      });
+      await rm(join(folder, 'above'), { recursive: true });
+    }
+  },
+);
+
+test('a state and a work directory that an earlier version closed are opened', async () => {
+  const workDir = join(folder, 'work');
+  await mkdir(join(stateDir, 'runs'), { recursive: true });
+  await mkdir(join(workDir, `import-${randomUUID()}`), { recursive: true });
+  const closed = [stateDir, join(stateDir, 'runs'), workDir];
+  for (const path of closed) await chmod(path, 0o700);
+  await startRun(workDir, async () => {
+    for (const path of closed) expect(await modeOf(path), path).toBe(0o711);
+  });
 });
 
-test('a folder that cannot be made is an error that names it', async () => {
-  await expect(makeRunFolder('/dev/null/such')).rejects.toMatchObject({
-    code: 'WORK_DIR',
-    message: expect.stringContaining('/dev/null/such'),
-  });
+test('a closed directory that holds other files of its owner stays closed', async () => {
+  const workDir = join(folder, 'home');
+  await mkdir(workDir, { mode: 0o700 });
+  await writeFile(join(workDir, 'letter'), '');
+  await startRun(workDir, async () => expect(await modeOf(workDir)).toBe(0o700));
+});
+
+test('only a run whose file QEMU opens has a folder that others pass', async () => {
+  const workDir = join(folder, 'work');
+  const look = async (scratch: string) => {
+    const [runId = ''] = await readdir(join(stateDir, 'runs'));
+    return [await modeOf(scratch), await modeOf(join(stateDir, 'runs', runId))];
+  };
+  await startRun(workDir, async (scratch) => expect(await look(scratch)).toEqual([0o711, 0o700]));
+  const offline = async (scratch: string) => expect(await look(scratch)).toEqual([0o700, 0o700]);
+  await startRun(workDir, offline, false);
+});
+
+test('the run folder is the scratch folder too if the work directory is `runs`, however spelled', async () => {
+  await mkdir(join(stateDir, 'runs'), { recursive: true });
+  await symlink(stateDir, join(folder, 'link'));
+  for (const workDir of [`${stateDir}/runs/`, `${folder}/link/runs`])
+    await startRun(workDir, async (scratch) => {
+      expect(await readdir(scratch)).toEqual(['journal.ndjson']);
+    });
+});
+
+test('a work directory that is a file is refused before there is a journal', async () => {
+  const file = join(folder, 'file');
+  await writeFile(file, '');
+  for (const workDir of [file, join(file, 'below'), '/dev/null'])
+    await expect(startRun(workDir, nothing)).rejects.toMatchObject({
+      code: 'WORK_DIR',
+      message: expect.stringContaining(workDir),
+    });
+  expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
+});
+
+test('a directory that another user could change is refused, with the reason', async () => {
+  const path = join(folder, 'shared');
+  await mkdir(path);
+  await symlink(path, join(folder, 'link'));
+  await lchown(join(folder, 'link'), OTHER, OTHER);
+  const refuses = async (at: string, reason: RegExp) => {
+    const error = { code: 'WORK_DIR', message: expect.stringMatching(reason) };
+    await expect(prepareFolder(at)).rejects.toMatchObject(error);
+    await expect(isTrustedFolder(at)).rejects.toMatchObject(error);
+  };
+  await refuses(join(folder, 'link'), /is a symbolic link of another user/);
+  for (const mode of [0o777, 0o770, 0o702]) {
+    await chmod(path, mode);
+    await refuses(path, /other users may change what is in .*; chmod go-w/);
+  }
+  await chmod(path, 0o1777);
+  await prepareFolder(path);
+  await chown(path, OTHER, OTHER);
+  await refuses(path, /belongs to another user/);
+  expect(await isTrustedFolder(join(folder, 'none'))).toBe(false);
+});
+
+test('a folder that was planted under the name of a run is refused and left as it is', async () => {
+  const path = join(folder, randomUUID());
+  await symlink(folder, path);
+  await expect(makeRunFolder(path, 0o711)).rejects.toMatchObject({ code: 'WORK_DIR' });
+  await mkdir(join(folder, 'made'));
+  const taken = makeRunFolder(join(folder, 'made'), 0o711);
+  await expect(taken).rejects.toMatchObject({ code: 'WORK_DIR' });
+  expect(await modeOf(join(folder, 'made'))).not.toBe(0o711);
+});
+
+test('a folder is removed with all it holds, and nothing that a link leads to', async () => {
+  const kept = join(folder, 'kept');
+  await mkdir(kept);
+  await writeFile(join(kept, 'file'), 'kept');
+  const run = join(folder, 'run');
+  await mkdir(join(run, 'below'), { recursive: true });
+  await writeFile(join(run, 'below/file'), '');
+  await symlink(kept, join(run, 'link'));
+  await symlink(kept, join(run, 'below/link'));
+  await symlink(kept, join(folder, 'linked'));
+  await removeFolder(run);
+  await expect(removeFolder(join(folder, 'linked'))).rejects.toMatchObject({ code: 'WORK_DIR' });
+  expect(await readFile(join(kept, 'file'), 'utf8')).toBe('kept');
+  expect((await readdir(folder)).sort()).toEqual(['kept', 'linked']);
+  await chown(kept, OTHER, OTHER);
+  await expect(removeFolder(kept)).rejects.toMatchObject({ code: 'WORK_DIR' });
+  expect(await readdir(kept)).toEqual(['file']);
+  await removeFolder(join(folder, 'none'));
+  await removeFolder(join(kept, 'file/below'));
 });

@@ -1,7 +1,7 @@
 // A folder that a dead process left is removed; a live one's, and one that nobody can judge, stay.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -55,8 +55,17 @@ test('kept while its process lives, removed after kill -9, also by the next one'
     await writeFile(join(workDir, name, 'owner.json'), JSON.stringify(facts));
   }
   await mkdir(join(workDir, `import-${id}6`));
+  const planted = join(workDir, `pull-${id}7`);
+  await mkdir(planted);
+  await writeFile(join(planted, 'owner.json'), JSON.stringify({ ...owner, bootId: 'another' }));
+  await chown(planted, 65_533, 65_533);
+  const failed: string[] = [];
   const removed: string[] = [];
-  await sweepScratch(workDir, { onRemoved: (folder) => removed.push(folder) });
+  await sweepScratch(workDir, {
+    onRemoved: (folder) => removed.push(folder),
+    onFailed: (folder, error) => failed.push(`${folder}: ${error}`),
+  });
   expect(removed.map((path) => path.slice(-1)).sort()).toEqual(['1', '2']);
-  expect(await readdir(workDir)).toHaveLength(5);
+  expect(failed).toMatchObject([expect.stringMatching(/pull-.*7: .*another user/)]);
+  expect(await readdir(workDir)).toHaveLength(6);
 });
