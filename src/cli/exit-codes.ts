@@ -116,7 +116,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
   row(
     45,
     ['IMAGE_REFUSED', 'DOWNLOAD'],
-    'image to import refused, or unreachable',
+    'image refused, or its URL unreachable',
     'the message says what is wrong with it, or its URL',
   ),
   row(

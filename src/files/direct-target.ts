@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from '../errors.ts';
 import { BLOCK } from './direct-file.ts';
+import { descriptorPath } from './own-file.ts';
 import { isZero } from './zeros.ts';
 
 /** Zeros are left out in runs of this size: smaller ones cost more in writes than they spare. */
@@ -19,11 +20,13 @@ export class DirectTarget {
     this.#buffered = buffered;
   }
 
-  /** `undefined` where the file system has no such way. `buffered` is open for the same file. */
-  static async open(path: string, buffered: FileHandle): Promise<DirectTarget | undefined> {
-    const { O_WRONLY, O_DIRECT, O_NOFOLLOW } = constants;
+  /** `undefined` where the file system has no such way. */
+  static async open(buffered: FileHandle): Promise<DirectTarget | undefined> {
+    const { O_WRONLY, O_DIRECT } = constants;
     try {
-      return new DirectTarget(await open(path, O_WRONLY | O_DIRECT | O_NOFOLLOW), buffered);
+      // By its descriptor: another user may have given its name to another file.
+      const direct = await open(descriptorPath(buffered), O_WRONLY | O_DIRECT);
+      return new DirectTarget(direct, buffered);
     } catch (error) {
       if (hasCode(error, 'EINVAL')) return undefined;
       throw error;

@@ -55,7 +55,7 @@ async function attempt(
   try {
     chain = await ChainReader.open(layers);
     file = await open(path, isBegun ? 'r+' : 'w');
-    direct = await DirectTarget.open(path, file);
+    direct = await DirectTarget.open(file);
     const { size, digests } = await write(chain, targetOf(file, direct));
     await file.truncate(size);
     await file.datasync();

@@ -18,11 +18,16 @@ export async function withImageBytes<T>(
 ): Promise<T> {
   const file = await openRegular(path);
   try {
-    const { size } = await file.stat();
-    return await work({ size, at: (offset, length) => readAt(file, size, offset, length) });
+    return await work(await bytesOfFile(file));
   } finally {
     await file.close();
   }
+}
+
+/** Of a file that is open for reading, for as long as it is open. */
+export async function bytesOfFile(file: FileHandle): Promise<ImageBytes> {
+  const { size } = await file.stat();
+  return { size, at: (offset, length) => readAt(file, size, offset, length) };
 }
 
 /** A buffer as the whole file; for headers that are not on disk. */

@@ -16,7 +16,7 @@ export interface Inspected {
   virtualSize: number;
 }
 
-const INSPECTORS: Readonly<Record<KnownFormat, (bytes: ImageBytes) => Promise<number>>> = {
+export const INSPECTORS: Readonly<Record<KnownFormat, (bytes: ImageBytes) => Promise<number>>> = {
   qcow2: inspectQcow2,
   vmdk: inspectVmdk,
   vdi: inspectVdi,

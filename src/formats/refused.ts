@@ -3,7 +3,7 @@ import { PublishError } from '../errors.ts';
 
 /** IMAGE_REFUSED; `why` completes "The image ...", `cure` stands by itself. */
 export function refused(why: string, cure: string): PublishError {
-  const message = `The image ${why}; nothing was imported. ${cure}`;
+  const message = `The image ${why}; it is refused. ${cure}`;
   return new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
 }
 

@@ -12,6 +12,10 @@ export interface Signature {
   format?: KnownFormat;
   /** What a raw disk may hold: a partition table, an ISO file system. */
   inRaw?: true;
+  /** It names other files to whoever guesses its format, and there is no inspector for it. */
+  leads?: true;
+  /** It stands at the end of the file, where QEMU does not look for it. */
+  atEnd?: true;
 }
 
 interface Mark extends Signature {
@@ -27,9 +31,14 @@ const MARKS: readonly Mark[] = [
   { name: 'VMDK', format: 'vmdk', offset: 0, bytes: ascii('KDMV') },
   { name: 'VDI', format: 'vdi', offset: 0x40, bytes: Buffer.from('7f10dabe', 'hex') },
   { name: 'VHDX', format: 'vhdx', offset: 0, bytes: ascii('vhdxfile') },
-  { name: 'QED', offset: 0, bytes: ascii('QED\0') },
-  { name: 'VMDK of ESX (COWD)', offset: 0, bytes: ascii('COWD') },
-  { name: 'VMDK of ESX (SE sparse)', offset: 0, bytes: Buffer.from('bebafeca00000000', 'hex') },
+  { name: 'QED', leads: true, offset: 0, bytes: ascii('QED\0') },
+  { name: 'VMDK of ESX (COWD)', leads: true, offset: 0, bytes: ascii('COWD') },
+  {
+    name: 'VMDK of ESX (SE sparse)',
+    leads: true,
+    offset: 0,
+    bytes: Buffer.from('bebafeca00000000', 'hex'),
+  },
   { name: 'VHD', offset: 0, bytes: ascii('conectix') },
   { name: 'VHD', offset: -512, bytes: ascii('conectix') },
   { name: 'VHD', offset: -511, bytes: ascii('conectix') },
@@ -68,9 +77,9 @@ export async function findSignatures(bytes: ImageBytes): Promise<Signature[]> {
   for (const { offset, bytes: mark, ...signature } of MARKS) {
     const start = offset < 0 ? bytes.size + offset : offset;
     if (start < 0 || !(await bytes.at(start, mark.byteLength)).equals(mark)) continue;
-    found.set(signature.name, signature);
+    found.set(signature.name, { ...signature, ...(offset < 0 ? { atEnd: true } : {}) });
   }
-  if (await isDescriptor(bytes)) found.set(DESCRIPTOR_NAME, { name: DESCRIPTOR_NAME });
+  if (await isDescriptor(bytes)) found.set(DESCRIPTOR_NAME, { name: DESCRIPTOR_NAME, leads: true });
   return [...found.values()];
 }
 

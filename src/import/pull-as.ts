@@ -1,19 +1,22 @@
 // An image out of the registry in another format than it has there.
-import { stat, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants } from 'node:fs';
+import { open, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { withReserveWatch } from '../capture/reserve-watch.ts';
 import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../capture/space.ts';
 import type { Config } from '../config.ts';
 import type { OnEvent } from '../events.ts';
 import { runStep } from '../events.ts';
+import { openPinnedFolder } from '../files/pinned-folder.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure } from '../flatten/qemu-img.ts';
 import { withImageBytes } from '../formats/image-bytes.ts';
 import { inspectImage } from '../formats/inspect-image.ts';
-import { orMissing } from '../registry/file-errors.ts';
+import { fileError, orMissing } from '../registry/file-errors.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import { diskData } from '../registry/image-objects.ts';
-import { exists, nameFile } from '../registry/pull-name.ts';
+import { lockPull, notOwn } from '../registry/pull-lock.ts';
+import { assertReplaceable, nameFile } from '../registry/pull-name.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
 
@@ -32,8 +35,8 @@ export interface PullAsOptions {
 }
 
 /**
- * Pulls an image to FILE; where another format is asked for, to FILE.source, and converts it from
- * there. FILE has its name only when it is whole and was checked.
+ * Pulls an image to FILE; if another format is asked for, into the folder FILE.converting, and
+ * converts it there. FILE has its name only when it is whole and was checked.
  * @throws as Registry.pullImage; IMAGE_REFUSED, QEMU_IMG, NO_SPACE, INTEGRITY
  */
 export async function pullAs(
@@ -43,16 +46,52 @@ export async function pullAs(
 ): Promise<void> {
   const { file, format = image.disk_format, overwrite } = options;
   if (format === image.disk_format) return pullPlain(registry, image, { ...options, file });
-  if (!overwrite && (await orMissing(stat(file))) !== undefined) throw exists(file);
-  const source = `${file}.source`;
-  const converted = `${file}.converted`;
-  await pullPlain(registry, image, { ...options, file: source, overwrite: true });
+  await assertReplaceable(file, overwrite);
+  const path = `${file}.converting`;
+  const folder = await openPinnedFolder(path, (reason) => notOwn(path, reason)).catch((error) => {
+    throw fileError(error, `Making the folder ${path}`, 'pull');
+  });
   try {
+    await pullAndConvert(registry, image, { path, folder: folder.path }, { ...options, format });
+  } finally {
+    await folder.leave();
+  }
+}
+
+/** `folder`: the one at `path`, which another user may have put elsewhere by now. */
+async function pullAndConvert(
+  registry: Registry,
+  image: ImageRecord,
+  { path, folder }: { path: string; folder: string },
+  options: PullAsOptions & { format: DiskFormat },
+): Promise<void> {
+  const { file, format, overwrite } = options;
+  const [source, converted] = [join(folder, 'source'), join(folder, 'converted')];
+  const lock = await lockPull(join(folder, 'lock'), file);
+  try {
+    const pulled = { ...options, file: join(path, 'source'), format: undefined, overwrite: true };
+    await pullPlain(registry, image, pulled);
     await convertPulled({ path: source, format: image.disk_format }, converted, format, options);
-    await nameFile(converted, file, overwrite);
+    await nameConverted({ path: converted, modeOf: source }, file, overwrite);
   } finally {
     await orMissing(unlink(source));
     await orMissing(unlink(converted));
+    await lock.release();
+  }
+}
+
+async function nameConverted(
+  { path, modeOf }: { path: string; modeOf: string },
+  to: string,
+  overwrite: boolean,
+): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    // qemu-img gives every user the right to read.
+    await file.chmod((await stat(modeOf)).mode & 0o777);
+    await nameFile({ file, path }, to, overwrite);
+  } finally {
+    await file.close();
   }
 }
 
@@ -109,7 +148,7 @@ async function convertPulled(
   source: { path: string; format: DiskFormat },
   path: string,
   format: DiskFormat,
-  { config, signal: stop, onEvent }: PullAsOptions,
+  { file, config, signal: stop, onEvent }: PullAsOptions,
 ): Promise<void> {
   const { maxVirtualBytes } = config.import;
   const { virtualSize } =
@@ -121,7 +160,7 @@ async function convertPulled(
   const chained = { ...source, backingChain: [] };
   const limits = { signal: stop, timeoutMs: config.timeouts.requestMs };
   const { required } = await measure({ source: chained, targetFormat: format, ...limits });
-  const room = { directory: dirname(path), needed: required, purpose: 'the converted image' };
+  const room = { directory: dirname(file), needed: required, purpose: 'the converted image' };
   await withRoom(room, { config, signal: stop }, async (signal) => {
     const { convert: priority, timeouts } = config;
     const request = { target: { path, format }, priority, timeouts, onEvent, signal };

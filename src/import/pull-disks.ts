@@ -1,7 +1,8 @@
 // The disks of an image into a directory, each as a file of its own.
-import { mkdir, stat } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
+import { foreignness } from '../files/own-file.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageObject, ImageRecord } from '../registry/image.ts';
 import { dataObjects, diskData, targetOf } from '../registry/image-objects.ts';
@@ -53,7 +54,8 @@ async function isThere(
   { size, sha256 }: ImageObject,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const found = await orMissing(stat(file));
-  if (!found?.isFile() || found.size !== size) return false;
+  const found = await orMissing(lstat(file));
+  // Another user's can be another one by the time it is used.
+  if (found?.size !== size || foreignness(found) !== undefined) return false;
   return (await hashImage(await fileSource(file), ['sha256'], { signal })).sha256 === sha256;
 }

@@ -1,4 +1,4 @@
-// What Linux can do with open files and Node cannot: share their blocks, and tell whether somebody writes to one.
+// What Linux can do with open files and Node cannot: share their blocks, lock them, and see whether somebody writes to one.
 import { koffi } from './koffi.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -8,6 +8,10 @@ const ioctl: AsyncCall<Buffer> = libc.func(
 );
 const fcntl: (fd: number, command: number, argument: number) => number = libc.func(
   'int fcntl(int fd, int command, int argument)',
+);
+
+const flock: (fd: number, operation: number) => number = libc.func(
+  'int flock(int fd, int operation)',
 );
 
 interface AsyncCall<Value> {
@@ -63,4 +67,19 @@ export function hasNoWriter(fd: number): boolean {
   if (fcntl(fd, F_SETLEASE, F_RDLCK) !== 0) return false;
   fcntl(fd, F_SETLEASE, F_UNLCK);
   return true;
+}
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+const EWOULDBLOCK = 11;
+
+/**
+ * Locks the file of a descriptor for as long as that is open. False if another descriptor, of this
+ * process or another one, has the lock. Never waits. A file system without locks gives none: then
+ * it is true for all.
+ * @see flock(2)
+ */
+export function lockFile(fd: number): boolean {
+  return flock(fd, LOCK_EX | LOCK_NB) === 0 || koffi.errno() !== EWOULDBLOCK;
 }

@@ -1,15 +1,19 @@
 // An object of the registry to a local file: fetched side by side, verified, named only when it is whole.
-import { stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { hasCode, PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
-import { fileError, orMissing } from './file-errors.ts';
+import { assertFlat } from '../formats/assert-flat.ts';
+import { bytesOfFile } from '../formats/image-bytes.ts';
+import type { DiskFormat } from '../snapshot-types.ts';
+import { fileError } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { lockPull } from './pull-lock.ts';
-import { exists, nameFile } from './pull-name.ts';
-import { openPartial, type Partial, type PullSource, removePartial } from './pull-partial.ts';
+import { assertReplaceable, nameFile } from './pull-name.ts';
+import { openPartial, type Partial, type PullSource } from './pull-partial.ts';
 import { fetchRanges, type PullPolicy } from './pull-ranges.ts';
 
-export type { PullSource } from './pull-partial.ts';
+/** `format`: what the data of a disk is said to be; undefined for an artefact. */
+export type PulledObject = Omit<PullSource, 'etag'> & { format: DiskFormat | undefined };
 
 export interface PullOptions {
   signal?: AbortSignal | undefined;
@@ -17,45 +21,63 @@ export interface PullOptions {
   onProgress?: ((bytes: number) => void) | undefined;
   /** What is good to know: that a pull goes on, or that what was fetched is kept. */
   onNote?: ((message: string) => void) | undefined;
-  /** Replaces FILE where it is there. */
+  /** Replaces FILE if it is a file. */
   overwrite?: boolean;
 }
 
 type Options = PullOptions & { policy: PullPolicy };
 
 /**
- * Fills FILE.partial, holds size and sha256 against the record's, and only then gives it its name.
- * What a pull that was ended has fetched is kept, and the next pull of the same object to the same
- * file goes on from it; where the data is wrong, or the file system is full, nothing is kept.
- * @throws INTEGRITY, USAGE (FILE is there, or another pull is at it), REGISTRY, NO_SPACE,
- * INTERRUPTED.
+ * Fills FILE.partial, holds size and sha256 against the record's and the header against
+ * `assertFlat`, and only then gives it its name. What a pull that was ended has fetched is kept, and
+ * the next pull of the same object to the same file resumes it; if the data is wrong, or the file
+ * system is full, nothing is kept.
+ * @throws INTEGRITY, IMAGE_REFUSED, USAGE (what is at FILE, or a partial file of another user's, is
+ * not replaced; another pull is at it), REGISTRY, NO_SPACE, INTERRUPTED.
  */
 export async function pullFile(
   store: ObjectStore,
-  source: Omit<PullSource, 'etag'>,
+  source: PulledObject,
   file: string,
   options: Options,
 ): Promise<void> {
-  const path = `${file}.partial`;
-  const lock = await lockPull(path, file);
   try {
-    if (!options.overwrite && (await orMissing(stat(file))) !== undefined) throw exists(file);
-    await fillPartial(store, source, path, options);
-    await nameFile(path, file, options.overwrite ?? false);
-    await removePartial(path);
+    // Before the lock, whose file is beside it: what is there may be no place for files.
+    await assertReplaceable(file, options.overwrite ?? false);
+    const path = `${file}.partial`;
+    const lock = await lockPull(`${path}.ranges`, file);
+    try {
+      await pullLocked(store, source, { file, path, note: lock.note }, options);
+    } finally {
+      await lock.release();
+    }
   } catch (error) {
     throw fileError(error, `Pulling ${source.key} to ${file}`, 'pull');
-  } finally {
-    await lock.release();
   }
 }
 
-async function fillPartial(
+async function pullLocked(
   store: ObjectStore,
-  { key, size, sha256 }: Omit<PullSource, 'etag'>,
-  path: string,
+  source: PulledObject,
+  to: { file: string; path: string; note: FileHandle },
   options: Options,
 ): Promise<void> {
+  const partial = await fillPartial(store, source, to, options);
+  try {
+    await nameFile(partial, to.file, options.overwrite ?? false);
+  } finally {
+    await to.note.truncate(0);
+    await partial.close();
+  }
+}
+
+/** The file, open, when it is whole, on disk, and was found to be what it should be. */
+async function fillPartial(
+  store: ObjectStore,
+  { key, size, sha256, format }: PulledObject,
+  { path, note }: { path: string; note: FileHandle },
+  options: Options,
+): Promise<Partial> {
   const { signal, policy, onNote } = options;
   const info = await store.stat(key, { signal });
   if (info === undefined) throw damaged(`${key} is not in ${store.url}`);
@@ -64,12 +86,12 @@ async function fillPartial(
   }
   const source = { key, size, sha256, etag: info.etag };
   for (;;) {
-    const partial = await openPartial(path, source, rangeBytes(size, policy));
+    const partial = await openPartial(path, note, source, rangeBytes(size, policy));
     const { resumedBytes } = partial;
     if (resumedBytes > 0) onNote?.(`going on: ${formatBytes(resumedBytes)} are there already`);
-    const found = await fillOnce(store, source, partial, options);
-    if (found === sha256) return;
-    await removePartial(path);
+    const found = await fillOnce(store, { ...source, format }, partial, options);
+    if (found === sha256) return partial;
+    await partial.discard();
     const wrong = `${key} has the sha256 ${found}, but its record says ${sha256}`;
     // NOTE: what an earlier pull left may have been harmed since (a power cut, another hand), and
     // that says nothing about the image: it is judged by what was fetched in one go.
@@ -78,32 +100,48 @@ async function fillPartial(
   }
 }
 
-/** The sha256 of what is in the file; it is on disk then. */
+/** The sha256 of what is in the file; if it is the right one, it is on disk and was looked at. */
 async function fillOnce(
   store: ObjectStore,
-  source: PullSource,
+  source: PullSource & { format: DiskFormat | undefined },
   partial: Partial,
   options: Options,
 ): Promise<string> {
   try {
     const found = await fetchRanges(store, source, partial, options);
-    if (found === source.sha256) await partial.sync();
+    if (found === source.sha256) {
+      await assertHandedOut(store, source, partial);
+      await partial.sync();
+    }
     return found;
   } catch (error) {
-    await keepOrRemove(partial, error, options);
+    await keepOrDiscard(partial, error, options);
     throw error;
-  } finally {
-    await partial.close();
   }
 }
 
-async function keepOrRemove(partial: Partial, error: unknown, { onNote }: Options): Promise<void> {
-  const code = error instanceof PublishError ? error.code : undefined;
-  const full = code === 'NO_SPACE' || hasCode(error, 'ENOSPC', 'EDQUOT');
-  if (code === 'INTEGRITY' || full || partial.whole.size === 0) {
-    await removePartial(partial.path);
-    return;
+// NOTE: the digest says that the data is what the record means, not that its maker meant well:
+// whoever may write to the registry can make both, and the next program to open the file obeys it.
+async function assertHandedOut(
+  { url }: ObjectStore,
+  { key, format }: PullSource & { format: DiskFormat | undefined },
+  { file }: Partial,
+): Promise<void> {
+  try {
+    await assertFlat(await bytesOfFile(file), format);
+  } catch (error) {
+    if (!(error instanceof PublishError && error.code === 'IMAGE_REFUSED')) throw error;
+    const message = `${key} in ${url} is no image of one flat file, and no file was written: ${error.message}`;
+    throw new PublishError('IMAGE_REFUSED', message, { step: 'pull', cause: error });
   }
+}
+
+async function keepOrDiscard(partial: Partial, error: unknown, { onNote }: Options): Promise<void> {
+  const code = error instanceof PublishError ? error.code : undefined;
+  const isWrong = code === 'INTEGRITY' || code === 'IMAGE_REFUSED';
+  const full = code === 'NO_SPACE' || hasCode(error, 'ENOSPC', 'EDQUOT');
+  if (isWrong || full || partial.whole.size === 0) return partial.discard();
+  await partial.close();
   onNote?.(`${partial.path} is kept: the same pull, run again, goes on from it`);
 }
 

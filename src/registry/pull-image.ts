@@ -22,9 +22,11 @@ export async function pullImage(
   options: PullOptions & DiskChoice & { policy: PullPolicy; artefact?: string | undefined },
 ): Promise<void> {
   assertReadable(image);
-  const object = artefactOf(image, options.artefact) ?? diskData(image, options.disk);
-  const { name, size, sha256 } = object;
-  await pullFile(store, { key: imageFolder(image.id) + name, size, sha256 }, file, options);
+  const artefact = artefactOf(image, options.artefact);
+  const { name, size, sha256 } = artefact ?? diskData(image, options.disk);
+  const format = artefact === undefined ? image.disk_format : undefined;
+  const key = imageFolder(image.id) + name;
+  await pullFile(store, { key, size, sha256, format }, file, options);
 }
 
 /** @throws USAGE where the image has no such artefact, naming those that it has. */

@@ -1,36 +1,61 @@
-// One pull at a time into one file, by a lock that a dead holder cannot keep.
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { realpath } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { basename, dirname, join } from 'node:path';
+// One pull at a time into one file: a lock on the note beside the partial file, dropped with its process.
+import { constants } from 'node:fs';
+import { type FileHandle, unlink } from 'node:fs/promises';
 import { hasCode, PublishError } from '../errors.ts';
+import { isNamed, openOwn } from '../files/own-file.ts';
 import { fileError } from './file-errors.ts';
 
+export interface PullLock {
+  /** The note of which ranges are in the partial file. It is removed with the lock if it is empty. */
+  readonly note: FileHandle;
+  release(): Promise<void>;
+}
+
+/** Nobody but its owner may open it: any open descriptor can hold the lock. */
+const NOTE_MODE = 0o600;
+
 /**
- * NOTE: an abstract unix socket: the kernel drops it with its process, so no stale lock is left to
- * judge. Its name has 107 bytes at most, hence the digest of the path.
- * @throws USAGE where another process pulls to this file.
+ * `path`: of the note; `file`: what is pulled, for the message.
+ * @throws USAGE if another process pulls to this file, or the note is not this user's own; what the
+ * file system says.
  */
-export async function lockPull(
-  partial: string,
-  file: string,
-): Promise<{ release(): Promise<void> }> {
-  const path = await realpath(dirname(partial)).catch((error: unknown) => {
-    throw fileError(error, `Opening the folder of ${file}`, 'pull');
-  });
-  const digest = createHash('sha256')
-    .update(join(path, basename(partial)))
-    .digest('hex');
-  const server = createServer((socket) => socket.destroy());
-  try {
-    server.listen(`\0virt-publish/pull/${digest}`);
-    await once(server, 'listening');
-  } catch (error) {
-    if (!hasCode(error, 'EADDRINUSE')) throw error;
-    const message = `another process is pulling to ${file}; wait for it, or name another file.`;
-    throw new PublishError('USAGE', message, { step: 'pull', cause: error });
+export async function lockPull(path: string, file: string): Promise<PullLock> {
+  const { lockFile } = await import('../native/file-calls.ts');
+  for (;;) {
+    const { file: note } = await openOwn(
+      path,
+      { mode: NOTE_MODE, flags: constants.O_APPEND },
+      (reason) => notOwn(path, reason),
+    ).catch((error: unknown) => {
+      throw fileError(error, `Opening ${path}`, 'pull');
+    });
+    const isLocked = lockFile(note.fd);
+    // The holder removes the note before it lets go: then there is a new one to lock.
+    if (isLocked && (await isNamed(note, path)))
+      return { note, release: () => release(note, path) };
+    await note.close();
+    if (!isLocked) throw busy(file);
   }
-  server.unref();
-  return { release: () => new Promise((done) => server.close(() => done())) };
+}
+
+/** The refusal of a file beside the target that another user may have planted. */
+export function notOwn(path: string, reason: string): PublishError {
+  const message = `${path} ${reason}, so nothing is pulled over it; remove it, or name another file.`;
+  return new PublishError('USAGE', message, { step: 'pull' });
+}
+
+async function release(note: FileHandle, path: string): Promise<void> {
+  try {
+    const { size } = await note.stat();
+    if (size === 0 && (await isNamed(note, path))) await unlink(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  } finally {
+    await note.close();
+  }
+}
+
+function busy(file: string): PublishError {
+  const message = `another process is pulling to ${file}; wait for it, or name another file.`;
+  return new PublishError('USAGE', message, { step: 'pull' });
 }

@@ -1,26 +1,54 @@
-// Gives a file that is whole its name, without replacing what somebody else made meanwhile.
-import { link, rename, unlink } from 'node:fs/promises';
+// Gives a file that is whole its name, and replaces nothing but a file.
+import { type FileHandle, link, lstat, readlink, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
+import { isNamed, kindOf } from '../files/own-file.ts';
 import { syncFolder } from './directory-files.ts';
 import { orMissing } from './file-errors.ts';
 
-/**
- * Durably. Where it cannot be named, `partial` is removed.
- * @throws USAGE where FILE is there and is not to be replaced; what the file system says.
- */
-export async function nameFile(partial: string, file: string, overwrite: boolean): Promise<void> {
-  try {
-    if (overwrite) await rename(partial, file);
-    else await renameToNew(partial, file);
-  } catch (error) {
-    await orMissing(unlink(partial));
-    throw hasCode(error, 'EEXIST') ? exists(file) : error;
-  }
-  await syncFolder(dirname(file));
+/** An open file, and the name that it has. */
+export interface NamedFile {
+  file: FileHandle;
+  path: string;
 }
 
-/** rename(2) would replace what somebody made meanwhile; link(2) does not, where there is one. */
+/**
+ * Durably. If it cannot be named, its old name is removed.
+ * @throws USAGE as `assertReplaceable`, INTEGRITY if another user gave one of the names to another
+ * file; what the file system says.
+ */
+export async function nameFile(from: NamedFile, to: string, overwrite: boolean): Promise<void> {
+  try {
+    await assertNamed(from.file, from.path);
+    await assertReplaceable(to, overwrite);
+    if (overwrite) await rename(from.path, to);
+    else await renameToNew(from.path, to);
+  } catch (error) {
+    if (await isNamed(from.file, from.path)) await unlink(from.path);
+    throw hasCode(error, 'EEXIST') ? exists(to) : error;
+  }
+  await assertNamed(from.file, to);
+  await syncFolder(dirname(to));
+}
+
+/**
+ * @throws USAGE if there is a file and it is not to be replaced, or what is there is no file: a
+ * device node, FIFO, socket, directory or symbolic link is never replaced.
+ */
+export async function assertReplaceable(path: string, overwrite: boolean): Promise<void> {
+  const facts = await orMissing(lstat(path));
+  if (facts === undefined || (facts.isFile() && overwrite)) return;
+  if (facts.isFile()) throw exists(path);
+  const cure = facts.isDirectory()
+    ? 'name a file in it, or end it with / to get each disk as a file in it'
+    : facts.isSymbolicLink()
+      ? `it leads to ${await readlink(path)}: name that, or remove the link`
+      : `to write to it, use standard output: virt-publish pull IMAGE - | dd of=${path} bs=4M`;
+  const message = `${path} is ${kindOf(facts)}, and only a file can be replaced; ${cure}.`;
+  throw new PublishError('USAGE', message, { step: 'pull' });
+}
+
+/** rename(2) would replace what somebody made meanwhile; link(2) does not, if there is one. */
 async function renameToNew(partial: string, file: string): Promise<void> {
   try {
     await link(partial, file);
@@ -32,7 +60,14 @@ async function renameToNew(partial: string, file: string): Promise<void> {
   await unlink(partial);
 }
 
-export function exists(file: string): PublishError {
+/** What was hashed is the open file; its name may mean another one by now. */
+async function assertNamed(file: FileHandle, path: string): Promise<void> {
+  if (await isNamed(file, path)) return;
+  const message = `another user put another file at ${path} while it was pulled; do not use that, and pull into a folder of your own.`;
+  throw new PublishError('INTEGRITY', message, { step: 'pull' });
+}
+
+function exists(file: string): PublishError {
   const message = `${file} is there already; name another file, or say that it may be replaced.`;
   return new PublishError('USAGE', message, { step: 'pull' });
 }

@@ -1,6 +1,8 @@
 // A file on its way in, and beside it the note of which ranges of it are whole, for the next process.
-import { constants, type FileHandle, open, readFile, unlink } from 'node:fs/promises';
-import { orMissing, parseJson } from './file-errors.ts';
+import { type FileHandle, unlink } from 'node:fs/promises';
+import { isNamed, openOwn, readAtMost } from '../files/own-file.ts';
+import { parseJson } from './file-errors.ts';
+import { notOwn } from './pull-lock.ts';
 
 /** What is pulled. `etag` is the store's own; null where it has none. */
 export interface PullSource {
@@ -23,47 +25,46 @@ export interface Partial {
   markWhole(range: number): Promise<void>;
   sync(): Promise<void>;
   close(): Promise<void>;
+  /** Closes it, and removes it with what the note says of it. */
+  discard(): Promise<void>;
 }
 
 const FILE_MODE = 0o640;
+/** Some ten bytes for each range of 5 MiB: enough for any object that S3 can have. */
+const MAX_NOTE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Opens FILE.partial of the source's size, all zeros where nothing was fetched yet. What is there
- * is gone on with if its note says that it is of the very same object.
+ * Opens FILE.partial of the source's size, all zeros if nothing was fetched yet. A file that is
+ * there is resumed if `note` says that it is of the very same object.
  *
  * NOTE: neither note nor data is synced, for a killed process loses neither; what a power cut loses
  * is found by the digest of the whole.
+ * @throws USAGE if the file is not this user's own.
  */
 export async function openPartial(
   path: string,
+  note: FileHandle,
   source: PullSource,
   wantedRangeBytes: number,
 ): Promise<Partial> {
-  const { O_CREAT, O_RDWR, O_NOFOLLOW, O_APPEND, O_WRONLY, O_TRUNC } = constants;
-  const file = await open(path, O_CREAT | O_RDWR | O_NOFOLLOW, FILE_MODE);
+  const refuse = (reason: string) => notOwn(path, reason);
+  const { file, isNew } = await openOwn(path, { mode: FILE_MODE }, refuse);
   try {
-    const note = await readNote(notePath(path), source);
-    const resumes = note !== undefined && (await file.stat()).size === source.size;
+    const noted = isNew ? undefined : await readNote(note, source);
+    const resumes = noted !== undefined && (await file.stat()).size === source.size;
+    const rangeBytes = resumes ? noted.rangeBytes : wantedRangeBytes;
     if (!resumes) {
       await file.truncate(0);
       await file.truncate(source.size);
+      await note.truncate(0);
+      await note.write(`${JSON.stringify({ ...source, rangeBytes })}\n`);
     }
-    const flags = O_CREAT | O_WRONLY | O_APPEND | O_NOFOLLOW | (resumes ? 0 : O_TRUNC);
-    const log = await open(notePath(path), flags, FILE_MODE);
-    const rangeBytes = resumes ? note.rangeBytes : wantedRangeBytes;
-    if (!resumes) await log.write(`${JSON.stringify({ ...source, rangeBytes })}\n`);
-    const whole = resumes ? note.whole : new Set<number>();
-    return partialOf({ path, file, log, source, rangeBytes, whole });
+    const whole = resumes ? noted.whole : new Set<number>();
+    return partialOf({ path, file, note, source, rangeBytes, whole });
   } catch (error) {
     await file.close();
     throw error;
   }
-}
-
-/** Both files of a pull, where they are there. */
-export async function removePartial(path: string): Promise<void> {
-  await orMissing(unlink(path));
-  await orMissing(unlink(notePath(path)));
 }
 
 export function rangeAt(
@@ -78,12 +79,12 @@ export function rangeAt(
 function partialOf(parts: {
   path: string;
   file: FileHandle;
-  log: FileHandle;
+  note: FileHandle;
   source: PullSource;
   rangeBytes: number;
   whole: Set<number>;
 }): Partial {
-  const { path, file, log, source, rangeBytes, whole } = parts;
+  const { path, file, note, source, rangeBytes, whole } = parts;
   const resumedBytes = [...whole].reduce((sum, range) => {
     const { start, end } = rangeAt(source, rangeBytes, range);
     return sum + end - start;
@@ -92,23 +93,26 @@ function partialOf(parts: {
     ...{ path, file, rangeBytes, whole, resumedBytes },
     markWhole: async (range) => {
       whole.add(range);
-      await log.write(`${range}\n`);
+      await note.write(`${range}\n`);
     },
     sync: () => file.datasync(),
-    close: async () => {
-      await Promise.all([file.close(), log.close()]);
+    close: () => file.close(),
+    discard: async () => {
+      if (await isNamed(file, path)) await unlink(path);
+      await file.close();
+      await note.truncate(0);
     },
   };
 }
 
-/** What the note says; `undefined` where there is none, or it is about another object. */
+/** What the note says; `undefined` if it is empty, or about another object. */
 async function readNote(
-  path: string,
+  note: FileHandle,
   source: PullSource,
 ): Promise<{ rangeBytes: number; whole: Set<number> } | undefined> {
-  const text = await orMissing(readFile(path, 'utf8'));
+  const text = (await readAtMost(note, MAX_NOTE_BYTES))?.toString('utf8') ?? '';
   // The last line is whole only if a line end follows it.
-  const [first, ...lines] = (text ?? '').split('\n').slice(0, -1);
+  const [first, ...lines] = text.split('\n').slice(0, -1);
   const head = parseJson(first ?? '') as Record<string, unknown> | null | undefined;
   const rangeBytes = head?.rangeBytes;
   if (!(Number.isSafeInteger(rangeBytes) && (rangeBytes as number) > 0)) return undefined;
@@ -120,8 +124,4 @@ async function readNote(
     rangeBytes: rangeBytes as number,
     whole: new Set(ranges.filter((range) => range < count)),
   };
-}
-
-function notePath(path: string): string {
-  return `${path}.ranges`;
 }

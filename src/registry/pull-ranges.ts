@@ -1,6 +1,7 @@
 // The ranges of an object on their way into a file: so many at once, hashed in order behind them.
 import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
+import { descriptorPath } from '../files/own-file.ts';
 import { DigestWalk } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { eachBounded } from './bounded.ts';
@@ -36,10 +37,11 @@ export async function fetchRanges(
   partial: Partial,
   options: FetchOptions,
 ): Promise<string> {
-  const writers = await openWriters(partial.path, partial.file, options.policy.concurrency);
+  const writers = await openWriters(partial.file, options.policy.concurrency);
   let digester: DigestWalk | undefined;
   try {
-    const file = await fileSource(partial.path, { direct: writers.isDirect });
+    // By its descriptor: its name may mean another file by now.
+    const file = await fileSource(descriptorPath(partial.file), { direct: writers.isDirect });
     digester = new DigestWalk(file, ['sha256']);
     return await new Fetch({ store, source, partial, digester, writers }, options).run();
   } finally {

@@ -12,13 +12,9 @@ export interface Writers {
   close(): Promise<void>;
 }
 
-/** For `atOnce` ranges at a time. `file` is open for `path`, and reads as zeros where ranges come. */
-export async function openWriters(
-  path: string,
-  file: FileHandle,
-  atOnce: number,
-): Promise<Writers> {
-  const target = await DirectTarget.open(path, file);
+/** For `atOnce` ranges at a time. `file` reads as zeros where ranges come. */
+export async function openWriters(file: FileHandle, atOnce: number): Promise<Writers> {
+  const target = await DirectTarget.open(file);
   if (target === undefined) {
     const use: Writers['use'] = (start, work) => work(new RangeWriter(file, start));
     return { isDirect: false, use, close: async () => undefined };
