@@ -1,4 +1,5 @@
 // The one error class of virt-publish, and the list of its codes.
+import { withoutSecrets } from './secrets.ts';
 
 /**
  * What went wrong. Match on these, never on a message. The exit code of each stands in
@@ -84,7 +85,8 @@ export interface PublishErrorOptions {
 
 /**
  * Every failure that leaves this package. The message says what failed, on what, and what to do
- * next; it never holds a secret or a domain's XML.
+ * next. Secrets in the message and in `mend` are masked here, so that they may quote what other
+ * programs said. No message holds a domain's XML.
  */
 export class PublishError extends Error {
   override readonly name = 'PublishError';
@@ -95,18 +97,21 @@ export class PublishError extends Error {
   readonly mend: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: PublishErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      withoutSecrets(message),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.step = options.step;
     this.retryable = options.retryable ?? false;
     this.undoFailures = options.undoFailures ?? [];
-    this.mend = options.mend;
+    this.mend = options.mend === undefined ? undefined : withoutSecrets(options.mend);
   }
 }
 
-/** The error's message, whatever was thrown. */
+/** The error's message, whatever was thrown, with its secrets masked. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return withoutSecrets(error instanceof Error ? error.message : String(error));
 }
 
 /** Whether it is an error of the system with one of these codes, as `ENOENT`. */

@@ -1,5 +1,6 @@
 // What a run tells while it goes: steps, bytes and notes.
 import type { Step } from './errors.ts';
+import { withoutSecrets } from './secrets.ts';
 
 /** `debug` is told where it was asked for (`--verbose`, `--log-file`). */
 export type NoteLevel = 'debug' | 'info' | 'warning';
@@ -16,6 +17,22 @@ export type OnEvent = (event: RunEvent) => void;
 
 /** The null listener: no code asks whether somebody listens. */
 export const ignoreEvents: OnEvent = () => undefined;
+
+/**
+ * Returns a listener that passes each event on with the secrets in its texts masked; the null
+ * listener if there is none. Every listener that a caller gives goes through this.
+ */
+export function listener(onEvent: OnEvent | undefined): OnEvent {
+  if (onEvent === undefined) return ignoreEvents;
+  return (event) => onEvent(maskEvent(event));
+}
+
+function maskEvent(event: RunEvent): RunEvent {
+  if (event.type === 'note') return { ...event, message: withoutSecrets(event.message) };
+  if (event.type === 'step' && event.detail !== undefined)
+    return { ...event, detail: withoutSecrets(event.detail) };
+  return event;
+}
 
 /**
  * Runs one step between its `started` and its `done` or `failed` event.

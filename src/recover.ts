@@ -1,7 +1,7 @@
 // Mends what dead runs left: the guest first, then the image, from their journals alone.
 import type { Config } from './config.ts';
 import { messageOf, PublishError } from './errors.ts';
-import { ignoreEvents, type OnEvent } from './events.ts';
+import { listener, type OnEvent } from './events.ts';
 import { mendImage } from './recover/mend-image.ts';
 import { mendVolumes } from './recover/mend-volumes.ts';
 import { canResume, type RunStatus, statusOf } from './recover/run-status.ts';
@@ -14,6 +14,7 @@ import { restoreGuest } from './run/restore-guest.ts';
 import { removeRunFolder, whyNotScratch } from './run/run-folder.ts';
 import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
 import { sweepScratch } from './run/scratch-folder.ts';
+import { withoutSecrets } from './secrets.ts';
 
 export type { RunStatus } from './recover/run-status.ts';
 
@@ -66,7 +67,8 @@ export async function recoverRuns(
 }
 
 /** What an import or a pull left in the work directory is no run: it touched no guest. */
-async function sweep({ workDir }: State, { onEvent = ignoreEvents }: RecoverOptions) {
+async function sweep({ workDir }: State, { onEvent: given }: RecoverOptions) {
+  const onEvent = listener(given);
   const note = (level: 'info' | 'warning', message: string) =>
     onEvent({ type: 'note', level, step: 'restore', message });
   await sweepScratch(workDir, {
@@ -139,8 +141,10 @@ async function mend(
   facts: RunFacts,
   { told, options }: { told: RecoveredRun; options: RecoverOptions },
 ): Promise<void> {
-  const { onEvent = ignoreEvents, signal = new AbortController().signal } = options;
-  const onRemark = (remark: string) => {
+  const { signal = new AbortController().signal } = options;
+  const onEvent = listener(options.onEvent);
+  const onRemark = (text: string) => {
+    const remark = withoutSecrets(text);
     told.remarks.push(remark);
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: remark });
   };

@@ -2,7 +2,7 @@
 import type { ChainOptions, CommitOptions } from '../chain-types.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
-import { ignoreEvents, type OnEvent } from '../events.ts';
+import { listener, type OnEvent } from '../events.ts';
 
 export interface ChainSettings {
   domain: string;
@@ -35,7 +35,7 @@ export function chainSettings(
     bandwidthMib,
     delete: options.delete ?? false,
     signal: options.signal ?? new AbortController().signal,
-    onEvent: options.onEvent ?? ignoreEvents,
+    onEvent: listener(options.onEvent),
     config,
   };
 }

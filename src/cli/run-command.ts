@@ -1,7 +1,7 @@
 // The frame of every command: configuration, signals, reporter, product, error, exit code.
 import { resolve } from 'node:path';
 import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
-import type { OnEvent } from '../events.ts';
+import { listener, type OnEvent } from '../events.ts';
 import { printableJson } from '../printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
@@ -56,12 +56,12 @@ export async function runCommand(
     const live = await createReporter({ json, quiet: flags.quiet === true, progress, writeJson });
     reporter = live;
     const log = await openLog(flags, live);
-    const onEvent: OnEvent = (event) => {
+    const onEvent = listener((event) => {
       if (event.type === 'run') runId = event.runId;
       log?.onEvent(event);
       const isDebug = event.type === 'note' && event.level === 'debug';
       if (!isDebug || flags.verbose === true) live.onEvent(event);
-    };
+    });
     logError = (error) => log?.onError(error);
     const files = flags.config === undefined ? [] : [resolve(flags.config)];
     const product = await withSignals(words, live.say, async (signal) => {

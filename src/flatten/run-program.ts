@@ -1,5 +1,6 @@
 // Runs one program to its end, by its deadline; the only importer of execa.
 import { PublishError } from '../errors.ts';
+import { withoutSecrets } from '../secrets.ts';
 
 // NOTE: loading it takes a tenth of a second, in which libvirt is connected to and asked.
 const loading = import('execa');
@@ -65,7 +66,8 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
     killedBy: result.signal,
     timedOut: result.timedOut,
     spawnCode: result.code,
-    stderr: result.stderr,
+    // Before callers cut it: half a secret is hard to recognize.
+    stderr: withoutSecrets(result.stderr),
     stdout: result.stdout ?? '',
   };
 }

@@ -1,6 +1,6 @@
 // What an import was asked to do, with all that was left open filled in from the configuration. Pure.
 import type { Config } from '../config.ts';
-import { ignoreEvents, type OnEvent } from '../events.ts';
+import { listener, type OnEvent } from '../events.ts';
 import { assertAlias } from '../registry/names.ts';
 import type { ImportOptions } from './import-types.ts';
 
@@ -41,7 +41,7 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
     allowPrivate: options.allowPrivate ?? false,
     workDir: options.workDir ?? config.workDir,
     signal: options.signal ?? new AbortController().signal,
-    onEvent: options.onEvent ?? ignoreEvents,
+    onEvent: listener(options.onEvent),
     config,
   };
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { messageOf, PublishError } from '../errors.ts';
+import { withoutSecrets } from '../secrets.ts';
 
 export type Packing = 'gzip' | 'xz' | 'zstd';
 
@@ -102,7 +103,7 @@ export function unpackError(packing: Packing, error: unknown): unknown {
 }
 
 function broken(packing: Packing, said: string): PublishError {
-  const words = said.trim().split('\n').at(-1) ?? '';
+  const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
   const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
   return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
 }

@@ -1,4 +1,5 @@
 // The error of a libvirt call, and the codes this package tells apart.
+import { withoutSecrets } from '../secrets.ts';
 
 /** Values of virErrorNumber, from libvirt/virterror.h. */
 export const VIR_ERR = {
@@ -48,7 +49,7 @@ export interface LibvirtErrorFields {
   message: string;
 }
 
-/** A libvirt call that failed, with what libvirt said. Match on `code`, never on the message. */
+/** A libvirt call that failed, with what libvirt said, secrets masked. Match on `code`, never on the message. */
 export class LibvirtError extends Error {
   override readonly name = 'LibvirtError';
   readonly code: number;
@@ -56,7 +57,7 @@ export class LibvirtError extends Error {
   readonly call: string;
 
   constructor(fields: LibvirtErrorFields) {
-    super(`${fields.message} (${fields.call}, libvirt error ${fields.code})`);
+    super(`${withoutSecrets(fields.message)} (${fields.call}, libvirt error ${fields.code})`);
     this.code = fields.code;
     this.domain = fields.domain;
     this.call = fields.call;

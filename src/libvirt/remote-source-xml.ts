@@ -1,4 +1,5 @@
 // Where the data of a disk are that lie in no file or block device of this host. Pure.
+import { withoutSecrets } from '../secrets.ts';
 import type { XmlElement } from './xml-tree.ts';
 
 /** A source that QEMU itself speaks to, over a network or past the kernel. */
@@ -48,7 +49,7 @@ export function describeRemote(disk: XmlElement): RemoteSource | null {
     source?.attribute('tls') === 'yes' ||
     [disk, source].some((element) => element?.find('auth') !== undefined);
   return {
-    label: labelOf(protocol, name, hosts),
+    label: withoutSecrets(labelOf(protocol, name, hosts)),
     protocol,
     node: protocol === 'nbd' && !needsSecret ? nbdNode(name, hosts) : null,
   };

@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import { hasCode, messageOf, PublishError } from '../errors.ts';
+import { publicReason } from '../error-meanings.ts';
+import { hasCode, PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import { allReached, JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
@@ -126,7 +127,7 @@ async function tryResume(
   } catch (error) {
     const isFinal = error instanceof PublishError && FINAL.has(error.code);
     if (!isFinal) throw error;
-    return messageOf(error);
+    return publicReason(error);
   } finally {
     await journal.close();
   }

@@ -1,4 +1,5 @@
 // An image's record around the work that makes its data: queued before, killed with the reason where it fails.
+import { publicReason } from '../error-meanings.ts';
 import { messageOf } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Digests } from '../upload/digests.ts';
@@ -21,7 +22,7 @@ export async function withQueuedImage<T>(
   try {
     return await work();
   } catch (error) {
-    await rollBack(registry, { id: fields.id, reason: messageOf(error) }, onEvent);
+    await rollBack(registry, { id: fields.id, reason: publicReason(error) }, onEvent);
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 
+import { listener } from '../events.ts';
 import type { ImageSource } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
 import type { EarlyUpload } from '../upload/early-upload.ts';
@@ -102,7 +103,7 @@ export class Registry {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
     this.#cache = folder === undefined ? undefined : new RecordCache(folder);
     // Nobody listens: nobody would be warned.
-    if (onEvent !== undefined) this.#firstWrite = new FirstWrite(store, folder, onEvent);
+    if (onEvent !== undefined) this.#firstWrite = new FirstWrite(store, folder, listener(onEvent));
     this.#store = new RetryingStore(store, policy);
     this.#bare = store;
     this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };

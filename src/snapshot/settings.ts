@@ -2,7 +2,7 @@
 import type { DiskWish } from '../capture/choose-disk.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
-import { ignoreEvents, type OnEvent } from '../events.ts';
+import { listener, type OnEvent } from '../events.ts';
 import { requireCompression } from '../flatten/qemu-img.ts';
 import { assertAlias } from '../registry/names.ts';
 import type { SnapshotOptions } from '../snapshot-types.ts';
@@ -63,7 +63,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     keep: options.keep,
     fromSnapshot: options.fromSnapshot,
     signal: options.signal ?? new AbortController().signal,
-    onEvent: options.onEvent ?? ignoreEvents,
+    onEvent: listener(options.onEvent),
     config,
   };
   requireCompression(settings.format, settings.compress);

@@ -1,5 +1,6 @@
 // The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
 import { join } from 'node:path';
+import { publicReason } from '../error-meanings.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { JOURNAL_FILE, readJournal } from '../run/journal.ts';
@@ -29,7 +30,7 @@ export async function giveUpImage(
   const { onEvent, config } = settings;
   try {
     await runStep(onEvent, 'roll back', async () => {
-      const discarding = registry.discardImage(runId, messageOf(cause));
+      const discarding = registry.discardImage(runId, publicReason(cause));
       const record = await (mayBeActive ? discarding : orWarn(settings, runId, discarding));
       if (mayBeActive && isNeeded({ id: runId, status: record?.status ?? null }, registry.url)) {
         return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
