@@ -1,7 +1,7 @@
 // One run a domain at a time: a lock that a dead holder cannot keep.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
-import { askSocketLock, type SocketLock, trySocketLock } from './socket-lock.ts';
+import { askFileLock, type FileLock, listFileLocks, tryFileLock } from '../files/file-lock.ts';
 
 /** `guard` and `recover` hold the lock of a run that is dead while they put its guest back. */
 export type LockRole = 'run' | 'guard' | 'recover';
@@ -14,7 +14,7 @@ export interface LockHolder {
   since: string;
 }
 
-export type DomainLock = SocketLock;
+export type DomainLock = FileLock;
 
 export interface LockOptions {
   role?: LockRole;
@@ -23,14 +23,15 @@ export interface LockOptions {
 }
 
 const PAUSE_MS = 50;
+const PREFIX = 'domain-';
 
 /**
  * Takes the lock of a domain, or says who has it.
  *
- * NOTE: the lock is an abstract unix socket. The kernel drops it at the instant its process dies,
- * so there is no stale lock file to judge, and the holder itself answers who it is. It is seen by
- * all processes of one network namespace, whatever their state directory.
- * @throws PublishError DOMAIN_BUSY with the holder's run and pid.
+ * NOTE: the lock is the kernel's, on a file in a folder of this user. The kernel drops it at the
+ * instant its process dies, so there is no stale lock to judge. It holds among all processes of one
+ * user that see the same folder, whatever their state directory, network namespace or Node.
+ * @throws PublishError DOMAIN_BUSY with the holder's run and pid; as tryFileLock.
  */
 export async function lockDomain(
   domain: { name: string; uuid: string },
@@ -40,54 +41,57 @@ export async function lockDomain(
   const deadline = performance.now() + waitMs;
   const holder: LockHolder = { runId, role, pid: process.pid, since: new Date().toISOString() };
   for (;;) {
-    const lock = await trySocketLock(domainAddress(domain.uuid), holder);
-    if (lock) return role === 'run' ? withOwnLock(lock, holder) : lock;
+    const lock = await tryFileLock(PREFIX + domain.uuid, holder);
+    if (lock) return lock;
     const other = await askLock(domain.uuid);
     // It has just ended, and the lock is free.
     if (other === 'free') continue;
-    const isMending = other !== 'silent' && other.role !== 'run';
+    const isMending = other !== 'unknown' && other.role !== 'run';
     if (!isMending || performance.now() >= deadline) throw busy(domain.name, other);
     await sleep(PAUSE_MS);
   }
 }
 
-/** Who holds the domain's lock. `silent`: somebody who does not answer, as a stopped process. */
-export function askLock(uuid: string): Promise<LockHolder | 'free' | 'silent'> {
-  return askSocketLock(domainAddress(uuid));
+/** Who holds the domain's lock. `unknown`: somebody whose lock file does not say it. */
+export function askLock(uuid: string): Promise<LockHolder | 'free' | 'unknown'> {
+  return ask(PREFIX + uuid);
 }
 
-/** Whether the process of this run lives, also before its journal tells which domain it is on. */
+/**
+ * Whether the process of this run lives, also before its journal tells which domain it is on. True
+ * if it may be the holder of a lock whose file does not say.
+ */
 export async function isRunAlive(runId: string): Promise<boolean> {
-  return (await askSocketLock(runAddress(runId))) !== 'free';
+  for (const name of listFileLocks(PREFIX)) {
+    const holder = await ask(name);
+    if (holder === 'unknown') return true;
+    if (holder !== 'free' && holder.runId === runId && holder.role === 'run') return true;
+  }
+  return false;
 }
 
-/** A run can be asked for by its own id as well. */
-async function withOwnLock(lock: DomainLock, holder: LockHolder): Promise<DomainLock> {
-  const own = await trySocketLock(runAddress(holder.runId), holder);
-  return {
-    release: async () => {
-      await own?.release();
-      await lock.release();
-    },
-  };
+async function ask(name: string): Promise<LockHolder | 'free' | 'unknown'> {
+  const state = await askFileLock(name);
+  if (typeof state === 'string') return state;
+  return isHolder(state.holder) ? state.holder : 'unknown';
 }
 
-function domainAddress(uuid: string): string {
-  return `\0virt-publish/domain/${uuid}`;
+const ROLES: readonly unknown[] = ['run', 'guard', 'recover'] satisfies LockRole[];
+
+function isHolder(value: unknown): value is LockHolder {
+  const { runId, role, pid, since } = (value ?? {}) as Partial<Record<keyof LockHolder, unknown>>;
+  const areWords = [runId, since].every((each) => /^[\w:.-]{1,64}$/.test(String(each)));
+  return areWords && ROLES.includes(role) && Number.isSafeInteger(pid);
 }
 
-function runAddress(runId: string): string {
-  return `\0virt-publish/run/${runId}`;
-}
-
-function busy(name: string, holder: LockHolder | 'silent'): PublishError {
+function busy(name: string, holder: LockHolder | 'unknown'): PublishError {
   const options = { step: 'inspect', retryable: true } as const;
   return new PublishError('DOMAIN_BUSY', describe(name, holder), options);
 }
 
-function describe(name: string, holder: LockHolder | 'silent'): string {
-  if (holder === 'silent') {
-    return `domain ${name} is held by a run that does not answer; look for a virt-publish process that is stopped`;
+function describe(name: string, holder: LockHolder | 'unknown'): string {
+  if (holder === 'unknown') {
+    return `domain ${name} is held by a process whose lock file does not say who it is; look for a virt-publish process, or end what keeps that file open`;
   }
   const { role, runId, pid, since } = holder;
   if (role === 'run') {

@@ -110,8 +110,8 @@ async function stateOf(
   if (rebooted) return 'dead';
   const holder = await askLock(domain.uuid);
   if (holder === 'free') return 'dead';
-  // A stopped process holds its lock without a word: it may go on at any time.
-  if (holder === 'silent') return 'going';
+  // Whoever it is, it lives, and may go on with this run at any time.
+  if (holder === 'unknown') return 'going';
   if (holder.runId !== runId) return 'dead';
   return holder.role === 'run' ? 'going' : 'restoring';
 }

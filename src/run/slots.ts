@@ -1,7 +1,7 @@
 // So many snapshots at once on a host, and no more: places that a dead holder cannot keep.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
-import { askSocketLock, type SocketLock, trySocketLock } from './socket-lock.ts';
+import { askFileLock, type FileLock, type FileLockState, tryFileLock } from '../files/file-lock.ts';
 
 /** Who has one of the places. */
 interface SlotHolder {
@@ -29,7 +29,7 @@ const PAUSE_MS = 200;
  * NOTE: nobody queues: of those who wait, whoever looks first after a place was left gets it.
  * @throws PublishError DOMAIN_BUSY after the deadline, with who has the places; the signal's reason.
  */
-export async function takeSlot(options: SlotOptions): Promise<SocketLock> {
+export async function takeSlot(options: SlotOptions): Promise<FileLock> {
   const { runId, domain, atOnce, timeoutMs, signal, onWait } = options;
   if (atOnce === 0) return { release: () => Promise.resolve() };
   const holder: SlotHolder = { runId, domain, pid: process.pid };
@@ -48,28 +48,34 @@ export async function takeSlot(options: SlotOptions): Promise<SocketLock> {
   }
 }
 
-async function tryAll(atOnce: number, holder: SlotHolder): Promise<SocketLock | undefined> {
+async function tryAll(atOnce: number, holder: SlotHolder): Promise<FileLock | undefined> {
   for (let place = 1; place <= atOnce; place += 1) {
-    const slot = await trySocketLock(slotAddress(place), holder);
+    const slot = await tryFileLock(slotName(place), holder);
     if (slot) return slot;
   }
   return undefined;
 }
 
-function slotAddress(place: number): string {
-  return `\0virt-publish/slot/${place}`;
+function slotName(place: number): string {
+  return `slot-${place}`;
 }
 
 async function describeHolders(atOnce: number): Promise<string> {
-  const places = Array.from({ length: atOnce }, (_, index) => slotAddress(index + 1));
-  const holders = await Promise.all(places.map((address) => askSocketLock<SlotHolder>(address)));
+  const places = Array.from({ length: atOnce }, (_, index) => slotName(index + 1));
+  const holders = await Promise.all(places.map((name) => askFileLock(name)));
   const known = holders.flatMap((holder) => (holder === 'free' ? [] : [describe(holder)]));
   return known.join(' or ') || 'one that has just ended';
 }
 
-function describe(holder: SlotHolder | 'silent'): string {
-  if (holder === 'silent') return 'a process that does not answer';
+function describe(state: Exclude<FileLockState, 'free'>): string {
+  const holder = state === 'unknown' ? undefined : state.holder;
+  if (!isHolder(holder)) return 'a process whose lock file does not say who it is';
   return `run ${holder.runId} (domain ${holder.domain}, process ${holder.pid})`;
+}
+
+function isHolder(value: unknown): value is SlotHolder {
+  const { runId, domain, pid } = (value ?? {}) as Partial<Record<keyof SlotHolder, unknown>>;
+  return typeof runId === 'string' && typeof domain === 'string' && Number.isSafeInteger(pid);
 }
 
 async function pause(signal: AbortSignal): Promise<void> {

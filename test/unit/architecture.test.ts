@@ -37,7 +37,7 @@ const STEPS = ['capture', 'flatten', 'upload', 'registry', 'run', 'libvirt'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'errors.ts': [],
   'events.ts': ['errors.ts'],
-  files: [],
+  files: ['native'],
   formats: [],
   native: [],
   'format-bytes.ts': [],

@@ -1,8 +1,12 @@
 // Places for snapshots on a host: no more than there are, one for who waits, none kept by the dead.
 import { execFile } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { lockFolder } from '#built/files/lock-folder.js';
 import { takeSlot } from '#built/run/slots.js';
+import { endHolder, holdLock } from '../../support/lock-holder.ts';
 
 const module = new URL('../../../build/run/slots.js', import.meta.url).href;
 const signal = new AbortController().signal;
@@ -41,4 +45,16 @@ test('the third waits for the two, is told who they are, and goes when one ends'
   await expect(stopped).rejects.toThrow('enough');
   await (await takeSlot(wish('unlimited', { atOnce: 0 }).options)).release();
   await Promise.all([two.release(), three.release()]);
+});
+
+test('a place that a process holds whose file does not say who it is: busy, and named so', async () => {
+  const path = join(lockFolder(), 'slot-1.lock');
+  const child = await holdLock(path, 'rubbish');
+  const late = wish('late', { atOnce: 1, timeoutMs: 1 }).options;
+  await expect(takeSlot(late)).rejects.toMatchObject({
+    code: 'DOMAIN_BUSY',
+    message: expect.stringContaining('a process whose lock file does not say who it is had them'),
+  });
+  await endHolder(child);
+  await rm(path);
 });
