@@ -1,5 +1,6 @@
 // The chain commands on one page: show the backing chain of a disk, and shorten it while the guest runs.
 import { dirname } from 'node:path';
+import { readOpenFiles } from './capture/open-files.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
 import { type ChainJob, type Flushed, runChainJob } from './chain/chain-job.ts';
 import { type ChainPlan, planCommit, planPull } from './chain/plan-chain.ts';
@@ -15,7 +16,6 @@ import {
 import { type ChainSettings, chainSettings } from './chain/settings.ts';
 import { seeToUnused } from './chain/unused-files.ts';
 import type {
-  ChainLayer,
   ChainOptions,
   ChainReport,
   ChainResult,
@@ -70,29 +70,32 @@ function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResu
       ({ plan: { kind, target, into } }) => `${kind} on ${target}, into ${into.path}`,
     );
     const flushed = await runPlan(session, plan, runId);
-    const after = await readAfter(session, chain, plan);
+    const now = await readAfter(session, plan);
+    const after = now?.layers ?? chain.layers.filter((layer) => !plan.leaves.includes(layer));
     const layers = after.map(({ path }) => path);
     const own = { uuid: domain.uuid, target: plan.target, layers };
-    const shortened = { own, into: plan.into.path, flushed, remove: settings.delete };
-    const unused = await seeToUnused(host, plan.leaves, shortened);
+    const unused = await seeToUnused(host, plan.leaves, {
+      ...{ own, into: plan.into.path, flushed, remove: settings.delete },
+      ...{ before: chain.marks, after: now?.marks ?? null, opened: await readOpenFiles(domain) },
+    });
     return { runId, before: chain.layers, after, unused };
   });
 }
 
-/** What is done is told, also to somebody who has just lost patience, and of a guest that is gone. */
+/** Undefined, with a warning, where it cannot be read: what is done is told all the same. */
 async function readAfter(
   { settings: { config, onEvent }, host, domain }: GuardedSession<ChainSettings>,
-  { layers }: DiskChain,
-  { target, leaves }: ChainPlan,
-): Promise<readonly ChainLayer[]> {
+  { target }: ChainPlan,
+): Promise<DiskChain | undefined> {
+  // Also for somebody who has just lost patience.
   const { signal } = new AbortController();
   try {
     const connection = await host.work();
-    return (await readDiskChain(domain, { config, signal, disk: target, connection })).layers;
+    return await readDiskChain(domain, { config, signal, disk: target, connection });
   } catch (error) {
     const message = `the chain is shorter, and could not be read again: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
-    return layers.filter((layer) => !leaves.includes(layer));
+    return undefined;
   }
 }
 

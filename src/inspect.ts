@@ -1,5 +1,6 @@
 // A domain on one page: what would be taken of it and how, with all that stands in the way; touches nothing.
 import { readDomainFacts } from './capture/inspect.ts';
+import { readOpenFiles } from './capture/open-files.ts';
 import { refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { PublishError } from './errors.ts';
@@ -53,10 +54,11 @@ async function reportDisks(
   const { mode, method, quiesce, config, signal } = settings;
   const wishes = { mode, method, quiesce };
   const timeoutMs = config.timeouts.requestMs;
+  const opened = facts.active ? await readOpenFiles(facts) : null;
   const disks: DiskReport[] = [];
   const obstacles: Obstacle[] = [];
   for (const disk of facts.description.disks) {
-    const found = await reportDisk(domain, facts, disk, { wishes, timeoutMs, signal });
+    const found = await reportDisk(domain, facts, disk, { wishes, opened, timeoutMs, signal });
     disks.push(found.report);
     // A drive for media that come and go is no part of the guest, and stands in nobody's way.
     if (disk.device === 'disk' || disk.device === 'lun') obstacles.push(...found.obstacles);

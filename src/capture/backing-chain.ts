@@ -1,14 +1,13 @@
-// The layers below a disk's source, each with a format that is known and not guessed.
+// The layers of a disk, as libvirt gives them to QEMU, each with a format that is known and not guessed.
+import type { ChainLayer } from '../chain-types.ts';
 import { PublishError } from '../errors.ts';
+import { inTime } from '../flatten/in-time.ts';
+import { type LayerMark, markLayer } from '../flatten/layer-mark.ts';
 import { info, type QemuImgInfo } from '../flatten/qemu-img.ts';
-import { shellQuote } from '../run/shell-quote.ts';
 import type { LocalDisk } from './choose-disk.ts';
+import { headerAgrees, type Layer, layerBelow, OutsideLayer, refuseLayer } from './layer-below.ts';
 
-/** One file or block device of a chain; the path is absolute. */
-export interface Layer {
-  path: string;
-  format: string;
-}
+export { type Layer, OutsideLayer } from './layer-below.ts';
 
 export interface DiskFacts {
   /** Bytes the guest sees. */
@@ -22,11 +21,20 @@ export interface DiskFacts {
    * layers, and only a full copy has all of it.
    */
   outside: boolean;
+  /**
+   * The header of a layer below the disk names other layers than the XML. A delta would be opened
+   * with those that the header names, so only a full copy has all of the disk.
+   */
+  headersDiffer: boolean;
+  /** Of the disk and of each layer below it; empty where it is `outside`. */
+  marks: readonly LayerMark[];
 }
 
 export interface ReadOptions {
   /** The domain runs: its files are locked by QEMU and read all the same. */
   shared: boolean;
+  /** Identities of all files that the domain's QEMU has open; null if they cannot be read. */
+  opened: ReadonlySet<string> | null;
   timeoutMs: number;
   signal: AbortSignal;
 }
@@ -38,7 +46,13 @@ export interface LayerFacts extends Layer {
   actualSize: number;
   /** Names of the internal snapshots in it. */
   snapshots: string[];
+  mark: LayerMark;
+  /** Whether the header names the very layer that comes next. */
+  headerAgrees: boolean;
 }
+
+/** libvirt's own limit. */
+const MAX_LAYERS = 200;
 
 /**
  * Of a disk whose own layer is on this host. A layer further down that is not is no obstacle where
@@ -54,20 +68,46 @@ export async function readDiskFacts(disk: LocalDisk, options: ReadOptions): Prom
     if (!(error instanceof OutsideLayer && options.shared)) throw error;
     outside = true;
   }
-  const [top, ...below] = layers;
-  if (!top) refuse(disk, 'has no layer');
-  const { virtualSize, actualSize } = top;
-  if (outside) return { virtualSize, actualSize: virtualSize, backingChain: [], outside };
-  const backingChain = below.map(({ path, format }) => ({ path, format }));
-  return { virtualSize, actualSize, backingChain, outside };
+  const [top] = layers;
+  if (!top) refuseLayer(disk, 'has no layer');
+  return factsOf([top, ...layers.slice(1)], outside);
 }
 
-/** A layer that is there for QEMU, and not for others of this host. */
-export class OutsideLayer extends PublishError {}
+/** @param outside whether a layer below these is in no file or block device of this host. */
+export function factsOf(
+  [top, ...below]: readonly [LayerFacts, ...LayerFacts[]],
+  outside: boolean,
+): DiskFacts {
+  const { virtualSize, actualSize } = top;
+  if (outside) return { ...outsideFacts(virtualSize) };
+  return {
+    ...{ virtualSize, actualSize, outside },
+    backingChain: below.map(({ path, format }) => ({ path, format })),
+    headersDiffer: below.some((layer) => !layer.headerAgrees),
+    marks: [top, ...below].map(({ mark }) => mark),
+  };
+}
+
+/** What people are shown of a layer. */
+export function reportLayer(layer: LayerFacts): ChainLayer {
+  const { path, format, virtualSize, actualSize, snapshots } = layer;
+  return { path, format, virtualSize, actualSize, snapshots };
+}
+
+/** Of a disk that is not all on this host. */
+export function outsideFacts(virtualSize: number): DiskFacts {
+  const nothingTold = { backingChain: [], headersDiffer: false, marks: [] };
+  return { virtualSize, actualSize: virtualSize, outside: true, ...nothingTold };
+}
+
+/** Whether a delta has to hold all of the disk, because QEMU would open other layers below it. */
+export function needsFullCopy({ outside, headersDiffer }: DiskFacts): boolean {
+  return outside || headersDiffer;
+}
 
 /**
- * The layers of a disk, the active one first. The first layer below a running disk comes from the
- * live XML (what QEMU has open), all the others from the files' own headers.
+ * The layers of a disk, the active one first: those of the XML to their end; headers count from the
+ * layer on that the XML tells nothing of.
  *
  * NOTE: a layer without a recorded backing format is refused, as libvirt itself does: whoever
  * opens it must guess, and a guest that writes a qcow2 header into a raw disk makes that guess
@@ -78,55 +118,59 @@ export async function* walkChain(
   disk: LocalDisk,
   options: ReadOptions,
 ): AsyncGenerator<LayerFacts, void> {
-  if (disk.remote !== null) refuse(disk, `is on ${disk.remote.label}, outside this host`);
-  const source: Layer = { path: disk.source, format: disk.format };
-  const top = await info({ ...source, ...options });
-  if (top.dataFile !== null) refuse(disk, `keeps its data in another file (${top.dataFile})`);
-  yield layerFacts(source, top);
-  let next = firstLayer(disk) ?? backingOf(disk, disk.source, top);
-  while (next) {
-    const facts = await info({ ...next, ...options });
-    yield layerFacts(next, facts);
-    next = backingOf(disk, next.path, facts);
+  if (disk.remote !== null) refuseLayer(disk, `is on ${disk.remote.label}, outside this host`);
+  const seen = new Set<string>();
+  let layer: Layer | undefined = { path: disk.source, format: disk.format };
+  for (let depth = 0; layer !== undefined; depth += 1) {
+    if (depth >= MAX_LAYERS) refuseLayer(disk, `has more than ${MAX_LAYERS} layers`);
+    const mark = await lookAt(disk, layer, options);
+    if (seen.has(mark.identity)) refuseLayer(disk, `has ${layer.path} below itself in its chain`);
+    seen.add(mark.identity);
+    const facts = await info({ ...layer, ...options });
+    refuseUnreadable(disk, layer, facts);
+    const at = { disk, depth, ...layer, facts };
+    const agrees = await headerAgrees(at);
+    yield { ...describe(layer, facts), mark, headerAgrees: agrees };
+    layer = layerBelow(at);
   }
 }
 
-function layerFacts({ path, format }: Layer, facts: QemuImgInfo): LayerFacts {
-  const { virtualSize, actualSize, snapshots } = facts;
-  return { path, format, virtualSize, actualSize, snapshots: snapshots.map(({ name }) => name) };
-}
-
-function firstLayer(disk: LocalDisk): Layer | undefined {
-  const layer = disk.backingChain[0];
-  if (!layer) return undefined;
-  if (layer.encrypted) refuse(disk, 'has an encrypted backing file');
-  if (!layer.path || !layer.format) {
-    outsideLayer(disk, `has a backing file of type ${layer.type}, which is not on this host`);
+/** NOTE: never a FIFO or a device of another kind, whose opening alone may wait for ever. */
+async function lookAt(disk: LocalDisk, layer: Layer, options: ReadOptions): Promise<LayerMark> {
+  const { path } = layer;
+  const mark = await inTime({ ...options, late: () => lateLook(path) }, () =>
+    // What is wrong with a file, qemu-img says with its name and the cure.
+    markLayer(path).catch(async (error: unknown) => {
+      await info({ ...layer, ...options });
+      throw error;
+    }),
+  );
+  if (mark.kind === 'other') {
+    refuseLayer(disk, `has ${path} as a layer, which is neither a file nor a block device`);
   }
-  return { path: layer.path, format: layer.format };
-}
-
-function backingOf(disk: LocalDisk, path: string, facts: QemuImgInfo): Layer | undefined {
-  if (facts.backingFile === null) return undefined;
-  if (facts.fullBackingFile === null || !facts.fullBackingFile.startsWith('/')) {
-    outsideLayer(disk, `has a backing file that is no local path (${facts.backingFile})`);
-  }
-  if (facts.backingFormat === null) {
-    refuse(
+  if (options.opened && !options.opened.has(mark.identity)) {
+    refuseLayer(
       disk,
-      `has a layer without a recorded backing format; record it with: qemu-img rebase -u -b ${shellQuote(facts.backingFile)} -F FORMAT ${shellQuote(path)}`,
+      `is given ${path} by libvirt, and its QEMU has another file open: that name was given to a new file while the guest ran; give the old file its name back, or shut the guest down and start it on the new one`,
     );
   }
-  return { path: facts.fullBackingFile, format: facts.backingFormat };
+  return mark;
 }
 
-function outsideLayer(disk: LocalDisk, obstacle: string): never {
-  const message = `disk ${disk.target} ${obstacle}; start the domain, and take it live`;
-  throw new OutsideLayer('DISK_UNSUPPORTED', message, { step: 'inspect' });
+function lateLook(path: string): PublishError {
+  const message = `looking at ${path} took longer than its deadline: see whether the storage hangs`;
+  return new PublishError('QEMU_IMG', message, { step: 'inspect' });
 }
 
-function refuse(disk: LocalDisk, obstacle: string): never {
-  throw new PublishError('DISK_UNSUPPORTED', `disk ${disk.target} ${obstacle}`, {
-    step: 'inspect',
-  });
+function refuseUnreadable(disk: LocalDisk, { path }: Layer, facts: QemuImgInfo): void {
+  const { dataFile, encrypted } = facts;
+  if (dataFile !== null) {
+    refuseLayer(disk, `has a layer (${path}) that keeps its data in another file (${dataFile})`);
+  }
+  if (encrypted) refuseLayer(disk, `has an encrypted layer (${path})`);
+}
+
+function describe({ path, format }: Layer, facts: QemuImgInfo) {
+  const { virtualSize, actualSize, snapshots } = facts;
+  return { path, format, virtualSize, actualSize, snapshots: snapshots.map(({ name }) => name) };
 }

@@ -74,9 +74,8 @@ function obstacleOf(disk: DiskDescription): string | undefined {
   if (disk.device === 'lun') {
     return 'is a lun: the guest talks to the device itself, past QEMU, and nobody else knows when it is still';
   }
-  if (disk.encrypted) {
-    return 'is encrypted, and its key does not leave libvirt; publish from inside the guest instead';
-  }
+  const inSource = obstacleInSource(disk);
+  if (inSource !== undefined) return inSource;
   if (disk.transient)
     return 'is transient: libvirt throws its changes away, so there is no state to take';
   if (disk.remote !== null) return NO_MIRROR[disk.remote.protocol];
@@ -85,6 +84,21 @@ function obstacleOf(disk: DiskDescription): string | undefined {
   }
   if (!disk.source) return 'has no source: the drive is empty';
   return undefined;
+}
+
+/** Why the bytes of the disk's files, or of one below them, are not those that the guest sees. */
+export function obstacleInSource({
+  encrypted,
+  obstacle,
+  backingChain,
+}: DiskDescription): string | undefined {
+  if (encrypted) {
+    return 'is encrypted, and its key does not leave libvirt; publish from inside the guest instead';
+  }
+  if (obstacle !== null) return obstacle;
+  const below = backingChain.find((layer) => layer.encrypted || layer.obstacle !== null);
+  if (!below) return undefined;
+  return `has a layer (${below.path ?? below.type}) that ${below.obstacle ?? 'is encrypted'}`;
 }
 
 /** Of sources outside this host, those that QEMU cannot mirror either. */

@@ -6,9 +6,10 @@ import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { requireReflinks } from '../files/reflinks.ts';
 import { inTime } from '../flatten/in-time.ts';
+import { type LayerMark, layerChanged, markLayer } from '../flatten/layer-mark.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import type { LocalDisk } from './choose-disk.ts';
-import { detailOf } from './inspect.ts';
+import { detailOf, type InspectedDisk } from './inspect.ts';
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
 
@@ -50,7 +51,7 @@ export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefin
   for (const inspected of run.inspection.disks) {
     const { target, format } = inspected.disk;
     const path = join(run.folder.scratch, `${target}.clone.${format}`);
-    const obstacle = await cloneDisk(run, inspected.disk, path);
+    const obstacle = await cloneDisk(run, inspected, path);
     clones.push({ ...inspected, path, format, ours: true });
     if (obstacle === undefined) continue;
     noteNoClone(run, obstacle);
@@ -60,22 +61,42 @@ export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefin
   return clones;
 }
 
-/** Resolves to why it could not be done. */
+/**
+ * Resolves to why it could not be done.
+ * @throws PublishError INTEGRITY where another file has the disk's name, or it was written to.
+ */
 async function cloneDisk(
   run: CaptureRun,
-  disk: LocalDisk,
+  { disk, facts }: InspectedDisk,
   path: string,
 ): Promise<string | undefined> {
   const { onEvent, signal } = run;
+  const [inspected] = facts.marks;
   return runStep(
     onEvent,
     'clone',
     async () => {
       signal.throwIfAborted();
-      return withinTime(run, copyFile(disk.source, path, COPYFILE_FICLONE_FORCE | COPYFILE_EXCL));
+      const before = await markInTime(run, disk.source);
+      if (before.identity !== inspected?.identity) throw layerChanged(disk.source, 'clone');
+      const how = COPYFILE_FICLONE_FORCE | COPYFILE_EXCL;
+      const obstacle = await withinTime(run, copyFile(disk.source, path, how));
+      const after = await markInTime(run, disk.source);
+      if (
+        obstacle === undefined &&
+        (after.identity !== before.identity || after.state !== before.state)
+      ) {
+        throw layerChanged(disk.source, 'clone');
+      }
+      return obstacle;
     },
     (why) => (why === undefined ? detailOf(run.inspection, disk) : 'not possible'),
   );
+}
+
+function markInTime({ timeouts, signal }: CaptureRun, path: string): Promise<LayerMark> {
+  const limits = { timeoutMs: timeouts.cloneMs, signal, late: () => late(timeouts) };
+  return inTime(limits, () => markLayer(path));
 }
 
 export function noteNoClone({ onEvent }: CaptureRun, obstacle: string): void {

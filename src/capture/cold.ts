@@ -10,6 +10,7 @@ import { refuseIfTakenOver } from '../run/take-over.ts';
 import { withTimeLimit } from '../time-limit.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
+import { refuseReplacedFiles } from './open-files.ts';
 
 const CLOCK_TIMEOUT_S = 5;
 
@@ -29,6 +30,7 @@ export async function captureCold<T>(
   const { onEvent, plan, scope } = run;
   const obstacle = await obstacleToClone(run);
   if (obstacle !== undefined) noteNoClone(run, obstacle);
+  await refuseReplacedFiles(run.inspection);
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await runStep(onEvent, 'save', () => saveGuest(run));
   await run.atPointInTime();

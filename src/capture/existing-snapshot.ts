@@ -120,7 +120,7 @@ async function findDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
  */
 async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const { snapshot, timeoutMs, signal } = found;
-  const reading = { shared: true, timeoutMs, signal };
+  const reading = { shared: true, opened: null, timeoutMs, signal };
   const { snapshots } = await info({ path: disk.source, format: disk.format, ...reading });
   const inside = snapshots.find(({ name }) => name === snapshot.name);
   if (!inside) {
@@ -128,7 +128,7 @@ async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDis
       `disk ${disk.target}: ${disk.source} holds no internal snapshot ${snapshot.name} any more`,
     );
   }
-  const facts = await readDiskFacts(asFile(disk), reading);
+  const facts = await readDiskFacts(disk, reading);
   if (facts.outside) refuse(`disk ${disk.target} reads a layer outside this host`);
   for (const { path } of facts.backingChain) await refuseChanged(found, disk, path);
   return { disk, facts, snapshot: { id: inside.id, name: inside.name } };
@@ -143,7 +143,7 @@ async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDis
 async function frozenDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const { timeoutMs, signal } = found;
   await refuseChanged(found, disk, disk.source);
-  const facts = await readDiskFacts(asFile(disk), { shared: false, timeoutMs, signal });
+  const facts = await readDiskFacts(disk, { shared: false, opened: null, timeoutMs, signal });
   for (const { path } of facts.backingChain) await refuseChanged(found, disk, path);
   return { disk, facts };
 }
@@ -168,11 +168,6 @@ async function refuseChanged(
   if (memory === 'external' || createdAt === null || !found.isFile()) return;
   if (found.mtimeMs / 1000 <= createdAt + WRITE_SLACK_S) return;
   refuse(`${who}: its file ${path} was written to since, and is no longer what it was`);
-}
-
-/** By the headers alone: the chain in the snapshot's XML is as it was. */
-function asFile(disk: LocalDisk): LocalDisk {
-  return { ...disk, backingChain: [] };
 }
 
 function refuse(message: string): never {

@@ -1,5 +1,6 @@
 // Reads all that must be known of a domain before anything is done to it.
 import { PublishError } from '../errors.ts';
+import type { OnEvent } from '../events.ts';
 import type { SnapshotRef } from '../flatten/qemu-img.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
@@ -10,6 +11,7 @@ import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
 import type { ExistingSnapshot } from './existing-snapshot.ts';
+import { readOpenFiles } from './open-files.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
 
 /** A disk that is to be taken, and what was read of it. */
@@ -52,6 +54,7 @@ export interface InspectOptions {
   timeoutMs: number;
   agentTimeoutMs: number;
   signal: AbortSignal;
+  onEvent?: OnEvent;
 }
 
 /** Of the domain alone, whatever its disks are like. */
@@ -72,9 +75,10 @@ export async function inspectDomain(
   const { active, description } = found;
   const chosen = chooseDisks(description, options.disks);
   for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, signal, onEvent } = options;
+  const opened = active ? await readOpenFiles(domain, onEvent) : null;
   const [disks, agent] = await Promise.all([
-    readFacts(domain, chosen, { shared: active, timeoutMs, signal }),
+    readFacts(domain, chosen, { shared: active, opened, timeoutMs, signal }),
     known?.agent ?? askAgent(domain, found, options),
   ]);
   return { ...found, disks, agent };

@@ -9,7 +9,9 @@ import {
 import { saveMetadata } from '../run/domain-metadata.ts';
 import { type MirrorData, undefine } from '../run/guest-acts.ts';
 import { DOMAIN_XML_FILE, writeSecret } from '../run/run-folder.ts';
+import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun, PointInTime, StillDisks } from './capture-run.ts';
+import type { InspectedDisk } from './inspect.ts';
 import { awaitMirrors, startMirror } from './mirror.ts';
 import { takePointInTime } from './point-in-time.ts';
 
@@ -22,7 +24,7 @@ export async function captureLive(run: CaptureRun): Promise<StillDisks> {
   const { onEvent, scope, inspection, folder } = run;
   const disks = inspection.disks.map((inspected) => {
     const path = join(folder.scratch, `${inspected.disk.target}.delta.qcow2`);
-    return { ...inspected, path, format: 'qcow2', ours: true };
+    return { ...inspected, facts: belowDelta(inspected), path, format: 'qcow2', ours: true };
   });
   const mirrors = disks.map(({ disk, path }): MirrorData => ({ target: disk.target, delta: path }));
   await runStep(onEvent, 'delta', () => createDeltas(run, disks));
@@ -38,6 +40,11 @@ export async function captureLive(run: CaptureRun): Promise<StillDisks> {
     await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));
   }
   return { disks, ...moment };
+}
+
+/** A delta that has to hold all of its disk has no layers below it. */
+function belowDelta({ facts }: InspectedDisk): InspectedDisk['facts'] {
+  return needsFullCopy(facts) ? { ...facts, backingChain: [], marks: [] } : facts;
 }
 
 /**

@@ -15,6 +15,7 @@ import { isOff } from '../libvirt/is-off.ts';
 import { mirrorTargetXml } from '../libvirt/mirror-target-xml.ts';
 import { pollUntil } from '../poll.ts';
 import { type MirrorData, mirror as mirrorAct } from '../run/guest-acts.ts';
+import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 import { StallWatch } from './stall-watch.ts';
@@ -63,9 +64,11 @@ async function startCopy(run: CaptureRun, { target, delta }: MirrorData) {
   await domain.blockCopy(target, mirrorTargetXml(delta), params, flags);
 }
 
-/** A delta whose disk has layers outside this host stands on nothing, and takes it all. */
+/** A delta that has to hold all of its disk stands on nothing. */
 function isShallow({ inspection }: CaptureRun, target: string): boolean {
-  return !inspection.disks.some(({ disk, facts }) => disk.target === target && facts.outside);
+  return !inspection.disks.some(
+    ({ disk, facts }) => disk.target === target && needsFullCopy(facts),
+  );
 }
 
 /** A mirror that is waited for; one that is ready stays so until it is ended, or fails. */

@@ -3,21 +3,42 @@ import { messageOf, PublishError } from '../errors.ts';
 import { info } from '../flatten/qemu-img.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
-import type { DiskDescription, DomainDescription } from '../libvirt/domain-xml.ts';
+import type { ChainLayer, DiskDescription, DomainDescription } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
-import type { DiskFacts, ReadOptions } from './backing-chain.ts';
+import { type DiskFacts, outsideFacts, type ReadOptions } from './backing-chain.ts';
 import type { LocalDisk } from './choose-disk.ts';
 
 /**
- * The domain with the file or block device behind each volume of a pool as the disk's source. A
- * volume that has none, or whose pool is not started, counts as a source outside this host.
+ * The domain with the file or block device behind each volume of a pool as the disk's source, or as
+ * the path of the layer. A volume that has none, or whose pool is not started, counts as outside
+ * this host.
  */
 export async function placeVolumes(
   connection: Pick<Connection, 'lookupVolume'>,
   description: DomainDescription,
 ): Promise<DomainDescription> {
-  const disks = await Promise.all(description.disks.map((disk) => placeVolume(connection, disk)));
+  const disks = await Promise.all(
+    description.disks.map(async (disk) => {
+      const placed = await placeVolume(connection, disk);
+      const layers = disk.backingChain.map((layer) => placeLayer(connection, layer));
+      return { ...placed, backingChain: await Promise.all(layers) };
+    }),
+  );
   return { ...description, disks };
+}
+
+async function placeLayer(
+  connection: Pick<Connection, 'lookupVolume'>,
+  layer: ChainLayer,
+): Promise<ChainLayer> {
+  if (layer.volume === null || layer.volume.direct) return layer;
+  try {
+    const { type, path } = await connection.lookupVolume(layer.volume.pool, layer.volume.volume);
+    return type === 'other' ? layer : { ...layer, path };
+  } catch (error) {
+    if (!isLibvirtError(error)) throw error;
+    return layer;
+  }
 }
 
 async function placeVolume(
@@ -56,12 +77,11 @@ export const UNKNOWN_VOLUME = 'unknown volume';
 export async function readRemoteFacts(
   domain: Pick<Domain, 'getBlockInfo'>,
   disk: LocalDisk,
-  { shared, ...limits }: ReadOptions,
+  { shared, opened: _, ...limits }: ReadOptions,
 ): Promise<DiskFacts> {
-  const outside = { backingChain: [], outside: true };
   if (shared) {
     const { capacity } = await domain.getBlockInfo(disk.target);
-    return { virtualSize: capacity, actualSize: capacity, ...outside };
+    return outsideFacts(capacity);
   }
   const { label, node } = disk.remote ?? { label: disk.source, node: null };
   if (node === null) {
@@ -79,7 +99,7 @@ export async function readRemoteFacts(
     const what = `is on ${label}, and reads ${other} as well; start the domain, and take it live`;
     throw unsupported(disk, what);
   }
-  return { virtualSize, actualSize: virtualSize, ...outside };
+  return outsideFacts(virtualSize);
 }
 
 function unsupported({ target }: LocalDisk, what: string): PublishError {

@@ -1,8 +1,9 @@
 // The backing file that an image's header names, read without a program and without trust.
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import { messageOf } from '../errors.ts';
+import { identityOf as identityOfStats } from '../flatten/layer-mark.ts';
 
 const HEADER_BYTES = 64;
 /** Of qcow and of qcow2. */
@@ -27,9 +28,8 @@ export interface Below {
 
 /** What tells a file or device apart, whatever it is called; null where there is none. */
 export async function identityOf(path: string): Promise<string | null> {
-  const found = await stat(path).catch(() => null);
-  if (found === null) return null;
-  return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev}:${found.ino}`;
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? null : identityOfStats(found);
 }
 
 /**
@@ -60,7 +60,8 @@ async function backingName(path: string): Promise<string | null> {
   try {
     const name = await namedIn(file, await readAt(file, 0, HEADER_BYTES));
     const local = name === null ? null : localPath(name);
-    return local === null ? null : resolve(dirname(path), local);
+    // NOTE: the kernel follows a link before a `..` behind it, and `resolve` does not.
+    return local === null || isAbsolute(local) ? local : `${dirname(path)}/${local}`;
   } finally {
     await file.close();
   }

@@ -1,10 +1,17 @@
 // The backing chain of a disk with its sizes, as far down as it can be followed.
-import { walkChain } from '../capture/backing-chain.ts';
+import {
+  type LayerFacts,
+  type ReadOptions,
+  reportLayer,
+  walkChain,
+} from '../capture/backing-chain.ts';
 import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
+import { readOpenFiles } from '../capture/open-files.ts';
 import { placeVolumes } from '../capture/remote-disk.ts';
-import type { ChainLayer, ChainReport } from '../chain-types.ts';
+import type { ChainReport } from '../chain-types.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
+import type { LayerMark } from '../flatten/layer-mark.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
@@ -22,6 +29,8 @@ export interface DiskChain extends ChainReport {
   active: boolean;
   source: LocalDisk;
   description: DomainDescription;
+  /** What tells each of `layers` from another file of its name. */
+  marks: readonly LayerMark[];
 }
 
 /** @throws PublishError DISK_UNSUPPORTED where there is no such disk, or none on this host. */
@@ -33,27 +42,40 @@ export async function readDiskChain(domain: Domain, options: ReadChainOptions): 
   const description = await placeVolumes(options.connection, parseDomainXml(xml));
   const source = chooseDisk(description, options.disk);
   const { name, uuid } = domain;
+  const opened = active ? await readOpenFiles(domain) : null;
   return {
     domain: { name, uuid, state },
     disk: { target: source.target, bus: source.bus },
-    ...(await readLayers(source, { ...options, shared: active })),
+    ...(await readLayers(source, { ...options, shared: active, opened })),
     ...{ active, source, description },
   };
 }
 
 /** What was read stands, also where a layer further down cannot be. */
-export async function readLayers(
+async function readLayers(
   disk: LocalDisk,
-  { shared, config, signal }: Pick<ReadChainOptions, 'config' | 'signal'> & { shared: boolean },
-): Promise<{ layers: ChainLayer[]; obstacle: string | null }> {
-  const layers: ChainLayer[] = [];
+  {
+    shared,
+    opened,
+    config,
+    signal,
+  }: Pick<ReadChainOptions, 'config'> & Omit<ReadOptions, 'timeoutMs'>,
+): Promise<Pick<DiskChain, 'layers' | 'marks' | 'obstacle'>> {
+  const found: LayerFacts[] = [];
+  const read = (obstacle: string | null) => ({
+    layers: found.map(reportLayer),
+    marks: found.map(({ mark }) => mark),
+    obstacle,
+  });
   const timeoutMs = config.timeouts.requestMs;
   try {
-    for await (const layer of walkChain(disk, { shared, timeoutMs, signal })) layers.push(layer);
-    return { layers, obstacle: null };
+    for await (const layer of walkChain(disk, { shared, opened, timeoutMs, signal })) {
+      found.push(layer);
+    }
+    return read(null);
   } catch (error) {
     if (!(error instanceof PublishError && TOLD.has(error.code))) throw error;
-    return { layers, obstacle: error.message };
+    return read(error.message);
   }
 }
 

@@ -6,7 +6,8 @@ import type { Compression, DiskFormat } from '../snapshot-types.ts';
 import { startCompressors } from './compressors.ts';
 import { type PlannedImage, planImage } from './plan-image.ts';
 import { writeTables } from './planned-source.ts';
-import { type Converted, check, convert, type SourceImage } from './qemu-img.ts';
+import { type Converted, check, convert, info, type SourceImage } from './qemu-img.ts';
+import { refuseResized } from './read-extents.ts';
 import { writeCompressedImage, writeImage } from './write-image.ts';
 
 export interface FlattenRequest {
@@ -135,8 +136,10 @@ async function compressOnePass(
   return { direct: true };
 }
 
-function convertBy(request: FlattenRequest): Promise<Converted> {
+async function convertBy(request: FlattenRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, priority, timeouts, onEvent, signal } = request;
+  const now = await info({ ...source, signal, timeoutMs: timeouts.checkMs });
+  refuseResized(source.path, now.virtualSize, virtualSize);
   return convert({
     source,
     target,

@@ -7,6 +7,7 @@ import { CLUSTER, DataRuns } from './data-runs.ts';
 import type { DataExtents } from './extents.ts';
 import { inTime, type TimeLimits } from './in-time.ts';
 import { KeptClusters } from './kept-clusters.ts';
+import { layerChanged, stateOf } from './layer-mark.ts';
 import { type Qcow2Header, readQcow2Header } from './qcow2-header.ts';
 import type { ImageFile, SourceImage } from './qemu-img-types.ts';
 import { readExtents } from './read-extents.ts';
@@ -71,7 +72,8 @@ export async function planReadable(
 ): Promise<PlannedImage | undefined> {
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
-  if (!isKnown || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
+  // NOTE: tables for no cluster at all are not laid out here; qemu-img knows what they are.
+  if (!isKnown || virtualSize === 0 || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
   const layers = chain.map(({ path }) => path);
   const limits = { ...source, late: () => lateLook(source.path) };
   const looked = await inTime(limits, () => lookAt(chain));
@@ -88,7 +90,7 @@ export async function planReadable(
   const staying = canStay && KeptClusters.of({ virtualSize, extents }, fileClusters);
   const kept = staying ? staying.end : 0;
   const shares = ofOthers + (staying ? 0 : ofTop) >= sparesFrom;
-  return { layers, marks: facts.map(markOf), extents, virtualSize, dataBytes, kept, shares };
+  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, kept, shares };
 }
 
 /** Whether the system says that a file is not there, or cannot be read just now. */
@@ -119,9 +121,7 @@ export async function refuseChanged(
   for (const [index, path] of layers.entries()) {
     if (index === 0 && kept > 0) continue;
     const now = await lookAgain(path, step);
-    if (now !== undefined && markOf(now) === marks[index]) continue;
-    const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
-    throw new PublishError('INTEGRITY', message, { step, retryable: true });
+    if (now === undefined || stateOf(now) !== marks[index]) throw layerChanged(path, step);
   }
 }
 
@@ -164,9 +164,4 @@ function bytesOf({ count, depth, length }: DataExtents): [number, number] {
     else ofOthers += length[n] ?? 0;
   }
   return [ofTop, ofOthers];
-}
-
-/** NOTE: not the ctime: libvirt labels a base image whenever another of its domains starts. */
-function markOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
-  return [dev, ino, size, mtimeNs].join(' ');
 }

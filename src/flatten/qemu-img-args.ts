@@ -1,5 +1,5 @@
 // Argument lists for qemu-img: formats always named, file names that cannot turn into options. Pure.
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { PublishError } from '../errors.ts';
 import type { Compression, DiskFormat } from '../snapshot-types.ts';
 import type { ImageFile, SourceImage } from './qemu-img-types.ts';
@@ -129,7 +129,8 @@ function blockNode(layer: SourceImage, below: readonly ImageFile[] | undefined):
 function safePath(path: string): string {
   if (path === '' || path.includes('\0'))
     throw new PublishError('USAGE', 'a file name must not be empty or hold a NUL byte');
-  return resolve(path);
+  // NOTE: the kernel follows a link before a `..` behind it, and `resolve` does not.
+  return isAbsolute(path) ? path : resolve(path);
 }
 
 function safeFormat(format: string): string {

@@ -20,10 +20,16 @@ export async function readExtents(
 ): Promise<DataExtents | undefined> {
   const list = new ExtentList();
   await map(source, (extent) => list.add(extent));
-  if (list.end === virtualSize) return list.done();
+  refuseResized(source.path, list.end, virtualSize);
+  return list.done();
+}
+
+/** @throws PublishError INTEGRITY if a disk that was inspected with `virtualSize` now has `bytes`. */
+export function refuseResized(path: string, bytes: number, virtualSize: number): void {
+  if (bytes === virtualSize) return;
   throw new PublishError(
     'INTEGRITY',
-    `${source.path} holds a disk of ${list.end} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
+    `${path} holds a disk of ${bytes} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
     { step: 'convert', retryable: true },
   );
 }

@@ -1,10 +1,18 @@
 // All that can be said of one disk of a domain before it is taken, whatever stands in the way.
-import { OutsideLayer, type ReadOptions, walkChain } from '../capture/backing-chain.ts';
+import {
+  type DiskFacts,
+  factsOf,
+  type LayerFacts,
+  OutsideLayer,
+  outsideFacts,
+  type ReadOptions,
+  reportLayer,
+  walkChain,
+} from '../capture/backing-chain.ts';
 import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
 import { type DomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
 import { type CaptureWishes, planCapture } from '../capture/plan.ts';
 import { readRemoteFacts } from '../capture/remote-disk.ts';
-import type { ChainLayer } from '../chain-types.ts';
 import { PublishError } from '../errors.ts';
 import type { ChosenWay, DiskReport, Obstacle, Verdict } from '../inspect-types.ts';
 import { VIR_DOMAIN_BLOCK_JOB_TYPE } from '../libvirt/constants.ts';
@@ -13,6 +21,7 @@ import type { DiskDescription } from '../libvirt/domain-xml.ts';
 
 export interface DiskReportOptions {
   wishes: CaptureWishes;
+  opened: ReadOptions['opened'];
   timeoutMs: number;
   signal: AbortSignal;
 }
@@ -27,16 +36,18 @@ export async function reportDisk(
   const { target, device, bus, type, format, bootOrder, readonly, shareable } = disk;
   const found = new Obstacles(target);
   const source = disk.remote?.label ?? disk.source;
-  const layers: ChainLayer[] = [];
+  const walked: LayerFacts[] = [];
   let outside = false;
   await found.during(async () => {
     const local = chooseDisk(facts.description, target);
     await found.during(() => refuseBusyDisk(domain, local, facts.active));
-    const { timeoutMs, signal } = options;
-    const reading = { shared: facts.active, timeoutMs, signal };
-    outside = await readLayers(domain, local, layers, reading);
+    const { timeoutMs, signal, opened } = options;
+    const reading = { shared: facts.active, opened, timeoutMs, signal };
+    outside = await readLayers(domain, local, walked, reading);
   });
-  const seen = { layers, outside };
+  const layers = walked.map(reportLayer);
+  const [top, ...below] = walked;
+  const seen = top ? factsOf([top, ...below], outside) : outsideFacts(0);
   const ways = found.list.length > 0 ? blocked(found.list) : waysOf(facts, disk, seen, options);
   if (ways.chosen === null && found.list.length === 0) found.add(ways.live.reason);
   return {
@@ -52,7 +63,7 @@ export async function reportDisk(
 async function readLayers(
   domain: Domain,
   disk: LocalDisk,
-  layers: ChainLayer[],
+  layers: LayerFacts[],
   options: ReadOptions,
 ): Promise<boolean> {
   if (disk.remote !== null) return (await readRemoteFacts(domain, disk, options)).outside;
@@ -76,13 +87,10 @@ function blocked(obstacles: readonly Obstacle[]): Ways {
 function waysOf(
   domain: DomainFacts,
   disk: DiskDescription,
-  { layers, outside }: { layers: readonly ChainLayer[]; outside: boolean },
+  facts: DiskFacts,
   { wishes }: DiskReportOptions,
 ): Ways {
   const local = chooseDisk(domain.description, disk.target);
-  const [top, ...backingChain] = layers;
-  const { virtualSize = 0, actualSize = 0 } = top ?? {};
-  const facts = { virtualSize, actualSize, backingChain, outside };
   const inspection = { ...domain, disks: [{ disk: local, facts }] as const };
   const plan = (mode: CaptureWishes['mode']) => {
     const { detaches, ...way } = planCapture(inspection, { ...wishes, mode });

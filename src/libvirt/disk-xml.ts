@@ -5,6 +5,7 @@ import {
   type RemoteSource,
   type VolumeSource,
 } from './remote-source-xml.ts';
+import { describeObstacle } from './source-obstacle-xml.ts';
 import type { XmlElement } from './xml-tree.ts';
 
 export interface DiskDescription {
@@ -25,6 +26,8 @@ export interface DiskDescription {
   shareable: boolean;
   transient: boolean;
   encrypted: boolean;
+  /** Why the bytes at `source` are not those that the guest sees; null if they are. */
+  obstacle: string | null;
   /** `<boot order=…/>` of the disk itself; null where it has none. */
   bootOrder: number | null;
   alias: string | null;
@@ -44,6 +47,10 @@ export interface ChainLayer {
   format: string | null;
   index: number | null;
   encrypted: boolean;
+  /** The volume of a pool that is the layer; null for all others. */
+  volume: VolumeSource | null;
+  /** Why the bytes at `path` are not those that QEMU reads; null if they are. */
+  obstacle: string | null;
 }
 
 /** A copy job's other side. `ready` is `yes` from when it is in sync, and `no` before. */
@@ -75,6 +82,7 @@ export function describeDisk(disk: XmlElement): DiskDescription {
     shareable: disk.find('shareable') !== undefined,
     transient: disk.find('transient') !== undefined,
     encrypted: isEncrypted(disk),
+    obstacle: describeObstacle(disk),
     bootOrder: order === null ? null : Number.parseInt(order, 10),
     alias: disk.find('alias')?.attribute('name') ?? null,
     backingChain: chain.layers,
@@ -95,6 +103,8 @@ function describeChain(disk: XmlElement): { layers: ChainLayer[]; ended: boolean
       format: store.find('format')?.attribute('type') ?? null,
       index: indexOf(store) ?? indexOf(store.find('source')),
       encrypted: isEncrypted(store),
+      volume: describeVolume(store),
+      obstacle: describeObstacle(store),
     });
     store = store.find('backingStore');
   }

@@ -10,6 +10,7 @@ import {
   readDomain,
 } from '../capture/inspect.ts';
 import { findNvram } from '../capture/nvram.ts';
+import { refuseReplacedFiles } from '../capture/open-files.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
 import type { SpaceRow } from '../capture/space.ts';
 import { runStep } from '../events.ts';
@@ -67,7 +68,9 @@ async function lookAt(
   const { fromSnapshot: name } = settings;
   if (name === undefined) {
     const inspection = await inspectDomain(domain, wishes, known);
-    return { inspection, capture: planCapture(inspection, settings) };
+    const capture = planCapture(inspection, settings);
+    if (capture.mode === 'cold') await refuseReplacedFiles(inspection);
+    return { inspection, capture };
   }
   const facts = await readDomain(domain, wishes);
   return inspectSnapshot(domain, { ...facts, agent: 'none' }, { ...wishes, name });
@@ -75,11 +78,11 @@ async function lookAt(
 
 /** What an inspection is told: which disks are meant, and how long to wait. */
 export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
-  const { disks, config, signal } = settings;
+  const { disks, config, signal, onEvent } = settings;
   const connection = await host.work();
   const libvirtVersion = await connection.getLibVersion();
   const { requestMs: timeoutMs, freezeMs: agentTimeoutMs } = config.timeouts;
-  return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal };
+  return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal, onEvent };
 }
 
 /** @throws PublishError REGISTRY where it cannot be reached. */

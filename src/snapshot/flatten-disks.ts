@@ -11,6 +11,7 @@ import type { EarlyParts } from '../upload/early-upload.ts';
 import type { Decision } from './decide.ts';
 import { sendingAhead } from './send-ahead.ts';
 import type { Session } from './session.ts';
+import { readUnchanged } from './unchanged-layers.ts';
 
 /** A disk that holds still, and the flat image that it was written to, or that is made of it. */
 export type FlattenedDisk = InspectedDisk &
@@ -70,8 +71,15 @@ async function flattenDisk(
   };
   const guestWaits = decision.capture.mode === 'cold' && !still.ours;
   const ahead = { id, name: dataName(session, still), path, still, guestWaits };
-  const image = await flattenOrPlan(request, needsFile(session, decision), (write) =>
-    sendingAhead(session, decision, ahead, write),
+  const { timeouts } = settings.config;
+  const reading = {
+    ...{ onEvent: settings.onEvent, signal: settings.signal, timeoutMs: timeouts.requestMs },
+    wasWritten: decision.capture.mode === 'cold',
+  };
+  const image = await readUnchanged(still, reading, () =>
+    flattenOrPlan(request, needsFile(session, decision), (write) =>
+      sendingAhead(session, decision, ahead, write),
+    ),
   );
   if ('unwritten' in image) {
     const { unwritten } = image;

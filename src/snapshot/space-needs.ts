@@ -1,4 +1,5 @@
 // How much a run writes at most, and where.
+import { needsFullCopy } from '../capture/backing-chain.ts';
 import type { InspectedDisk, Inspection } from '../capture/inspect.ts';
 import type { CapturePlan } from '../capture/plan.ts';
 import { measureSpace, onSameFileSystem, type SpaceNeed, type SpaceRow } from '../capture/space.ts';
@@ -67,6 +68,7 @@ function purposeOf(
 
 /** The disk's own layer at most, and the tables of a qcow2. */
 function deltaSize({ facts }: InspectedDisk): number {
+  if (needsFullCopy(facts)) return facts.virtualSize + tablesOf(facts);
   return Math.min(facts.virtualSize, facts.actualSize + DELTA_SLACK) + tablesOf(facts);
 }
 

@@ -1,6 +1,9 @@
 // Looks at a domain's volumes and decides what becomes of them; changes nothing.
+import { OutsideLayer, type ReadOptions, walkChain } from '../capture/backing-chain.ts';
 import { type Inspection, readDomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
+import { readOpenFiles } from '../capture/open-files.ts';
 import { refuseUnquiescable } from '../capture/quiesce-policy.ts';
+import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
@@ -27,7 +30,7 @@ export async function decideVolumes(
   { settings, host, domain }: Session,
   runId: string,
 ): Promise<VolumeDecision> {
-  const { quiesce, config, onEvent } = settings;
+  const { quiesce, config, onEvent, signal } = settings;
   return runStep(onEvent, 'inspect', async () => {
     const opening = openForWriting(settings);
     // Awaited below; where the inspection fails as well, that is what is told.
@@ -42,6 +45,11 @@ export async function decideVolumes(
     const disks = await readVolumes(connection, domain, description.disks, active);
     const { name, uuid } = domain;
     const planned = planVolumes({ name, active, disks }, markOf(runId));
+    const opened = active ? await readOpenFiles(domain, onEvent) : null;
+    const timeoutMs = config.timeouts.requestMs;
+    for (const { disk } of disks) {
+      await refuseOtherLayers(disk, { shared: active, opened, timeoutMs, signal });
+    }
     if (active) refuseUnquiescable({ name, agent, state }, 'live', quiesce);
     const registry = await opening;
     const plan: VolumePlan = {
@@ -51,6 +59,29 @@ export async function decideVolumes(
     };
     return { plan, active, description, agent, inactiveXml, hasManagedSave, registry };
   });
+}
+
+/**
+ * An image names the volume alone, and whoever makes a disk of that reads the layers that its header
+ * names: these must be the ones that the guest reads.
+ * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
+ */
+async function refuseOtherLayers(disk: DiskDescription, options: ReadOptions): Promise<void> {
+  const { target, source, format } = disk;
+  if (source === null) return;
+  const local = { ...disk, source, format: format ?? 'raw' };
+  try {
+    for await (const { path, headerAgrees } of walkChain(local, options)) {
+      if (headerAgrees) continue;
+      throw new PublishError(
+        'DISK_UNSUPPORTED',
+        `disk ${target} reads other layers below ${path} than its header names, since the domain's XML says so (backingStore), and a volume snapshot would be read by its header; publish the disk without --volume-snapshots`,
+        { step: 'inspect' },
+      );
+    }
+  } catch (error) {
+    if (!(error instanceof OutsideLayer && options.shared)) throw error;
+  }
 }
 
 /** Part of the name of every volume and snapshot that a run makes. */

@@ -1,5 +1,6 @@
 // Which volumes a domain's disks are, and what becomes of each; or why they cannot be taken. Pure.
 import { dirname, join } from 'node:path';
+import { obstacleInSource } from '../capture/choose-disk.ts';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import type { DiskDescription } from '../libvirt/domain-xml.ts';
@@ -85,7 +86,8 @@ function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string |
   if (disk.shareable) return 'is shareable: who else writes to it does not stop';
   if (disk.readonly) return 'is read-only, so the domain can go on in no overlay of it';
   if (disk.transient) return 'is transient: libvirt throws its changes away';
-  if (disk.encrypted) return 'is encrypted, and its key does not leave libvirt';
+  const inSource = obstacleInSource(disk);
+  if (inSource !== undefined) return inSource;
   if (MEANS[volume.pool.type] !== undefined) return undefined;
   const types = Object.keys(MEANS).join(', ');
   return `is in pool ${volume.pool.name} of type ${volume.pool.type}; snapshots are made in pools of type ${types}`;

@@ -23,8 +23,8 @@ export interface TestDisk {
   format: 'qcow2' | 'raw';
   /** The files below it, nearest first. */
   backing: readonly { path: string; format: 'qcow2' | 'raw' }[];
-  /** In place of a file or device: `<driver>` and `<source>` of a disk of this type. */
-  elsewhere?: { type: 'network' | 'volume'; xml: string };
+  /** In place of a file or device as it is: `<driver>`, `<source>` and more of a disk of this type. */
+  elsewhere?: { type: 'file' | 'network' | 'volume'; xml: string };
   /** Detaches the loop device, if there is one; done by the domain's `destroy` too. */
   release(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 // How a disk is taken follows from what the domain is and what was asked for.
 
 import { describe, expect, test } from 'vitest';
+import { outsideFacts } from '#built/capture/backing-chain.js';
 import { chooseDisks, type DiskWish } from '#built/capture/choose-disk.js';
 import type { Inspection } from '#built/capture/inspect.js';
 import { type CaptureWishes, planCapture } from '#built/capture/plan.js';
@@ -8,6 +9,13 @@ import { parseDomainXml } from '#built/libvirt/domain-xml.js';
 
 const disk = (target: string, more = '', source = `<source file='/d/${target}'/>`) =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='${target}' bus='virtio'/>${more}</disk>`;
+
+const sliced = (file: string) =>
+  `<source file='${file}'><slices><slice type='storage' offset='512' size='1024'/></slices></source>`;
+
+/** What lies below a disk or another layer. */
+const layer = (below: string, source: string) =>
+  `<backingStore type='file'><format type='qcow2'/>${source}${below}</backingStore>`;
 
 function describeDomain(devices: string) {
   return parseDomainXml(
@@ -29,7 +37,7 @@ function inspection(changes = {}, devices = disk('vda')) {
     disks: [
       {
         disk: chooseDisks(description, 'root')[0],
-        facts: { virtualSize: 1, actualSize: 1, backingChain: [], outside: false },
+        facts: { ...outsideFacts(1), outside: false },
       },
     ] as Inspection['disks'],
     snapshots: 0,
@@ -91,6 +99,27 @@ describe('the root disk', () => {
         "<encryption format='luks'><secret type='passphrase' uuid='6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b11'/></encryption>",
       ),
       'encrypted',
+    ],
+    ['a slice of a file', disk('sda', '', sliced('/d/sda')), 'is a slice (offset 512, size 1024)'],
+    [
+      'a disk on a slice of a file',
+      disk('sda', layer(layer('<backingStore/>', sliced('/d/b')), "<source file='/d/a'/>")),
+      'has a layer (/d/b) that is a slice',
+    ],
+    [
+      'a disk on an encrypted layer',
+      disk('sda', layer('', "<source file='/d/a'><encryption format='luks'/></source>")),
+      'has a layer (/d/a) that is encrypted',
+    ],
+    [
+      'a disk with its data in another file',
+      disk('sda', '', "<source file='/d/sda'><dataStore type='file'/></source>"),
+      'keeps its data in another file',
+    ],
+    [
+      'a disk of descriptors that libvirt was given',
+      disk('sda', '', "<source file='/d/sda' fdgroup='g'/>"),
+      'its path does not name its data',
     ],
     ['a transient disk', disk('sda', '<transient/>'), 'transient'],
     ['an empty drive', disk('sda', '', ''), 'no source'],
@@ -229,7 +258,7 @@ test('a path that libvirt would lose in a managed save is not taken cold', () =>
 
 describe('a disk outside this host', () => {
   const rbd = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/web'/><target dev='vda' bus='virtio'/></disk>`;
-  const facts = { virtualSize: 1, actualSize: 1, backingChain: [], outside: true };
+  const facts = outsideFacts(1);
   const seen = (changes = {}, devices = rbd) => {
     const { disks, ...rest } = inspection(changes, devices);
     const [{ disk: root }] = disks;

@@ -1,0 +1,210 @@
+// An image has the layers that libvirt gives to QEMU, whatever headers and names say; qemu-img is the judge.
+import { existsSync } from 'node:fs';
+import { rename, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
+import type { TestDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { sameContent } from '../support/judges.ts';
+import { makeFolder } from '../support/lab.ts';
+import {
+  backingXml,
+  createStill,
+  diskOf,
+  type LayerFile,
+  makeCircle,
+  makeNoise,
+  makeOverlay,
+  truthOf,
+} from '../support/layers.ts';
+import { expectNoRunLeft, failToPublish, publish } from '../support/publishing.ts';
+
+/** Three disks on the same headers (`mid` on `old`), each with other layers in its XML. */
+async function makeDisks(dir: string) {
+  const at = (name: string) => join(dir, name);
+  const old = await makeNoise(at('old.raw'));
+  const other = await makeNoise(at('other.raw'));
+  const mid = await makeOverlay(at('mid.qcow2'), old, '1M');
+  const told = { vda: [], vdb: [mid], vdc: [mid, other] };
+  const disks = [];
+  const truths: Record<string, LayerFile> = {};
+  for (const [target, layers] of Object.entries(told)) {
+    const top = await makeOverlay(at(`${target}.qcow2`), mid, '2M');
+    disks.push(diskOf(target, top, backingXml(layers)));
+    truths[target] = await truthOf(at(`${target}.truth`), [top, ...layers]);
+  }
+  return { disks, truths, old, other, mid };
+}
+
+async function expectTruth(
+  id: string,
+  truths: Readonly<Record<string, LayerFile>>,
+  sandbox: Sandbox,
+): Promise<void> {
+  const folder = join(sandbox.dir, id);
+  const pulled = await runCli(['pull', id, `${folder}/`], { sandbox });
+  expect(pulled.exitCode, pulled.stderr).toBe(0);
+  for (const [target, truth] of Object.entries(truths)) {
+    const image = { path: join(folder, `${target}.qcow2`), format: 'qcow2' };
+    expect(await sameContent(image, truth), target).toBe(true);
+  }
+}
+
+async function layersShown(domain: TestDomain, target: string, sandbox: Sandbox) {
+  const ran = await runCli(['chain', 'show', domain.name, '--disk', target, '--json'], { sandbox });
+  const { chain } = ran.events.at(-1) as { chain: { layers: { path: string }[] } };
+  return chain.layers.map(({ path }) => path);
+}
+
+test('images, chain show and chain pull have the layers of the XML to their end, in every mode', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const { disks, truths, old, other, mid } = await makeDisks(dir);
+  const domain = await createStill(dir, disks, 'running');
+  const all = [domain.name, '--all-disks'];
+  for (const args of [
+    ['--mode', 'live'],
+    ['--method', 'copy'],
+    ['--mode', 'cold'],
+  ]) {
+    await expectTruth((await publish([...all, ...args], { sandbox })).id, truths, sandbox);
+  }
+  const top = (target: string) => domain.diskPath(target);
+  expect(await layersShown(domain, 'vda', sandbox)).toEqual([top('vda')]);
+  expect(await layersShown(domain, 'vdb', sandbox)).toEqual([top('vdb'), mid.path]);
+
+  await domain.virsh('snapshot-create-as', '--name', 'frozen', '--disk-only');
+  const from = [...all, '--from-snapshot', 'frozen'];
+  await expectTruth((await publish(from, { sandbox })).id, truths, sandbox);
+  await domain.virsh('destroy');
+  await expectTruth((await publish(all, { sandbox })).id, truths, sandbox);
+
+  await domain.virsh('snapshot-delete', 'frozen', '--metadata');
+  await domain.virsh('start', '--paused');
+  await domain.virsh('resume');
+  const pull = ['chain', 'pull', domain.name, '--disk', 'vdc', '--delete', '--json'];
+  const { unused } = (await runCli(pull, { sandbox })).events.at(-1) as {
+    unused: { path: string; removed: boolean }[];
+  };
+  expect(unused.map(({ path, removed }) => [path, removed])).toEqual([
+    [top('vdc'), true],
+    [mid.path, false],
+    [other.path, true],
+  ]);
+  expect(existsSync(old.path)).toBe(true);
+  await expectNoRunLeft(sandbox);
+});
+
+test('a layer that was replaced under its name refuses every mode before anything is touched', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const base = await makeNoise(join(dir, 'base.raw'));
+  const mid = await makeOverlay(join(dir, 'mid.qcow2'), base, '1M');
+  const disk = diskOf('vda', await makeOverlay(join(dir, 'top.qcow2'), mid, '2M'), '');
+  const domain = await createStill(dir, [disk], 'running');
+  const uuidOfRun = await domain.virsh('domid');
+  await makeNoise(join(dir, 'new.raw'));
+  await rename(base.path, join(dir, 'kept.raw'));
+  await rename(join(dir, 'new.raw'), base.path);
+  const ways = [['--mode', 'live'], ['--method', 'copy'], ['--mode', 'cold'], ['--dry-run']];
+  for (const args of ways) {
+    const error = await failToPublish([domain.name, ...args], { sandbox });
+    expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+    expect(error.message).toContain(base.path);
+  }
+  const inspected = await runCli(['inspect', domain.name], { sandbox });
+  expect(inspected.stdout).toContain(`is given ${base.path} by libvirt`);
+  expect((await runCli(['chain', 'pull', domain.name], { sandbox })).exitCode).toBe(23);
+  expect(await domain.virsh('domid')).toBe(uuidOfRun);
+  expect(await domain.info('Persistent')).toBe('yes');
+
+  // Another name of the same file is no replacement.
+  await rename(join(dir, 'kept.raw'), base.path);
+  const truth = await truthOf(join(dir, 'truth.raw'), [disk, mid, base] as LayerFile[]);
+  const { id } = await publish([domain.name], { sandbox });
+  await expectTruthOfOne(id, truth, sandbox);
+});
+
+async function expectTruthOfOne(id: string, truth: LayerFile, sandbox: Sandbox): Promise<void> {
+  const file = join(sandbox.dir, 'one.qcow2');
+  const pulled = await runCli(['pull', id, file], { sandbox });
+  expect(pulled.exitCode, pulled.stderr).toBe(0);
+  expect(await sameContent({ path: file, format: 'qcow2' }, truth)).toBe(true);
+}
+
+test('a slice of a file is refused by name in every mode', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const big = await makeNoise(join(dir, 'big.raw'));
+  const slice = "<slices><slice type='storage' offset='1048576' size='2097152'/></slices>";
+  const xml = `<driver name='qemu' type='raw'/><source file='${big.path}'>${slice}</source>`;
+  const disk = { ...diskOf('vda', big, ''), elsewhere: { type: 'file', xml } as const };
+  const domain = await createStill(dir, [disk], 'running');
+  const refused = async (...args: string[]) => {
+    const error = await failToPublish([domain.name, ...args], { sandbox });
+    expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+    expect(error.message).toContain('disk vda of domain');
+    expect(error.message).toContain('is a slice');
+  };
+  await refused('--mode', 'live');
+  await refused('--mode', 'cold');
+  await refused('--dry-run');
+  expect((await runCli(['chain', 'show', domain.name], { sandbox })).exitCode).toBe(12);
+  await domain.virsh('destroy');
+  await refused();
+  await refused('--all-disks');
+});
+
+test('a layer that is no file, and a circle of layers, are refused at once, by name', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const fifo = join(dir, 'fifo');
+  await must('mkfifo', ['-m', '666', fifo]);
+  const base = await makeNoise(join(dir, 'base.raw'));
+  const link = join(dir, 'link.raw');
+  await symlink(base.path, link);
+  const below = (layer: LayerFile) => backingXml([layer]);
+  const top = await makeOverlay(join(dir, 'top.qcow2'), base, '1M');
+  const circle = await makeCircle(join(dir, 'circle.qcow2'));
+  const disks = [
+    diskOf('vda', top, below({ path: fifo, format: 'raw' })),
+    diskOf('vdb', top, below({ path: dir, format: 'raw' })),
+    diskOf('vdc', top, below({ path: '/dev/zero', format: 'raw' })),
+    diskOf('vdd', circle, ''),
+    diskOf('vde', top, backingXml([circle, top])),
+    diskOf('vdf', base, below({ path: link, format: 'raw' })),
+  ];
+  const domain = await createStill(dir, disks, 'off');
+  const reasons: Record<string, string> = {
+    vda: `${fifo} as a layer, which is neither`,
+    vdb: `${dir} as a layer, which is neither`,
+    vdc: '/dev/zero as a layer, which is neither',
+    vdd: `has ${circle.path} below itself`,
+    vde: `has ${top.path} below itself`,
+    vdf: 'whose format has none',
+  };
+  for (const [target, reason] of Object.entries(reasons)) {
+    const error = await failToPublish([domain.name, '--disk', target], { sandbox });
+    expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+    expect(error.message).toContain(reason);
+  }
+});
+
+test('a relative backing file below a folder that is a link is the one that the kernel finds', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  for (const folder of ['deep', 'deep/real', 'bases', 'deep/bases']) {
+    await must('mkdir', ['-m', '711', join(dir, folder)]);
+  }
+  await symlink(join(dir, 'deep/real'), join(dir, 'disks'));
+  const right = await makeNoise(join(dir, 'deep/bases/base.raw'));
+  await makeNoise(join(dir, 'bases/base.raw'));
+  const top = join(dir, 'disks/top.qcow2');
+  const backing = ['-b', '../bases/base.raw', '-F', 'raw'];
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, top]);
+  const layers: LayerFile[] = [{ path: top, format: 'qcow2' }, right];
+  const truth = await truthOf(join(dir, 'truth.raw'), layers);
+  const domain = await createStill(dir, [diskOf('vda', { path: top, format: 'qcow2' }, '')], 'off');
+  await expectTruthOfOne((await publish([domain.name], { sandbox })).id, truth, sandbox);
+});
