@@ -36,6 +36,11 @@ export function onRegistry<Flags extends object>(
   });
 }
 
+/** Tells what a user has to know although the command goes on; also with `--quiet`. */
+export function warn({ onEvent }: CommandContext, message: string): void {
+  onEvent({ type: 'note', level: 'warning', step: 'registry', message });
+}
+
 /** Tells what was done, on standard error: standard output is for the product. */
 export function tell({ onEvent }: CommandContext, message: string): void {
   onEvent({ type: 'note', level: 'info', step: 'registry', message });

@@ -1,9 +1,15 @@
 // Names that move: where each alias points, and has pointed.
 import { PublishError } from '../errors.ts';
 import { mapBounded } from './bounded.ts';
-import { assertAlias, isAlias, isImageId } from './names.ts';
+import { assertAlias, describe, isAlias, isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
-import { createVersion, readNewest, readVersion, versionOf } from './records.ts';
+import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
+import {
+  isUnreadable,
+  type OnUnreadable,
+  type UnreadableAlias,
+  unreadableAlias,
+} from './unreadable.ts';
 
 /** One move of an alias, as it is stored. `image_id` is null where the alias was taken away. */
 export interface AliasRecord {
@@ -14,11 +20,6 @@ export interface AliasRecord {
   created_at: string;
 }
 
-export interface MoveOptions extends CallOptions {
-  /** Only if the alias still is at this version; 0 is an alias that was never set. */
-  expectVersion?: number | undefined;
-}
-
 const ALIASES = 'aliases/';
 const READS_AT_ONCE = 16;
 
@@ -26,73 +27,86 @@ export function aliasFolder(alias: string): string {
   return `${ALIASES}${alias}/`;
 }
 
-/** Where the alias points since its last move; `undefined` where it was never set. @throws USAGE */
+/**
+ * Where the alias points since its last move; `undefined` where it was never set.
+ * @throws USAGE; REGISTRY where it cannot be read, see unreadableAlias
+ */
 export async function readAlias(
   store: ObjectStore,
   alias: string,
   options: CallOptions = {},
 ): Promise<AliasRecord | undefined> {
-  assertAlias(alias);
-  const newest = await readNewest(store, aliasFolder(alias), options);
-  return newest === undefined ? undefined : validateAlias(newest.value, newest.key);
+  const found = await lookAtAlias(store, alias, options);
+  if (found !== undefined && isUnreadable(found)) throw unreadableAlias(found);
+  return found;
 }
 
-/** One move of the alias; `undefined` where it is not there. */
-export async function readAliasVersion(
+/** The last move of the alias, readable or not; `undefined` where it was never set. @throws USAGE */
+export async function lookAtAlias(
+  store: ObjectStore,
+  alias: string,
+  options: CallOptions = {},
+): Promise<AliasRecord | UnreadableAlias | undefined> {
+  assertAlias(alias);
+  const newest = await readNewest(store, aliasFolder(alias), options);
+  return newest && aliasIn(newest, alias);
+}
+
+/** One move of the alias, readable or not; `undefined` where it is not there. */
+export async function lookAtAliasVersion(
   store: ObjectStore,
   alias: string,
   version: number,
   options: CallOptions = {},
-): Promise<AliasRecord | undefined> {
+): Promise<AliasRecord | UnreadableAlias | undefined> {
   const found = await readVersion(store, aliasFolder(alias), version, options);
-  return found === undefined ? undefined : validateAlias(found.value, found.key);
+  return found && aliasIn(found, alias);
 }
 
 /**
- * Moves the alias. One that points there already is left as it is. Of those who move it at the
- * same time exactly one wins; nothing is tried again, since the loser meant another state.
- * @throws PRECONDITION_LOST, USAGE
+ * Writes the version after `after`, wherever it points; `pointAlias` and `removeAlias` move an alias.
+ * @throws PRECONDITION_LOST, REGISTRY (no version can follow)
  */
-export async function moveAlias(
+export async function createMove(
   store: ObjectStore,
-  alias: string,
-  imageId: string | null,
-  options: MoveOptions = {},
+  { alias, after, imageId }: { alias: string; after: number; imageId: string | null },
+  options: CallOptions,
 ): Promise<AliasRecord> {
-  const current = await readAlias(store, alias, options);
-  const { expectVersion } = options;
-  const version = current?.version ?? 0;
-  if (expectVersion !== undefined && version !== expectVersion) throw lost(alias);
-  if (current !== undefined && current.image_id === imageId) return current;
-  const next = {
-    alias,
-    version: version + 1,
-    image_id: imageId,
-    created_at: new Date().toISOString(),
-  };
+  const created_at = new Date().toISOString();
+  const next = { alias, version: after + 1, image_id: imageId, created_at };
   try {
     await createVersion(store, aliasFolder(alias), next.version, next, options);
     return next;
   } catch (error) {
-    if (error instanceof PublishError && error.code === 'PRECONDITION_LOST')
-      throw lost(alias, error);
-    throw error;
+    const isLost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    throw isLost ? lostMove(alias, error) : error;
   }
 }
 
-/** The newest move of every alias, in the order of their keys; those taken away are left out. */
+/**
+ * The newest move of every alias, in the order of their keys; those taken away are left out. What
+ * cannot be read is given to `onUnreadable`, and raised if that is left out.
+ */
 export async function* listAliasRecords(
   store: ObjectStore,
-  options: CallOptions = {},
+  { onUnreadable, signal }: CallOptions & { onUnreadable?: OnUnreadable | undefined } = {},
 ): AsyncGenerator<AliasRecord> {
-  const found = mapBounded(newestVersions(store, options), READS_AT_ONCE, async (newest) => {
-    const read = await readVersion(store, aliasFolder(newest.alias), newest.version, options);
-    return read === undefined
-      ? readAlias(store, newest.alias, options)
-      : validateAlias(read.value, read.key);
-  });
+  const options = { signal };
+  const found = mapBounded(
+    newestVersions(store, options),
+    READS_AT_ONCE,
+    async ({ alias, version }) =>
+      (await lookAtAliasVersion(store, alias, version, options)) ??
+      (await lookAtAlias(store, alias, options)),
+  );
   for await (const record of found) {
-    if (record !== undefined && record.image_id !== null) yield record;
+    if (record === undefined) continue;
+    if (!isUnreadable(record)) {
+      if (record.image_id !== null) yield record;
+      continue;
+    }
+    if (onUnreadable === undefined) throw unreadableAlias(record);
+    onUnreadable(unreadableAlias(record));
   }
 }
 
@@ -108,21 +122,30 @@ async function* newestVersions(
   for await (const { key } of store.list(ALIASES, options)) {
     const version = versionOf(key);
     const alias = key.slice(ALIASES.length, key.lastIndexOf('/'));
-    if (version !== undefined && isAlias(alias)) newest.set(alias, version);
+    if (version !== undefined && isAlias(alias))
+      newest.set(alias, Math.max(version, newest.get(alias) ?? 0));
   }
   for (const [alias, version] of newest) yield { alias, version };
 }
 
-function validateAlias(value: unknown, key: string): AliasRecord {
+/** The move in what was read, held against the key it was read from. */
+function aliasIn(read: Versioned, alias: string): AliasRecord | UnreadableAlias {
+  const { key, version } = read;
+  const bad = (problem: string) => ({ alias, version, key, problem });
+  if (read.problem !== undefined) return bad(read.problem);
+  const { value } = read;
   const record = (typeof value === 'object' && value !== null ? value : {}) as Partial<AliasRecord>;
-  const { alias, version, image_id, created_at } = record;
-  const isTarget = image_id === null || (typeof image_id === 'string' && isImageId(image_id));
-  const isRest =
-    typeof alias === 'string' && typeof version === 'number' && typeof created_at === 'string';
-  const atKey = key.startsWith(`${ALIASES}${alias}/`) && version === versionOf(key);
-  if (isTarget && isRest && atKey) return { alias, version, image_id, created_at };
-  const message = `The alias record ${key} cannot be used: it is not of the right shape.`;
-  throw new PublishError('REGISTRY', message, { step: 'alias' });
+  const { image_id, created_at } = record;
+  if (record.alias !== alias || record.version !== version) {
+    return bad(
+      `it says that it is version ${describe(record.version)} of ${describe(record.alias)}`,
+    );
+  }
+  if (!(image_id === null || (typeof image_id === 'string' && isImageId(image_id))))
+    return bad(`image_id is ${describe(image_id)}`);
+  if (typeof created_at !== 'string' || Number.isNaN(Date.parse(created_at)))
+    return bad(`created_at is ${describe(created_at)}`);
+  return { alias, version, image_id, created_at };
 }
 
 export function noAlias(alias: string, url: string): PublishError {
@@ -130,7 +153,7 @@ export function noAlias(alias: string, url: string): PublishError {
   return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
 }
 
-function lost(alias: string, cause?: unknown): PublishError {
+export function lostMove(alias: string, cause?: unknown): PublishError {
   const message = `Alias ${alias} was moved by somebody else; look where it points now and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause });
 }

@@ -123,6 +123,27 @@ export async function openRegular(root: string, path: string): Promise<FileHandl
   return undefined;
 }
 
+/** What an open file holds; `what` it is, for the message. @throws INTEGRITY beyond `maxBytes`. */
+export async function readSmall(
+  file: FileHandle,
+  maxBytes: number,
+  what: string,
+): Promise<Uint8Array> {
+  const { size } = await file.stat();
+  if (size > maxBytes) {
+    const message = `${what} has ${size} bytes, and ${maxBytes} is the most that such an object can have.`;
+    throw new PublishError('INTEGRITY', message, { step: 'registry' });
+  }
+  // NOTE: no more than it had: somebody may write into it, and go on writing.
+  const body = Buffer.alloc(size);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await file.read(body, at, size - at, at);
+    if (bytesRead === 0) return body.subarray(0, at);
+    at += bytesRead;
+  }
+  return body;
+}
+
 /** @throws REGISTRY where a symbolic link leads the folder out of the root. */
 export async function assertInside(root: string, folder: string): Promise<void> {
   const [base, real] = await Promise.all([realpath(root), realpath(folder)]);

@@ -1,11 +1,11 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
 import { randomUUID } from 'node:crypto';
-import { access, constants, lstat, readFile } from 'node:fs/promises';
+import { access, constants, lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
-import { createFile, makeFolder, openRegular, withFile } from './directory-files.ts';
+import { createFile, makeFolder, openRegular, readSmall, withFile } from './directory-files.ts';
 import { moveFile, removeFile } from './directory-move.ts';
 import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
@@ -21,6 +21,7 @@ import {
   type OpenUpload,
   type PartUpload,
   type RangeOptions,
+  type ReadOptions,
   SMALL_OBJECT_BYTES,
   type StoreLimits,
 } from './object-store.ts';
@@ -61,17 +62,13 @@ export class DirectoryStore implements ObjectStore {
     );
   }
 
-  async read(key: string, options: CallOptions = {}): Promise<Uint8Array | undefined> {
+  async read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
     const path = this.#path(key);
     return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, path);
       if (file === undefined) return undefined;
-      return withFile(file, async () => {
-        const { size } = await file.stat();
-        if (size <= SMALL_OBJECT_BYTES) return readFile(file);
-        const message = `${key} in ${this.url} has ${size} bytes, more than such an object can have.`;
-        throw new PublishError('INTEGRITY', message, { step: 'registry' });
-      });
+      const { maxBytes = SMALL_OBJECT_BYTES } = options;
+      return withFile(file, () => readSmall(file, maxBytes, `${key} in ${this.url}`));
     });
   }
 

@@ -2,10 +2,11 @@
 import { PublishError } from '../errors.ts';
 import { readAlias } from './aliases.ts';
 import type { ImageRecord } from './image.ts';
-import { notFound, readRecord } from './image-records.ts';
+import { lookAtRecord, notFound, readRecord } from './image-records.ts';
 import { type ListRecordsOptions, listRecords } from './list-records.ts';
 import { isAlias, isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
 import { IMAGES } from './walk-images.ts';
 
 /** Shorter beginnings of an id are taken for names. */
@@ -15,8 +16,9 @@ const SHOWN_CANDIDATES = 5;
 /**
  * Looks for a full id, then an alias, then the one image whose id begins so, then the one image of
  * that name (killed ones are found by id only). What was set on purpose comes before what happens
- * to fit: an id that begins with `cafe` must not take the alias `cafe` away.
- * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE where several fit.
+ * to fit: an id that begins with `cafe` must not take the alias `cafe` away. An image whose record
+ * cannot be read has no name here: it is found by its id alone, and raised.
+ * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE where several fit, REGISTRY.
  */
 export async function findImage(
   store: ObjectStore,
@@ -48,14 +50,17 @@ async function byAlias(store: ObjectStore, ref: string, options: CallOptions) {
 
 async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions) {
   if (ref.length < MIN_ID_PREFIX || !/^[0-9a-f-]+$/.test(ref)) return undefined;
-  const found: ImageRecord[] = [];
+  const found: (ImageRecord | UnreadableRecord)[] = [];
   for await (const folder of store.listFolders(IMAGES + ref, options)) {
     const id = folder.slice(IMAGES.length, -1);
-    const record = isImageId(id) ? await readRecord(store, id, options) : undefined;
-    if (record !== undefined && record.status !== 'deleted') found.push(record);
+    const record = isImageId(id) ? await lookAtRecord(store, id, options) : undefined;
+    const isThere = record !== undefined && (isUnreadable(record) || record.status !== 'deleted');
+    if (isThere) found.push(record);
     if (found.length > SHOWN_CANDIDATES) break;
   }
-  return only(found, `Several images have an id that begins with ${ref}`);
+  const one = only(found, `Several images have an id that begins with ${ref}`);
+  if (one !== undefined && isUnreadable(one)) throw unreadableRecord(one);
+  return one;
 }
 
 async function byName(store: ObjectStore, ref: string, options: ListRecordsOptions) {
@@ -66,9 +71,13 @@ async function byName(store: ObjectStore, ref: string, options: ListRecordsOptio
   return only(found, `Several images have the name ${ref}`);
 }
 
-function only(found: readonly ImageRecord[], several: string): ImageRecord | undefined {
+function only<T extends ImageRecord | UnreadableRecord>(
+  found: readonly T[],
+  several: string,
+): T | undefined {
   if (found.length <= 1) return found[0];
-  const shown = found.slice(0, SHOWN_CANDIDATES).map(({ id, name }) => `${id} (${name})`);
+  const nameOf = (image: T) => (isUnreadable(image) ? 'cannot be read' : image.name);
+  const shown = found.slice(0, SHOWN_CANDIDATES).map((image) => `${image.id} (${nameOf(image)})`);
   const more = found.length > SHOWN_CANDIDATES ? ' and more' : '';
   const message = `${several}; name one of them: ${shown.join(', ')}${more}.`;
   throw new PublishError('USAGE', message, { step: 'registry' });

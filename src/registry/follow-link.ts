@@ -1,7 +1,7 @@
 // What a link to an object is answered, asked as somebody who has nothing but the link.
 import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get as getSecure } from 'node:https';
-import type { LinkAnswer } from './object-store.ts';
+import { type LinkAnswer, SMALL_OBJECT_BYTES } from './object-store.ts';
 import { trusted } from './s3-access.ts';
 import { readSmallBody } from './s3-body.ts';
 
@@ -19,5 +19,6 @@ export async function followLink(
       : getPlain(link, options, resolve);
     request.once('error', reject);
   });
-  return { status: answer.statusCode ?? 0, body: await readSmallBody(answer, 'the link') };
+  const body = await readSmallBody(answer, SMALL_OBJECT_BYTES, 'the link');
+  return { status: answer.statusCode ?? 0, body };
 }

@@ -4,6 +4,7 @@ import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { isImageId, PROBES } from './names.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from './object-store.ts';
 import { removeGarbage } from './remove-garbage.ts';
+import { isUnreadable, type OnUnreadable, unreadableRecord } from './unreadable.ts';
 import { IMAGES } from './walk-images.ts';
 
 /**
@@ -31,28 +32,35 @@ export interface GarbageOptions extends CallOptions {
   olderThanMs: number;
   /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
   remove?: boolean | undefined;
+  /**
+   * Is given each image whose record cannot be read: nothing of it is garbage. Raised if left out.
+   */
+  onUnreadable?: OnUnreadable | undefined;
 }
 
 /** One image after the other; what is told is removed before the next one is looked at. */
 export async function* collectGarbage(
   store: ObjectStore,
-  { olderThanMs, remove = false, signal }: GarbageOptions,
+  { olderThanMs, remove = false, onUnreadable, signal }: GarbageOptions,
 ): AsyncGenerator<Garbage> {
-  const options = { signal };
-  const cutoff = (await storeTime(store, options)) - olderThanMs;
-  for await (const garbage of findGarbage(store, cutoff, options)) {
-    if (!remove || (await removeGarbage(store, garbage, options))) yield garbage;
+  const cutoff = (await storeTime(store, { signal })) - olderThanMs;
+  for await (const garbage of findGarbage(store, cutoff, { onUnreadable, signal })) {
+    if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
   }
 }
 
 async function* findGarbage(
   store: ObjectStore,
   cutoff: number,
-  options: CallOptions,
+  { onUnreadable, ...options }: Pick<GarbageOptions, 'signal' | 'onUnreadable'>,
 ): AsyncGenerator<Garbage> {
   const uploads = await uploadsByImage(store, options);
-  for await (const leftovers of imagesWithUploads(store, uploads, options))
-    yield* await imageGarbage(store, leftovers, cutoff, options);
+  for await (const leftovers of imagesWithUploads(store, uploads, options)) {
+    const garbage = await imageGarbage(store, leftovers, cutoff, options);
+    if (!isUnreadable(garbage)) yield* garbage;
+    else if (onUnreadable === undefined) throw unreadableRecord(garbage);
+    else onUnreadable(unreadableRecord(garbage));
+  }
   for await (const object of store.list(PROBES, options))
     if (isOld(object, cutoff)) yield stray(object, 'left by a probe');
   for await (const file of store.listStrays?.(options) ?? [])

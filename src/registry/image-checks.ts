@@ -1,30 +1,29 @@
 // What a record, a name, a tag, a property or an alias may be: our own input and somebody else's bytes. Pure.
-import { PublishError } from '../errors.ts';
 import { DISK_FORMATS, VISIBILITIES } from '../snapshot-types.ts';
 import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
 import { volumeSnapshots } from './image-objects.ts';
 import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';
+import { pickFields } from './pick-fields.ts';
 
 const MAX_VALUE = 65_535;
 
 /**
- * The record in a value read from a store. Fields that are not known are left out.
- * @throws REGISTRY that names the record and the first field that is wrong.
+ * The record in a value read from a store, or the first thing that is wrong with it. Fields that are
+ * not known are left out, of the record and of its objects.
  */
-export function validateRecord(value: unknown, where: string): ImageRecord {
-  const problem = isObject(value) ? recordProblem(value) : 'it is no JSON object';
-  if (problem !== undefined) {
-    const message = `The image record ${where} cannot be used: ${problem}.`;
-    throw new PublishError('REGISTRY', message, { step: 'registry' });
-  }
-  return pickFields(value as Record<string, unknown>);
+export function examineRecord(
+  value: unknown,
+): { record: ImageRecord; problem?: undefined } | { problem: string } {
+  if (!isObject(value)) return { problem: 'it is no JSON object' };
+  const problem = recordProblem(value);
+  return problem === undefined ? { record: pickFields(value, FIELDS) } : { problem };
 }
 
 /** Holds a record that is about to be written against the same rules. @throws USAGE */
 export function assertRecord(record: ImageRecord): ImageRecord {
   const problem = recordProblem(record as unknown as Record<string, unknown>);
   if (problem !== undefined) throw usage(`The image cannot be written: ${problem}.`);
-  return pickFields(record as unknown as Record<string, unknown>);
+  return pickFields(record, FIELDS);
 }
 
 type Check = (value: unknown) => boolean;
@@ -135,13 +134,15 @@ const DISK_CHECKS: readonly [keyof ImageDisk, Check][] = [
 function tagsProblem(tags: readonly unknown[]): string | undefined {
   const bad = tags.find((tag) => !isName(tag) || tag === '');
   if (bad !== undefined) return `the tag ${describe(bad)} is not 1 to ${MAX_NAME} characters`;
-  const twice = tags.find((tag, index) => tags.indexOf(tag) !== index);
+  const seen = new Set<unknown>();
+  const twice = tags.find((tag) => seen.size === seen.add(tag).size);
   return twice === undefined ? undefined : `the tag ${describe(twice)} is there twice`;
 }
 
 function propertiesProblem(properties: Readonly<Record<string, unknown>>): string | undefined {
   return firstProblem(Object.entries(properties), ([key, value]) => {
-    if (key === '' || !isName(key))
+    // `__proto__` is a key that some readers of JSON take for the object's own prototype.
+    if (key === '' || key === '__proto__' || !isName(key))
       return `the property ${describe(key)} is no 1 to 255 characters`;
     if (Object.hasOwn(FIELDS, key))
       return `the property ${describe(key)} has the name of a field of the record`;
@@ -171,13 +172,6 @@ function firstProblem<T>(
     if (found !== undefined) return found;
   }
   return undefined;
-}
-
-function pickFields(value: Record<string, unknown>): ImageRecord {
-  const record: Record<string, unknown> = {};
-  for (const [name] of CHECKS) record[name] = value[name];
-  if (value.disks !== undefined) record.disks = value.disks;
-  return record as unknown as ImageRecord;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

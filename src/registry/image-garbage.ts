@@ -1,10 +1,12 @@
 // What of one image nobody owns: judged by its newest record and by when it was last touched.
+import { CLAIM_MS, isClaim } from './alias-claims.ts';
 import type { Garbage } from './garbage.ts';
 import type { ImageRecord } from './image.ts';
 import { allObjects } from './image-objects.ts';
-import { imageFolder, readRecord, recordFolder } from './image-records.ts';
+import { imageFolder, lookAtRecord, recordFolder } from './image-records.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from './object-store.ts';
-import { versionKey, versionOf } from './records.ts';
+import { MAX_VERSION, versionOf } from './records.ts';
+import { isUnreadable, type UnreadableRecord } from './unreadable.ts';
 
 /** All that a store has below one image's folder. */
 export interface Leftovers {
@@ -13,18 +15,22 @@ export interface Leftovers {
   uploads: readonly OpenUpload[];
 }
 
-/** Touched before `cutoff` (ms), and owned by nobody. A record that cannot be read is an error. */
+/**
+ * Touched before `cutoff` (ms), and owned by nobody. Where the record cannot be read, that: nobody
+ * knows then what it owns.
+ */
 export async function imageGarbage(
   store: ObjectStore,
   leftovers: Leftovers,
   cutoff: number,
   options: CallOptions,
-): Promise<Garbage[]> {
+): Promise<Garbage[] | UnreadableRecord> {
   const { id, objects } = leftovers;
   const isRecord = ({ key }: ObjectInfo) =>
     key.startsWith(recordFolder(id)) && versionOf(key) !== undefined;
-  const hasRecord = objects.some(isRecord);
-  const record = hasRecord ? await readRecord(store, id, options) : undefined;
+  const hasRecord = objects.some(({ key }) => key.startsWith(recordFolder(id)));
+  const record = hasRecord ? await lookAtRecord(store, id, options) : undefined;
+  if (record !== undefined && isUnreadable(record)) return record;
   // Its record went while we looked: nothing is known of it now.
   if (hasRecord && record === undefined) return [];
   const uploads = await touched(store, leftovers.uploads, options);
@@ -37,7 +43,9 @@ export async function imageGarbage(
   // object or a part. So all of it is old, or none of it is garbage.
   if (isUnfinished && !times.every((time) => isBefore(time, cutoff))) return [];
   const image = record === undefined ? {} : { image: { id, version: record.version } };
-  const old = objects.filter(({ lastModified }) => isBefore(lastModified, cutoff));
+  // NOTE: whoever moves an alias to the image may need its claim, however short `cutoff` is.
+  const cutoffOf = (key: string) => (isClaim(key) ? cutoff - CLAIM_MS : cutoff);
+  const old = objects.filter(({ key, lastModified }) => isBefore(lastModified, cutoffOf(key)));
   return [
     ...(record !== undefined && isUnfinished ? [deadImage(record, times)] : []),
     ...uploads.filter(({ at }) => isBefore(at, cutoff)).map((upload) => openUpload(upload, image)),
@@ -118,11 +126,12 @@ function superseded(
   isRecord: (object: ObjectInfo) => boolean,
   image: OfImage,
 ): Garbage[] {
-  if (record === undefined) return [];
-  const newest = versionKey(recordFolder(record.id), record.version);
+  // Of one that no version can follow, an older one is the way back.
+  if (record === undefined || record.version >= MAX_VERSION) return [];
+  const isOlder = ({ key }: ObjectInfo) => (versionOf(key) ?? Infinity) < record.version;
   const reason = `version ${record.version} came after it`;
   return old
-    .filter((object) => isRecord(object) && object.key < newest)
+    .filter((object) => isRecord(object) && isOlder(object))
     .map((object) => ({ kind: 'record', ...facts(object), reason, ...image }));
 }
 

@@ -2,7 +2,7 @@
 
 import { PublishError } from '../errors.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
-import { usage } from './names.ts';
+import { describe, usage } from './names.ts';
 
 type WithObjects = Pick<ImageRecord, 'data' | 'disks' | 'artefacts'>;
 
@@ -71,7 +71,10 @@ export function volumeSnapshots({
   try {
     const devices = JSON.parse(mapping) as unknown;
     if (!Array.isArray(devices)) return undefined;
-    return devices.map((device) => String((device as { snapshot_id?: unknown })?.snapshot_id));
+    return devices.map((device) => {
+      const id = (device as { snapshot_id?: unknown } | null)?.snapshot_id;
+      return typeof id === 'string' ? id : describe(id);
+    });
   } catch (error) {
     // Anybody may give an image a property of this name.
     if (error instanceof SyntaxError) return undefined;

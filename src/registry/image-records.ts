@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
-import { assertRecord, validateRecord } from './image-checks.ts';
+import { assertRecord, examineRecord } from './image-checks.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
-import { createVersion, readNewest, readVersion, type Versioned } from './records.ts';
+import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
+import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
 import { IMAGES } from './walk-images.ts';
 
 /** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
@@ -21,23 +22,49 @@ export function recordFolder(id: string): string {
   return `${IMAGES}${id}/record/`;
 }
 
-/** The newest record of an image; `undefined` where there is no such image. */
+/**
+ * The newest record of an image; `undefined` where there is no such image.
+ * @throws REGISTRY where it cannot be read, see unreadableRecord
+ */
 export async function readRecord(
   store: ObjectStore,
   id: string,
   options: CallOptions = {},
 ): Promise<ImageRecord | undefined> {
-  const newest = await readNewest(store, recordFolder(id), options);
-  return newest === undefined ? undefined : recordIn(newest, id);
+  const found = await lookAtRecord(store, id, options);
+  if (found !== undefined && isUnreadable(found)) throw unreadableRecord(found);
+  return found;
 }
 
-/** One version of an image's record; `undefined` where it is not there. */
-export async function readRecordVersion(
+/** The newest record of an image, readable or not; `undefined` where there is no such image. */
+export async function lookAtRecord(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<ImageRecord | UnreadableRecord | undefined> {
+  const newest = await readNewest(store, recordFolder(id), options);
+  return newest === undefined ? lookForUnknown(store, id, options) : recordIn(newest, id);
+}
+
+/** What stands in the folder of the record and is no version: perhaps one of a later program. */
+async function lookForUnknown(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions,
+): Promise<UnreadableRecord | undefined> {
+  const problem = 'it is no version that this program knows';
+  for await (const { key } of store.list(recordFolder(id), options))
+    if (versionOf(key) === undefined) return { id, version: 0, key, problem };
+  return undefined;
+}
+
+/** One version of an image's record, readable or not; `undefined` where it is not there. */
+export async function lookAtVersion(
   store: ObjectStore,
   id: string,
   version: number,
   options: CallOptions = {},
-): Promise<ImageRecord | undefined> {
+): Promise<ImageRecord | UnreadableRecord | undefined> {
   const found = await readVersion(store, recordFolder(id), version, options);
   return found === undefined ? undefined : recordIn(found, id);
 }
@@ -136,11 +163,15 @@ function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
 }
 
 /** The record in what was read, held against the key it was read from. */
-function recordIn({ value, key, version }: Versioned, id: string): ImageRecord {
-  const record = validateRecord(value, key);
+function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
+  const { key, version } = read;
+  if (read.problem !== undefined) return { id, version, key, problem: read.problem };
+  const examined = examineRecord(read.value);
+  if (examined.problem !== undefined) return { id, version, key, problem: examined.problem };
+  const { record } = examined;
   if (record.id === id && record.version === version) return record;
-  const message = `The image record ${key} says it is version ${record.version} of ${record.id}.`;
-  throw new PublishError('REGISTRY', message, { step: 'registry' });
+  const problem = `it says that it is version ${record.version} of image ${record.id}`;
+  return { id, version, key, problem };
 }
 
 export function notFound(ref: string, url: string): PublishError {

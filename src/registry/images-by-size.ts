@@ -1,9 +1,10 @@
 // Finds images by the size of their data, without reading every record.
 import type { ImageRecord } from './image.ts';
 import { dataObjects } from './image-objects.ts';
-import { readRecord } from './image-records.ts';
+import { lookAtRecord } from './image-records.ts';
 import { isImageId } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { isUnreadable } from './unreadable.ts';
 import { IMAGES } from './walk-images.ts';
 
 /** NOTE: LIST tells the sizes, so only the records of those that fit are read. */
@@ -16,10 +17,11 @@ export async function findImagesBySize(
   for await (const object of store.list(IMAGES, options)) {
     if (object.size !== size) continue;
     const [id = '', name] = object.key.slice(IMAGES.length).split('/');
-    const record = isImageId(id) ? await readRecord(store, id, options) : undefined;
-    const isData = record !== undefined && dataObjects(record).some((each) => each.name === name);
-    if (isData && record.status === 'active' && !found.some((each) => each.id === id))
-      found.push(record);
+    const record = isImageId(id) ? await lookAtRecord(store, id, options) : undefined;
+    // One that cannot be read is nobody's base image.
+    if (record === undefined || isUnreadable(record) || record.status !== 'active') continue;
+    const isData = dataObjects(record).some((each) => each.name === name);
+    if (isData && !found.some((each) => each.id === id)) found.push(record);
   }
   return found;
 }

@@ -57,11 +57,21 @@ export function fileNameOf(name: string): string {
   return plain === '' ? 'image' : plain.slice(0, 200);
 }
 
-/** A value in a message: short, and on one line whatever it holds. */
+/**
+ * A value in a message: short, and on one line whatever it holds.
+ *
+ * NOTE: of a list or an object only that it is one. What somebody else wrote can nest so deep that
+ * JSON.stringify runs out of stack.
+ */
 export function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  const text = JSON.stringify(value.slice(0, SHOWN));
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
 }
+
+const SHOWN = 60;
 
 export function usage(message: string): PublishError {
   return new PublishError('USAGE', message, { step: 'registry' });

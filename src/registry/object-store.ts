@@ -13,6 +13,9 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** `maxBytes`: `SMALL_OBJECT_BYTES` if left out. */
+export type ReadOptions = CallOptions & { maxBytes?: number | undefined };
+
 /** Bytes `start` (included) to `end` (not included); the whole object where left out. */
 export interface RangeOptions extends CallOptions {
   start?: number;
@@ -49,8 +52,8 @@ export interface ReadTier {
    * A directory that is not there yet is made.
    */
   checkAccess(options?: CallOptions): Promise<void>;
-  /** A small object, whole. @throws INTEGRITY where it is larger than `SMALL_OBJECT_BYTES`. */
-  read(key: string, options?: CallOptions): Promise<Uint8Array | undefined>;
+  /** A small object, whole. @throws INTEGRITY if it is larger than `maxBytes`. */
+  read(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
   /** The object as a stream; `undefined` where it is not there. Errors arrive on the stream. */
   openRead(key: string, options?: RangeOptions): Promise<Readable | undefined>;
   stat(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
@@ -72,10 +75,7 @@ export interface CreateOptions extends CallOptions {
 
 /** Writing: every key is written once. */
 export interface WriteTier {
-  /**
-   * Creates a small object, whole or not at all.
-   * @throws PRECONDITION_LOST where the key exists.
-   */
+  /** Creates a small object, whole or not at all. @throws PRECONDITION_LOST if the key exists. */
   create(key: string, body: Uint8Array, options?: CreateOptions): Promise<void>;
   /**
    * Takes a local file into the store without copying it, and removes it from where it was.
@@ -196,5 +196,5 @@ export interface ExtraTier {
 
 export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}
 
-/** Of `read`, at most. */
+/** What `read` loads at most, unless it is told otherwise. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;

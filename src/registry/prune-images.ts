@@ -5,7 +5,14 @@ import { deleteImage } from './delete-image.ts';
 import type { ImageRecord } from './image.ts';
 import { type ListRecordsOptions, listRecords } from './list-records.ts';
 import type { ObjectStore } from './object-store.ts';
-import { applyRetention, assertPolicy, lineOf, type RetentionPolicy } from './retention.ts';
+import {
+  applyRetention,
+  assertPolicy,
+  type Kept,
+  lineOf,
+  type RetentionPolicy,
+} from './retention.ts';
+import { readStoredTimes } from './stored-times.ts';
 
 export interface PruneOptions extends ListRecordsOptions {
   /** Only images of this name. */
@@ -22,10 +29,14 @@ export interface Pruned {
   kept: boolean;
   /** Why it is kept; empty where it goes. */
   reasons: string[];
+  /** Its date cannot be true: it takes no place of the policy, and is kept. */
+  wrongDate: boolean;
 }
 
 /**
  * Applies the policy to each line of active images (see lineOf), and deletes what it does not keep.
+ * Whatever cannot be read is given to `onUnreadable` and keeps what it may be about: a record its own
+ * image, an alias every image.
  * @throws USAGE where no rule keeps anything
  */
 export async function pruneImages(
@@ -35,23 +46,38 @@ export async function pruneImages(
 ): Promise<Pruned[]> {
   assertPolicy(policy);
   const lines = await readLines(store, options);
-  const aliased = await readAliased(store, options);
+  const { aliased, unreadable } = await readAliased(store, options);
   const pruned: Pruned[] = [];
-  for (const line of lines) {
-    for (const { image, reasons } of applyRetention(line, policy)) {
-      const alias = aliased.get(image.id);
-      const why = [
-        ...reasons,
-        ...(image.protected ? ['protected'] : []),
-        ...(alias === undefined ? [] : [`alias ${alias}`]),
-      ];
-      const isKept = why.length > 0 || options.dryRun === true;
-      const held = isKept ? undefined : await remove(store, image, options);
-      if (held !== undefined) why.push(held);
-      pruned.push({ image, kept: why.length > 0, reasons: why });
-    }
+  for (const { image, reasons, wrongDate } of await retain(store, lines, policy, options)) {
+    const alias = aliased.get(image.id);
+    const why = [
+      ...reasons,
+      ...(image.protected ? ['protected'] : []),
+      ...(alias === undefined ? [] : [`alias ${alias}`]),
+      ...(unreadable ? ['an alias that cannot be read may point to it'] : []),
+      ...(image.id === options.like?.id ? ['the new one'] : []),
+    ];
+    const isKept = why.length > 0 || options.dryRun === true;
+    const held = isKept ? undefined : await remove(store, image, options);
+    if (held !== undefined) why.push(held);
+    pruned.push({ image, kept: why.length > 0, reasons: why, wrongDate });
   }
   return pruned;
+}
+
+/** The store is asked for its times only where something would go. */
+async function retain(
+  store: ObjectStore,
+  lines: readonly ImageRecord[][],
+  policy: RetentionPolicy,
+  { signal }: PruneOptions,
+): Promise<Kept[]> {
+  const losing = lines.filter((line) =>
+    applyRetention(line, policy).some(({ reasons }) => reasons.length === 0),
+  );
+  const ids = new Set(losing.flat().map(({ id }) => id));
+  const storedAt = await readStoredTimes(store, ids, { signal });
+  return lines.flatMap((line) => applyRetention(line, policy, storedAt));
 }
 
 /** Damaged and unfinished images are in no line: they neither count nor go. */
@@ -72,12 +98,18 @@ async function readLines(store: ObjectStore, options: PruneOptions): Promise<Ima
 
 async function readAliased(
   store: ObjectStore,
-  { signal }: PruneOptions,
-): Promise<Map<string, string>> {
+  { onUnreadable, signal }: PruneOptions,
+): Promise<{ aliased: Map<string, string>; unreadable: boolean }> {
   const aliased = new Map<string, string>();
-  for await (const { alias, image_id } of listAliasRecords(store, { signal }))
+  let unreadable = false;
+  const take = (error: PublishError) => {
+    unreadable = true;
+    if (onUnreadable === undefined) throw error;
+    onUnreadable(error);
+  };
+  for await (const { alias, image_id } of listAliasRecords(store, { signal, onUnreadable: take }))
     if (image_id !== null) aliased.set(image_id, alias);
-  return aliased;
+  return { aliased, unreadable };
 }
 
 /** Why the image stays after all: meanwhile it was protected, pointed to, or deleted. */

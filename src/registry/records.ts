@@ -1,13 +1,26 @@
 // Things that change, kept in a store where nothing does: each change is a next version's key.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../errors.ts';
+import { usage } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { lastVersion } from './unreadable.ts';
 
-// NOTE: eight digits, so that the keys of versions sort as their numbers do and the last key of a
-// LIST is the newest; a hundred million changes of one image are more than there will be.
+/**
+ * NOTE: eight digits at least, so that the keys of the first hundred million versions sort as their
+ * numbers do. Beyond that they have more digits and do not, so the newest is found by its number.
+ */
 const DIGITS = 8;
+const VERSION_KEY = /^(\d{8}|[1-9]\d{8,14})\.json$/;
+/** Fifteen digits: every number up to here is exact, and so is its successor. */
+export const MAX_VERSION = 999_999_999_999_999;
+
+/**
+ * Bytes of one version, written or read. A record holds names, tags, properties and digests, some
+ * KiB; whatever is larger was not written by this program, and is never loaded.
+ */
+export const MAX_RECORD_BYTES = 1024 * 1024;
+
 const UTF_8 = new TextDecoder('utf-8', { fatal: true });
-const VERSION_KEY = /^(\d{8})\.json$/;
 
 /** Tries of `readNewest`, when the version it was told of is pruned before it is read. */
 const READ_ATTEMPTS = 5;
@@ -33,17 +46,16 @@ export async function listVersions(
     const version = versionOf(key);
     if (version !== undefined && key === versionKey(folder, version)) versions.push(version);
   }
-  return versions;
+  return versions.sort((a, b) => a - b);
 }
 
-export interface Versioned {
-  version: number;
-  value: unknown;
-  /** For messages. */
-  key: string;
-}
+/** One version as it was read: its JSON value, or the problem why there is none. */
+export type Versioned = { version: number; key: string } & (
+  | { value: unknown; problem?: undefined }
+  | { problem: string }
+);
 
-/** The newest version; `undefined` where there is none. @throws REGISTRY where it is no JSON. */
+/** The newest version, readable or not; `undefined` where there is none. */
 export async function readNewest(
   store: ObjectStore,
   folder: string,
@@ -59,7 +71,7 @@ export async function readNewest(
   throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true });
 }
 
-/** One version; `undefined` where it is not there. @throws REGISTRY where it is no JSON. */
+/** One version, readable or not; `undefined` where it is not there. */
 export async function readVersion(
   store: ObjectStore,
   folder: string,
@@ -67,14 +79,25 @@ export async function readVersion(
   options: CallOptions = {},
 ): Promise<Versioned | undefined> {
   const key = versionKey(folder, version);
-  const body = await store.read(key, options);
-  return body === undefined ? undefined : { version, value: parse(body, key, store.url), key };
+  try {
+    const body = await store.read(key, { ...options, maxBytes: MAX_RECORD_BYTES });
+    return body === undefined ? undefined : { version, key, ...parse(body) };
+  } catch (error) {
+    if (isTooLarge(error)) return { version, key, problem: tooLarge() };
+    throw error;
+  }
+}
+
+/** What is wrong with a record that is larger than one can be. */
+export function tooLarge(): string {
+  return `it has more than ${MAX_RECORD_BYTES} bytes`;
 }
 
 /**
  * Writes one version. `write_id` makes its bytes this writer's own, by which a lost answer can be
  * told from a lost race (see RetryingStore.create).
- * @throws PRECONDITION_LOST where that version exists.
+ * @throws PRECONDITION_LOST where that version exists; USAGE where it would be too large to be read;
+ * REGISTRY where no reader knows a version so high: nothing is written then.
  */
 export async function createVersion(
   store: ObjectStore,
@@ -83,19 +106,27 @@ export async function createVersion(
   value: object,
   options: CallOptions = {},
 ): Promise<void> {
+  if (version > MAX_VERSION) throw lastVersion(versionKey(folder, MAX_VERSION), store.url);
   const text = JSON.stringify({ ...value, write_id: randomUUID() }, undefined, 2);
+  const body = Buffer.from(`${text}\n`);
+  if (body.byteLength > MAX_RECORD_BYTES) {
+    throw usage(
+      `the record would have ${body.byteLength} bytes, and ${MAX_RECORD_BYTES} is the most it can have; ` +
+        'give the image fewer or shorter properties',
+    );
+  }
   const contentType = 'application/json';
-  await store.create(versionKey(folder, version), Buffer.from(`${text}\n`), {
-    ...options,
-    contentType,
-  });
+  await store.create(versionKey(folder, version), body, { ...options, contentType });
 }
 
-function parse(body: Uint8Array, key: string, url: string): unknown {
+function parse(body: Uint8Array): { value: unknown } | { problem: string } {
   try {
-    return JSON.parse(UTF_8.decode(body));
+    return { value: JSON.parse(UTF_8.decode(body)) as unknown };
   } catch (error) {
-    const message = `The record ${key} in ${url} is no JSON: ${messageOf(error)}.`;
-    throw new PublishError('REGISTRY', message, { step: 'registry', cause: error });
+    return { problem: `it is no JSON (${messageOf(error)})` };
   }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof PublishError && error.code === 'INTEGRITY' && !error.retryable;
 }

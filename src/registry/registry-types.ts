@@ -6,6 +6,7 @@ import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import type { CallOptions } from './object-store.ts';
 import type { S3Options } from './s3-access.ts';
+import type { OnUnreadable } from './unreadable.ts';
 
 export interface RegistryOptions {
   s3?: S3Options;
@@ -14,7 +15,10 @@ export interface RegistryOptions {
   upload?: Partial<UploadPolicy>;
   /** Where what never changes is kept on disk, so that it is read once; nowhere if left out. */
   cacheDir?: string;
-  /** Warnings about the registry itself, as before the first write to one that is not safe. */
+  /**
+   * Warnings about the registry itself: before the first write to one that is not safe, and of
+   * records and aliases that cannot be read and are left out.
+   */
   onEvent?: OnEvent;
 }
 
@@ -77,11 +81,20 @@ export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {
 }
 
 export interface ListImagesOptions extends CallOptions {
+  /**
+   * Is given each image whose record cannot be read, beside the warning for `onEvent`; the image is
+   * left out.
+   */
+  onUnreadable?: OnUnreadable;
   /** Killed and deleted images too, as far as their records are there. */
   all?: boolean;
 }
 
 export interface DeleteOptions extends CallOptions {
-  /** Also where an alias points to the image. */
+  /**
+   * Also where an alias points to the image, an alias cannot be read and may, the image's own record
+   * cannot be read, or no version of it can follow.
+   */
   force?: boolean;
+  onUnreadable?: OnUnreadable | undefined;
 }

@@ -1,5 +1,6 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 
+import type { PublishError } from '../errors.ts';
 import { listener } from '../events.ts';
 import type { ImageSource } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
@@ -8,14 +9,7 @@ import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import type { Ability, ProbeOptions } from './abilities.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
-import {
-  type AliasRecord,
-  listAliasRecords,
-  type MoveOptions,
-  moveAlias,
-  noAlias,
-  readAlias,
-} from './aliases.ts';
+import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliases.ts';
 import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
@@ -28,7 +22,6 @@ import { applyChanges, deactivated, type ImageChanges, reactivated } from './ima
 import type { EarlyFile } from './image-data.ts';
 import { allObjects, asStored } from './image-objects.ts';
 import {
-  assertActive,
   type ChangeOptions,
   changeRecord,
   killRecord,
@@ -39,6 +32,12 @@ import {
 import { findImagesBySize } from './images-by-size.ts';
 import { type ImagePage, type ListQuery, selectPage } from './list-query.ts';
 import { listRecords } from './list-records.ts';
+import {
+  type MoveOptions,
+  pointAlias,
+  type RemoveAliasOptions,
+  removeAlias,
+} from './move-alias.ts';
 import { isImageId } from './names.ts';
 import { newRecord } from './new-image.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
@@ -59,6 +58,7 @@ import type {
 } from './registry-types.ts';
 import type { RetentionPolicy } from './retention.ts';
 import { RetryingStore } from './retrying-store.ts';
+import type { OnUnreadable } from './unreadable.ts';
 import type { Verified, VerifyOptions } from './verify-image.ts';
 
 export { parseSort, SORT_KEYS } from './list-query.ts';
@@ -93,6 +93,8 @@ export class Registry {
   readonly #policy: UploadPolicy;
   readonly #cache: RecordCache | undefined;
   readonly #firstWrite: FirstWrite | undefined;
+  /** Tells `onEvent` of what cannot be read, each once. */
+  readonly #warn: OnUnreadable;
 
   /** `store` makes each request once; the registry tries again by `policy`. */
   constructor(
@@ -102,8 +104,14 @@ export class Registry {
   ) {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
     this.#cache = folder === undefined ? undefined : new RecordCache(folder);
+    const warned = new Set<string>();
+    const tell = onEvent && listener(onEvent);
+    this.#warn = ({ message }) => {
+      if (warned.size === warned.add(message).size) return;
+      tell?.({ type: 'note', level: 'warning', step: 'registry', message });
+    };
     // Nobody listens: nobody would be warned.
-    if (onEvent !== undefined) this.#firstWrite = new FirstWrite(store, folder, listener(onEvent));
+    if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
     this.#store = new RetryingStore(store, policy);
     this.#bare = store;
     this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };
@@ -240,7 +248,7 @@ export class Registry {
 
   /** By full id, alias, beginning of an id, or name. @throws IMAGE_NOT_FOUND, USAGE (several fit) */
   getImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
-    return findImage(this.#store, ref, { ...options, cache: this.#cache });
+    return findImage(this.#store, ref, this.#walk(options));
   }
 
   /** The active images whose data has exactly this many bytes. */
@@ -248,9 +256,12 @@ export class Registry {
     return findImagesBySize(this.#store, size, options);
   }
 
-  /** The newest record of each image, by id. */
-  async *listImages({ all = false, signal }: ListImagesOptions = {}): AsyncGenerator<ImageRecord> {
-    for await (const some of listRecords(this.#store, { signal, cache: this.#cache })) {
+  /** The newest record of each image, by id; see ListImagesOptions for those that cannot be read. */
+  async *listImages({
+    all = false,
+    ...options
+  }: ListImagesOptions = {}): AsyncGenerator<ImageRecord> {
+    for await (const some of listRecords(this.#store, this.#walk(options))) {
       for (const record of some)
         if (all || (record.status !== 'deleted' && record.status !== 'killed')) yield record;
     }
@@ -262,7 +273,7 @@ export class Registry {
     { marker, signal }: CallOptions & { marker?: string | undefined } = {},
   ): Promise<ImagePage> {
     const after = marker === undefined ? undefined : await this.#anyRecord(marker, { signal });
-    const images = listRecords(this.#store, { signal, cache: this.#cache });
+    const images = listRecords(this.#store, this.#walk({ signal }));
     return selectPage(images, query, after);
   }
 
@@ -304,7 +315,7 @@ export class Registry {
 
   /** Deletes what the policy does not keep. @throws USAGE where it keeps nothing */
   pruneImages(policy: RetentionPolicy, options: PruneOptions = {}): Promise<Pruned[]> {
-    return pruneImages(this.#store, policy, { ...options, cache: this.#cache });
+    return pruneImages(this.#store, policy, this.#walk(options));
   }
 
   /** Keeps the `count` newest images in line with this one (of its disk, under its name). */
@@ -314,7 +325,7 @@ export class Registry {
 
   /** What no record owns, told piece by piece, and removed where that is asked for. */
   collectGarbage(options: GarbageOptions): AsyncGenerator<Garbage> {
-    return collectGarbage(this.#store, options);
+    return collectGarbage(this.#store, { onUnreadable: this.#warn, ...options });
   }
 
   /** Copies an image to another registry, under the same id. @throws as copyImage */
@@ -337,7 +348,7 @@ export class Registry {
    */
   async deleteImage(ref: string, options: DeleteOptions = {}): Promise<ImageRecord> {
     await this.#firstWrite?.check(options);
-    return deleteImage(this.#store, ref, options);
+    return deleteImage(this.#store, ref, { onUnreadable: this.#warn, ...options });
   }
 
   /**
@@ -370,21 +381,19 @@ export class Registry {
   }
 
   /**
-   * Points the alias to an active image. @throws IMAGE_STATUS, IMAGE_NOT_FOUND, PRECONDITION_LOST
+   * Points the alias to an active image, which is not deleted meanwhile (see pointAlias).
+   * @throws IMAGE_STATUS, IMAGE_NOT_FOUND, PRECONDITION_LOST
    * where somebody else moved it at the same time
    */
   async setAlias(alias: string, imageId: string, options: MoveOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
-    await assertActive(this.#store, imageId, options);
-    return moveAlias(this.#store, alias, imageId, options);
+    return pointAlias(this.#store, alias, imageId, options);
   }
 
-  /** Its history stays, and a later move goes on from there. @throws as setAlias */
-  async removeAlias(alias: string, options: MoveOptions = {}): Promise<AliasRecord> {
-    const known = await readAlias(this.#store, alias, options);
-    if (known === undefined) throw noAlias(alias, this.url);
+  /** Its history stays, and a later move goes on from there. @throws as removeAlias */
+  async removeAlias(alias: string, options: RemoveAliasOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
-    return moveAlias(this.#store, alias, null, options);
+    return removeAlias(this.#store, alias, options);
   }
 
   /** Where the alias points; `undefined` where it points nowhere. @throws USAGE */
@@ -395,7 +404,8 @@ export class Registry {
 
   /** Every move of the alias, oldest first. @throws USAGE, IMAGE_NOT_FOUND (it was never set) */
   async aliasLog(alias: string, options: CallOptions = {}): Promise<AliasRecord[]> {
-    const log = await readAliasLog(this.#store, alias, options);
+    const onUnreadable = this.#warn;
+    const log = await readAliasLog(this.#store, alias, { ...options, onUnreadable });
     if (log.length === 0) throw noAlias(alias, this.url);
     return log;
   }
@@ -403,11 +413,22 @@ export class Registry {
   /** A next version that points to where an earlier one did. @throws as rollbackAlias */
   async rollbackAlias(alias: string, options: RollbackOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
-    return rollbackAlias(this.#store, alias, options);
+    return rollbackAlias(this.#store, alias, { onUnreadable: this.#warn, ...options });
   }
 
   listAliases(options: CallOptions = {}): AsyncIterable<AliasRecord> {
-    return listAliasRecords(this.#store, options);
+    return listAliasRecords(this.#store, { onUnreadable: this.#warn, ...options });
+  }
+
+  /** What every walk over all images gets. */
+  #walk<Options extends CallOptions & { onUnreadable?: OnUnreadable | undefined }>(
+    options: Options,
+  ) {
+    const onUnreadable = (error: PublishError) => {
+      this.#warn(error);
+      options.onUnreadable?.(error);
+    };
+    return { ...options, onUnreadable, cache: this.#cache };
   }
 
   async #anyRecord(id: string, options: CallOptions): Promise<ImageRecord> {

@@ -1,8 +1,9 @@
 // Removes one piece of garbage, after a last look that it still is one.
 import { PublishError } from '../errors.ts';
 import type { Garbage } from './garbage.ts';
-import { changeRecord, readRecord } from './image-records.ts';
+import { changeRecord, lookAtRecord } from './image-records.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { isUnreadable } from './unreadable.ts';
 
 /** False, with nothing removed, where its image has moved on since it was found. */
 export async function removeGarbage(
@@ -26,6 +27,8 @@ async function killDead(
   options: CallOptions,
 ): Promise<boolean> {
   if (image === undefined) return false;
+  const found = await lookAtRecord(store, image.id, options);
+  if (found === undefined || isUnreadable(found) || found.version !== image.version) return false;
   const status_reason = `left by a run that died: ${reason}`;
   try {
     await changeRecord(
@@ -49,7 +52,9 @@ async function isStillSo(
 ): Promise<boolean> {
   if (kind === 'stray') return true;
   const id = key.split('/')[1] ?? '';
-  const record = await readRecord(store, id, options);
+  const record = await lookAtRecord(store, id, options);
+  // What its image needs is not known any more.
+  if (record !== undefined && isUnreadable(record)) return false;
   if (image === undefined || record === undefined) return record === undefined;
   const isKilledByUs = record.status === 'killed' && record.version === image.version + 1;
   return record.version === image.version || isKilledByUs;

@@ -10,6 +10,7 @@ import type {
   OpenUpload,
   PartUpload,
   RangeOptions,
+  ReadOptions,
   StoreLocation,
 } from './object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
@@ -49,7 +50,7 @@ export class RetryingStore implements ObjectStore {
     return this.#retry(options, () => this.#store.checkAccess(options));
   }
 
-  read(key: string, options: CallOptions = {}): Promise<Uint8Array | undefined> {
+  read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
     return this.#retry(options, () => this.#store.read(key, options));
   }
 
@@ -108,8 +109,7 @@ export class RetryingStore implements ObjectStore {
       } catch (error) {
         const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
         if (!lost) throw error;
-        const there = await this.#store.read(key, options);
-        if (there === undefined || Buffer.compare(there, body) !== 0) throw error;
+        if (!(await holds(this.#store, { key, body }, options))) throw error;
       }
     });
   }
@@ -164,6 +164,21 @@ export class RetryingStore implements ObjectStore {
 
   #retry<T>(options: CallOptions, attempt: (n: number) => Promise<T>): Promise<T> {
     return withRetries(this.#policy, { signal: options.signal, step: 'registry' }, attempt);
+  }
+}
+
+/** Whether the object at `key` has exactly these bytes; one that is larger is not loaded. */
+async function holds(
+  store: ObjectStore,
+  { key, body }: { key: string; body: Uint8Array },
+  { signal }: CallOptions,
+): Promise<boolean> {
+  try {
+    const there = await store.read(key, { signal, maxBytes: body.byteLength });
+    return there !== undefined && Buffer.compare(there, body) === 0;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'INTEGRITY') return false;
+    throw error;
   }
 }
 

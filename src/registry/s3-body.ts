@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream';
 import { PublishError } from '../errors.ts';
 import { interruption } from './deadline.ts';
-import { SMALL_OBJECT_BYTES } from './object-store.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 
@@ -49,20 +48,30 @@ export function watchBody(
   return out;
 }
 
-/** A small body, whole; `what` it is, for the message. @throws INTEGRITY where it is not small. */
-export async function readSmallBody(body: Readable, what: string): Promise<Uint8Array> {
+/** A small body, whole; `what` it is, for the message. @throws INTEGRITY beyond `maxBytes`. */
+export async function readSmallBody(
+  body: Readable,
+  maxBytes: number,
+  what: string,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Uint8Array>) {
     size += chunk.byteLength;
     // Leaving the loop destroys the stream, and the connection with it.
-    if (size > SMALL_OBJECT_BYTES) throw tooLarge(what);
+    if (size > maxBytes) throw tooLarge(maxBytes, what);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
-function tooLarge(what: string): PublishError {
-  const message = `${what} has more than ${SMALL_OBJECT_BYTES} bytes, more than such an object can have.`;
+/** @throws INTEGRITY if the body is larger than `maxBytes`. */
+export function assertSmall(body: Uint8Array, maxBytes: number, what: string): Uint8Array {
+  if (body.byteLength <= maxBytes) return body;
+  throw tooLarge(maxBytes, what);
+}
+
+function tooLarge(maxBytes: number, what: string): PublishError {
+  const message = `${what} has more than ${maxBytes} bytes, more than such an object can have.`;
   return new PublishError('INTEGRITY', message, { step: 'registry' });
 }

@@ -3,23 +3,25 @@ import type { Readable } from 'node:stream';
 import { quiet } from '../quiet.ts';
 import { eachBounded } from './bounded.ts';
 import { PROBES } from './names.ts';
-import type {
-  CallOptions,
-  CreateOptions,
-  LinkAnswer,
-  ListOptions,
-  ObjectInfo,
-  ObjectStore,
-  OpenUpload,
-  PartUpload,
-  PresignOptions,
-  RangeOptions,
-  StoreLimits,
-  StoreLocation,
+import {
+  type CallOptions,
+  type CreateOptions,
+  type LinkAnswer,
+  type ListOptions,
+  type ObjectInfo,
+  type ObjectStore,
+  type OpenUpload,
+  type PartUpload,
+  type PresignOptions,
+  type RangeOptions,
+  type ReadOptions,
+  SMALL_OBJECT_BYTES,
+  type StoreLimits,
+  type StoreLocation,
 } from './object-store.ts';
 import { openAccess } from './s3-access.ts';
 import { hasEtag, noS3Answer } from './s3-answer.ts';
-import { readSmallBody, watchBody } from './s3-body.ts';
+import { assertSmall, readSmallBody, watchBody } from './s3-body.ts';
 import { createObject } from './s3-create.ts';
 import { leanBody, leanPage } from './s3-lean-read.ts';
 import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
@@ -82,15 +84,20 @@ export class S3Store implements ObjectStore {
     return createObject(this.#s3, key, body, options);
   }
 
-  async read(key: string, { signal }: CallOptions = {}): Promise<Uint8Array | undefined> {
+  async read(
+    key: string,
+    { signal, maxBytes = SMALL_OBJECT_BYTES }: ReadOptions = {},
+  ): Promise<Uint8Array | undefined> {
     const at = this.#s3.at(key);
+    const what = `${key} in ${this.url}`;
     return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
       const lean = await absent(leanBody(this.#s3, at.Key, abortSignal));
-      if (lean === undefined || lean.body !== undefined) return lean?.body;
+      if (lean === undefined) return undefined;
+      if (lean.body !== undefined) return assertSmall(lean.body, maxBytes, what);
       const client = await this.#s3.client();
       const answer = await absent(client.getObject(at, { abortSignal }));
       if (answer?.Body === undefined) return undefined;
-      const body = await readSmallBody(answer.Body as Readable, `${key} in ${this.url}`);
+      const body = await readSmallBody(answer.Body as Readable, maxBytes, what);
       // Without a length an answer that ends early looks like a whole one; the ETag tells.
       const ended = answer.ContentLength !== undefined || hasEtag(body, answer);
       if (ended) return body;

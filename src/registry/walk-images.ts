@@ -12,6 +12,8 @@ const RECORD = '/record/';
 export interface NewestVersion {
   id: string;
   version: number;
+  /** Bytes of that version. */
+  size: number;
   /** Changes whenever the bytes of that version do, as far as the store can tell. */
   stamp: string;
 }
@@ -83,7 +85,7 @@ async function* listDigits(
   for await (const list of lists) yield* list;
 }
 
-/** Follows a listing: the last record version of an image is its newest. */
+/** Follows a listing: the highest record version of an image is its newest. */
 class Newest {
   #last: { id: string; version: number; object: ObjectInfo } | undefined;
 
@@ -92,7 +94,7 @@ class Newest {
     const { id, version, object } = this.#last;
     const { etag, size, lastModified } = object;
     const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
-    return { id, version, stamp };
+    return { id, version, size, stamp };
   }
 
   /** The images that these keys show to be complete. */
@@ -110,7 +112,10 @@ class Newest {
     const id = key.slice(IMAGES.length, idEnd);
     const version = versionOf(key);
     if (version === undefined || !isImageId(id)) return undefined;
-    const done = this.#last !== undefined && this.#last.id !== id ? this.last : undefined;
+    const before = this.#last;
+    // Versions of more than eight digits sort before some of fewer.
+    if (before?.id === id && before.version > version) return undefined;
+    const done = before !== undefined && before.id !== id ? this.last : undefined;
     this.#last = { id, version, object };
     return done;
   }

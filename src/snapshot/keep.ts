@@ -14,8 +14,11 @@ export async function keepLast(
     onEvent({ type: 'note', level, step: 'registry', message });
   try {
     const pruned = await registry.keepLast(image, keep, { signal });
-    for (const { image: old, kept } of pruned)
+    for (const { image: old, kept, reasons, wrongDate } of pruned) {
       if (!kept) note('info', `deleted ${old.id} (${old.name}): the newest ${keep} are kept`);
+      if (wrongDate)
+        note('warning', `image ${old.id} (${old.name}) is kept: ${reasons.join(', ')}`);
+    }
   } catch (error) {
     note('warning', `older images could not be deleted (${messageOf(error)}); prune does it`);
   }

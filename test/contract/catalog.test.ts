@@ -208,6 +208,34 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     );
   });
 
+  test('prune deletes no image for one whose date cannot be true', async () => {
+    const { registry, place } = await another();
+    const ahead = await publish(registry, { name: 'web' });
+    const behind = await publish(registry, { name: 'web' });
+    const newest = await publish(registry, { name: 'web' });
+    for (const [image, created_at] of [
+      [ahead, '2099-01-01T00:00:00.000Z'],
+      [behind, '1999-01-01T00:00:00.000Z'],
+    ] as const) {
+      const text = JSON.stringify({ ...image, created_at, version: 4 });
+      await place.store.create(`images/${image.id}/record/00000004.json`, Buffer.from(text));
+    }
+    const gone = async (policy: object) =>
+      (await registry.pruneImages(policy)).filter(({ kept }) => !kept).map(({ image }) => image.id);
+    expect(await gone({ last: 2 })).toEqual([]);
+    expect(await gone({ last: 1 })).toEqual([behind.id]);
+    expect((await all(registry.listImages())).map(({ id }) => id).sort()).toEqual(
+      [ahead.id, newest.id].sort(),
+    );
+    // The truly newest, made by a host whose clock runs behind: also right after it was made.
+    const late = await publish(registry, { name: 'web' });
+    const text = JSON.stringify({ ...late, created_at: '1999-01-01T00:00:00.000Z', version: 4 });
+    await place.store.create(`images/${late.id}/record/00000004.json`, Buffer.from(text));
+    const pruned = await registry.keepLast(await registry.getImage(late.id), 1);
+    expect(pruned.filter(({ kept }) => !kept)).toEqual([]);
+    expect(pruned.find(({ image }) => image.id === ahead.id)).toMatchObject({ wrongDate: true });
+  });
+
   test('a copy has the same id and bytes, is active when whole, and made once', async () => {
     const target = await another();
     const image = await publish(

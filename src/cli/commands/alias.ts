@@ -9,6 +9,7 @@ import type { Product } from '../run-command.ts';
 interface MoveFlags {
   ifVersion?: number;
   to?: number;
+  force?: boolean;
 }
 
 const IF_VERSION = ['--if-version <n>', 'only if it still is at this version'] as const;
@@ -28,7 +29,8 @@ export function addAliasCommand(program: Command, setExitCode: SetExitCode): voi
   onRegistry<MoveFlags>(set, setExitCode, setAlias);
   const rm = add('rm', 'Takes an alias away; its history stays.')
     .argument('<alias>')
-    .option(...IF_VERSION, wholeNumber);
+    .option(...IF_VERSION, wholeNumber)
+    .option('--force', 'its history too, where no version can follow the newest one');
   onRegistry<MoveFlags>(rm, setExitCode, removeAlias);
   onRegistry(add('list', 'Lists the aliases and what they point to.'), setExitCode, listAliases);
   const log = add('log', 'Lists where an alias has pointed, the newest first.');
@@ -49,9 +51,12 @@ async function setAlias(context: RegistryContext, { ifVersion }: MoveFlags): Pro
   );
 }
 
-async function removeAlias(context: RegistryContext, { ifVersion }: MoveFlags): Promise<Product> {
+async function removeAlias(
+  context: RegistryContext,
+  { ifVersion, force }: MoveFlags,
+): Promise<Product> {
   const { registry, signal, args } = context;
-  const options = { signal, expectVersion: ifVersion };
+  const options = { signal, expectVersion: ifVersion, force };
   return moved(context, await registry.removeAlias(args[0] ?? '', options));
 }
 

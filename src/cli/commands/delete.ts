@@ -10,7 +10,7 @@ export function addDeleteCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('<image>', 'id, the beginning of one, alias or name')
     .summary('delete an image')
     .description('Deletes an image and its data. A protected image stays.')
-    .option('--force', 'delete it although an alias points to it');
+    .option('--force', 'although an alias points to it, or its record cannot be read');
   onRegistry<{ force?: boolean }>(command, setExitCode, deleteImage);
 }
 

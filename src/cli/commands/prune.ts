@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Pruned } from '../../registry/prune-images.ts';
 import { wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, tell, warn } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface PruneFlags {
@@ -21,7 +21,7 @@ export function addPruneCommand(program: Command, setExitCode: SetExitCode): voi
     .command('prune')
     .summary('delete old images by a retention policy')
     .description(
-      'Deletes active images that no rule keeps. The rules count in each line of images by itself:\nthe snapshots of one disk of one domain under one name, or the images of one name.\nProtected images, and those that an alias points to, always stay.',
+      'Deletes active images that no rule keeps. The rules count in each line of images by itself:\nthe snapshots of one disk of one domain under one name, or the images of one name.\nProtected images, and those that an alias points to, always stay; so does an image whose date\ncannot be true. What the rules keep by the clock of the registry stays as well.',
     )
     .optionsGroup('Rules:')
     .option('--keep-last <n>', 'keep the newest n images', wholeNumber)
@@ -44,6 +44,8 @@ async function prune(context: RegistryContext, flags: PruneFlags): Promise<Produ
   const policy = { last: keepLast, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly };
   const pruned = await registry.pruneImages(policy, { name, dryRun, signal });
   const gone = pruned.filter(({ kept }) => !kept);
+  for (const { image, reasons, wrongDate } of pruned)
+    if (wrongDate) warn(context, `image ${image.id} is kept: ${reasons.join(', ')}`);
   const what = dryRun ? 'would be deleted' : 'deleted';
   tell(context, `${gone.length} of ${pruned.length} images ${what}`);
   const images = pruned.map(({ image, kept, reasons }) => {
@@ -67,7 +69,7 @@ async function table(pruned: readonly Pruned[]): Promise<string> {
     image.id,
     printable(image.name),
     formatDate(image.created_at),
-    reasons.join(', '),
+    printable(reasons.join(', ')),
   ]);
   return formatTable(columns, rows);
 }

@@ -53,7 +53,7 @@ async function pull(
   if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const { pullAs } = await import('../../import/pull-as.ts');
-  const registry = await openConfiguredRegistry(config);
+  const registry = await openConfiguredRegistry(config, { onEvent });
   const image = await registry.getImage(ref, { signal });
   const { fileNameOf } = await import('../../registry/names.ts');
   const options = { disk, format, artefact, overwrite, config, signal, onEvent };

@@ -35,10 +35,10 @@ export function addUrlCommand(program: Command, setExitCode: SetExitCode): void 
 async function link(
   ref: string,
   { expires: expiresSeconds, disk }: UrlFlags,
-  { config, signal }: CommandContext,
+  { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config);
+  const registry = await openConfiguredRegistry(config, { onEvent });
   const expires = new Date(Date.now() + expiresSeconds * 1000).toISOString();
   const { image, url } = await registry.presignImage(ref, { expiresSeconds, disk, signal });
   const { diskData } = await import('../../registry/image-objects.ts');

@@ -32,7 +32,9 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
     throw new PublishError('USAGE', message, { step: 'config' });
   }
   const results: Verified[] = [];
-  for await (const image of imagesOf(context, flags))
+  const unreadable: string[] = [];
+  const onUnreadable = ({ message }: Error) => unreadable.push(message);
+  for await (const image of imagesOf(context, flags, onUnreadable))
     results.push(await verifyOne(context, image, flags));
   const damaged = results.filter(({ problems }) => problems.length > 0);
   const { formatTable } = await import('../table.ts');
@@ -48,11 +50,22 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
     const { id, name, status } = image;
     return { id, name, status, result: problems.length === 0 ? 'ok' : 'damaged', problems, unseen };
   });
-  const product = { text: formatTable(columns, rows), json: { images } };
-  if (damaged.length === 0) return product;
-  const which = damaged.map(({ image }) => image.id).join(', ');
-  const message = `${damaged.length} of ${results.length} images are damaged: ${which}. Publish them again.`;
+  const product = { text: formatTable(columns, rows), json: { images, unreadable } };
+  if (damaged.length + unreadable.length === 0) return product;
+  const message = failureMessage(damaged, { all: results.length, unreadable });
   return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify' }) };
+}
+
+/** The warning has named each record that cannot be read. */
+function failureMessage(
+  damaged: readonly Verified[],
+  { all, unreadable }: { all: number; unreadable: readonly string[] },
+): string {
+  const records = `${unreadable.length} images have records that cannot be read`;
+  if (damaged.length === 0) return `${records}; see the warnings.`;
+  const which = damaged.map(({ image }) => image.id).join(', ');
+  const message = `${damaged.length} of ${all} images are damaged: ${which}. Publish them again.`;
+  return unreadable.length === 0 ? message : `${message} And ${records}.`;
 }
 
 function describe(problems: readonly string[], unseen: readonly string[]): string {
@@ -63,10 +76,11 @@ function describe(problems: readonly string[], unseen: readonly string[]): strin
 async function* imagesOf(
   { registry, signal, args }: RegistryContext,
   { all }: VerifyFlags,
+  onUnreadable: (error: Error) => void,
 ): AsyncGenerator<ImageRecord> {
   for (const ref of args) yield await registry.getImage(ref, { signal });
   if (all !== true) return;
-  for await (const image of registry.listImages({ signal }))
+  for await (const image of registry.listImages({ signal, onUnreadable }))
     if (image.status === 'active' || image.status === 'deactivated') yield image;
 }
 

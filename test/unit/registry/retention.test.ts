@@ -78,6 +78,68 @@ describe('a policy', () => {
   });
 });
 
+describe('a clock that was wrong', () => {
+  /** By the last digit of the id: date of the record, and time in the store. */
+  const line = (...dates: [created: string, stored: string][]) => {
+    const list = images(...dates.map(([created]) => created));
+    const times = list.map(({ id }, n) => [id, Date.parse(`${dates[n]?.[1]}:00Z`)] as const);
+    return (policy: Parameters<typeof applyRetention>[1]) =>
+      applyRetention(list, policy, new Map(times)).map(({ image, reasons, wrongDate }) => {
+        return `${image.id.at(-1)} ${wrongDate ? 'wrong' : reasons.join() || 'goes'}`;
+      });
+  };
+
+  it('and ran ahead: its image is kept, and takes no place of another one', () => {
+    const policy = line(
+      ['2099-01-01T00:00', '2026-03-01T10:00'],
+      ['2026-03-02T10:00', '2026-03-02T10:01'],
+      ['2026-03-03T10:00', '2026-03-03T10:01'],
+    );
+    expect(policy({ last: 1 })).toEqual(['0 wrong', '2 last', '1 goes']);
+    expect(policy({ daily: 1, monthly: 1 })).toEqual(['0 wrong', '2 daily,monthly', '1 goes']);
+  });
+
+  it('and ran ahead by a day, which has passed since', () => {
+    const policy = line(
+      ['2026-03-04T09:00', '2026-03-03T09:00'],
+      ['2026-03-03T12:00', '2026-03-03T12:01'],
+    );
+    expect(policy({ last: 1 })).toEqual(['0 wrong', '1 last']);
+  });
+
+  it('by some minutes is no wrong clock', () => {
+    const policy = line(
+      ['2026-03-03T12:14', '2026-03-03T12:00'],
+      ['2026-03-02T12:00', '2026-03-02T12:00'],
+    );
+    expect(policy({ last: 1 })).toEqual(['0 last', '1 goes']);
+  });
+
+  it('and ran behind: what came last is kept by the clock of the registry', () => {
+    const policy = line(
+      ['1970-01-01T00:01', '2026-03-03T10:00'],
+      ['2026-03-02T10:00', '2026-03-02T10:01'],
+      ['2026-03-01T10:00', '2026-03-01T10:01'],
+    );
+    expect(policy({ last: 1 })).toEqual(['1 last', '2 goes', "0 last by the registry's clock"]);
+    expect(policy({ daily: 1 })).toEqual(['1 daily', '2 goes', "0 daily by the registry's clock"]);
+  });
+
+  it('does not matter where both agree: images that were copied in their order', () => {
+    const policy = line(
+      ['2026-03-01T10:00', '2026-05-01T10:00'],
+      ['2026-03-02T10:00', '2026-05-01T10:01'],
+      ['2026-03-03T10:00', '2026-05-01T10:02'],
+    );
+    expect(policy({ last: 2 })).toEqual(['2 last', '1 last', '0 goes']);
+  });
+
+  it('is not asked of a store that tells no times', () => {
+    const policy = (list: readonly string[]) => kept(list, { last: 1 });
+    expect(policy(['2099-01-01T00:00', '2026-03-01T10:00'])).toEqual(['2099-01-01T00:00 last']);
+  });
+});
+
 describe('a line', () => {
   const line = (name: string, uuid?: string, data = 'vda.qcow2') =>
     lineOf(
