@@ -1,5 +1,5 @@
 // What each error code means, in words that hold for any host; exit codes and image records use them.
-import { type ErrorCode, PublishError } from './errors.ts';
+import { codeOf, type ErrorCode, PublishError } from './errors.ts';
 
 /** Codes with the same exit code have the same meaning. */
 export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
@@ -38,8 +38,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
  * names paths, hosts and processes, is not part of it.
  */
 export function publicReason(error: unknown): string {
-  const known = error instanceof PublishError ? error : undefined;
-  const code = known?.code ?? 'INTERNAL';
-  const step = known?.step === undefined ? '' : ` (${known.step})`;
+  const known = error instanceof PublishError && error.step !== undefined;
+  const code = codeOf(error);
+  const step = known ? ` (${error.step})` : '';
   return `${code}${step}: ${ERROR_MEANINGS[code]}`;
 }

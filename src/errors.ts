@@ -83,10 +83,17 @@ export interface PublishErrorOptions {
   mend?: string;
 }
 
+/** Of these, what lacks space on this host is a NO_SPACE; other codes say more than that does. */
+const MAY_LACK_SPACE: readonly ErrorCode[] = [
+  ...(['INTERNAL', 'CONFIG', 'LIBVIRT', 'MIRROR', 'MANAGED_SAVE', 'CHAIN'] as const),
+  ...(['QEMU_IMG', 'SYSPREP', 'VOLUMES', 'WORK_DIR'] as const),
+];
+
 /**
  * Every failure that leaves this package. The message says what failed, on what, and what to do
  * next. Secrets in the message and in `mend` are masked here, so that they may quote what other
- * programs said. No message holds a domain's XML.
+ * programs said. No message holds a domain's XML. If the cause is a full file system or quota, the
+ * code is NO_SPACE, whatever failed of it.
  */
 export class PublishError extends Error {
   override readonly name = 'PublishError';
@@ -101,7 +108,7 @@ export class PublishError extends Error {
       withoutSecrets(message),
       options.cause === undefined ? undefined : { cause: options.cause },
     );
-    this.code = code;
+    this.code = MAY_LACK_SPACE.includes(code) && lacksSpace(options.cause) ? 'NO_SPACE' : code;
     this.step = options.step;
     this.retryable = options.retryable ?? false;
     this.undoFailures = options.undoFailures ?? [];
@@ -112,6 +119,29 @@ export class PublishError extends Error {
 /** The error's message, whatever was thrown, with its secrets masked. */
 export function messageOf(error: unknown): string {
   return withoutSecrets(error instanceof Error ? error.message : String(error));
+}
+
+/** The code of whatever was thrown: INTERNAL if it is no PublishError, NO_SPACE if space is lacking. */
+export function codeOf(error: unknown): ErrorCode {
+  if (error instanceof PublishError) return error.code;
+  return lacksSpace(error) ? 'NO_SPACE' : 'INTERNAL';
+}
+
+/** Whether the error or one of its causes is that a file system or a quota is full. */
+export function lacksSpace(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth += 1) {
+    if (hasCode(cause, 'ENOSPC', 'EDQUOT', 'NO_SPACE') || saysNoSpace(cause.message)) return true;
+    cause = cause.cause;
+  }
+  return false;
+}
+
+const MAX_CAUSES = 10;
+
+/** Whether a program or daemon says that space is lacking, in the words of strerror(3). */
+export function saysNoSpace(text: string): boolean {
+  return /No space left on device|Disk quota exceeded/i.test(text);
 }
 
 /** Whether it is an error of the system with one of these codes, as `ENOENT`. */

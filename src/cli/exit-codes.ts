@@ -1,6 +1,6 @@
 // The exit codes: one table for the program, `--help` and the README.
 import { ERROR_MEANINGS } from '../error-meanings.ts';
-import { type ErrorCode, PublishError } from '../errors.ts';
+import { codeOf, type ErrorCode } from '../errors.ts';
 
 export interface ExitCode {
   exit: number;
@@ -41,7 +41,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
 
 /** The exit code of whatever was thrown. */
 export function exitCodeOf(error: unknown): number {
-  const code = error instanceof PublishError ? error.code : 'INTERNAL';
+  const code = codeOf(error);
   return EXIT_CODES.find((entry) => entry.codes.includes(code))?.exit ?? 1;
 }
 

@@ -1,5 +1,5 @@
 // How an error is told: to people on standard error, to programs as one JSON object.
-import { messageOf, PublishError } from '../errors.ts';
+import { codeOf, messageOf, PublishError } from '../errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { printable } from './format.ts';
 import type { Style } from './style.ts';
@@ -9,7 +9,7 @@ export function failureJson(error: unknown): Record<string, unknown> {
   const known = error instanceof PublishError ? error : undefined;
   return {
     type: 'error',
-    code: known?.code ?? 'INTERNAL',
+    code: codeOf(error),
     exitCode: exitCodeOf(error),
     step: known?.step ?? null,
     message: messageOf(error),
@@ -23,11 +23,12 @@ export function failureJson(error: unknown): Record<string, unknown> {
 /** The error for people; the command that mends it, where there is one, is the last line. */
 export function failureText(error: unknown, style: Style): string {
   const known = error instanceof PublishError ? error : undefined;
-  const message = known === undefined ? `internal error: ${messageOf(error)}` : known.message;
+  const isInternal = known === undefined && codeOf(error) === 'INTERNAL';
+  const message = known?.message ?? foreignMessage(error, isInternal);
   const lines = [
     `${style.red('virt-publish:')} ${shown(message)}`,
     ...causesOf(error).map((cause) => style.dim(`  because: ${shown(cause)}`)),
-    ...(known === undefined ? [style.dim(`  ${placeOf(error)}`)] : []),
+    ...(isInternal ? [style.dim(`  ${placeOf(error)}`)] : []),
     ...(known?.undoFailures ?? []).map((failure) => {
       return `  ${style.red('not put back:')} ${shown(messageOf(failure))}`;
     }),
@@ -35,6 +36,13 @@ export function failureText(error: unknown, style: Style): string {
   const mends = mendsOf(error);
   if (mends.length > 0) lines.push(style.bold('Run this to mend it:'), ...mends);
   return `${lines.join('\n')}\n`;
+}
+
+/** Of an error that no code of ours has explained. */
+function foreignMessage(error: unknown, isInternal: boolean): string {
+  return isInternal
+    ? `internal error: ${messageOf(error)}`
+    : `${messageOf(error)}; free some space there`;
 }
 
 /** The messages below the error, each once, without those that the one above already says. */

@@ -1,5 +1,5 @@
 // One line of the doctor: what was looked at, how it is, and what cures it.
-import { type ErrorCode, messageOf, PublishError } from '../errors.ts';
+import { codeOf, type ErrorCode, messageOf } from '../errors.ts';
 
 export interface Finding {
   /** As `libvirt`, `qemu-img`, `work directory`. */
@@ -38,7 +38,6 @@ export async function lookOrFail(
     return await look();
   } catch (error) {
     if (signal.aborted) throw error;
-    const code = error instanceof PublishError ? error.code : 'INTERNAL';
-    return [{ name, state: 'failure', says: messageOf(error), code }];
+    return [{ name, state: 'failure', says: messageOf(error), code: codeOf(error) }];
   }
 }

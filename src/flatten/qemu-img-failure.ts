@@ -1,5 +1,5 @@
 // Turns a failed qemu-img into the error that says what failed, on what, and what to do. Pure.
-import { PublishError, type Step } from '../errors.ts';
+import { PublishError, type Step, saysNoSpace } from '../errors.ts';
 import type { Outcome } from './run-program.ts';
 
 export interface Subject {
@@ -16,7 +16,7 @@ export function qemuImgFailure(subject: Subject, outcome: Outcome): PublishError
   const { command, path, step } = subject;
   const said = lastWords(outcome.stderr);
   const at = `qemu-img ${command} on ${path}`;
-  if (/No space left on device|Disk quota exceeded/.test(outcome.stderr)) {
+  if (saysNoSpace(outcome.stderr)) {
     const cure = 'free some space there, or use --work-dir on a larger file system';
     return new PublishError('NO_SPACE', `${at}: no space left on the file system; ${cure}`, {
       step,

@@ -1,6 +1,6 @@
 // The real virt-sysprep of libguestfs: what makes an image one that many guests can be made from.
 import { resolve } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { PublishError, saysNoSpace } from '../errors.ts';
 import type { ImageFile } from './qemu-img-types.ts';
 import { type Outcome, runProgram } from './run-program.ts';
 
@@ -56,7 +56,8 @@ async function run(
 
 function sysprepFailure(path: string, limits: SysprepLimits, outcome: Outcome): PublishError {
   const message = `virt-sysprep on ${path} ${ending(limits, outcome)}`;
-  return new PublishError('SYSPREP', message, { step: 'sysprep' });
+  const code = saysNoSpace(outcome.stderr) ? 'NO_SPACE' : 'SYSPREP';
+  return new PublishError(code, message, { step: 'sysprep' });
 }
 
 function ending({ timeoutMs }: SysprepLimits, outcome: Outcome): string {

@@ -1,7 +1,8 @@
 // The disks of an image into a directory, each as a file of its own.
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
+import { makeTree } from '../files/make-tree.ts';
 import { foreignness } from '../files/own-file.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageObject, ImageRecord } from '../registry/image.ts';
@@ -42,7 +43,7 @@ export async function pullDisks(
 
 async function makeDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeTree(path);
   } catch (cause) {
     const message = `cannot make the directory ${path}: ${messageOf(cause)}; name another one`;
     throw new PublishError('WORK_DIR', message, { step: 'pull', cause });

@@ -1,18 +1,10 @@
 // Files of a directory registry: durable, never half there, never outside the root.
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import {
-  constants,
-  type FileHandle,
-  link,
-  lstat,
-  mkdir,
-  open,
-  realpath,
-  unlink,
-} from 'node:fs/promises';
+import { constants, type FileHandle, link, lstat, open, realpath, unlink } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
+import { makeTree } from '../files/make-tree.ts';
 import { makeFoldersDurably } from '../files/own-folders.ts';
 import { throwIfInterrupted } from './deadline.ts';
 import { orMissing } from './file-errors.ts';
@@ -75,7 +67,7 @@ export async function makeFolder(root: string, folder: string): Promise<void> {
 /** NOTE: what is above the root may be the state directory, which QEMU's own user must pass. */
 async function makeBelow(root: string, folder: string): Promise<string | undefined> {
   await makeFoldersDurably(dirname(root));
-  return mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+  return makeTree(folder, FOLDER_MODE);
 }
 
 /** Before anything is made: what is there already of the way must not lead out of the root. */

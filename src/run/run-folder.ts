@@ -1,6 +1,7 @@
 // The folders of one run: what it must remember, and the large files it works on.
 import { lstat, open, readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { messageOf, PublishError } from '../errors.ts';
 import { isMissing, prepareFolder, syncDirectory, whyUntrusted } from '../files/own-folders.ts';
 import { removeFolder } from '../files/remove-folder.ts';
 import { JOURNAL_FILE } from './journal.ts';
@@ -37,8 +38,20 @@ export async function prepareDirectories(stateDir: string, workDir: string): Pro
   for (const path of new Set([stateDir, runs, workDir])) await prepareFolder(path);
 }
 
-/** Writes a file that only its owner may read, and is on disk when the promise resolves. */
+/**
+ * Writes a new file that only its owner may read, and is on disk when the promise resolves.
+ * @throws PublishError WORK_DIR, NO_SPACE.
+ */
 export async function writeSecret(path: string, content: string | Uint8Array): Promise<void> {
+  try {
+    await writeDurably(path, content);
+  } catch (cause) {
+    const message = `cannot write ${path}: ${messageOf(cause)}; choose another directory with --work-dir or VIRT_PUBLISH_STATE_DIR`;
+    throw new PublishError('WORK_DIR', message, { step: 'space', cause });
+  }
+}
+
+async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     await file.writeFile(content);

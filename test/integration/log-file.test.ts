@@ -16,7 +16,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { openLogFile } from '#built/cli/report/log-file.js';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { must } from '../support/exec.ts';
-import { makeSmallDisk } from '../support/small-disk.ts';
+import { fill, makeSmallDisk } from '../support/small-disk.ts';
 
 let sandbox: Sandbox;
 beforeAll(async () => {
@@ -103,13 +103,6 @@ test('a log whose file system fills up ends no run: one warning says that it is 
     `the log file ${path} is incomplete: ENOSPC: no space left on device, write`,
   ]);
 });
-
-/** To the last block, and again after a sync, which frees what was set aside for metadata. */
-async function fill({ path }: { path: string }): Promise<void> {
-  const append = `of=${path}/filler oflag=append conv=notrunc status=none`;
-  const filler = ['64k', '1k'].map((bs) => `dd if=/dev/zero bs=${bs} ${append} 2>/dev/null`);
-  await must('sh', ['-c', `for n in 1 2; do ${filler.join('; ')}; sync -f ${path}; done`]);
-}
 
 async function linkTo(path: string, name: string): Promise<void> {
   await writeFile(inSandbox(name), 'kept\n');

@@ -51,6 +51,17 @@ export async function makeSmallDisk(
   };
 }
 
+/**
+ * Fills the disk to its last block, and then frees `freeKib` of it. A second pass takes what the
+ * file system sets aside for metadata and frees with a sync.
+ */
+export async function fill({ path }: SmallDisk, freeKib = 0): Promise<void> {
+  const append = `of=${path}/full oflag=append conv=notrunc status=none`;
+  const passes = ['64k', '1k'].map((bs) => `dd if=/dev/zero bs=${bs} ${append} 2>/dev/null`);
+  await must('sh', ['-c', `for n in 1 2; do ${passes.join('; ')}; sync -f ${path}; done`]);
+  if (freeKib > 0) await must('truncate', ['-s', `-${freeKib}K`, join(path, 'full')]);
+}
+
 /** Writes a MiB every few milliseconds until `isOver`; resolves to the least that was ever free. */
 export async function fillUp(disk: SmallDisk, isOver: () => boolean): Promise<number> {
   const file = await open(join(disk.path, 'filler'), 'w');
