@@ -7,10 +7,10 @@ import { isPlainlyValid } from './config/plainly-valid.ts';
 import { readConfigAsset, readSchema } from './config/schema.ts';
 import type {
   Compression,
-  DiskFormat,
   MirrorMethod,
   QuiescePolicy,
   SnapshotMode,
+  TargetFormat,
   Visibility,
 } from './snapshot-types.ts';
 
@@ -31,7 +31,7 @@ export interface Config {
   snapshot: {
     mode: SnapshotMode;
     method: MirrorMethod;
-    format: DiskFormat;
+    format: TargetFormat;
     compress: Compression;
     quiesce: QuiescePolicy;
     hash: readonly ('md5' | 'sha512')[];

@@ -25,7 +25,12 @@ export type QuiescePolicy = (typeof QUIESCE_POLICIES)[number];
 /** What the image may be relied on for: file systems at rest, as after a power cut, or switched off. */
 export type Consistency = 'filesystem' | 'crash' | 'offline';
 
-export const DISK_FORMATS = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const;
+export const TARGET_FORMATS = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const;
+/** Formats that an image can be written in. */
+export type TargetFormat = (typeof TARGET_FORMATS)[number];
+
+export const DISK_FORMATS = [...TARGET_FORMATS, 'iso'] as const;
+/** Formats that an image of a registry can have: an ISO only comes in from outside. */
 export type DiskFormat = (typeof DISK_FORMATS)[number];
 
 export const COMPRESSIONS = ['none', 'zstd', 'zlib'] as const;
@@ -48,7 +53,7 @@ export interface SnapshotOptions {
   disk?: string | readonly string[];
   /** Every disk of the domain goes into the image, as at one point in time. */
   allDisks?: boolean;
-  format?: DiskFormat;
+  format?: TargetFormat;
   compress?: Compression;
   quiesce?: QuiescePolicy;
   /** Name of a snapshot of the domain, internal or external: that is published, and no new state. */

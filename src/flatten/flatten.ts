@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
-import type { Compression, DiskFormat } from '../snapshot-types.ts';
+import type { Compression, TargetFormat } from '../snapshot-types.ts';
 import { startCompressors } from './compressors.ts';
 import { type PlannedImage, planImage } from './plan-image.ts';
 import { writeTables } from './planned-source.ts';
@@ -13,7 +13,7 @@ import { writeCompressedImage, writeImage } from './write-image.ts';
 export interface FlattenRequest {
   source: SourceImage;
   virtualSize: number;
-  target: { path: string; format: DiskFormat };
+  target: { path: string; format: TargetFormat };
   /** Which of several images it is, for the events. */
   detail?: string | undefined;
   compress: Compression;

@@ -1,10 +1,10 @@
 // Argument lists for qemu-img: formats always named, file names that cannot turn into options. Pure.
 import { isAbsolute, resolve } from 'node:path';
 import { PublishError } from '../errors.ts';
-import type { Compression, DiskFormat } from '../snapshot-types.ts';
+import type { Compression, DiskFormat, TargetFormat } from '../snapshot-types.ts';
 import type { ImageFile, SourceImage } from './qemu-img-types.ts';
 
-const COMPRESSIONS_OF: Readonly<Record<DiskFormat, readonly Compression[]>> = {
+const COMPRESSIONS_OF: Readonly<Record<TargetFormat, readonly Compression[]>> = {
   qcow2: ['none', 'zstd', 'zlib'],
   raw: ['none'],
   vmdk: ['none', 'zlib'],
@@ -12,13 +12,18 @@ const COMPRESSIONS_OF: Readonly<Record<DiskFormat, readonly Compression[]>> = {
   vhdx: ['none'],
 };
 
+/** QEMU's name of the format: it knows none for an ISO, and reads it as a raw disk. */
+export function qemuFormat(format: DiskFormat): TargetFormat {
+  return format === 'iso' ? 'raw' : format;
+}
+
 /** Whether `convert` can write `format` with `compress`. `none` always can. */
-export function supportsCompression(format: DiskFormat, compress: Compression): boolean {
+export function supportsCompression(format: TargetFormat, compress: Compression): boolean {
   return COMPRESSIONS_OF[format].includes(compress);
 }
 
 /** @throws PublishError USAGE where the format has no such compression, naming what it has. */
-export function requireCompression(format: DiskFormat, compress: Compression): void {
+export function requireCompression(format: TargetFormat, compress: Compression): void {
   if (supportsCompression(format, compress)) return;
   const allowed = COMPRESSIONS_OF[format].join(' or ');
   const message = `format ${format} cannot be compressed with ${compress}: use --compress ${allowed}, or --format qcow2`;
@@ -49,7 +54,7 @@ export type CacheMode = 'none' | 'writeback';
  */
 export function convertArgs(
   source: SourceImage,
-  target: { path: string; format: DiskFormat; cache: CacheMode },
+  target: { path: string; format: TargetFormat; cache: CacheMode },
   compress: Compression,
 ): string[] {
   return [
@@ -84,11 +89,11 @@ export function measureArgs(source: SourceImage, targetFormat: 'qcow2' | 'raw'):
 
 // NOTE: 8 coroutines with unordered writes doubled the rate in QEMU's own measurement.
 // streamOptimized is made to be read as a stream, so its grains stay in order.
-function writeOrder(format: DiskFormat, compress: Compression): string[] {
+function writeOrder(format: TargetFormat, compress: Compression): string[] {
   return format === 'vmdk' && compress !== 'none' ? ['-m', '8'] : ['-m', '8', '-W'];
 }
 
-function targetOptions(format: DiskFormat, compress: Compression): string[] {
+function targetOptions(format: TargetFormat, compress: Compression): string[] {
   if (format === 'qcow2' && compress !== 'none') return ['-o', `compression_type=${compress}`];
   if (format === 'vmdk')
     return ['-o', `subformat=${compress === 'none' ? 'monolithicSparse' : 'streamOptimized'}`];

@@ -1,6 +1,6 @@
 // What goes into and comes out of qemu-img, as types. Sizes in bytes.
 import type { Config } from '../config.ts';
-import type { Compression, DiskFormat } from '../snapshot-types.ts';
+import type { Compression, TargetFormat } from '../snapshot-types.ts';
 
 /** One layer on disk: a file or a block device, and the format it is opened with. */
 export interface ImageFile {
@@ -84,7 +84,7 @@ export interface OverlayRequest extends CallLimits {
 
 export interface ConvertRequest extends CallLimits {
   source: SourceImage;
-  target: { path: string; format: DiskFormat };
+  target: { path: string; format: TargetFormat };
   compress: Compression;
   /** Of the source: the total that progress is told against. */
   virtualSize: number;

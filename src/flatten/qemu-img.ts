@@ -1,6 +1,6 @@
 // The real qemu-img, typed: info, create, convert, check, compare, map, measure.
 import type { Step } from '../errors.ts';
-import type { DiskFormat } from '../snapshot-types.ts';
+import type { TargetFormat } from '../snapshot-types.ts';
 import { cacheModeFor } from './cache-mode.ts';
 import { commandLine } from './command-line.ts';
 import {
@@ -36,7 +36,7 @@ import type {
 } from './qemu-img-types.ts';
 import { runProgram } from './run-program.ts';
 
-export { requireCompression, supportsCompression } from './qemu-img-args.ts';
+export { qemuFormat, requireCompression, supportsCompression } from './qemu-img-args.ts';
 export type * from './qemu-img-types.ts';
 
 /** The deadline of a caller that names none: no call may hang for ever. */
@@ -132,7 +132,7 @@ export async function map(
  * their own and tables of less than a thousandth, so qcow2's answer with that on top holds.
  */
 export async function measure(
-  request: { source: SourceImage; targetFormat: DiskFormat } & CallLimits,
+  request: { source: SourceImage; targetFormat: TargetFormat } & CallLimits,
 ): Promise<MeasureResult> {
   const { source, targetFormat } = request;
   const measured = targetFormat === 'raw' ? 'raw' : 'qcow2';

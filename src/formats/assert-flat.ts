@@ -24,7 +24,8 @@ export async function assertFlat(bytes: ImageBytes, format: DiskFormat | undefin
   }
   for (const { format: found, name, leads } of signatures) {
     if (leads) throw refused(`is ${name}, whose data is in other files`, DO_NOT_USE);
-    if (found !== undefined && LEADING.includes(found)) await INSPECTORS[found](bytes);
+    const format = LEADING.find((each) => each === found);
+    if (format !== undefined) await INSPECTORS[format](bytes);
   }
 }
 

@@ -33,12 +33,13 @@ export async function inspectImage(
   { expected, maxVirtualBytes }: { expected?: DiskFormat | undefined; maxVirtualBytes: number },
 ): Promise<Inspected> {
   if (bytes.size === 0) throw refused('is empty', 'Look at where it came from.');
-  const format = decideFormat(await findSignatures(bytes));
+  const format = decideFormat(await findSignatures(bytes), expected);
   if (expected !== undefined && expected !== format) {
     const message = `--format says ${expected}, but the image is ${format}; leave --format out, or look at where the image came from.`;
     throw new PublishError('USAGE', message, { step: 'inspect' });
   }
-  const virtualSize = format === 'raw' ? bytes.size : await INSPECTORS[format](bytes);
+  const isPlain = format === 'raw' || format === 'iso';
+  const virtualSize = isPlain ? bytes.size : await INSPECTORS[format](bytes);
   if (virtualSize === 0) throw refused('has no data: its virtual size is 0', 'Fetch it again.');
   if (virtualSize > maxVirtualBytes) {
     throw refused(
@@ -49,9 +50,14 @@ export async function inspectImage(
   return { format, virtualSize };
 }
 
-function decideFormat(signatures: readonly Signature[]): DiskFormat {
+/** NOTE: an ISO is a raw disk too, and hybrid ones have a partition table; `expected` decides then. */
+function decideFormat(found: readonly Signature[], expected: DiskFormat | undefined): DiskFormat {
+  const signatures = expected === 'raw' ? found.filter(({ isText }) => isText !== true) : found;
   const [first] = signatures.filter(({ inRaw }) => inRaw === undefined);
-  if (first === undefined) return 'raw';
+  if (first === undefined) {
+    const isIso = signatures.some(({ format }) => format === 'iso');
+    return isIso && expected !== 'raw' ? 'iso' : 'raw';
+  }
   if (signatures.length > 1) {
     const names = signatures.map(({ name }) => name).join(' and ');
     throw refused(
@@ -60,6 +66,12 @@ function decideFormat(signatures: readonly Signature[]): DiskFormat {
     );
   }
   if (first.format !== undefined) return first.format;
+  if (first.isText) {
+    throw refused(
+      `is ${first.name} and no disk`,
+      'Look at where it came from; say --format raw where it is a disk all the same.',
+    );
+  }
   throw refused(
     `is ${first.name}, which is not taken`,
     'Where you trust it, unpack it or convert it to qcow2 first.',

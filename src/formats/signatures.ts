@@ -1,21 +1,24 @@
 // Which formats a file could be taken for, by the marks that QEMU and other readers go by.
 import type { DiskFormat } from '../snapshot-types.ts';
 import type { ImageBytes } from './image-bytes.ts';
+import { findPackings } from './packed-signatures.ts';
 
-/** Formats that are read; the others are known only to be refused by name. */
-export type KnownFormat = Exclude<DiskFormat, 'raw'>;
+/** Formats with a header that is read; the others are known only to be refused by name. */
+export type KnownFormat = Exclude<DiskFormat, 'raw' | 'iso'>;
 
 export interface Signature {
   /** As it is told to people. */
   name: string;
   /** Where it is one of ours. */
-  format?: KnownFormat;
+  format?: KnownFormat | 'iso';
   /** What a raw disk may hold: a partition table, an ISO file system. */
   inRaw?: true;
   /** It names other files to whoever guesses its format, and there is no inspector for it. */
   leads?: true;
   /** It stands at the end of the file, where QEMU does not look for it. */
   atEnd?: true;
+  /** Text, which is taken for a raw disk only if the caller says so. */
+  isText?: true;
 }
 
 interface Mark extends Signature {
@@ -48,17 +51,14 @@ const MARKS: readonly Mark[] = [
   { name: 'Bochs', offset: 0, bytes: ascii('Bochs Virtual HD Image') },
   { name: 'cloop', offset: 0, bytes: ascii('#!/bin/sh\n#V2.0 Format') },
   { name: 'DMG', offset: -512, bytes: ascii('koly') },
-  { name: 'gzip', offset: 0, bytes: Buffer.from('1f8b08', 'hex') },
-  { name: 'xz', offset: 0, bytes: Buffer.from('fd377a585a00', 'hex') },
-  { name: 'zstd', offset: 0, bytes: Buffer.from('28b52ffd', 'hex') },
-  { name: 'bzip2', offset: 0, bytes: ascii('BZh') },
-  { name: 'zip', offset: 0, bytes: ascii('PK\x03\x04') },
-  { name: '7z', offset: 0, bytes: Buffer.from('377abcaf271c', 'hex') },
-  { name: 'tar (OVA)', offset: 257, bytes: ascii('ustar') },
+  { name: 'DMG (encrypted)', offset: 0, bytes: ascii('encrcdsa') },
+  { name: 'sparse image of macOS', offset: 0, bytes: ascii('sprs') },
+  { name: 'sparse image of macOS', offset: 0, bytes: ascii('shdw') },
   { name: 'partition table', inRaw: true, offset: 510, bytes: Buffer.from('55aa', 'hex') },
   { name: 'GPT', inRaw: true, offset: 512, bytes: ascii('EFI PART') },
   { name: 'GPT', inRaw: true, offset: 4096, bytes: ascii('EFI PART') },
-  { name: 'ISO 9660', inRaw: true, offset: 0x8001, bytes: ascii('CD001') },
+  { name: 'ISO 9660', inRaw: true, format: 'iso', offset: 0x8001, bytes: ascii('CD001') },
+  { name: 'UDF', inRaw: true, format: 'iso', offset: 0x8001, bytes: ascii('BEA01') },
   { name: 'ISO 9660', inRaw: true, offset: 0x8801, bytes: ascii('CD001') },
   { name: 'ISO 9660', inRaw: true, offset: 0x9001, bytes: ascii('CD001') },
 ];
@@ -79,13 +79,25 @@ export async function findSignatures(bytes: ImageBytes): Promise<Signature[]> {
     if (start < 0 || !(await bytes.at(start, mark.byteLength)).equals(mark)) continue;
     found.set(signature.name, { ...signature, ...(offset < 0 ? { atEnd: true } : {}) });
   }
-  if (await isDescriptor(bytes)) found.set(DESCRIPTOR_NAME, { name: DESCRIPTOR_NAME, leads: true });
+  for (const name of await findPackings(bytes)) found.set(name, { name });
+  const head = (await bytes.at(0, 2048)).toString('latin1');
+  if (isDescriptor(head)) found.set(DESCRIPTOR_NAME, { name: DESCRIPTOR_NAME, leads: true });
+  const [text] = TEXTS.find(([, start]) => start.test(head)) ?? [];
+  if (text !== undefined) found.set(text, { name: text, isText: true });
   return [...found.values()];
 }
 
+/** What a server or a tool leaves under the name of an image: an error, a login page, a reference. */
+const TEXTS: readonly [string, RegExp][] = [
+  ['an HTML page', /^(\xef\xbb\xbf)?\s*<(!--|!doctype\s+html|html|head)/i],
+  ['an XML document', /^(\xef\xbb\xbf)?\s*<\?xml\b/i],
+  ['a JSON document', /^(\xef\xbb\xbf)?\s*[{[]\s*"/],
+  ['a Git LFS pointer', /^version https:\/\/git-lfs\./],
+  ['a uuencoded text', /^begin(-base64)? [0-7]{3,4} \S/],
+];
+
 // As vmdk_probe does: comments and blank lines may stand before `version=`.
-async function isDescriptor(bytes: ImageBytes): Promise<boolean> {
-  const head = (await bytes.at(0, 2048)).toString('latin1');
+function isDescriptor(head: string): boolean {
   if (/^\s*#\s*disk\s*descriptorfile/i.test(head)) return true;
   const line = head.split('\n').find((each) => !/^\s*(#.*)?\r?$/.test(each));
   return line !== undefined && /^\s*version\s*=\s*\d/i.test(line);

@@ -2,128 +2,103 @@
 
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { PublishError, type Step } from '../errors.ts';
+import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { withImageBytes } from '../formats/image-bytes.ts';
-import { withTimeLimit } from '../time-limit.ts';
-import { openDownload, parseUrl } from './download.ts';
-import type { ImportSettings } from './import-settings.ts';
-import { checkEnding, packingOf, unpack, unpackError } from './unpack.ts';
+import { hashImage } from '../upload/hash-image.ts';
+import { fileSource } from '../upload/source.ts';
+import { parseUrl } from './download.ts';
+import { fetchSource } from './fetch-source.ts';
+import { boundsOf, type ImportSettings, tellBytes } from './import-settings.ts';
+import { type Place, type StillFile, unchanged, withStillFile } from './still-file.ts';
+import { type Packing, packingOf, unpack, unpackError } from './unpack.ts';
 import { writeBounded } from './write-bounded.ts';
 
-/** `ours`: made for this run, so it may be moved away. */
-export interface BroughtFile {
-  path: string;
-  ours: boolean;
-  /** Fails where the file is no longer the one that was looked at. */
-  assertUnchanged(): Promise<void>;
+/** A file that is not packed any more. */
+export interface BroughtFile extends StillFile {
+  /** What was taken off its bytes, the outermost first: encodings of a server, then a packing. */
+  removed: readonly string[];
 }
 
 /**
- * Fetches a URL into `folder`, unpacks what is packed into `folder`, and leaves a plain file where
- * it is. Nothing is fetched or unpacked before `access` is there.
- * @throws DOWNLOAD, IMAGE_REFUSED, NO_SPACE, USAGE; what `access` throws
+ * Calls `work` with the image of the settings: a URL is fetched into the folder, what is packed is
+ * unpacked into it, and a plain file stays where it is. The settings that `work` gets have a signal
+ * that aborts too if somebody writes to that file.
+ * @throws DOWNLOAD, IMAGE_REFUSED, INTEGRITY (another digest), NO_SPACE, USAGE; what `access` and
+ * `work` throw
  */
-export async function bringFile(
+export async function withBroughtFile<T>(
   settings: ImportSettings,
-  folder: string,
-  access: Promise<void>,
-): Promise<BroughtFile> {
-  const { source } = settings;
-  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
-  if (isUrl) await access;
-  const name = isUrl ? basename(parseUrl(source).pathname) : basename(source);
-  const path = isUrl ? await fetchUrl(settings, folder) : resolve(source);
-  const packing = await withImageBytes(path, async (bytes) => packingOf(await bytes.at(0, 8)));
-  checkEnding(name, packing);
-  if (packing === undefined) return broughtFile(path, isUrl);
-  await access;
-  const unpacked = join(folder, 'unpacked');
-  await runStep(settings.onEvent, 'unpack', async () => {
-    const { size } = await stat(path);
-    const stream = createReadStream(path, { highWaterMark: 256 * 1024 });
-    const plain = unpack(addAbortSignal(settings.signal, stream), packing, settings.signal);
-    const onProgress = () => progress(settings, 'unpack', stream.bytesRead, size);
-    try {
-      return await writeBounded(plain, unpacked, { ...bounds(settings, 'unpack'), onProgress });
-    } catch (error) {
-      throw settings.signal.aborted ? settings.signal.reason : unpackError(packing, error);
-    } finally {
-      stream.destroy();
-    }
-  });
-  return broughtFile(unpacked, true);
+  place: Place,
+  work: (brought: BroughtFile, settings: ImportSettings) => Promise<T>,
+): Promise<T> {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(settings.source))
+    return withStillFile(settings, place, async (still, limited) => {
+      await checkDigest(still.path, limited);
+      const file = { ...still, removed: [] };
+      return work(await unpacked(file, limited, place), limited);
+    });
+  parseUrl(settings.source);
+  await place.access;
+  const { path, names, encodings, sentSha256 } = await fetchSource(settings, place.folder);
+  await checkDigest(path, settings, sentSha256);
+  const ours = { ours: true, assertUnchanged: unchanged };
+  const fetched = { path, names, removed: encodings, ...ours };
+  return work(await unpacked(fetched, settings, place), settings);
 }
 
-async function fetchUrl(settings: ImportSettings, folder: string): Promise<string> {
-  const { onEvent, config, signal } = settings;
-  const path = join(folder, 'fetched');
-  await runStep(onEvent, 'download', () =>
-    withTimeLimit({ ms: config.import.downloadMs, signal }, async (limited) => {
-      try {
-        await writeDownload(settings, path, limited);
-      } catch (error) {
-        throw downloadError(error, settings, limited);
-      }
-    }),
-  );
-  return path;
-}
-
-async function writeDownload(
-  settings: ImportSettings,
+/**
+ * NOTE: of a file that its server keeps encoded, the list of digests has the encoded bytes; of one
+ * that is encoded on the way, the decoded ones. Either of them cannot be met by chance.
+ * @throws INTEGRITY
+ */
+async function checkDigest(
   path: string,
-  signal: AbortSignal,
+  settings: ImportSettings,
+  sentSha256?: string,
 ): Promise<void> {
-  const { config, maxBytes, allowPrivate, source } = settings;
-  const idleMs = config.timeouts.requestMs;
-  const { body, length } = await openDownload(source, { allowPrivate, maxBytes, idleMs, signal });
-  const onProgress = (bytes: number) => progress(settings, 'download', bytes, length ?? 0);
-  const limits = { ...bounds(settings, 'download'), signal, onProgress };
-  const size = await writeBounded(body, path, limits);
-  if (length !== undefined && size !== length) throw cutShort(size, length);
-}
-
-function bounds({ maxBytes, config, signal }: ImportSettings, step: Step) {
-  return { step, maxBytes, reserve: config.reserve, signal };
-}
-
-function progress({ onEvent }: ImportSettings, step: Step, bytes: number, total: number): void {
-  onEvent({ type: 'progress', step, bytes, total });
-}
-
-function downloadError(error: unknown, { signal, config }: ImportSettings, both: AbortSignal) {
-  if (signal.aborted) return signal.reason;
-  if (error instanceof PublishError) return error;
-  const late = both.aborted ? `it took more than ${config.import.downloadMs / 1000} s` : undefined;
-  const why = late ?? (error instanceof Error ? error.message : String(error));
-  return new PublishError('DOWNLOAD', `The download broke off: ${why}. Try it again.`, {
-    step: 'download',
-    retryable: true,
-    cause: error,
+  const { sha256: wanted, onEvent, signal } = settings;
+  if (wanted === undefined || wanted === sentSha256) return;
+  await runStep(onEvent, 'verify', async () => {
+    const source = await fileSource(path);
+    const onProgress = (bytes: number) => tellBytes(settings, 'verify', bytes, source.size);
+    const { sha256 } = await hashImage(source, ['sha256'], { signal, onProgress });
+    if (sha256 === wanted) return;
+    const message = `the bytes have the sha256 ${sha256}, and not ${wanted} as --sha256 says; nothing was imported. Fetch them again, and look at where the digest is from`;
+    throw new PublishError('INTEGRITY', message, { step: 'verify' });
   });
 }
 
-function cutShort(size: number, length: number): PublishError {
-  const message = `The download ended after ${size} of ${length} bytes. Try it again.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download', retryable: true });
+async function unpacked(
+  packed: BroughtFile,
+  settings: ImportSettings,
+  { folder, access }: Place,
+): Promise<BroughtFile> {
+  const packing = await withImageBytes(packed.path, packingOf);
+  if (packing === undefined) return packed;
+  await access;
+  const path = join(folder, 'unpacked');
+  await runStep(settings.onEvent, 'unpack', () => unpackTo(path, packed.path, packing, settings));
+  return { ...packed, path, ours: true, removed: [...packed.removed, packing] };
 }
 
-// NOTE: the file of a user stays where it is, and whoever may write to it could give the checks one
-// file and the upload another. Its change time cannot be set, so it tells.
-async function broughtFile(path: string, ours: boolean): Promise<BroughtFile> {
-  const before = await identity(path);
-  const assertUnchanged = async () => {
-    if ((await identity(path)) === before) return;
-    const message = `${path} was changed while it was imported; nothing was imported. Try it again when nobody writes to it.`;
-    throw new PublishError('IMAGE_REFUSED', message, { step: 'check' });
-  };
-  return { path, ours, assertUnchanged };
-}
-
-async function identity(path: string): Promise<string> {
-  const { dev, ino, size, ctimeNs, mtimeNs } = await stat(path, { bigint: true });
-  return [dev, ino, size, ctimeNs, mtimeNs].join();
+async function unpackTo(
+  path: string,
+  from: string,
+  packing: Packing,
+  settings: ImportSettings,
+): Promise<void> {
+  const { size } = await stat(from);
+  const stream = createReadStream(from, { highWaterMark: 256 * 1024 });
+  const plain = unpack(addAbortSignal(settings.signal, stream), packing, settings.signal);
+  const onProgress = () => tellBytes(settings, 'unpack', stream.bytesRead, size);
+  try {
+    await writeBounded(plain, path, { ...boundsOf(settings, 'unpack'), onProgress });
+  } catch (error) {
+    throw settings.signal.aborted ? settings.signal.reason : unpackError(packing, error);
+  } finally {
+    stream.destroy();
+  }
 }

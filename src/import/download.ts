@@ -6,33 +6,44 @@ import type { Readable } from 'node:stream';
 import { messageOf, PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { isPublic, lookupPublic, notPublic } from './addresses.ts';
+import { type Encoding, encodingsOf, nameOf, namesOf, pageTypeOf } from './answer-headers.ts';
 
 export interface DownloadOptions {
   allowPrivate: boolean;
   maxBytes: number;
   /** Silence after which it is given up. */
   idleMs: number;
+  /** An answer whose type is a page or a text is taken too. */
+  anyType?: boolean;
   /** Fires at the deadline of the whole, or when the caller gives up. */
   signal: AbortSignal;
 }
 
 export interface Download {
+  /** As it was sent: still encoded. */
   body: Readable;
-  /** Bytes, where the server says so. */
+  /** Bytes of the body, where the server says so. */
   length: number | undefined;
+  /** Of the body, the outermost first. */
+  encodings: readonly Encoding[];
+  /** What the URL, each redirect and the server call the file. */
+  names: readonly string[];
 }
 
 const MAX_REDIRECTS = 5;
 
 /**
  * Opens the URL. Each redirect is held against the same rules as the first address.
- * @throws DOWNLOAD, USAGE (no http URL); what goes wrong later arrives on the stream.
+ * @throws DOWNLOAD (also for an encoding that cannot be decoded, and for a page), USAGE (no http
+ * URL); what goes wrong later arrives on the stream.
  */
 export async function openDownload(url: string, options: DownloadOptions): Promise<Download> {
   let at = parseUrl(url);
   const credentials = credentialsOf(at);
   const { origin } = at;
+  const names: string[] = [];
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+    names.push(nameOf(at));
     const auth = at.origin === origin ? credentials : undefined;
     const answer = await request(at, auth, options);
     const { statusCode = 0, headers } = answer;
@@ -41,11 +52,14 @@ export async function openDownload(url: string, options: DownloadOptions): Promi
       at = nextUrl(at, headers.location);
       continue;
     }
-    if (statusCode !== 200) {
+    try {
+      const encodings = checkAnswer(at, answer, options);
+      const length = checkLength(at, headers['content-length'], options);
+      return { body: answer, length, encodings, names: [...names, ...namesOf(headers)] };
+    } catch (error) {
       answer.destroy();
-      throw failed(at, `the server answered ${statusCode}; look at the address`);
+      throw error;
     }
-    return { body: answer, length: checkLength(at, headers['content-length'], options) };
   }
   throw failed(at, `there are more than ${MAX_REDIRECTS} redirects`);
 }
@@ -104,6 +118,25 @@ function request(
     });
     asked.on('error', (error) => reject(explain(url, error, signal)));
   });
+}
+
+/** The encodings of the body. */
+function checkAnswer(
+  url: URL,
+  { statusCode, headers }: IncomingMessage,
+  { anyType = false }: DownloadOptions,
+): readonly Encoding[] {
+  if (statusCode !== 200)
+    throw failed(url, `the server answered ${statusCode}; look at the address`);
+  const page = anyType ? undefined : pageTypeOf(headers);
+  if (page !== undefined) {
+    const why = `the server answered with ${page}, which is no image; look at the address, or say --format where it is one`;
+    throw failed(url, why);
+  }
+  const found = encodingsOf(headers);
+  if ('encodings' in found) return found.encodings;
+  const known = 'gzip, deflate, br and zstd are decoded, four in a row at most';
+  throw failed(url, `it is encoded with ${JSON.stringify(found.unknown.slice(0, 40))}; ${known}`);
 }
 
 function checkLength(

@@ -1,6 +1,6 @@
 // Decides whether an untrusted image file may come in: our own look at its bytes, then qemu-img under limits.
 import { PublishError } from '../errors.ts';
-import { check, type ImageFile, info } from '../flatten/qemu-img.ts';
+import { check, type ImageFile, info, qemuFormat } from '../flatten/qemu-img.ts';
 import { withImageBytes } from '../formats/image-bytes.ts';
 import { type Inspected, inspectImage } from '../formats/inspect-image.ts';
 import { damaged, refused } from '../formats/refused.ts';
@@ -20,11 +20,11 @@ export async function examine(
   const inspected = await withImageBytes(path, (bytes) =>
     inspectImage(bytes, { expected: format, maxVirtualBytes }),
   );
-  const file = { path, format: inspected.format };
+  const file = { path, format: qemuFormat(inspected.format) };
   const limits = { signal, timeoutMs: config.timeouts.requestMs };
   const said = await orRefused(() => info({ ...file, ...limits, confined: LOOK }), signal);
   const others = said.backingFile ?? said.dataFile;
-  if (said.format !== inspected.format || others !== null || said.encrypted) {
+  if (said.format !== file.format || others !== null || said.encrypted) {
     throw refused('is something else to qemu-img than its bytes say', 'Do not use it.');
   }
   if (roundUp(inspected.virtualSize) !== roundUp(said.virtualSize)) {
@@ -34,6 +34,16 @@ export async function examine(
   if (file.format !== 'raw')
     await checkTables(file, { signal, timeoutMs: config.timeouts.checkMs });
   return { ...inspected, virtualSize: said.virtualSize };
+}
+
+/** @throws IMAGE_REFUSED where a guest of this host writes to the file, as QEMU's locks tell. */
+export async function assertNotInUse(
+  path: string,
+  { config, signal }: Pick<ImportSettings, 'config' | 'signal'>,
+): Promise<void> {
+  // As raw: nothing in it is looked at.
+  const limits = { signal, timeoutMs: config.timeouts.requestMs, confined: LOOK };
+  await orRefused(() => info({ path, format: 'raw', ...limits }), signal);
 }
 
 async function checkTables(

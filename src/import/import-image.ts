@@ -1,21 +1,23 @@
 // One whole import on one page: somebody else's image becomes one of the registry's.
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { measureSpace, onSameFileSystem, refuseTooLittleSpace } from '../capture/space.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { runStep } from '../events.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
-import { measure } from '../flatten/qemu-img.ts';
+import { qemuFormat } from '../flatten/qemu-img.ts';
 import type { Inspected } from '../formats/inspect-image.ts';
 import { quiet } from '../quiet.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import { withScratchFolder } from '../run/scratch-folder.ts';
+import type { TargetFormat } from '../snapshot-types.ts';
 import { fileSource } from '../upload/source.ts';
-import { type BroughtFile, bringFile } from './bring-file.ts';
+import { type BroughtFile, withBroughtFile } from './bring-file.ts';
+import { checkSpace } from './check-space.ts';
 import { examine } from './examine.ts';
 import { decideImport, type ImportSettings } from './import-settings.ts';
 import type { ImportOptions, ImportResult } from './import-types.ts';
+import { checkNames } from './name-claims.ts';
 
 /**
  * Brings one image in. When it rejects, no image is active, and no file of it is left; where its
@@ -38,25 +40,45 @@ async function bringIn(
   registry: Registry,
   { folder, access }: { folder: string; access: Promise<void> },
 ): Promise<ImportResult> {
-  const brought = await bringFile(settings, folder, access);
-  const inspected = await runStep(
-    settings.onEvent,
-    'inspect',
-    () => examine(brought.path, settings),
-    ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
-  );
-  await access;
-  registry.prepareUpload();
-  const { convert = inspected.format } = settings;
+  return withBroughtFile(settings, { folder, access }, async (brought, limited) => {
+    const inspected = await runStep(
+      settings.onEvent,
+      'inspect',
+      () => inspect(brought, limited),
+      ({ format, virtualSize }) => `${format}, ${virtualSize} bytes`,
+    );
+    await access;
+    registry.prepareUpload();
+    return publishBrought(limited, registry, { folder, brought, inspected });
+  });
+}
+
+/** @throws as `examine`; IMAGE_REFUSED where a name says otherwise, unless `--format` was said. */
+async function inspect(brought: BroughtFile, settings: ImportSettings): Promise<Inspected> {
+  const inspected = await examine(brought.path, settings);
+  const { removed, names } = brought;
+  const { format } = inspected;
+  if (settings.format === undefined) checkNames(names, { removed, format });
+  return inspected;
+}
+
+async function publishBrought(
+  settings: ImportSettings,
+  registry: Registry,
+  { folder, brought, inspected }: { folder: string; brought: BroughtFile; inspected: Inspected },
+): Promise<ImportResult> {
+  const { convert } = settings;
+  const format = convert ?? inspected.format;
   await checkSpace(settings, registry, { brought, inspected });
   const id = randomUUID();
-  const fields = recordFields(settings, { id, format: convert, inspected });
+  const fields = recordFields(settings, { id, format, inspected });
   return withQueuedImage(registry, fields, settings.onEvent, async () => {
-    const ready =
-      convert === inspected.format
+    const path = join(folder, 'converted');
+    const file =
+      convert === undefined || convert === inspected.format
         ? brought
-        : await convertFile(settings, { brought, inspected, path: join(folder, 'converted') });
-    return publish(settings, registry, { id, format: convert, file: ready, brought });
+        : await convertFile(settings, { brought, inspected, path, format: convert });
+    return publish(settings, registry, { id, format, file, brought });
   });
 }
 
@@ -86,28 +108,6 @@ async function besideCheck<T>(
   }
 }
 
-async function checkSpace(
-  settings: ImportSettings,
-  registry: Registry,
-  { brought, inspected }: { brought: BroughtFile; inspected: Inspected },
-): Promise<void> {
-  const { convert, workDir, config, signal } = settings;
-  const { size } = await fileSource(brought.path, { direct: false });
-  const converts = convert !== undefined && convert !== inspected.format;
-  const source = { path: brought.path, format: inspected.format, backingChain: [] };
-  const limits = { signal, timeoutMs: config.timeouts.requestMs };
-  const needed = converts
-    ? (await measure({ source, targetFormat: convert, ...limits })).required
-    : size;
-  const needs = converts ? [{ directory: workDir, purpose: 'the converted image', needed }] : [];
-  const { directory } = registry;
-  const moves = (brought.ours || converts) && (await onSameFileSystem(directory ?? '/', workDir));
-  if (directory !== null && !moves) {
-    needs.push({ directory, purpose: 'the published image', needed });
-  }
-  refuseTooLittleSpace(await measureSpace(needs, config.reserve));
-}
-
 function recordFields(
   settings: ImportSettings,
   { id, format, inspected }: { id: string; format: Inspected['format']; inspected: Inspected },
@@ -124,23 +124,30 @@ function recordFields(
   };
 }
 
+interface Conversion {
+  brought: BroughtFile;
+  inspected: Inspected;
+  path: string;
+  format: TargetFormat;
+}
+
 /** NOTE: with the chain given as empty QEMU opens no other file, whatever the header says. */
 async function convertFile(
   settings: ImportSettings,
-  { brought, inspected, path }: { brought: BroughtFile; inspected: Inspected; path: string },
+  { brought, inspected, path, format }: Conversion,
 ): Promise<BroughtFile> {
-  const { convert = inspected.format, config, onEvent, signal } = settings;
+  const { config, onEvent, signal } = settings;
   const { convert: priority, timeouts } = config;
-  const shared = { target: { path, format: convert }, priority, timeouts, onEvent, signal };
+  const shared = { target: { path, format }, priority, timeouts, onEvent, signal };
   const { virtualSize } = inspected;
   await flatten({
     ...shared,
-    source: { path: brought.path, format: inspected.format, backingChain: [] },
+    source: { path: brought.path, format: qemuFormat(inspected.format), backingChain: [] },
     virtualSize,
     compress: 'none',
   });
   await checkImage(shared);
-  return { path, ours: true, assertUnchanged: brought.assertUnchanged };
+  return { ...brought, path, ours: true };
 }
 
 async function publish(

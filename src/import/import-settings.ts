@@ -1,5 +1,6 @@
 // What an import was asked to do, with all that was left open filled in from the configuration. Pure.
 import type { Config } from '../config.ts';
+import { PublishError, type Step } from '../errors.ts';
 import { listener, type OnEvent } from '../events.ts';
 import { assertAlias } from '../registry/names.ts';
 import type { ImportOptions } from './import-types.ts';
@@ -11,6 +12,7 @@ type Given = Required<
 
 export interface ImportSettings extends Given {
   format: ImportOptions['format'] | undefined;
+  sha256: string | undefined;
   convert: ImportOptions['convert'] | undefined;
   minDiskGib: number | undefined;
   minRamMib: number;
@@ -28,6 +30,7 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
     name: options.name,
     registry: options.registry ?? config.registry,
     format: options.format,
+    sha256: checkedDigest(options.sha256),
     convert: options.convert,
     aliases: options.aliases ?? [],
     tags: options.tags ?? [],
@@ -44,4 +47,25 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
     onEvent: listener(options.onEvent),
     config,
   };
+}
+
+/** Of what a step writes to the work directory. */
+export function boundsOf({ maxBytes, config, signal }: ImportSettings, step: Step) {
+  return { step, maxBytes, reserve: config.reserve, signal };
+}
+
+/** Reports how many bytes of its source a step has gone through. */
+export function tellBytes(
+  { onEvent }: ImportSettings,
+  step: Step,
+  bytes: number,
+  total: number,
+): void {
+  onEvent({ type: 'progress', step, bytes, total });
+}
+
+function checkedDigest(sha256: string | undefined): string | undefined {
+  if (sha256 === undefined || /^[0-9a-f]{64}$/i.test(sha256)) return sha256?.toLowerCase();
+  const message = `--sha256 ${JSON.stringify(sha256.slice(0, 80))} is no sha256 digest; give its 64 hex digits, as sha256sum prints them`;
+  throw new PublishError('USAGE', message, { step: 'config' });
 }

@@ -1,7 +1,7 @@
 // What goes into an import and what comes out of it.
 import type { OnEvent } from '../events.ts';
 import type { ImageRecord } from '../registry/image.ts';
-import type { DiskFormat, Visibility } from '../snapshot-types.ts';
+import type { DiskFormat, TargetFormat, Visibility } from '../snapshot-types.ts';
 
 /** Anything left out comes from the configuration. */
 export interface ImportOptions {
@@ -11,8 +11,13 @@ export interface ImportOptions {
   registry?: string;
   /** What the image is said to be, once unpacked; another one is refused. */
   format?: DiskFormat;
+  /**
+   * Hex digest of the bytes as they are in the file or at the URL, before they are unpacked; other
+   * bytes are refused.
+   */
+  sha256?: string;
   /** What it is to become; it stays as it is where left out. */
-  convert?: DiskFormat;
+  convert?: TargetFormat;
   aliases?: readonly string[];
   tags?: readonly string[];
   properties?: Readonly<Record<string, string>>;

@@ -5,11 +5,12 @@ import { dirname, join } from 'node:path';
 import { withReserveWatch } from '../capture/reserve-watch.ts';
 import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../capture/space.ts';
 import type { Config } from '../config.ts';
+import { PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import { runStep } from '../events.ts';
 import { openPinnedFolder } from '../files/pinned-folder.ts';
 import { checkImage, flatten } from '../flatten/flatten.ts';
-import { measure } from '../flatten/qemu-img.ts';
+import { measure, qemuFormat } from '../flatten/qemu-img.ts';
 import { withImageBytes } from '../formats/image-bytes.ts';
 import { inspectImage } from '../formats/inspect-image.ts';
 import { fileError, orMissing } from '../registry/file-errors.ts';
@@ -18,7 +19,7 @@ import { diskData } from '../registry/image-objects.ts';
 import { lockPull, notOwn } from '../registry/pull-lock.ts';
 import { assertReplaceable, nameFile } from '../registry/pull-name.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { DiskFormat } from '../snapshot-types.ts';
+import { type DiskFormat, TARGET_FORMATS, type TargetFormat } from '../snapshot-types.ts';
 
 export interface PullAsOptions {
   file: string;
@@ -46,6 +47,7 @@ export async function pullAs(
 ): Promise<void> {
   const { file, format = image.disk_format, overwrite } = options;
   if (format === image.disk_format) return pullPlain(registry, image, { ...options, file });
+  if (format === 'iso') throw noIso(image.disk_format);
   await assertReplaceable(file, overwrite);
   const path = `${file}.converting`;
   const folder = await openPinnedFolder(path, (reason) => notOwn(path, reason)).catch((error) => {
@@ -63,7 +65,7 @@ async function pullAndConvert(
   registry: Registry,
   image: ImageRecord,
   { path, folder }: { path: string; folder: string },
-  options: PullAsOptions & { format: DiskFormat },
+  options: PullAsOptions & { format: TargetFormat },
 ): Promise<void> {
   const { file, format, overwrite } = options;
   const [source, converted] = [join(folder, 'source'), join(folder, 'converted')];
@@ -93,6 +95,11 @@ async function nameConverted(
   } finally {
     await file.close();
   }
+}
+
+function noIso(format: DiskFormat): PublishError {
+  const message = `an image of format ${format} cannot be converted to an ISO; leave --format out, or name one of ${TARGET_FORMATS.join(', ')}`;
+  return new PublishError('USAGE', message, { step: 'pull' });
 }
 
 async function pullPlain(
@@ -147,17 +154,17 @@ async function withRoom<T>(
 async function convertPulled(
   source: { path: string; format: DiskFormat },
   path: string,
-  format: DiskFormat,
+  format: TargetFormat,
   { file, config, signal: stop, onEvent }: PullAsOptions,
 ): Promise<void> {
   const { maxVirtualBytes } = config.import;
   const { virtualSize } =
-    source.format === 'raw'
+    qemuFormat(source.format) === 'raw'
       ? { virtualSize: (await stat(source.path)).size }
       : await withImageBytes(source.path, (bytes) =>
           inspectImage(bytes, { expected: source.format, maxVirtualBytes }),
         );
-  const chained = { ...source, backingChain: [] };
+  const chained = { path: source.path, format: qemuFormat(source.format), backingChain: [] };
   const limits = { signal: stop, timeoutMs: config.timeouts.requestMs };
   const { required } = await measure({ source: chained, targetFormat: format, ...limits });
   const room = { directory: dirname(file), needed: required, purpose: 'the converted image' };

@@ -3,16 +3,13 @@ import { spawn } from 'node:child_process';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { messageOf, PublishError } from '../errors.ts';
+import type { ImageBytes } from '../formats/image-bytes.ts';
+import { findPackings } from '../formats/packed-signatures.ts';
 import { withoutSecrets } from '../secrets.ts';
 
 export type Packing = 'gzip' | 'xz' | 'zstd';
 
-const MARKS: readonly [Packing, string][] = [
-  ['gzip', '1f8b08'],
-  ['xz', 'fd377a585a00'],
-  ['zstd', '28b52ffd'],
-];
-const ENDINGS: Readonly<Record<string, Packing>> = { gz: 'gzip', xz: 'xz', zst: 'zstd' };
+const PACKINGS: readonly Packing[] = ['gzip', 'xz', 'zstd'];
 
 /**
  * NOTE: Node has zstd since 22.15 and no xz at all, and the packages for both are no longer kept
@@ -25,18 +22,10 @@ const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = 
 };
 const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
 
-/** How the bytes are packed; `undefined` where they are not. `head` is the first 8 bytes or more. */
-export function packingOf(head: Buffer): Packing | undefined {
-  return MARKS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
-}
-
-/** @throws IMAGE_REFUSED where the name says that it is packed and the bytes do not. */
-export function checkEnding(name: string, packing: Packing | undefined): void {
-  const ending = /\.(gz|xz|zst)$/i.exec(name)?.[1]?.toLowerCase();
-  const said = ending === undefined ? undefined : ENDINGS[ending];
-  if (said === undefined || said === packing) return;
-  const message = `${name} is not packed with ${said} as its name says; nothing was imported. Fetch it again.`;
-  throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+/** How the bytes are packed; `undefined` where they are not, or in a way that is not unpacked. */
+export async function packingOf(bytes: ImageBytes): Promise<Packing | undefined> {
+  const found = await findPackings(bytes);
+  return PACKINGS.find((packing) => found.includes(packing));
 }
 
 /** The unpacked bytes. What goes wrong arrives on the stream, as IMAGE_REFUSED or INTERNAL. */

@@ -1,9 +1,9 @@
 // Writes a stream of unknown length into a sparse file, and stops before it takes what is not to be taken.
-import { open, statfs } from 'node:fs/promises';
+import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Reserve } from '../capture/space.ts';
-import { PublishError, type Step } from '../errors.ts';
+import { hasCode, PublishError, type Step } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { RangeWriter } from '../registry/pull-writer.ts';
 
@@ -21,8 +21,8 @@ const LOOK_EVERY_BYTES = 64 * 1024 * 1024;
 
 /**
  * Writes `source` as the new file `path`; runs of zeros become holes. The size of the file.
- * @throws IMAGE_REFUSED beyond `maxBytes`, NO_SPACE before the reserve is touched, what the stream
- * fails with. The partial file is the caller's to remove.
+ * @throws IMAGE_REFUSED beyond `maxBytes`, NO_SPACE before the reserve is touched and on a full file
+ * system, what the stream fails with. The partial file is the caller's to remove.
  */
 export async function writeBounded(
   source: Readable,
@@ -30,8 +30,9 @@ export async function writeBounded(
   bounds: Bounds,
 ): Promise<number> {
   const { maxBytes, signal, step } = bounds;
-  const file = await open(path, 'wx', 0o640);
+  let file: FileHandle | undefined;
   try {
+    file = await open(path, 'wx', 0o600);
     const writer = new RangeWriter(file, 0);
     let looked = Number.NEGATIVE_INFINITY;
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
@@ -47,9 +48,11 @@ export async function writeBounded(
     signal.throwIfAborted();
     await file.truncate(writer.at);
     return writer.at;
+  } catch (error) {
+    throw hasCode(error, 'ENOSPC', 'EDQUOT') ? full(path, step, error) : error;
   } finally {
     source.destroy();
-    await file.close();
+    await file?.close();
   }
 }
 
@@ -62,7 +65,12 @@ async function keepReserve(directory: string, { reserve, step }: Bounds): Promis
   throw new PublishError('NO_SPACE', message, { step });
 }
 
-function tooLarge(maxBytes: number, step: Step): PublishError {
+function full(path: string, step: Step, cause: unknown): PublishError {
+  const message = `writing ${path} failed: no space left on the file system; free some, or name another directory with --work-dir`;
+  return new PublishError('NO_SPACE', message, { step, cause });
+}
+
+export function tooLarge(maxBytes: number, step: Step): PublishError {
   const message = `The image has more than the ${formatBytes(maxBytes)} allowed; nothing was imported. Raise --max-size where that is right.`;
   return new PublishError('IMAGE_REFUSED', message, { step });
 }

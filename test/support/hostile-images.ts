@@ -104,6 +104,46 @@ function raw(): Buffer {
 
 const PASSWD = '/etc/passwd';
 
+function hex(digits: string, bytes = 4096): Buffer {
+  const file = Buffer.alloc(bytes, 'x');
+  Buffer.from(digits, 'hex').copy(file);
+  return file;
+}
+
+/** The header of a V7 tar: no word tells it, only the checksum. */
+function oldTar(): Buffer {
+  const header = Buffer.alloc(1024);
+  header.write('model.ovf\0', 0);
+  header.write('0000644\0', 100);
+  header.write('        ', 148);
+  const sum = header.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
+const SKIPPABLE = '5f2a4d18040000000badcafe';
+
+/** Files of packers that are not unpacked, and the name in the refusal. */
+export const PACKED_FILES: [string, Buffer][] = [
+  ['lz4', hex('04224d18')],
+  ['lz4', hex(`${SKIPPABLE}04224d18`)],
+  ['lz4 (legacy)', hex('02214c18')],
+  ['zstd', hex(`${SKIPPABLE}${SKIPPABLE}28b52ffd`)],
+  ['zstd', Buffer.from(SKIPPABLE, 'hex')],
+  ['zstd of an old version', hex('25b52ffd')],
+  ['LZMA', hex('5d00008000ffffffffffffffff00')],
+  ['LZMA', hex('5d00000001000010000000000000')],
+  ['lzop', hex('894c5a4f000d0a1a0a')],
+  ['compress (.Z)', hex('1f9d90')],
+  ['lzip', put(raw(), 0, 'LZIP')],
+  ['rar', put(raw(), 0, 'Rar!\x1a\x07\0')],
+  ['zip', put(raw(), 0, 'PK\x05\x06')],
+  ['7z', hex('377abcaf271c')],
+  ['bzip2', put(raw(), 0, 'BZh9')],
+  ['tar (OVA)', oldTar()],
+  ['tar (OVA)', put(raw(), 257, 'ustar')],
+];
+
 /** Every trick that is known to work on somebody. */
 export const HOSTILE_IMAGES: readonly HostileImage[] = [
   { name: 'qcow2 with a backing file', bytes: qcow2({ backing: PASSWD }), says: /backing file/ },

@@ -5,6 +5,8 @@ import type { ImportOptions } from '../../import/import-types.ts';
 import {
   DISK_FORMATS,
   type DiskFormat,
+  TARGET_FORMATS,
+  type TargetFormat,
   VISIBILITIES,
   type Visibility,
 } from '../../snapshot-types.ts';
@@ -36,7 +38,8 @@ type ImportFlags = GlobalFlags &
     minRam?: number;
     hash?: string[];
     format?: DiskFormat;
-    convert?: DiskFormat;
+    sha256?: string;
+    convert?: TargetFormat;
     maxSize?: number;
     allowPrivate?: boolean;
     workDir?: string;
@@ -48,7 +51,7 @@ export function addImportCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('<source>', 'a file, or an http or https URL')
     .summary('bring an existing image in')
     .description(
-      'Brings an existing image in: qcow2, raw, vmdk, vdi or vhdx; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
+      'Brings an existing image in: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
     );
   addImageOptions(command);
   addRegistryOptions(command);
@@ -77,9 +80,16 @@ function addImageOptions(command: Command): void {
       'digests beside sha256: md5, sha512',
       collectChoices(['md5', 'sha512']),
     )
-    .addOption(choiceOption('--format <format>', 'refuse it if it is another one', DISK_FORMATS))
-    .addOption(choiceOption('--convert <format>', 'convert it to this format', DISK_FORMATS))
+    .addOption(
+      choiceOption(
+        '--format <format>',
+        'it is of this format, whatever its name says',
+        DISK_FORMATS,
+      ),
+    )
+    .addOption(choiceOption('--convert <format>', 'convert it to this format', TARGET_FORMATS))
     .optionsGroup('Source:')
+    .option('--sha256 <digest>', 'refuse other bytes, as they are before they are unpacked')
     .option('--max-size <size>', 'most bytes fetched or unpacked, as 20G', byteCount)
     .option('--allow-private', 'URLs may lead into private networks and to this host')
     .option('--work-dir <dir>', 'where it is fetched, unpacked and converted');
@@ -91,10 +101,18 @@ async function bringIn(
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   const { importImage } = await import('../../import/import-image.ts');
-  const { name, visibility, format, convert, hash, allowPrivate } = flags;
+  const { name, visibility, format, sha256, convert, hash, allowPrivate } = flags;
   const options: ImportOptions = {
     ...{ source, name, signal, onEvent, workDir: config.workDir, registry: config.registry },
-    ...given({ visibility, format, convert, hash, allowPrivate, protected: flags.protected }),
+    ...given({
+      visibility,
+      format,
+      sha256,
+      convert,
+      hash,
+      allowPrivate,
+      protected: flags.protected,
+    }),
     ...given({ aliases: flags.alias, tags: flags.tag, properties: flags.property }),
     ...given({ minDiskGib: flags.minDisk, minRamMib: flags.minRam, maxBytes: flags.maxSize }),
   };

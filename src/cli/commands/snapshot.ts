@@ -2,11 +2,11 @@
 import type { Command } from 'commander';
 import {
   COMPRESSIONS,
-  DISK_FORMATS,
   MIRROR_METHODS,
   QUIESCE_POLICIES,
   SNAPSHOT_MODES,
   type SnapshotOptions,
+  TARGET_FORMATS,
   VISIBILITIES,
 } from '../../snapshot-types.ts';
 import { deadlinesHelp } from '../deadlines-help.ts';
@@ -77,7 +77,7 @@ function addImageOptions(command: Command): void {
     .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
     .option('--tag <tag>', 'tag the image (repeatable)', collect)
     .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
-    .addOption(choiceOption('--format <format>', 'format of the image', DISK_FORMATS))
+    .addOption(choiceOption('--format <format>', 'format of the image', TARGET_FORMATS))
     .addOption(choiceOption('--compress <how>', 'qcow2 has zstd and zlib, vmdk zlib', COMPRESSIONS))
     .option(
       '--hash <algorithms>',

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { bytesOf } from '#built/formats/image-bytes.js';
 import { inspectImage } from '#built/formats/inspect-image.js';
-import { HOSTILE_IMAGES, qcow2, vmdk } from '../../support/hostile-images.ts';
+import { HOSTILE_IMAGES, PACKED_FILES, qcow2, vmdk } from '../../support/hostile-images.ts';
 
 const limits = { maxVirtualBytes: 16 * 1024 ** 4 };
 
@@ -43,6 +43,13 @@ describe('refuses', () => {
     }
   });
 
+  it.each(PACKED_FILES)('a file packed with %s', async (name, bytes) => {
+    await expect(inspectImage(bytesOf(bytes), limits)).rejects.toMatchObject({
+      code: 'IMAGE_REFUSED',
+      message: expect.stringContaining(`is ${name}`),
+    });
+  });
+
   it('another format than it is said to be', async () => {
     const wish = { ...limits, expected: 'raw' as const };
     await expect(inspectImage(bytesOf(qcow2()), wish)).rejects.toMatchObject({ code: 'USAGE' });
@@ -63,12 +70,44 @@ describe('takes', () => {
     });
   });
 
-  it('a raw disk, also with a partition table, a GPT or a bootable ISO on it', async () => {
+  it('a raw disk, also with a partition table and a GPT on it', async () => {
     const disk = Buffer.alloc(1024 * 1024, 'x');
     const image = { format: 'raw', virtualSize: disk.byteLength };
     expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
     disk.write('\x55\xaaEFI PART', 510, 'latin1');
-    disk.write('CD001', 0x8001, 'latin1');
     expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
+  });
+
+  it('an ISO as one, also a hybrid one, or UDF, unless it is said to be raw', async () => {
+    for (const mark of ['CD001', 'BEA01']) {
+      const disk = Buffer.alloc(1024 * 1024, 'x');
+      disk.write(mark, 0x8001, 'latin1');
+      const image = { format: 'iso', virtualSize: disk.byteLength };
+      expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
+      disk.write('\x55\xaaEFI PART', 510, 'latin1');
+      expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
+      const raw = { ...limits, expected: 'raw' as const };
+      expect(await inspectImage(bytesOf(disk), raw)).toEqual({ ...image, format: 'raw' });
+    }
+  });
+
+  it('a text as a raw disk only if it is said to be one', async () => {
+    const page = bytesOf(Buffer.from('\n<!DOCTYPE html><title>404</title>'));
+    await expect(inspectImage(page, limits)).rejects.toThrow(/an HTML page/);
+    const raw = { ...limits, expected: 'raw' as const };
+    expect(await inspectImage(page, raw)).toMatchObject({ format: 'raw' });
+  });
+
+  it('bytes as a disk that only begin like a packed file', async () => {
+    for (const start of [
+      Buffer.from('5d00008000', 'hex'),
+      Buffer.from('1f9d00', 'hex'),
+      Buffer.from('502a4d1804000000', 'hex'),
+      Buffer.from('name of a tar\0'),
+    ]) {
+      const disk = Buffer.alloc(4096, 'x');
+      start.copy(disk);
+      expect(await inspectImage(bytesOf(disk), limits)).toMatchObject({ format: 'raw' });
+    }
   });
 });

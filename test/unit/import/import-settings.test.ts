@@ -1,0 +1,20 @@
+// What cannot be asked of an import is refused before anything is read.
+import { expect, it } from 'vitest';
+import { loadConfig } from '#built/config.js';
+import { decideImport } from '#built/import/import-settings.js';
+
+it('--sha256 takes 64 hex digits, in either case, and nothing else', async () => {
+  const config = await loadConfig({ env: {} });
+  const decide = (sha256: string) =>
+    decideImport({ source: 'x', name: 'x', sha256 }, config).sha256;
+  expect(decide('0123456789ABCDEF'.repeat(4))).toBe('0123456789abcdef'.repeat(4));
+  for (const malformed of [
+    '',
+    'abc',
+    '0'.repeat(63),
+    '0'.repeat(65),
+    `g${'0'.repeat(63)}`,
+    `${'0'.repeat(64)}  x`,
+  ])
+    expect(() => decide(malformed), malformed).toThrow(expect.objectContaining({ code: 'USAGE' }));
+});
