@@ -85,8 +85,11 @@ export interface DomainReport {
     secureBoot: boolean;
     nvram: string | null;
     tpm: { model: string | null; backend: string | null; persistentState: boolean } | null;
-    /** `none`: no channel; `silent`: a channel, but nobody answers. */
-    agent: 'answers' | 'silent' | 'none';
+    /**
+     * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and
+     * somebody has frozen the guest's file systems already.
+     */
+    agent: 'answers' | 'frozen' | 'silent' | 'none';
     managedSave: boolean;
   };
   disks: readonly DiskReport[];

@@ -1,14 +1,20 @@
 // A domain that is locked and whole, with a guard that comes up beside it: what every run begins with.
 import { randomUUID } from 'node:crypto';
+import type { PublishError } from './errors.ts';
 import type { OnEvent } from './events.ts';
 import { recoverRuns } from './recover.ts';
+import { freeze } from './run/freeze-act.ts';
 import { type SpareGuard, spawnGuard } from './run/guard.ts';
+import { UndoFailure } from './run/guest-scope.ts';
 import { lockWholeDomain } from './run/lock-whole.ts';
 import { type DomainPlace, type Session, withSession } from './snapshot/session.ts';
+import type { QuiescePolicy } from './snapshot-types.ts';
 
 export interface RunSettings extends DomainPlace {
   signal: AbortSignal;
   onEvent: OnEvent;
+  /** Left out by runs that a frozen guest would disturb. */
+  quiesce?: QuiescePolicy;
 }
 
 /** The guard comes up while everything is looked at. */
@@ -62,9 +68,21 @@ async function mendEarlierRuns(settings: RunSettings, domain: string): Promise<s
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
   const runs = await recoverRuns(config, { refs: [domain], signal, onEvent });
   for (const { runId, outcome, error } of runs) {
-    if (error?.code === 'GUEST_NOT_RESTORED') throw error;
+    if (error?.code === 'GUEST_NOT_RESTORED' && !mayStayFrozen(error, settings)) throw error;
     if (error) warn(`run ${runId}, which died, is not mended: ${error.message}`);
     if (outcome === 'mended') warn(`run ${runId} had died; what it left was put right`);
   }
   return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
+}
+
+/**
+ * Whether a run may begin on a guest that an earlier one could not thaw. A run that asks the agent for
+ * nothing takes a frozen guest as it takes any other; and one that stands still cannot be thawed.
+ */
+function mayStayFrozen({ undoFailures }: PublishError, { quiesce }: RunSettings): boolean {
+  const thaws = undoFailures.filter(
+    (failure) => failure instanceof UndoFailure && failure.act === freeze.name,
+  );
+  if (thaws.length === 0 || thaws.length < undoFailures.length) return false;
+  return quiesce === 'off' || thaws.every((thaw) => thaw instanceof UndoFailure && thaw.isParked);
 }

@@ -23,6 +23,8 @@ export interface RecoverOptions {
   refs?: readonly string[];
   /** Runs whose image file is whole are published after all. */
   resume?: boolean;
+  /** The thaw of a guest that cannot be thawed is given up: it may stay frozen until it is reset. */
+  abandonThaw?: boolean;
   signal?: AbortSignal;
   onEvent?: OnEvent;
 }
@@ -101,7 +103,8 @@ async function recoverRun(
     if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
     else await underLock(config, { runId, domain: facts.domain }, told, options);
   } catch (error) {
-    if (isBusy(error)) return { ...told, outcome: 'skipped', remarks: [messageOf(error)] };
+    const isBusy = error instanceof PublishError && error.code === 'DOMAIN_BUSY';
+    if (isBusy) return { ...told, outcome: 'skipped', remarks: [messageOf(error)] };
     return { ...told, outcome: 'failed', error: asPublishError(error) };
   }
   return told.outcome === 'skipped' ? { ...told, outcome: 'mended' } : told;
@@ -151,7 +154,8 @@ async function mend(
   notedRemarks(run.entries).forEach(onRemark);
   const scratch = await ownScratch(run, facts, onRemark);
   await endOrphans(scratch);
-  const failures = await restoreGuest(run.path, { onRemark });
+  const abandonThaw = options.abandonThaw === true;
+  const failures = await restoreGuest(run.path, { onRemark, abandonThaw });
   const resume = options.resume === true && failures.length === 0 && canResume(run);
   try {
     const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
@@ -188,10 +192,6 @@ function notRestored(
   const what = undoFailures.map(({ message }) => message).join('; ');
   const message = `domain ${name} of run ${runId} could not be put back as it was: ${what}`;
   return new PublishError('GUEST_NOT_RESTORED', message, { step: 'restore', undoFailures, mend });
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof PublishError && error.code === 'DOMAIN_BUSY';
 }
 
 function asPublishError(error: unknown): PublishError {

@@ -1,10 +1,12 @@
 // The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
+import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
 import type { JobInfo } from '../libvirt/domain.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
+import { agentLimit } from '../run/freeze-act.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import { withTimeLimit } from '../time-limit.ts';
@@ -12,7 +14,7 @@ import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
 import { refuseReplacedFiles } from './open-files.ts';
 
-const CLOCK_TIMEOUT_S = 5;
+const CLOCK_TIMEOUT_MS = 5000;
 
 /** Clones that are still to be used, with the guest running again; or what `use` has made already. */
 export type ColdCapture<T> = { clones: StillDisks } | { result: T };
@@ -167,13 +169,17 @@ class SaveWatch {
 }
 
 /** The guest's clock stood still in the save; where an agent answers, it is set from the host's. */
-async function setClock({ domain, inspection, onEvent }: CaptureRun): Promise<void> {
+async function setClock({ domain, inspection, scope, onEvent }: CaptureRun): Promise<void> {
   if (inspection.agent !== 'answers') return;
   try {
-    await domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S);
+    const limit = await neededAgentLimit(domain, CLOCK_TIMEOUT_MS);
+    if (limit) {
+      await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
+    }
     await domain.setTimeSync();
   } catch (error) {
     const message = `the guest's clock was not set: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'start', message });
   }
+  await scope.takeBack(agentLimit);
 }

@@ -2,11 +2,11 @@
 import { PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import type { SnapshotRef } from '../flatten/qemu-img.ts';
+import { type AgentAnswer, askAgent } from '../libvirt/ask-agent.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
 import type { Domain, DomainState } from '../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
-import { isLibvirtError } from '../libvirt/errors.ts';
 import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
@@ -43,8 +43,11 @@ export interface Inspection {
   hasManagedSave: boolean;
   /** Of the library, as 9000000 for 9.0.0: some flags came late. */
   libvirtVersion: number;
-  /** `none`: no channel; `silent`: a channel, but nobody answers. */
-  agent: 'answers' | 'silent' | 'none';
+  /**
+   * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and somebody
+   * has frozen the guest's file systems already.
+   */
+  agent: AgentAnswer['agent'] | 'none';
 }
 
 export interface InspectOptions {
@@ -79,7 +82,7 @@ export async function inspectDomain(
   const opened = active ? await readOpenFiles(domain, onEvent) : null;
   const [disks, agent] = await Promise.all([
     readFacts(domain, chosen, { shared: active, opened, timeoutMs, signal }),
-    known?.agent ?? askAgent(domain, found, options),
+    known?.agent ?? askIfRunning(domain, found, options),
   ]);
   return { ...found, disks, agent };
 }
@@ -87,7 +90,7 @@ export async function inspectDomain(
 /** Looks at a domain alone; changes nothing, and refuses nothing. */
 export async function readDomainFacts(domain: Domain, options: AskOptions): Promise<DomainFacts> {
   const found = await readDomain(domain, options);
-  return { ...found, agent: await askAgent(domain, found, options) };
+  return { ...found, agent: await askIfRunning(domain, found, options) };
 }
 
 /** As `readDomainFacts`, with nobody in the guest asked for anything. */
@@ -155,24 +158,12 @@ export async function refuseBusyDisk(
   );
 }
 
-/**
- * NOTE: asking for the time is the one harmless agent call that leaves no mark on the domain
- * (virDomainQemuAgentCommand taints it). An agent that answers now is the condition for a freeze:
- * one that was silent before is never asked to, since nobody could tell then whether it froze.
- */
-async function askAgent(
+async function askIfRunning(
   domain: Domain,
   { description, state }: Pick<DomainFacts, 'description' | 'state'>,
   { agentTimeoutMs }: AskOptions,
 ): Promise<Inspection['agent']> {
   if (!description.hasAgentChannel) return 'none';
   if (state !== 'running' && state !== 'blocked') return 'silent';
-  try {
-    await domain.agentSetResponseTimeout(Math.ceil(agentTimeoutMs / 1000));
-    await domain.getTime();
-    return 'answers';
-  } catch (error) {
-    if (isLibvirtError(error)) return 'silent';
-    throw error;
-  }
+  return (await askAgent(domain, agentTimeoutMs)).agent;
 }

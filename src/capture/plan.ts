@@ -52,7 +52,7 @@ export function planCapture(inspection: Inspection, wishes: CaptureWishes): Capt
 
 /** Several mirrors end one after the other, and nothing may be written in between. */
 function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy): boolean {
-  const isFrozen = quiesce !== 'off' && agent === 'answers';
+  const isFrozen = quiesce !== 'off' && (agent === 'answers' || agent === 'frozen');
   return disks.length > 1 && state !== 'paused' && !isFrozen;
 }
 

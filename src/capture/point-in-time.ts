@@ -1,18 +1,16 @@
 // The point in time: the guest is frozen, or paused, while its mirrors are ended, and let go at once.
-import { messageOf } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { pause } from '../run/chain-acts.ts';
-import { freeze, type MirrorData, mirror } from '../run/guest-acts.ts';
+import { freeze } from '../run/freeze-act.ts';
+import { type MirrorData, mirror } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
 import { endMirrors, type Held } from './end-mirrors.ts';
-import { freezeGuest } from './quiesce.ts';
+import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
 
-/** What holds the guest, and since when (`performance.now()`). */
-export interface Hold {
-  act: typeof freeze | typeof pause;
-  since: number;
-}
+/** What holds the guest; `since` is `performance.now()`. */
+export type Hold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'; since: number };
 
 /**
  * Holds the guest, ends all mirrors, and lets it go. The point in time is the moment of the ends.
@@ -33,19 +31,32 @@ export async function takePointInTime(
   // A guard that came in between has let the guest go, or has ended a mirror before its time.
   await refuseIfTakenOver(run.folder.path, 'quiesce');
   await run.atPointInTime();
-  const heldMs = hold ? Math.round((await run.scope.takeBack(hold.act)) - hold.since) : null;
+  const moment = await letGo(run, hold);
   await run.scope.settle(mirror);
-  const isFrozen = hold?.act === freeze;
-  return {
-    consistency: isFrozen ? 'filesystem' : 'crash',
-    freezeMs: isFrozen ? heldMs : null,
-    pauseMs: isFrozen ? null : heldMs,
-  };
+  if (hold?.how === 'frozen' && moment.consistency === 'crash' && mirrors.length > 1) {
+    throw notOneMoment(run, mirrors.length);
+  }
+  return moment;
 }
 
-function heldBy(run: CaptureRun, hold: Hold): Held {
-  const how = hold.act === freeze ? 'frozen' : 'paused';
-  return { how, since: hold.since, letGo: () => letGoOnControl(run, hold) };
+async function letGo(run: CaptureRun, hold: Hold | undefined): Promise<PointInTime> {
+  if (!hold) return { consistency: 'crash', freezeMs: null, pauseMs: null };
+  if (hold.how === 'frozen') return { ...(await thawGuest(run, hold.frozen)), pauseMs: null };
+  const pauseMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  return { consistency: 'crash', freezeMs: null, pauseMs };
+}
+
+function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
+  const message = `domain ${inspection.name} was thawed, reset or paused by somebody else while its ${count} disks were taken, so they may not be of one point in time; run it again`;
+  return new PublishError('QUIESCE', message, { step: 'quiesce', retryable: true });
+}
+
+/** Undefined for a guest that somebody else has frozen: nobody but they may thaw it. */
+function heldBy(run: CaptureRun, hold: Hold): Held | undefined {
+  const letGo = () => letGoOnControl(run, hold);
+  if (hold.how === 'paused') return { how: 'paused', since: hold.since, letGo };
+  const { byUs, since } = hold.frozen;
+  return byUs ? { how: 'frozen', since, letGo } : undefined;
 }
 
 /** Undefined where a guest runs on, or stands still already. */
@@ -53,14 +64,14 @@ async function holdGuest(
   run: CaptureRun,
   mirrors: readonly MirrorData[],
 ): Promise<Hold | undefined> {
-  const frozenAt = await freezeGuest(run);
-  if (frozenAt !== undefined) return { act: freeze, since: frozenAt };
+  const frozen = await freezeGuest(run);
+  if (frozen) return { how: 'frozen', frozen };
   if (mirrors.length === 1 || !(await isRunning(run.domain))) return undefined;
   const message = `the guest is paused for the moment, so that its ${mirrors.length} disks are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
   const since = performance.now();
   await run.scope.perform(pause, null, () => run.domain.suspend());
-  return { act: pause, since };
+  return { how: 'paused', since };
 }
 
 /** One that is paused stays so: nobody may resume it but who paused it. */
@@ -72,12 +83,12 @@ async function isRunning(domain: Domain): Promise<boolean> {
 /** What fails here stays pending in the scope, and is tried again there. */
 async function letGoOnControl(
   { host, inspection, scope, onEvent }: CaptureRun,
-  { act }: Hold,
+  { how }: Hold,
 ): Promise<void> {
   try {
     const domain = await host.domainForControl(inspection.uuid);
-    await (act === freeze ? domain?.fsThaw() : domain?.resume());
-    await scope.settle(act);
+    await (how === 'frozen' ? domain?.fsThaw() : domain?.resume());
+    await scope.settle(how === 'frozen' ? freeze : pause);
   } catch (error) {
     const message = `the guest was not let go at once: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });

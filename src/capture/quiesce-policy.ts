@@ -9,7 +9,8 @@ export function refuseUnquiescable(
   mode: CaptureMode,
   quiesce: QuiescePolicy,
 ): void {
-  if (mode !== 'live' || quiesce !== 'require' || agent === 'answers') return;
+  if (mode !== 'live' || quiesce !== 'require') return;
+  if (agent === 'answers' || agent === 'frozen') return;
   const why =
     state === 'paused'
       ? 'is paused, so its agent cannot answer'

@@ -1,8 +1,13 @@
-// Freezes the guest's file systems where the policy wants it and the agent can.
-import { PublishError } from '../errors.ts';
+// Freezes the guest's file systems where the policy wants it and the agent can, and thaws them.
+import { messageOf, PublishError } from '../errors.ts';
+import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
+import { isFrozen, isFrozenAnswer } from '../libvirt/ask-agent.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
-import { freeze } from '../run/guest-acts.ts';
+import { agentLimit, freeze } from '../run/freeze-act.ts';
+import type { Consistency } from '../snapshot-types.ts';
 import type { CaptureRun } from './capture-run.ts';
+
+const THAW_TRIES = 2;
 
 /** What a freeze needs of a run. */
 export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
@@ -11,45 +16,146 @@ export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
   timeouts: Pick<CaptureRun['timeouts'], 'freezeMs'>;
 };
 
+/** File systems that hold still. */
+export interface FrozenGuest {
+  /** False: somebody else has frozen them, and thaws them. */
+  byUs: boolean;
+  /** The moment when the freeze was asked for (`performance.now()`), or was seen. */
+  since: number;
+}
+
+/** What a freeze came to, once the guest is thawed. */
+export interface Thawed {
+  consistency: Consistency;
+  /** How long this run kept the file systems frozen; null if it did not. */
+  freezeMs: number | null;
+}
+
 /**
- * Resolves to the moment when the freeze was asked for (`performance.now()`), or to undefined where
- * the guest is not frozen now. It will be thawed by `scope`, whatever comes.
+ * Resolves to undefined if the guest is not frozen now. What this run has frozen will be thawed by
+ * `scope`, whatever comes; what somebody else has frozen stays so.
  *
  * NOTE: a freeze whose answer does not come may still have frozen the guest. It stays pending in
  * the scope then, and is thawed like one that succeeded.
- * @throws PublishError QUIESCE where the policy is `require` and the freeze did not succeed.
+ * @throws PublishError QUIESCE if the policy is `require` and no file system is frozen.
  */
-export async function freezeGuest(run: FreezeRun): Promise<number | undefined> {
-  const { domain, inspection, plan, scope, timeouts } = run;
+export async function freezeGuest(run: FreezeRun): Promise<FrozenGuest | undefined> {
+  const { inspection, plan, scope } = run;
   if (plan.quiesce === 'off') return undefined;
-  if (inspection.agent !== 'answers') {
-    warn(run, `no guest agent answers; the image will be crash-consistent`);
-    return undefined;
+  if (inspection.agent === 'none' || inspection.agent === 'silent') {
+    return notFrozen(run, 'no guest agent answers');
   }
+  const { state } = await run.domain.getState();
+  if (state === 'paused') return notFrozen(run, 'the guest is paused, so its agent cannot answer');
   try {
-    await domain.agentSetResponseTimeout(Math.ceil(timeouts.freezeMs / 1000));
-    return await scope.perform(freeze, null, async () => {
-      const since = performance.now();
-      await domain.fsFreeze();
-      return since;
-    });
+    return await freezeUnlessFrozen(run);
   } catch (error) {
     if (!isLibvirtError(error)) throw error;
-    if (plan.quiesce === 'require') throw notQuiesced(run, error);
-    warn(run, `the freeze failed (${error.message}); the image will be crash-consistent`);
+    if (plan.quiesce === 'require') throw notQuiesced(run, error.message, error);
+    notFrozen(run, `the freeze failed (${error.message})`);
     await scope.takeBack(freeze);
+    await scope.takeBack(agentLimit);
     return undefined;
   }
 }
 
-function notQuiesced({ inspection }: FreezeRun, cause: Error): PublishError {
-  return new PublishError(
-    'QUIESCE',
-    `domain ${inspection.name} could not be frozen: ${cause.message}; look at qemu-guest-agent in the guest, or use --quiesce try`,
-    { step: 'quiesce', cause },
-  );
+async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefined> {
+  const { domain, scope, timeouts } = run;
+  const limit = await neededAgentLimit(domain, timeouts.freezeMs);
+  if (limit) {
+    await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
+  }
+  if (await isFrozen(domain, timeouts.freezeMs)) return frozenAlready(run);
+  const runtime = await domain.runtime();
+  try {
+    const [since, count] = await scope.perform(freeze, { runtime }, async () => {
+      const asked = performance.now();
+      return [asked, await domain.fsFreeze()] as const;
+    });
+    if (count > 0) return { byUs: true, since };
+  } catch (error) {
+    // Somebody was quicker: what is frozen is theirs, and a thaw of ours would end it.
+    if (!isFrozenAnswer(error)) throw error;
+    await scope.settle(freeze);
+    return frozenAlready(run);
+  }
+  // An agent may lie about the count: the thaw costs nothing where nothing is frozen.
+  await scope.takeBack(freeze);
+  await scope.takeBack(agentLimit);
+  return notFrozen(run, 'the agent froze no file system');
 }
 
-function warn({ onEvent }: FreezeRun, message: string): void {
-  onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });
+function frozenAlready({ onEvent }: FreezeRun): FrozenGuest {
+  const message =
+    "the guest's file systems are frozen already, by somebody else; the image is taken of them as they are, and they stay frozen";
+  onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
+  return { byUs: false, since: performance.now() };
+}
+
+/**
+ * Thaws what this run has frozen. An image is `filesystem`-consistent only if the file systems were
+ * frozen until now: an agent that thaws none says that somebody else, or a reset, has thawed them before.
+ * A thaw that fails stays pending in the scope.
+ * @throws PublishError QUIESCE if the policy is `require` and they were not frozen until now.
+ */
+export async function thawGuest(run: FreezeRun, frozen: FrozenGuest): Promise<Thawed> {
+  const { obstacle, at } = frozen.byUs ? await thaw(run) : await lookForThaw(run);
+  await run.scope.takeBack(agentLimit);
+  if (obstacle !== undefined) notFrozen(run, obstacle);
+  return {
+    consistency: obstacle === undefined ? 'filesystem' : 'crash',
+    freezeMs: frozen.byUs ? Math.round(at - frozen.since) : null,
+  };
+}
+
+interface Thaw {
+  /** Why the file systems may not have been frozen until now. */
+  obstacle?: string;
+  at: number;
+}
+
+async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
+  for (let left = THAW_TRIES; ; left -= 1) {
+    try {
+      const count = await domain.fsThaw();
+      const at = performance.now();
+      await scope.settle(freeze);
+      return count > 0
+        ? { at }
+        : { at, obstacle: 'the agent found no file system frozen any more' };
+    } catch (error) {
+      const obstacle = `the guest was not thawed at once (${messageOf(error)})`;
+      if (left === 1) return { at: performance.now(), obstacle };
+    }
+  }
+}
+
+/** Of a guest that somebody else has frozen. */
+async function lookForThaw({ domain, timeouts }: FreezeRun): Promise<Thaw> {
+  const obstacle = 'somebody else thawed the guest before its disks were taken';
+  try {
+    const at = performance.now();
+    return (await isFrozen(domain, timeouts.freezeMs)) ? { at } : { at, obstacle };
+  } catch (error) {
+    return {
+      at: performance.now(),
+      obstacle: `${obstacle}, or froze it no more (${messageOf(error)})`,
+    };
+  }
+}
+
+/** @throws PublishError QUIESCE if the policy is `require`. */
+function notFrozen(run: FreezeRun, why: string): undefined {
+  if (run.plan.quiesce === 'require') throw notQuiesced(run, why);
+  const message = `${why}; the image will be crash-consistent`;
+  run.onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });
+  return undefined;
+}
+
+function notQuiesced({ inspection }: FreezeRun, why: string, cause?: Error): PublishError {
+  return new PublishError(
+    'QUIESCE',
+    `domain ${inspection.name} could not be frozen: ${why}; look at qemu-guest-agent in the guest, or use --quiesce try`,
+    { step: 'quiesce', ...(cause === undefined ? {} : { cause }) },
+  );
 }

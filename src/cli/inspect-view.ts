@@ -40,6 +40,7 @@ function domainPairs({ domain }: DomainReport): Pair[] {
 
 const AGENT = {
   answers: 'answers: its file systems can be frozen',
+  frozen: 'answers, and its file systems are frozen already',
   silent: 'has a channel, but nobody answers',
   none: 'has no channel',
 } as const;

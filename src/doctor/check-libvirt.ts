@@ -1,16 +1,18 @@
 // Whether libvirt answers, which one it is, and whether an agent answers in each running domain.
+import { askAgent } from '../libvirt/ask-agent.ts';
 import { type Connection, openConnection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { findDomain } from '../libvirt/find-domain.ts';
+import { virshDomain } from '../run/shell-quote.ts';
 import type { DoctorOptions } from './doctor.ts';
 import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
 
 /** virDomainBlockCopy with TRANSIENT_JOB came with 3.5, KEEP_TPM with 8.9. */
 const OLDEST = 3_005_000;
 const WITH_KEEP_TPM = 8_009_000;
-const AGENT_TIMEOUT_S = 5;
+const AGENT_TIMEOUT_MS = 5000;
 
 export async function checkLibvirt(options: DoctorOptions): Promise<Finding[]> {
   const { config, domains, signal } = options;
@@ -61,7 +63,6 @@ async function isActive(domain: Domain): Promise<boolean> {
   }
 }
 
-// NOTE: asking for the time is the one harmless agent call that leaves no mark on the domain.
 async function agent(connection: Connection, ref: string, name: string): Promise<Finding[]> {
   const domain = await findDomain(connection, ref);
   const { state } = await domain.getState();
@@ -74,15 +75,14 @@ async function agent(connection: Connection, ref: string, name: string): Promise
       'add a channel org.qemu.guest_agent.0 to the domain and qemu-guest-agent to the guest';
     return [warning(name, `the domain has no channel for it: ${effect}`, cure)];
   }
-  try {
-    await domain.agentSetResponseTimeout(AGENT_TIMEOUT_S);
-    await domain.getTime();
-    return [ok(name, 'answers: file systems can be frozen')];
-  } catch (error) {
-    if (!isLibvirtError(error)) throw error;
-    const cure = 'start qemu-guest-agent in the guest';
-    return [warning(name, `does not answer (${error.message}): ${effect}`, cure)];
+  const answer = await askAgent(domain, AGENT_TIMEOUT_MS);
+  if (answer.agent === 'answers') return [ok(name, 'answers: file systems can be frozen')];
+  if (answer.agent === 'frozen') {
+    const cure = `thaw them when whoever froze them is done: virsh domfsthaw ${virshDomain(domain)}`;
+    return [warning(name, 'answers, and the file systems are frozen already', cure)];
   }
+  const cure = 'start qemu-guest-agent in the guest';
+  return [warning(name, `does not answer (${answer.error.message}): ${effect}`, cure)];
 }
 
 function dotted(version: number): string {

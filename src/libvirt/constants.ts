@@ -67,7 +67,7 @@ export const VIR_DOMAIN_AFFECT_CONFIG = 1 << 1;
 /** Set the guest's clock from its own RTC. */
 export const VIR_DOMAIN_TIME_SYNC = 1 << 0;
 
-/** virDomainAgentSetResponseTimeout: wait for ever. */
+/** virDomainAgentSetResponseTimeout: wait for ever; what a domain has unless somebody set another. */
 export const VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK = -2;
 /** virDomainAgentSetResponseTimeout: libvirt's own default (5 s for most commands). */
 export const VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT = -1;
@@ -115,6 +115,8 @@ export const DOMAIN_STATES = [
   'pmsuspended',
 ] as const;
 
+/** virDomainRunningReason BOOTED. */
+export const VIR_DOMAIN_RUNNING_BOOTED = 1;
 /** virDomainShutoffReason SAVED: the RAM is in a managed save image. */
 export const VIR_DOMAIN_SHUTOFF_SAVED = 5;
 /** virDomainPausedReason IOERROR: QEMU stopped the guest at a write that failed, as for no space. */

@@ -28,6 +28,8 @@ export interface DomainDescription {
   tpm: TpmDescription | null;
   /** Whether there is a channel for the guest agent; not whether an agent answers. */
   hasAgentChannel: boolean;
+  /** Whether something in the guest has that channel open; null if the XML does not say so. */
+  isAgentConnected: boolean | null;
   disks: DiskDescription[];
   /** Devices of the host that the guest has, interfaces among them. */
   hostdevs: HostDevice[];
@@ -67,7 +69,7 @@ export function parseDomainXml(xml: string): DomainDescription {
     vcpus: Number.parseInt(domain.find('vcpu')?.text() || '1', 10),
     ...describeFirmware(domain.find('os')),
     tpm: describeTpm(devices?.find('tpm')),
-    hasAgentChannel: (devices?.children('channel') ?? []).some(isAgentChannel),
+    ...describeAgentChannel(devices?.children('channel') ?? []),
     disks: (devices?.children('disk') ?? []).map(describeDisk),
     hostdevs,
     interfaces: (devices?.children('interface') ?? []).map((element) => ({
@@ -138,6 +140,12 @@ function describeTpm(tpm: XmlElement | undefined): TpmDescription | null {
   };
 }
 
-function isAgentChannel(channel: XmlElement): boolean {
-  return channel.find('target')?.attribute('name') === 'org.qemu.guest_agent.0';
+function describeAgentChannel(
+  channels: readonly XmlElement[],
+): Pick<DomainDescription, 'hasAgentChannel' | 'isAgentConnected'> {
+  const targets = channels.map((channel) => channel.find('target'));
+  const agent = targets.find((target) => target?.attribute('name') === 'org.qemu.guest_agent.0');
+  const state = agent?.attribute('state') ?? null;
+  const isAgentConnected = state === null ? null : state === 'connected';
+  return { hasAgentChannel: agent !== undefined, isAgentConnected };
 }

@@ -11,6 +11,8 @@ import type {
   NamedXml,
   SnapshotXml,
 } from './protocol.ts';
+import { processStartTime, type Runtime } from './runtime.ts';
+import type { DomainStatus } from './status-xml.ts';
 
 export { findDomain } from './find-domain.ts';
 export type { BlockInfo, BlockJobInfo, DiskErrorKind, DomainState, JobInfo, NamedXml, SnapshotXml };
@@ -140,6 +142,18 @@ export class Domain {
   /** How long libvirt waits for the agent's answers; the freeze has no other timeout. */
   agentSetResponseTimeout(seconds: number): Promise<void> {
     return this.#invoke('agentSetResponseTimeout', this.uuid, seconds);
+  }
+
+  /** From libvirt's status file; undefined if the domain is off, or the file cannot be read. */
+  status(): Promise<DomainStatus | undefined> {
+    return this.#invoke('status', this.uuid);
+  }
+
+  /** The QEMU process that the domain runs in now. */
+  async runtime(): Promise<Runtime> {
+    const id = await this.getID();
+    const pid = (await this.status())?.pid ?? null;
+    return { id, pid, startTime: pid === null ? null : processStartTime(pid) };
   }
 
   /** One command to the guest agent, and its answer, both as JSON text. */

@@ -10,6 +10,7 @@ import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
 import { DISK_ERROR_SIZE, type Integer, type Out, type Pointer, takeDiskErrors } from './native.ts';
 import type { BlockInfo, BlockJobInfo, DiskErrorKind, GuestApi } from './protocol.ts';
+import { type DomainStatus, readStatus } from './status-xml.ts';
 
 export function guestCalls(handles: Handles): GuestApi {
   const at = (uuid: string): Pointer => handles.domain(uuid);
@@ -48,6 +49,7 @@ export function guestCalls(handles: Handles): GuestApi {
       const result = ffi.virDomainAgentSetResponseTimeout(at(uuid), seconds, 0);
       checkNumber('virDomainAgentSetResponseTimeout', result);
     },
+    status: (uuid) => statusOf(handles, uuid),
     qemuAgentCommand: (uuid, json, timeoutS) =>
       checkNull(
         'virDomainQemuAgentCommand',
@@ -63,6 +65,11 @@ export function guestCalls(handles: Handles): GuestApi {
       checkNumber('virDomainSetTime', result);
     },
   };
+}
+
+function statusOf(handles: Handles, uuid: string): DomainStatus | undefined {
+  const name = checkNull('virDomainGetName', ffi.virDomainGetName(handles.domain(uuid)));
+  return readStatus(handles.uri, { name, uuid });
 }
 
 function bandwidth(bytes: number): ffi.TypedParameter {

@@ -20,16 +20,22 @@ const UUID_BUFFER_SIZE = 37;
  */
 export class Handles {
   #connection: Pointer | undefined;
+  #uri = '';
   readonly #domains = new Map<string, Pointer>();
 
   open(uri: string): void {
     this.#connection = checkNull('virConnectOpen', virConnectOpen(uri));
+    this.#uri = uri;
   }
 
   /** @throws Error where `open` did not come first: a mistake in this package. */
   get connection(): Pointer {
     if (this.#connection === undefined) throw new Error('the libvirt connection is not open');
     return this.#connection;
+  }
+
+  get uri(): string {
+    return this.#uri;
   }
 
   /** Keeps a new handle under its UUID and frees the one that was there. */

@@ -1,6 +1,7 @@
 // What the main thread asks of a connection's worker, and what it gets: one typed map for both ends.
 import type { DISK_ERRORS, DOMAIN_STATES } from './constants.ts';
 import type { LibvirtErrorFields } from './errors.ts';
+import type { DomainStatus } from './status-xml.ts';
 
 export type DomainState = (typeof DOMAIN_STATES)[number];
 export type DiskErrorKind = Exclude<(typeof DISK_ERRORS)[number], 'none'>;
@@ -147,6 +148,8 @@ export interface GuestApi {
   fsFreeze(uuid: string, mountpoints: readonly string[]): number;
   fsThaw(uuid: string): number;
   agentSetResponseTimeout(uuid: string, seconds: number): void;
+  /** Undefined if it cannot be read. */
+  status(uuid: string): DomainStatus | undefined;
   qemuAgentCommand(uuid: string, json: string, timeoutS: number): string;
   /** Seconds since 1970, as the guest's clock has it. */
   getTime(uuid: string): number;

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../errors.ts';
 import { openConnection } from '../libvirt/connection.ts';
 import { pause } from './chain-acts.ts';
+import { freeze } from './freeze-act.ts';
 import type { GuardOptions } from './guard.ts';
-import { freeze } from './guest-acts.ts';
 import { JOURNAL_FILE, pendingActs, type RunFacts, readJournal, runFacts } from './journal.ts';
 import { lockDomain } from './lock.ts';
 import { noteRemarks } from './remarks.ts';
@@ -16,10 +16,13 @@ import { markTakenOver } from './take-over.ts';
 type Message =
   | { type: 'intent'; act: string }
   | { type: 'undone'; act: string }
-  | { type: 'released' };
+  | { type: 'released' }
+  | { type: 'parked' };
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
 const RESTORE_FOR_MS = 10 * 60_000;
+/** As long as somebody may keep a guest paused. */
+const PARKED_FOR_MS = 24 * 60 * 60_000;
 /** As long as somebody else may take to begin with the mending. */
 const WAIT_FOR_LOCK_MS = 5000;
 const FIRST_PAUSE_MS = 50;
@@ -53,6 +56,10 @@ async function watch(
   for await (const line of lines) {
     const message = JSON.parse(line) as Message;
     if (message.type === 'released') return timers.stopAll();
+    if (message.type === 'parked') {
+      timers.stopAll();
+      return persist(() => isWhole(runPath, { parked: true }), PARKED_FOR_MS);
+    }
     if (message.type === 'undone') timers.stop(message.act);
     else timers.start(message.act, isHeld(message.act) ? freezeMs : guestMs);
   }
@@ -98,8 +105,8 @@ async function restoreAfterDeath(runPath: string, { runId, domain }: RunFacts): 
 }
 
 /** Tries until it is done; at once at first, since the kernel may still be at the run's death. */
-async function persist(isDone: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + RESTORE_FOR_MS;
+async function persist(isDone: () => Promise<boolean>, forMs = RESTORE_FOR_MS): Promise<void> {
+  const deadline = performance.now() + forMs;
   for (let pauseMs = FIRST_PAUSE_MS; performance.now() < deadline; ) {
     if (await isDone()) return;
     await sleep(pauseMs);
@@ -110,7 +117,7 @@ async function persist(isDone: () => Promise<boolean>): Promise<void> {
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
 async function isWhole(
   runPath: string,
-  when: { justDied?: boolean; runLives?: boolean },
+  when: { justDied?: boolean; runLives?: boolean; parked?: boolean },
 ): Promise<boolean> {
   const remarks: string[] = [];
   try {

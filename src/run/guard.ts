@@ -20,6 +20,8 @@ export interface Guard {
   release(): Promise<void>;
   /** The guest is not whole, and this process can do no more: the guard goes on trying. */
   abandon(): void;
+  /** The guest stands still, and this process goes on: the guard puts it back when it runs again. */
+  stay(): void;
 }
 
 /** A guard that comes up, or is up, and has no run yet. */
@@ -100,6 +102,10 @@ async function watch(
     abandon: () => {
       stopListening();
       child.stdin?.end();
+    },
+    stay: () => {
+      stopListening();
+      child.stdin?.end(`${JSON.stringify({ type: 'parked' })}\n`);
     },
   };
 }

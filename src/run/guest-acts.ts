@@ -11,6 +11,7 @@ import type { Host } from '../libvirt/host.ts';
 import { pollUntil } from '../poll.ts';
 import { commit, pause, pull } from './chain-acts.ts';
 import { type DomainMetadata, readMetadata, restoreMetadata } from './domain-metadata.ts';
+import { agentLimit, freeze } from './freeze-act.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
 
@@ -96,17 +97,6 @@ export const mirror: Act<MirrorData> = {
     `${virsh(host)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
 };
 
-export const freeze: Act<null> = {
-  name: 'freeze',
-  async undo({ host, uuid }) {
-    const domain = await host.domain(uuid);
-    // A guest that was switched off wakes up thawed.
-    if (domain && (await domain.isActive())) await domain.fsThaw();
-    return undefined;
-  },
-  mend: ({ host, ...domain }) => `${virsh(host)} domfsthaw ${virshDomain(domain)}`,
-};
-
 export const save: Act<SaveData> = {
   name: 'save',
   async undo({ host, uuid, name }, { state }) {
@@ -143,7 +133,7 @@ export const detach: Act<DetachData> = {
 
 /** All of them, as a journal names them. */
 export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
-  [undefine, mirror, freeze, save, detach, commit, pull, pause].map((act) => [
+  [undefine, mirror, freeze, agentLimit, save, detach, commit, pull, pause].map((act) => [
     act.name,
     act as Act<unknown>,
   ]),

@@ -26,14 +26,40 @@ export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Conte
 const UNDO_TRIES = 3;
 const UNDO_PAUSE_MS = 250;
 
+/**
+ * Thrown by an undo that cannot be done now, and may be possible soon: nothing is wrong with libvirt,
+ * and the guest is about to come back, or stands still.
+ */
+export class NotYet extends Error {
+  override readonly name = 'NotYet';
+  /** The guest stands still, by somebody else's will: the undo matters only when it runs again. */
+  readonly isParked: boolean;
+
+  constructor(message: string, { isParked, cause }: { isParked: boolean; cause?: unknown }) {
+    super(message, { cause });
+    this.isParked = isParked;
+  }
+}
+
 /** An undo that failed, with the command that mends what it left. */
 export class UndoFailure extends Error {
   override readonly name = 'UndoFailure';
+  readonly act: string;
   readonly mend: string;
 
   constructor(act: string, mend: string, cause: unknown) {
     super(`could not undo "${act}": ${messageOf(cause)}`, { cause });
+    this.act = act;
     this.mend = mend;
+  }
+
+  /** It may go through if it is tried again for a while. */
+  get mayPass(): boolean {
+    return this.cause instanceof NotYet && !this.cause.isParked;
+  }
+
+  get isParked(): boolean {
+    return this.cause instanceof NotYet && this.cause.isParked;
   }
 }
 
@@ -98,10 +124,12 @@ export class GuestScope<Context> {
   }
 
   /**
-   * Takes back everything that is pending, newest first, whatever fails.
+   * Takes back everything that is pending, newest first, whatever fails. Goes on for `waitMs` as long
+   * as an undo throws `NotYet` and its guest is not parked.
    * Resolves to what could not be taken back; empty when the guest is whole.
    */
-  async restore(): Promise<UndoFailure[]> {
+  async restore({ waitMs = 0 }: { waitMs?: number } = {}): Promise<UndoFailure[]> {
+    const waitUntil = performance.now() + waitMs;
     for (let attempt = 1; ; attempt += 1) {
       // All are tried before any is tried again: one that hangs must not hold the others up.
       const failures: UndoFailure[] = [];
@@ -109,7 +137,8 @@ export class GuestScope<Context> {
         const failure = await this.#undo(pending);
         if (failure) failures.push(failure);
       }
-      if (failures.length === 0 || attempt === UNDO_TRIES) return failures;
+      const waits = failures.some((each) => each.mayPass) && performance.now() < waitUntil;
+      if (failures.length === 0 || (attempt >= UNDO_TRIES && !waits)) return failures;
       await sleep(UNDO_PAUSE_MS);
     }
   }

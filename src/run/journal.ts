@@ -9,6 +9,9 @@ export type { JournalEntry, NewEntry, PendingAct, RunFacts, S3Facts } from './jo
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
+/** Point: what is pending is left to the guard, until the guest runs again. */
+export const PARKED_POINT = 'parked';
+
 /** `inMemory` is the entry with what must not stand in a file: see {@link WriteOptions.secretData}. */
 type Listener = (entry: NewEntry, inMemory: NewEntry) => void;
 

@@ -3,7 +3,15 @@ import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { makeRunFolder, PASSABLE, PRIVATE } from '../files/own-folders.ts';
-import { JOURNAL_FILE, Journal, type RunFacts } from './journal.ts';
+import {
+  JOURNAL_FILE,
+  Journal,
+  PARKED_POINT,
+  pendingActs,
+  type RunFacts,
+  reached,
+  readJournal,
+} from './journal.ts';
 import {
   prepareDirectories,
   type RunFolder,
@@ -52,7 +60,7 @@ export async function withRun<T>(
     isWhole = !(error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED');
     throw error;
   } finally {
-    if (isWhole) await remove(made, place);
+    if (isWhole && !(await isParked(folder))) await remove(made, place);
   }
 }
 
@@ -92,6 +100,12 @@ async function createJournal({ path }: RunFolder): Promise<Journal> {
       { step: 'space', cause: error },
     );
   }
+}
+
+/** Whether the guard still waits for the guest; a journal that cannot be read says nothing of that. */
+async function isParked({ path }: RunFolder): Promise<boolean> {
+  const entries = await readJournal(join(path, JOURNAL_FILE)).catch(() => []);
+  return reached(entries, PARKED_POINT) !== undefined && pendingActs(entries).length > 0;
 }
 
 /** A folder that stays is no reason to call a finished run failed, nor to hide why it failed. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
 import { Host } from '../libvirt/host.ts';
+import { freeze } from './freeze-act.ts';
 import { guestActs } from './guest-acts.ts';
 import { GuestScope, type GuestScopeOptions, type UndoFailure } from './guest-scope.ts';
 import {
@@ -26,6 +27,10 @@ export interface RestoreOptions {
    * does then is taken back again, by itself or after its death.
    */
   runLives?: boolean;
+  /** The run goes on, and has left what is pending to its guard: its programs stay. */
+  parked?: boolean;
+  /** A thaw that fails is given up. */
+  abandonThaw?: boolean;
 }
 
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
@@ -41,14 +46,20 @@ const IN_FLIGHT_MS = 1000;
  */
 export async function restoreGuest(
   runPath: string,
-  { onRemark, justDied = false, runLives = false }: RestoreOptions,
+  {
+    onRemark,
+    justDied = false,
+    runLives = false,
+    parked = false,
+    abandonThaw = false,
+  }: RestoreOptions,
 ): Promise<UndoFailure[]> {
   const path = join(runPath, JOURNAL_FILE);
   const entries = await readJournal(path);
   const facts = runFacts(entries);
   const pending = pendingActs(entries);
   if (!facts || pending.length === 0) return [];
-  await endOrphans(facts.scratch);
+  if (!parked) await endOrphans(facts.scratch);
   const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
   const rebooted = facts.bootId !== (await readBootId());
   const context = { host, ...facts.domain, rebooted };
@@ -57,6 +68,7 @@ export async function restoreGuest(
     new GuestScope({ journal, acts: guestActs, context, onRemark }, acts).restore();
   try {
     const failures = await undo(pending);
+    if (abandonThaw) return await giveUpThaw(failures, pending, { journal, ...context, onRemark });
     const unsure = justDied ? unsureActs(entries) : [];
     if (unsure.length === 0 || failures.length > 0) return failures;
     await sleep(IN_FLIGHT_MS);
@@ -65,6 +77,23 @@ export async function restoreGuest(
     await journal.close();
     await host.close();
   }
+}
+
+/** @returns the failures that are left. */
+async function giveUpThaw(
+  failures: readonly UndoFailure[],
+  pending: readonly PendingAct[],
+  run: { journal: OpenJournal; name: string; onRemark: (remark: string) => void },
+): Promise<UndoFailure[]> {
+  const left = failures.filter(({ act }) => act !== freeze.name);
+  if (left.length === failures.length) return left;
+  for (const thaw of pending.filter(({ act }) => act === freeze.name)) {
+    await run.journal.write({ type: 'undone', ...thaw });
+  }
+  run.onRemark(
+    `the thaw of domain ${run.name} was given up: file systems in the guest may stay frozen until it is reset`,
+  );
+  return left;
 }
 
 type OpenJournal = GuestScopeOptions<unknown>['journal'] & Pick<Journal, 'close'>;

@@ -4,7 +4,10 @@ import { type OnEvent, runStep } from '../events.ts';
 import type { Guard, GuardOptions, SpareGuard } from './guard.ts';
 import type { GuestContext } from './guest-acts.ts';
 import type { GuestScope, UndoFailure } from './guest-scope.ts';
-import type { Journal } from './journal.ts';
+import { type Journal, PARKED_POINT } from './journal.ts';
+
+/** As long as a guest that was reset may take until its agent is back. */
+const GUEST_BACK_MS = 60_000;
 
 export interface GuardedWork {
   /** Of the domain. */
@@ -37,21 +40,41 @@ export async function underGuard<T>(run: GuardedWork, work: () => Promise<T>): P
 
 /** What this process cannot put back, the guard goes on trying to. */
 async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown): Promise<void> {
+  let parked: readonly UndoFailure[];
   try {
-    await restore(run, cause);
+    parked = await restore(run, cause);
   } catch (error) {
     guard.abandon();
     throw error;
   }
-  await guard.release();
+  if (parked.length > 0) await leaveToGuard(run, guard, parked);
+  else await guard.release();
 }
 
-async function restore({ scope, onEvent, name }: GuardedWork, cause: unknown): Promise<void> {
-  if (!scope.isPending) return;
-  await runStep(onEvent, 'restore', async () => {
-    const failures = await scope.restore();
-    if (failures.length > 0) throw notRestored(name, failures, cause);
+/** @returns the acts that can be taken back only when the guest runs again. */
+async function restore(
+  { scope, onEvent, name }: GuardedWork,
+  cause: unknown,
+): Promise<readonly UndoFailure[]> {
+  if (!scope.isPending) return [];
+  return runStep(onEvent, 'restore', async () => {
+    const failures = await scope.restore({ waitMs: GUEST_BACK_MS });
+    if (failures.some(({ isParked }) => !isParked)) throw notRestored(name, failures, cause);
+    return failures;
   });
+}
+
+/** Somebody else keeps the guest from running: that is no failure of this run, and it may take long. */
+async function leaveToGuard(
+  { journal, onEvent, name }: GuardedWork,
+  guard: Guard,
+  parked: readonly UndoFailure[],
+): Promise<void> {
+  await journal.reach(PARKED_POINT);
+  guard.stay();
+  const what = parked.map(({ message }) => message).join('; ');
+  const message = `domain ${name}: ${what}. The guard does it when the guest runs again; if the guard is gone, run virt-publish recover`;
+  onEvent({ type: 'note', level: 'warning', step: 'restore', message });
 }
 
 function notRestored(

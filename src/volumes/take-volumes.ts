@@ -1,6 +1,6 @@
 // One point in time of all volumes: freeze, a snapshot of each, thaw.
 import type { Hold } from '../capture/point-in-time.ts';
-import { type FreezeRun, freezeGuest } from '../capture/quiesce.ts';
+import { type FreezeRun, freezeGuest, thawGuest } from '../capture/quiesce.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import {
@@ -13,7 +13,6 @@ import type { Host } from '../libvirt/host.ts';
 import type { Volume } from '../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
 import { pause } from '../run/chain-acts.ts';
-import { freeze } from '../run/guest-acts.ts';
 import { imageMark } from '../run/image-mark.ts';
 import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
@@ -46,10 +45,11 @@ export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
 }
 
 async function take(run: VolumesRun): Promise<TakenVolumes> {
-  const { scope, signal, journal, active } = run;
+  const { signal, journal, active } = run;
   signal.throwIfAborted();
   const hold = active ? await holdGuest(run) : undefined;
-  const stopWatch = hold ? letGoLate(run, hold.act) : undefined;
+  const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
+  const stopWatch = isOurs ? letGoLate(run, hold.how) : undefined;
   try {
     await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
@@ -58,12 +58,24 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   }
   await journal.reach(TAKEN_POINT);
   if (!hold) return unheld(run);
-  const heldMs = Math.round((await scope.takeBack(hold.act)) - hold.since);
+  const { heldMs, ...taken } = await letGo(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
-  if (heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
+  if (heldMs !== null && heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
   await refuseIfTakenOver(run.runPath, 'quiesce');
-  if (hold.act === pause) return { consistency: 'crash', freezeMs: null };
-  return { consistency: 'filesystem', freezeMs: heldMs };
+  if (hold.how === 'frozen' && taken.consistency === 'crash') throw notOneMoment(run);
+  return taken;
+}
+
+async function letGo(
+  run: VolumesRun,
+  hold: Hold,
+): Promise<TakenVolumes & { heldMs: number | null }> {
+  if (hold.how === 'frozen') {
+    const thawed = await thawGuest(run, hold.frozen);
+    return { ...thawed, heldMs: thawed.freezeMs };
+  }
+  const heldMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  return { consistency: 'crash', freezeMs: null, heldMs };
 }
 
 /**
@@ -71,8 +83,8 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
  * transaction; volumes one after the other, so a guest that is not frozen is paused for them.
  */
 async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
-  const frozenAt = await freezeGuest(run);
-  if (frozenAt !== undefined) return { act: freeze, since: frozenAt };
+  const frozen = await freezeGuest(run);
+  if (frozen) return { how: 'frozen', frozen };
   const { means, volumes } = run.volumes;
   if (means === 'overlay' || volumes.length === 1) return undefined;
   const { state } = await run.domain.getState();
@@ -81,7 +93,7 @@ async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
   run.onEvent({ type: 'note', level: 'info', step: 'volumes', message });
   const since = performance.now();
   await run.scope.perform(pause, null, () => run.domain.suspend());
-  return { act: pause, since };
+  return { how: 'paused', since };
 }
 
 /** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */
@@ -98,14 +110,11 @@ async function unheld({ active, domain, hasManagedSave }: VolumesRun): Promise<T
  * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
  * a pause, that has lasted long enough is ended on the other one.
  */
-function letGoLate(
-  { host, domain, timeouts, onEvent }: VolumesRun,
-  held: typeof freeze | typeof pause,
-): () => void {
+function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, how: Hold['how']): () => void {
   const letGo = async () => {
     try {
       const control = await host.domainForControl(domain.uuid);
-      await (held === freeze ? control?.fsThaw() : control?.resume());
+      await (how === 'frozen' ? control?.fsThaw() : control?.resume());
     } catch (error) {
       const message = `the guest is held for too long, and could not be let go yet: ${messageOf(error)}`;
       onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
@@ -163,6 +172,11 @@ function gone(pool: string, volume: string): PublishError {
 
 function tooLate({ inspection, timeouts }: VolumesRun, heldMs: number): PublishError {
   const message = `the snapshots of domain ${inspection.name} took ${heldMs} ms, and it is frozen or paused for ${timeouts.freezeMs} ms at most; none is kept. Raise timeouts.freezeMs`;
+  return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
+}
+
+function notOneMoment({ inspection }: VolumesRun): PublishError {
+  const message = `domain ${inspection.name} was thawed, reset or paused by somebody else while its volumes were taken; none of the snapshots is kept. Run it again`;
   return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
 }
 

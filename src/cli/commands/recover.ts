@@ -7,7 +7,7 @@ import type { GlobalFlags } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type RecoverFlags = GlobalFlags & { resume?: boolean };
+type RecoverFlags = GlobalFlags & { resume?: boolean; abandonThaw?: boolean };
 
 const RESTORING = {
   first: 'stopping: what was begun is finished first…',
@@ -22,7 +22,11 @@ export function addRecoverCommand(program: Command, setExitCode: SetExitCode): v
     .description(
       'Puts guests back as they were before a run that died, and clears its files and its image away.\nRuns that are going are left alone. Safe to run at any time.',
     )
-    .option('--resume', 'publish images whose file is whole, instead of dropping them');
+    .option('--resume', 'publish images whose file is whole, instead of dropping them')
+    .option(
+      '--abandon-thaw',
+      'give up the thaw of a guest whose agent does not answer: file systems in it may stay frozen until it is reset',
+    );
   command.action(async (refs: string[]) => {
     const flags = command.optsWithGlobals<RecoverFlags>();
     const { runCommand } = await import('../run-command.ts');
@@ -38,7 +42,8 @@ async function recover(
 ): Promise<Product> {
   const { recoverRuns } = await import('../../recover.ts');
   const resume = flags.resume === true;
-  const runs = await recoverRuns(config, { refs, resume, signal, onEvent });
+  const abandonThaw = flags.abandonThaw === true;
+  const runs = await recoverRuns(config, { refs, resume, abandonThaw, signal, onEvent });
   for (const run of runs) {
     const level = run.outcome === 'failed' ? 'warning' : 'info';
     onEvent({ type: 'note', level, step: 'restore', message: describe(run) });

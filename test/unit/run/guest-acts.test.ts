@@ -6,14 +6,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Host } from '#built/libvirt/host.js';
 import { commit, pause } from '#built/run/chain-acts.js';
-import {
-  detach,
-  freeze,
-  type GuestContext,
-  mirror,
-  save,
-  undefine,
-} from '#built/run/guest-acts.js';
+import { agentLimit, freeze } from '#built/run/freeze-act.js';
+import { detach, type GuestContext, mirror, save, undefine } from '#built/run/guest-acts.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 
@@ -46,6 +40,9 @@ test.each([
   const context: GuestContext = { host, name, uuid: UUID };
   const virsh = "virsh -c 'qemu+unix:///system?socket=/run/a&b'";
   expect(freeze.mend(context, null)).toBe(`${virsh} domfsthaw ${ref}`);
+  expect(agentLimit.mend(context, { previousS: -2, ours: 10 })).toBe(
+    `${virsh} guest-agent-timeout ${ref} --timeout -2`,
+  );
   expect(save.mend(context, { state: 'running' })).toBe(`${virsh} start ${ref}`);
   expect(mirror.mend(context, { target: 'vda', delta: '/d' })).toBe(
     `${virsh} blockjob ${ref} vda --abort`,
