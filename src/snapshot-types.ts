@@ -98,6 +98,8 @@ export interface SnapshotPlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
   /** The root disk of the image. */
   disk: PlannedDisk;
+  /** Why this disk and none of those before it; null if none was passed over, or disks were named. */
+  rootReason: string | null;
   /** The layers below the root disk's source, nearest first. */
   backingChain: readonly { path: string; format: string }[];
   /** All disks of the image, the root disk first. */

@@ -1,6 +1,7 @@
 // Which disks of a domain are taken, and which ones cannot be.
 import { PublishError } from '../errors.ts';
 import type { DiskDescription, DomainDescription } from '../libvirt/domain-xml.ts';
+import { inRootOrder } from './root-disk.ts';
 
 /** A disk that can be taken: the source is a file, a block device, or the words for what is `remote`. */
 export interface LocalDisk extends DiskDescription {
@@ -15,12 +16,11 @@ export type DiskWish = 'root' | 'all' | readonly string[];
 export type ChosenDisks = readonly [LocalDisk, ...LocalDisk[]];
 
 /**
- * The disks to take, in the order that the guest looks for its system: the boot order, then the
- * domain's own. The first of them is the root disk of the image.
+ * The disks to take, in the order of `inRootOrder`. The first of them is the root disk of the image.
  * @throws PublishError DISK_UNSUPPORTED with the reason, and what could be taken in its place.
  */
 export function chooseDisks(domain: DomainDescription, wish: DiskWish): ChosenDisks {
-  const [root, ...others] = inBootOrder(wishedFor(domain, wish));
+  const [root, ...others] = inRootOrder(wishedFor(domain, wish), (disk) => disk);
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
   const disks = wish === 'root' ? [root] : [root, ...others];
   const obstacles = disks.flatMap((disk) => {
@@ -59,12 +59,6 @@ function wishedFor({ name, disks }: DomainDescription, wish: DiskWish): DiskDesc
 
 function isRemovable({ device }: DiskDescription): boolean {
   return device === 'cdrom' || device === 'floppy';
-}
-
-/** The sort is stable: without an order the disks stay as the domain has them. */
-function inBootOrder(disks: readonly DiskDescription[]): DiskDescription[] {
-  const place = ({ bootOrder }: DiskDescription) => bootOrder ?? Number.POSITIVE_INFINITY;
-  return [...disks].sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
 }
 
 function obstacleOf(disk: DiskDescription): string | undefined {
@@ -122,7 +116,7 @@ function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskWish
 /** What to ask for in place of all. */
 function cure({ disks }: DomainDescription, wish: DiskWish): string {
   if (wish !== 'all') return '';
-  const takable = inBootOrder(disks).filter(
+  const takable = inRootOrder(disks, (disk) => disk).filter(
     (disk) => obstacleOf(disk) === undefined && obstacleBeside(disk, wish) === undefined,
   );
   if (takable.length === 0) return '';

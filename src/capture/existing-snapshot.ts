@@ -12,6 +12,7 @@ import { chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
 import type { DomainFacts, InspectedDisk, Inspection } from './inspect.ts';
 import type { CapturePlan } from './plan.ts';
 import { placeVolumes } from './remote-disk.ts';
+import { markSeeds } from './seed-disk.ts';
 
 export interface ExistingSnapshot {
   name: string;
@@ -56,7 +57,8 @@ export async function inspectSnapshot(
   if (domainXml === null) {
     refuse(`snapshot ${wish.name} of domain ${facts.name} does not say how the domain was`);
   }
-  const description = await placeVolumes(wish.connection, parseDomainXml(domainXml));
+  const placed = await placeVolumes(wish.connection, parseDomainXml(domainXml));
+  const description = await markSeeds(placed, wish);
   const found = { ...wish, facts, snapshot };
   const [root, ...others] = chooseDisks(description, wish.disks);
   refuseUncovered(found, [root, ...others]);

@@ -13,6 +13,7 @@ import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './
 import type { ExistingSnapshot } from './existing-snapshot.ts';
 import { readOpenFiles } from './open-files.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
+import { markSeeds } from './seed-disk.ts';
 
 /** A disk that is to be taken, and what was read of it. */
 export interface InspectedDisk {
@@ -63,7 +64,7 @@ export interface InspectOptions {
 /** Of the domain alone, whatever its disks are like. */
 export type DomainFacts = Omit<Inspection, 'disks' | 'existing'>;
 
-type AskOptions = Pick<InspectOptions, 'connection' | 'libvirtVersion' | 'agentTimeoutMs'>;
+type AskOptions = Omit<InspectOptions, 'disks' | 'onEvent'>;
 
 /**
  * Looks at a domain and at the disks to be taken; changes nothing. `known` is what was read before.
@@ -96,14 +97,14 @@ export async function readDomainFacts(domain: Domain, options: AskOptions): Prom
 /** As `readDomainFacts`, with nobody in the guest asked for anything. */
 export async function readDomain(
   domain: Domain,
-  { connection, libvirtVersion }: AskOptions,
+  { connection, libvirtVersion, timeoutMs, signal }: AskOptions,
 ): Promise<Omit<DomainFacts, 'agent'>> {
   const { state } = await domain.getState();
   const active = await domain.isActive();
   const persistent = await domain.isPersistent();
   const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
   const seen = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
-  const description = await placeVolumes(connection, seen);
+  const description = await markSeeds(await placeVolumes(connection, seen), { timeoutMs, signal });
   return {
     name: domain.name,
     uuid: domain.uuid,

@@ -8,6 +8,7 @@ import {
 import { chooseDisk, type LocalDisk } from '../capture/choose-disk.ts';
 import { readOpenFiles } from '../capture/open-files.ts';
 import { placeVolumes } from '../capture/remote-disk.ts';
+import { markSeeds } from '../capture/seed-disk.ts';
 import type { ChainReport } from '../chain-types.ts';
 import type { Config } from '../config.ts';
 import { PublishError } from '../errors.ts';
@@ -39,7 +40,9 @@ export async function readDiskChain(domain: Domain, options: ReadChainOptions): 
   const active = await domain.isActive();
   // Of a domain that is off, the live XML is the stored one.
   const xml = await domain.getXMLDesc(0);
-  const description = await placeVolumes(options.connection, parseDomainXml(xml));
+  const placed = await placeVolumes(options.connection, parseDomainXml(xml));
+  const limits = { timeoutMs: options.config.timeouts.requestMs, signal: options.signal };
+  const description = options.disk === undefined ? await markSeeds(placed, limits) : placed;
   const source = chooseDisk(description, options.disk);
   const { name, uuid } = domain;
   const opened = active ? await readOpenFiles(domain) : null;

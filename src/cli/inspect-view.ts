@@ -90,6 +90,7 @@ function methodPair({ method, methodReason }: NonNullable<DiskReport['chosen']>)
 function planPairs(plan: NonNullable<DomainReport['plan']>): Pair[] {
   return [
     ['Snapshot', `${plan.disk.target}, ${plan.mode}: ${plan.modeReason}`],
+    ...(plan.rootReason === null ? [] : [['Root disk', plan.rootReason] as Pair]),
     ['Registry', plan.registry],
     ...plan.space.map(({ purpose, directory, needed, available }): Pair => {
       const room = `needs up to ${formatBytes(needed)}, ${formatBytes(available)} to spare`;

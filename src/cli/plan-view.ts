@@ -12,6 +12,7 @@ export function formatPlan(plan: SnapshotPlan): string {
   const pairs: [string, string][] = [
     ['Domain', `${domain.name} (${domain.uuid}), ${domain.state}, ${persistence}${autostart}`],
     ...plan.disks.flatMap(diskPairs),
+    ...(plan.rootReason === null ? [] : [['Root disk', plan.rootReason] as [string, string]]),
     ['Path', `${plan.mode}: ${plan.modeReason}`],
     ...(plan.method === null ? [] : [methodPair(plan.method, plan.methodReason)]),
     ['Quiesce', plan.quiesce + (plan.pauses ? PAUSES : '')],

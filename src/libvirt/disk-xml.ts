@@ -28,6 +28,8 @@ export interface DiskDescription {
   encrypted: boolean;
   /** Why the bytes at `source` are not those that the guest sees; null if they are. */
   obstacle: string | null;
+  /** Words for a disk that only seeds the guest's first boot; null for others, and for all in XML alone. */
+  seed: string | null;
   /** `<boot order=…/>` of the disk itself; null where it has none. */
   bootOrder: number | null;
   alias: string | null;
@@ -83,6 +85,7 @@ export function describeDisk(disk: XmlElement): DiskDescription {
     transient: disk.find('transient') !== undefined,
     encrypted: isEncrypted(disk),
     obstacle: describeObstacle(disk),
+    seed: null,
     bootOrder: order === null ? null : Number.parseInt(order, 10),
     alias: disk.find('alias')?.attribute('name') ?? null,
     backingChain: chain.layers,

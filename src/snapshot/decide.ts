@@ -12,8 +12,9 @@ import {
 import { findNvram } from '../capture/nvram.ts';
 import { refuseReplacedFiles } from '../capture/open-files.ts';
 import { type CapturePlan, planCapture } from '../capture/plan.ts';
+import { describeRoot } from '../capture/root-disk.ts';
 import type { SpaceRow } from '../capture/space.ts';
-import { runStep } from '../events.ts';
+import { type OnEvent, runStep } from '../events.ts';
 import { MAX_NAME } from '../registry/names.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import type { PlannedDisk, SnapshotPlan } from '../snapshot-types.ts';
@@ -48,6 +49,8 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
       await requireSealing(settings);
       const wishes = await inspectionOptions(session);
       const { inspection, capture } = await lookAt(session, wishes, known);
+      const reason = rootReason(settings, inspection);
+      if (reason !== null) noteReason(settings.onEvent, reason);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
       const space = await measureNeeds(settings, { inspection, capture, registry: opening });
       const registry = await opening;
@@ -122,6 +125,7 @@ export function describePlan(
   return {
     domain: { name, uuid, state, persistent, autostart },
     disk: describeDisk(root),
+    rootReason: rootReason(settings, inspection),
     backingChain: root.facts.backingChain,
     disks: disks.map((each) => {
       return { ...describeDisk(each), backingChain: each.facts.backingChain };
@@ -140,6 +144,14 @@ export function describePlan(
     registry: registry.url,
     space: space.map(({ device: _, ...row }) => row),
   };
+}
+
+function noteReason(onEvent: OnEvent, message: string): void {
+  onEvent({ type: 'note', level: 'info', step: 'inspect', message });
+}
+
+function rootReason({ disks }: Session['settings'], { description }: Inspection): string | null {
+  return typeof disks === 'string' ? describeRoot(description.disks) : null;
 }
 
 function describeDisk({ disk, facts }: InspectedDisk): PlannedDisk {

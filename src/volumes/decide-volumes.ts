@@ -3,6 +3,7 @@ import { OutsideLayer, type ReadOptions, walkChain } from '../capture/backing-ch
 import { type Inspection, readDomainFacts, refuseBusyDisk } from '../capture/inspect.ts';
 import { readOpenFiles } from '../capture/open-files.ts';
 import { refuseUnquiescable } from '../capture/quiesce-policy.ts';
+import { describeRoot } from '../capture/root-disk.ts';
 import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import type { Connection } from '../libvirt/connection.ts';
@@ -36,20 +37,24 @@ export async function decideVolumes(
     // Awaited below; where the inspection fails as well, that is what is told.
     opening.catch(() => undefined);
     const connection = await host.work();
+    const timeoutMs = config.timeouts.requestMs;
     const facts = await readDomainFacts(domain, {
       connection,
       libvirtVersion: await connection.getLibVersion(),
       agentTimeoutMs: config.timeouts.freezeMs,
+      timeoutMs,
+      signal,
     });
     const { state, active, persistent, description, inactiveXml, agent, hasManagedSave } = facts;
     const disks = await readVolumes(connection, domain, description.disks, active);
     const { name, uuid } = domain;
     const planned = planVolumes({ name, active, disks }, markOf(runId));
     const opened = active ? await readOpenFiles(domain, onEvent) : null;
-    const timeoutMs = config.timeouts.requestMs;
     for (const { disk } of disks) {
       await refuseOtherLayers(disk, { shared: active, opened, timeoutMs, signal });
     }
+    const message = describeRoot(description.disks);
+    if (message !== null) onEvent({ type: 'note', level: 'info', step: 'inspect', message });
     if (active) refuseUnquiescable({ name, agent, state }, 'live', quiesce);
     const registry = await opening;
     const plan: VolumePlan = {

@@ -1,6 +1,7 @@
 // Which volumes a domain's disks are, and what becomes of each; or why they cannot be taken. Pure.
 import { dirname, join } from 'node:path';
 import { obstacleInSource } from '../capture/choose-disk.ts';
+import { inRootOrder } from '../capture/root-disk.ts';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import type { DiskDescription } from '../libvirt/domain-xml.ts';
@@ -37,7 +38,9 @@ export function planVolumes(
   domain: VolumesOfDomain,
   mark: string,
 ): { means: SnapshotMeans; volumes: PlannedVolume[] } {
-  const found = inBootOrder(domain.disks).map((each) => requireVolume(domain.name, each));
+  const found = inRootOrder(domain.disks, ({ disk }) => disk).map((each) =>
+    requireVolume(domain.name, each),
+  );
   const [root] = found;
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
   const means = meansOf(domain.name, root);
@@ -66,12 +69,6 @@ export function planVolumes(
 }
 
 type FoundVolume = DiskVolume & { volume: Volume };
-
-/** The root disk is the first in boot order, else the first of all. */
-function inBootOrder(disks: readonly DiskVolume[]): DiskVolume[] {
-  const order = ({ disk }: DiskVolume) => disk.bootOrder ?? Number.MAX_SAFE_INTEGER;
-  return [...disks].sort((a, b) => order(a) - order(b));
-}
 
 function requireVolume(domain: string, { disk, volume }: DiskVolume): FoundVolume {
   const obstacle = obstacleOf(disk, volume);

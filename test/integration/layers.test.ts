@@ -208,3 +208,66 @@ test('a relative backing file below a folder that is a link is the one that the 
   const domain = await createStill(dir, [diskOf('vda', { path: top, format: 'qcow2' }, '')], 'off');
   await expectTruthOfOne((await publish([domain.name], { sandbox })).id, truth, sandbox);
 });
+
+test('the system disk is taken, and said to be, where read-only and seed disks stand before it', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const plain = join(dir, 'plain.img');
+  await must('mke2fs', ['-q', '-t', 'ext2', plain, '512k']);
+  const raw = join(dir, 'seed.raw');
+  await must('mke2fs', ['-q', '-t', 'ext2', '-L', 'cidata', raw, '512k']);
+  const seed = join(dir, 'seed.qcow2');
+  await must('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, seed]);
+  const system = await makeNoise(join(dir, 'system.raw'));
+  const disks = [
+    diskOf('vda', { path: plain, format: 'raw' }, '<readonly/>'),
+    diskOf('vdb', { path: raw, format: 'raw' }, ''),
+    diskOf('vdc', { path: seed, format: 'qcow2' }, ''),
+    diskOf('vdd', system, ''),
+  ];
+  const domain = await createStill(dir, disks, 'off');
+  const seedWords = 'is a cloud-init seed (label cidata)';
+  const reason = `vdd is taken for the root disk: vda is read-only, vdb ${seedWords}, vdc ${seedWords}; name another with --disk`;
+  const dry = await runCli(['snapshot', domain.name, '--dry-run', '--json'], { sandbox });
+  expect(dry.events.at(-1)).toMatchObject({
+    plan: { disk: { target: 'vdd' }, rootReason: reason },
+  });
+  const inspected = await runCli(['inspect', domain.name], { sandbox });
+  expect(inspected.stdout).toContain(reason);
+  expect(await layersShown(domain, 'vdd', sandbox)).toEqual([system.path]);
+  const named = ['--disk', 'vda', '--disk', 'vdd'];
+  const { record, events } = await publish([domain.name, ...named], { sandbox });
+  expect(record.disks).toMatchObject([
+    { target: 'vdd', boot_index: 0 },
+    { target: 'vda', boot_index: null },
+  ]);
+  expect(events).not.toContainEqual(expect.objectContaining({ message: reason }));
+  const alone = await publish([domain.name], { sandbox });
+  expect(alone.record.virtual_size).toBe(4 * 1024 * 1024);
+  expect(alone.events).toContainEqual(expect.objectContaining({ level: 'info', message: reason }));
+});
+
+test('a disk of size 0 is an image of size 0 in every mode, alone and beside others', async () => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test-layers');
+  const path = join(dir, 'empty.qcow2');
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', path, '0']);
+  const empty = { path, format: 'qcow2' as const };
+  const noise = await makeNoise(join(dir, 'noise.raw'));
+  const disks = [diskOf('vda', noise, ''), diskOf('vdb', empty, '')];
+  const domain = await createStill(dir, disks, 'running');
+  const truths = { vda: noise, vdb: { path: join(dir, 'truth.raw'), format: 'raw' as const } };
+  await must('truncate', ['-s', '0', truths.vdb.path]);
+  for (const args of [
+    ['--mode', 'live'],
+    ['--mode', 'cold'],
+    ['--compress', 'zstd'],
+  ]) {
+    const { id, record } = await publish([domain.name, '--all-disks', ...args], { sandbox });
+    expect(record.disks).toMatchObject([{}, { target: 'vdb', virtual_size: 0 }]);
+    await expectTruth(id, truths, sandbox);
+  }
+  await domain.virsh('destroy');
+  const { id } = await publish([domain.name, '--disk', 'vdb'], { sandbox });
+  await expectTruthOfOne(id, truths.vdb, sandbox);
+});

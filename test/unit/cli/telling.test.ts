@@ -210,6 +210,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
   const text = formatPlan({
     domain: { name: 'web01', uuid: 'u', state: 'running', persistent: true, autostart: true },
     disk,
+    rootReason: 'vda is taken for the root disk: sda is read-only',
     backingChain,
     disks: [
       { ...disk, backingChain },
@@ -236,6 +237,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     '  on top of  /b.raw (raw)',
     'Disk         vdb on scsi, 12 GiB',
     'Source       /e.raw (raw)',
+    'Root disk    vda is taken for the root disk: sda is read-only',
     'Path         live: the domain runs',
     'Method       rebase: nothing would be lost',
     'Quiesce      try: it is not frozen, so the guest is paused for the point in time',

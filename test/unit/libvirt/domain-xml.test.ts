@@ -46,6 +46,7 @@ describe('a rich live domain', async () => {
       transient: false,
       encrypted: false,
       obstacle: null,
+      seed: null,
       bootOrder: 1,
       alias: 'virtio-disk0',
       backingChain: [
