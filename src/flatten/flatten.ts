@@ -138,7 +138,9 @@ async function compressOnePass(
 
 async function convertBy(request: FlattenRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, priority, timeouts, onEvent, signal } = request;
-  const now = await info({ ...source, signal, timeoutMs: timeouts.checkMs });
+  // NOTE: `qemu-img info` opens no layer below, and refuses to be told of one.
+  const { backingChain: _, ...top } = source;
+  const now = await info({ ...top, signal, timeoutMs: timeouts.checkMs });
   refuseResized(source.path, now.virtualSize, virtualSize);
   return convert({
     source,
