@@ -19,12 +19,13 @@ export async function openConfiguredRegistry(
   { url, s3: others, onEvent }: OpenOptions = {},
 ): Promise<Registry> {
   const { openRegistry } = await import('../registry/registry.ts');
-  const { registry, s3, upload, timeouts, stateDir } = config;
+  const { registry, s3, upload, timeouts, stateDir, reserve } = config;
   return openRegistry(url ?? registry, {
     s3: { ...s3, ...others },
     requestTimeoutMs: timeouts.requestMs,
     upload: { ...upload, partMs: timeouts.partMs },
     cacheDir: join(stateDir, 'cache'),
+    reserve,
     ...(onEvent === undefined ? {} : { onEvent }),
   });
 }

@@ -1,12 +1,19 @@
 // The defaults of uploads and requests, for callers that bring no configuration.
 import { readConfigAsset } from '../config/schema.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
+import type { CacheReserve } from './cache-files.ts';
 
 /** What config/default.json says; read when a registry is opened, never written down twice. */
-export function readDefaults(): { upload: UploadPolicy; requestMs: number } {
-  const { upload, timeouts } = readConfigAsset('default.json') as {
+export function readDefaults(): {
+  upload: UploadPolicy;
+  requestMs: number;
+  reserve: CacheReserve;
+} {
+  const { upload, timeouts, reserve } = readConfigAsset('default.json') as {
     upload: Omit<UploadPolicy, 'partMs'>;
     timeouts: { partMs: number; requestMs: number };
+    reserve: CacheReserve;
   };
-  return { upload: { ...upload, partMs: timeouts.partMs }, requestMs: timeouts.requestMs };
+  const { partMs, requestMs } = timeouts;
+  return { upload: { ...upload, partMs }, requestMs, reserve };
 }

@@ -3,6 +3,7 @@ import type { OnEvent } from '../events.ts';
 import type { Digests } from '../upload/digests.ts';
 import type { EarlyParts } from '../upload/early-upload.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
+import type { CacheReserve } from './cache-files.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
 import type { CallOptions } from './object-store.ts';
 import type { S3Options } from './s3-access.ts';
@@ -15,6 +16,8 @@ export interface RegistryOptions {
   upload?: Partial<UploadPolicy>;
   /** Where what never changes is kept on disk, so that it is read once; nowhere if left out. */
   cacheDir?: string;
+  /** What that leaves free on its file system. */
+  reserve?: CacheReserve;
   /**
    * Warnings about the registry itself: before the first write to one that is not safe, and of
    * records and aliases that cannot be read and are left out.

@@ -78,7 +78,7 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
   const policy = withTimeForRate({ ...defaults.upload, ...options.upload });
   const requestMs = options.requestTimeoutMs ?? defaults.requestMs;
   const store = await openStore(url, { s3: options.s3, requestMs, partMs: policy.partMs });
-  return new Registry(store, policy, options);
+  return new Registry(store, policy, { reserve: defaults.reserve, ...options });
 }
 
 /**
@@ -100,10 +100,14 @@ export class Registry {
   constructor(
     store: ObjectStore,
     policy: UploadPolicy,
-    { cacheDir, onEvent }: Pick<RegistryOptions, 'cacheDir' | 'onEvent'> = {},
+    {
+      cacheDir,
+      reserve = readDefaults().reserve,
+      onEvent,
+    }: Pick<RegistryOptions, 'cacheDir' | 'reserve' | 'onEvent'> = {},
   ) {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
-    this.#cache = folder === undefined ? undefined : new RecordCache(folder);
+    this.#cache = folder === undefined ? undefined : new RecordCache(folder, reserve);
     const warned = new Set<string>();
     const tell = onEvent && listener(onEvent);
     this.#warn = ({ message }) => {

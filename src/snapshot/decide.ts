@@ -105,6 +105,7 @@ export async function openForWriting({
     },
     requestTimeoutMs: config.timeouts.requestMs,
     cacheDir: join(config.stateDir, 'cache'),
+    reserve: config.reserve,
     onEvent,
   });
   await registry.checkAccess({ signal });

@@ -70,7 +70,11 @@ const firstUses: [string, () => Promise<unknown>][] = [
   ],
   [
     'a list of an S3 registry',
-    async () => new RecordCache(`${stateDir}/cache/registries/x`).write('00', []),
+    async () =>
+      new RecordCache(`${stateDir}/cache/registries/x`, { minBytes: 0, fraction: 0 }).write(
+        '00',
+        [],
+      ),
   ],
 ];
 
