@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PublishError } from '../errors.ts';
+import { reachEnd, writeSparse } from '../files/sparse-write.ts';
 import { throwIfInterrupted } from './deadline.ts';
 import {
   FILE_MODE,
@@ -143,12 +144,12 @@ export class DirectoryUpload implements PartUpload {
       for await (const chunk of body.open() as AsyncIterable<Uint8Array>) {
         throwIfInterrupted(signal, 'upload');
         hash?.update(chunk);
-        for (let done = 0; done < chunk.byteLength; ) {
-          done += (await file.write(chunk, done, chunk.byteLength - done, body.start + at + done))
-            .bytesWritten;
-        }
+        const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+        await writeSparse(file, bytes, body.start + at);
         at += chunk.byteLength;
       }
+      // Of a hole behind the end of the file `md5OfRange` has nothing.
+      await reachEnd(file, body.start + at);
       if (at === body.length) return hash?.digest('hex');
       const message = `A part of ${this.key} ended after ${at} of its ${body.length} bytes.`;
       throw new PublishError('UPLOAD', message, { step: 'upload' });

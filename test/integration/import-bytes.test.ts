@@ -1,7 +1,14 @@
 // What an image to import is called, how it is encoded, and who else has its file must agree with its bytes.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFileSync, lchownSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  lchownSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { open, readdir, writeFile } from 'node:fs/promises';
 import { createServer, type OutgoingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -110,6 +117,17 @@ describe('a file', () => {
     });
     const malformed = await failToImport([path, '--sha256', `sha256:${digest}`]);
     expect(malformed).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  });
+
+  it('with holes has them in a directory registry too', async () => {
+    const path = file('sparse.raw', randomBytes(MIB));
+    await must('truncate', ['-s', '300M', path]);
+    await must('dd', [`if=${path}`, `of=${path}`, 'bs=1M', 'seek=200', 'count=1', 'conv=notrunc']);
+    const image = await importImage([path]);
+    const stored = join(sandbox.stateDir, 'registry/images', image.id, image.data.name);
+    expect(statSync(stored).size).toBe(300 * MIB);
+    expect(statSync(stored).blocks * 512).toBeLessThan(4 * MIB);
+    await must('cmp', [path, stored]);
   });
 
   it('that another process has open for writing, or that another user links to, is refused', async () => {
