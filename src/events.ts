@@ -1,5 +1,5 @@
 // What a run tells while it goes: steps, bytes and notes.
-import type { Step } from './errors.ts';
+import { messageOf, type Step } from './errors.ts';
 import { withoutSecrets } from './secrets.ts';
 
 /** `debug` is told where it was asked for (`--verbose`, `--log-file`). */
@@ -20,11 +20,27 @@ export const ignoreEvents: OnEvent = () => undefined;
 
 /**
  * Returns a listener that passes each event on with the secrets in its texts masked; the null
- * listener if there is none. Every listener that a caller gives goes through this.
+ * listener if there is none. Every listener that a caller gives goes through this. What it throws or
+ * rejects with is no failure of the work, which may hold a guest: it becomes a warning of the process, once.
  */
 export function listener(onEvent: OnEvent | undefined): OnEvent {
   if (onEvent === undefined) return ignoreEvents;
-  return (event) => onEvent(maskEvent(event));
+  let isTold = false;
+  const tell = (error: unknown) => {
+    if (isTold) return;
+    isTold = true;
+    const message = withoutSecrets(messageOf(error));
+    process.emitWarning(`onEvent failed, and the work goes on: ${message}`);
+  };
+  return (event) => {
+    try {
+      // An async function is a listener too.
+      const result: unknown = onEvent(maskEvent(event));
+      if (result instanceof Promise) result.catch(tell);
+    } catch (error) {
+      tell(error);
+    }
+  };
 }
 
 function maskEvent(event: RunEvent): RunEvent {

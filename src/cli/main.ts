@@ -13,21 +13,18 @@ if (major < FLOOR.major || (major === FLOOR.major && minor < FLOOR.minor)) {
   process.exit(1);
 }
 
+const { runCli, crash, exitWhenWritten, standardError } = await import('./program.ts');
+
 // NOTE: the AWS SDK warns on standard error about Node versions of its future releases; the user
 // of this command cannot choose those, and the lock file does.
 process.removeAllListeners('warning');
 process.on('warning', (warning) => {
   if (!String(warning).includes('NodeVersionSupportWarning'))
-    process.stderr.write(`virt-publish: warning: ${warning.message}\n`);
+    standardError().report(`virt-publish: warning: ${warning.message}\n`);
 });
+process.on('uncaughtException', (error) => void crash(error));
 
 const testAt = process.env.VIRT_PUBLISH_TEST_AT;
 if (testAt !== undefined) (await import('./test-hook.ts')).installTestHook(testAt);
 
-const { runCli } = await import('./program.ts');
-const exitCode = await runCli(process.argv);
-// NOTE: a pipe that is full takes the rest when its reader comes to it, and an exit would lose that.
-for (const stream of [process.stdout, process.stderr])
-  await new Promise<void>((resolve) => stream.write('', () => resolve()));
-// NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command alive.
-process.exit(exitCode);
+await exitWhenWritten(await runCli(process.argv));

@@ -1,44 +1,56 @@
 // Standard output for the product alone; a reader that went away (`| head`) is no error.
-import type { Writable } from 'node:stream';
-import { PublishError } from '../errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
+import { OUTPUT_STALL_MS } from './standard-streams.ts';
+import type { Writer } from './writer.ts';
 
 export interface Output {
   /** Writes text; after the reader went away, nothing. */
   write(text: string): void;
-  /** Pipes bytes in with back-pressure. Resolves quietly where the reader went away. */
-  pipe(source: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Waits until all is out. @throws what the stream failed with, a broken pipe apart. */
+  /** Writes a line about the work, which may be dropped if the reader has stopped for long. */
+  report(text: string): void;
+  /** Writes progress, which is dropped if the reader is behind. */
+  offer(text: string): void;
+  /**
+   * Pipes bytes in with back-pressure. Resolves quietly where the reader went away.
+   * @throws the signal's reason, also while the reader takes nothing.
+   */
+  pipe(source: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
+  /**
+   * Waits until all is out.
+   * @throws what the stream failed with, a broken pipe apart; PublishError INTERNAL if the reader
+   * takes nothing for minutes.
+   */
   finish(): Promise<void>;
 }
 
 /** NOTE: a broken pipe never ends the process: a run that holds a guest goes on to its end. */
-export function createOutput(stream: Writable): Output {
-  let failure: Error | undefined;
-  stream.on('error', (error) => {
-    failure ??= error;
-  });
-  const write = (chunk: string | Uint8Array) =>
-    new Promise<void>((done) => {
-      if (failure !== undefined) return done();
-      stream.write(chunk, (error) => {
-        failure ??= error ?? undefined;
-        done();
-      });
-    });
-  let last = Promise.resolve();
+export function createOutput(writer: Writer, stallMs = OUTPUT_STALL_MS): Output {
+  const ifReaderIsThere = (write: (text: string) => void) => (text: string) => {
+    if (writer.failure === undefined) write(text);
+  };
   return {
-    write: (text) => {
-      last = write(text);
-    },
-    pipe: async (source) => {
-      for await (const chunk of source) {
-        await write(chunk);
-        if (failure !== undefined) return;
+    write: ifReaderIsThere((text) => void writer.write(text)),
+    report: ifReaderIsThere((text) => writer.report(text)),
+    offer: ifReaderIsThere((text) => writer.offer(text)),
+    pipe: async (source, signal) => {
+      const stop = () => writer.discard();
+      signal?.addEventListener('abort', stop, { once: true });
+      try {
+        for await (const chunk of source) {
+          signal?.throwIfAborted();
+          await writer.write(chunk);
+          signal?.throwIfAborted();
+          if (writer.failure !== undefined) return;
+        }
+      } finally {
+        signal?.removeEventListener('abort', stop);
       }
     },
     finish: async () => {
-      await last;
-      if (failure !== undefined && !isBrokenPipe(failure)) throw cannotWrite(failure);
+      const isOut = await writer.finish(stallMs);
+      const { failure } = writer;
+      if (failure !== undefined && !hasCode(failure, 'EPIPE')) throw cannotWrite(failure);
+      if (!isOut) throw notRead(stallMs);
     },
   };
 }
@@ -48,6 +60,7 @@ function cannotWrite(cause: Error): PublishError {
   return new PublishError('INTERNAL', message, { cause });
 }
 
-function isBrokenPipe(error: Error): boolean {
-  return 'code' in error && error.code === 'EPIPE';
+function notRead(stallMs: number): PublishError {
+  const message = `the work is done, but its reader took nothing from standard output for ${stallMs / 1000} s; read it, or send it to a file`;
+  return new PublishError('INTERNAL', message);
 }

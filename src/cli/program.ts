@@ -26,6 +26,10 @@ import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
+import { standardError, standardOutput } from './standard-streams.ts';
+
+export { crash, exitWhenWritten } from './standard-streams.ts';
+export { standardError };
 
 /** A command's way to tell its exit code. */
 export type SetExitCode = (exitCode: number) => void;
@@ -69,7 +73,11 @@ export function buildProgram(setExitCode: SetExitCode): Command {
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')
     .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({
+      writeOut: (text) => void standardOutput().write(text),
+      writeErr: (text) => void standardError().write(text),
+      outputError: () => undefined,
+    })
     .exitOverride()
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
@@ -106,10 +114,10 @@ async function tellUsageError(
   const { failureJson, failureText } = await import('./failure.ts');
   const { styleFor } = await import('./style.ts');
   if (args.includes('--json'))
-    process.stdout.write(
+    void standardOutput().write(
       `${printableJson({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,
     );
-  else process.stderr.write(failureText(failure, styleFor(process.stderr)));
+  else void standardError().write(failureText(failure, styleFor(process.stderr)));
   return exitCodeOf(failure);
 }
 

@@ -10,6 +10,7 @@ import { createOutput, type Output } from './output.ts';
 import type { LogFile } from './report/log-file.ts';
 import { createReporter, type Reporter } from './report/reporter.ts';
 import { type SignalWords, withSignals } from './signals.ts';
+import { standardError, standardOutput } from './standard-streams.ts';
 import { styleFor } from './style.ts';
 
 export interface CommandContext {
@@ -31,7 +32,12 @@ export interface CommandFrame {
   flags: GlobalFlags;
   overrides?: ConfigOverrides;
   words?: SignalWords;
+  /** The command does something to a guest, and is not stopped before that is undone. */
+  holdsGuest?: boolean;
 }
+
+/** Reports are waited for so long before the product is written, if their reader is slow. */
+const ORDER_MS = 500;
 
 const STOPPING: SignalWords = { first: 'stopping…', again: 'stopping, please wait' };
 
@@ -44,46 +50,61 @@ export async function runCommand(
   work: (context: CommandContext) => Promise<Product>,
 ): Promise<number> {
   const { flags, overrides = {}, words = STOPPING } = frame;
-  const output = createOutput(process.stdout);
-  process.stderr.on('error', ignoreLostTerminal);
+  const output = createOutput(standardOutput());
+  const reports = standardError();
   const writeJson = (value: object) => output.write(`${printableJson(value)}\n`);
   const json = flags.json === true;
   let runId: string | null = null;
   let reporter: Reporter | undefined;
-  let logError: (error: unknown) => void = () => undefined;
+  let log: LogFile | undefined;
   try {
     const progress = flags.progress;
-    const live = await createReporter({ json, quiet: flags.quiet === true, progress, writeJson });
+    const live = await createReporter({
+      json,
+      quiet: flags.quiet === true,
+      progress,
+      output,
+      reports,
+    });
     reporter = live;
-    const log = await openLog(flags, live);
+    log = await openLog(flags, live);
     const onEvent = listener((event) => {
       if (event.type === 'run') runId = event.runId;
       log?.onEvent(event);
       const isDebug = event.type === 'note' && event.level === 'debug';
       if (!isDebug || flags.verbose === true) live.onEvent(event);
     });
-    logError = (error) => log?.onError(error);
     const files = flags.config === undefined ? [] : [resolve(flags.config)];
-    const product = await withSignals(words, live.say, async (signal) => {
-      const config = await loadConfig({ env: process.env, files, overrides });
-      return work({ config, signal, onEvent, output });
-    });
+    const run = () =>
+      withSignals(words, live.say, async (signal) => {
+        const config = await loadConfig({ env: process.env, files, overrides });
+        return work({ config, signal, onEvent, output });
+      });
+    const product = await (frame.holdsGuest === true ? controlled(live.say, run) : run());
     reporter.stop();
+    // On one terminal the product comes last.
+    await reports.drained(ORDER_MS);
     const { text, failure } = product;
     const end = failure === undefined ? { type: 'result' } : failureJson(failure);
     if (json) writeJson({ time: now(), runId, ...end, ...product.json });
     else if (text !== '') output.write(`${text}\n`);
     await output.finish();
     if (failure === undefined) return 0;
-    if (!json) process.stderr.write(failureText(failure, styleFor(process.stderr)));
+    if (!json) void reports.write(failureText(failure, styleFor(process.stderr)));
     return exitCodeOf(failure);
   } catch (error) {
     reporter?.stop();
-    logError(error);
+    log?.onError(error);
     if (json) writeJson({ time: now(), runId, ...failureJson(error) });
-    else process.stderr.write(failureText(error, styleFor(process.stderr)));
+    else void reports.write(failureText(error, styleFor(process.stderr)));
     return exitCodeOf(error);
+  } finally {
+    await log?.finish();
   }
+}
+
+async function controlled<T>(say: (text: string) => void, work: () => Promise<T>): Promise<T> {
+  return (await import('./job-control.ts')).withJobControl(say, work);
 }
 
 async function openLog(
@@ -98,10 +119,4 @@ async function openLog(
 
 function now(): string {
   return new Date().toISOString();
-}
-
-// NOTE: without a listener a closed terminal or pipe on standard error would end the process in
-// the middle of a run, and nothing can be told about it there anyway.
-function ignoreLostTerminal(): void {
-  return;
 }

@@ -1,6 +1,7 @@
 // Runs one program to its end, by its deadline; the only importer of execa.
 import { PublishError } from '../errors.ts';
 import { withoutSecrets } from '../secrets.ts';
+import { noteProgram } from '../running-programs.ts';
 
 // NOTE: loading it takes a tenth of a second, in which libvirt is connected to and asked.
 const loading = import('execa');
@@ -48,6 +49,7 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
     buffer: { stdout: onOutput === undefined, stderr: true },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
+  noteProgram(child);
   // What is thrown in a listener would end this process: it ends the program instead.
   const refused: unknown[] = [];
   child.stdout.on('data', (piece) => {

@@ -26,6 +26,7 @@ const LEAVES = [
   'error-meanings.ts',
   'poll.ts',
   'quiet.ts',
+  'running-programs.ts',
   'time-limit.ts',
   'end-worker.ts',
   'snapshot-types.ts',
@@ -46,6 +47,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'error-meanings.ts': [],
   'poll.ts': [],
   'quiet.ts': [],
+  'running-programs.ts': [],
   'time-limit.ts': [],
   'end-worker.ts': [],
   'snapshot-types.ts': [],
@@ -77,6 +79,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
       'run',
     ],
     ...['config.ts', 'config'],
+    // Signals that Node cannot ignore, and an exit that waits for no thread.
+    'native',
   ],
   'locked-domain.ts': ['snapshot', 'recover.ts', 'run'],
   'snapshot.ts': ['snapshot', 'locked-domain.ts', ...STEPS, 'config.ts'],
@@ -139,6 +143,8 @@ const PROCESS_USES: Record<string, readonly string[]> = {
   'native/thread-end.ts': ['on'],
   // Whose folders and files are our own.
   'files/own-folders.ts': ['geteuid'],
+  // A caller's listener that throws has nobody else who could be told.
+  'events.ts': ['emitWarning'],
   // Who holds a lock and whose journal it is, told to whoever comes next.
   'run/lock.ts': ['pid'],
   'run/slots.ts': ['pid'],

@@ -68,7 +68,7 @@ function onDisk(
     const flags = command.optsWithGlobals<ChainFlags>();
     const { runCommand } = await import('../run-command.ts');
     const overrides = given({ connect: flags.connect });
-    const frame = { flags, overrides, words: RESTORING };
+    const frame = { flags, overrides, words: RESTORING, holdsGuest: true };
     setExitCode(
       await runCommand(frame, (context) => work(toOptions(domain, flags, context), context)),
     );

@@ -93,7 +93,7 @@ async function pullToOutput(
   await withScratchFolder(config.workDir, 'pull', async (folder) => {
     const file = join(folder, 'image');
     await pull(ref, file, flags, context);
-    await output.pipe(createReadStream(file, { highWaterMark: 1024 * 1024, signal }));
+    await output.pipe(createReadStream(file, { highWaterMark: 1024 * 1024, signal }), signal);
   });
   return { text: '', json: {} };
 }

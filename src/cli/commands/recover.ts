@@ -30,7 +30,7 @@ export function addRecoverCommand(program: Command, setExitCode: SetExitCode): v
   command.action(async (refs: string[]) => {
     const flags = command.optsWithGlobals<RecoverFlags>();
     const { runCommand } = await import('../run-command.ts');
-    const frame = { flags, words: RESTORING };
+    const frame = { flags, words: RESTORING, holdsGuest: true };
     setExitCode(await runCommand(frame, (context) => recover(refs, flags, context)));
   });
 }

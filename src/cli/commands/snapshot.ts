@@ -65,7 +65,7 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
     const flags = command.optsWithGlobals<SnapshotFlags>();
     const { runCommand } = await import('../run-command.ts');
     const overrides = hostOverrides(flags);
-    const frame = { flags, overrides, words: RESTORING };
+    const frame = { flags, overrides, words: RESTORING, holdsGuest: true };
     setExitCode(await runCommand(frame, (context) => snapshot(domain, flags, context)));
   });
 }

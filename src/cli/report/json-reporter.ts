@@ -2,11 +2,13 @@
 import type { RunEvent } from '../../events.ts';
 import type { Reporter } from './reporter.ts';
 
-/** `write` gets each object; it adds the line end. */
-export function createJsonReporter(write: (value: Record<string, unknown>) => void): Reporter {
+/** `write` gets each object, and whether it is progress, which the next one replaces; it adds the line end. */
+export function createJsonReporter(
+  write: (value: Record<string, unknown>, isProgress: boolean) => void,
+): Reporter {
   let runId: string | null = null;
   const tell = (event: Record<string, unknown>) =>
-    write({ time: new Date().toISOString(), runId, ...event });
+    write({ time: new Date().toISOString(), runId, ...event }, event.type === 'progress');
   return {
     onEvent: (event: RunEvent) => {
       if (event.type === 'run') runId = event.runId;

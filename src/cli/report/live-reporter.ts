@@ -5,6 +5,7 @@ import type { RunEvent } from '../../events.ts';
 import { formatDuration, printable } from '../format.ts';
 import { type Style, styleFor } from '../style.ts';
 import { cutTo, pad } from '../table.ts';
+import type { Writer } from '../writer.ts';
 import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
@@ -12,6 +13,8 @@ const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 const FRAME_MS = 120;
 const STEP_WIDTH = 10;
 const BAR_WIDTH = 24;
+const HIDE_CURSOR = '\u001b[?25l';
+const SHOW_CURSOR = '\u001b[?25h';
 
 interface Running {
   startedAt: number;
@@ -19,14 +22,17 @@ interface Running {
   pace: Pace;
 }
 
-/** Eight frames a second at most, whatever the number of events. */
-export function createLiveReporter(stream: NodeJS.WriteStream): Reporter {
+/** Eight frames a second at most, whatever the number of events; none while `writer` is behind. */
+export function createLiveReporter(stream: NodeJS.WriteStream, writer: Writer): Reporter {
   const style = styleFor(stream);
-  const display = createLogUpdate(stream);
+  // NOTE: log-update would hide the cursor by a write to the terminal itself, which may block.
+  const display = createLogUpdate(queued(stream, writer), { showCursor: true });
+  writer.report(HIDE_CURSOR);
   const running = new Map<Step, Running>();
   let stopped = false;
   const columns = () => (stream.columns || 80) - 1;
   const draw = () => {
+    if (writer.isBehind) return;
     const frame = FRAMES[Math.floor(performance.now() / FRAME_MS) % FRAMES.length] ?? '';
     const lines = [...running].map(([step, state]) => runningLine(step, state, columns(), style));
     if (lines.length > 0) display(lines.map((line) => `${style.dim(frame)} ${line}`).join('\n'));
@@ -36,7 +42,7 @@ export function createLiveReporter(stream: NodeJS.WriteStream): Reporter {
   timer.unref();
   const persist = (line: string) => {
     display.clear();
-    stream.write(`${line}\n`);
+    writer.report(`${line}\n`);
     draw();
   };
   const onEvent = (event: RunEvent) => {
@@ -58,8 +64,18 @@ export function createLiveReporter(stream: NodeJS.WriteStream): Reporter {
     clearInterval(timer);
     display.clear();
     display.done();
+    writer.report(SHOW_CURSOR);
   };
   return { onEvent, say: (text) => (stopped ? undefined : persist(style.yellow(text))), stop };
+}
+
+/** The terminal with its size, whose writes go to `writer`. */
+function queued(stream: NodeJS.WriteStream, writer: Writer): NodeJS.WriteStream {
+  const write = (text: string) => {
+    writer.report(text);
+    return true;
+  };
+  return Object.create(stream, { write: { value: write } });
 }
 
 function begin(running: Map<Step, Running>, step: Step, detail = ''): Running {

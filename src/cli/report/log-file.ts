@@ -1,20 +1,22 @@
 // The log file: a line for each event, with its time and the id of its run, for people or as NDJSON.
 
-import { writeSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { messageOf } from '../../errors.ts';
 import type { RunEvent } from '../../events.ts';
 import { printable, printableJson } from '../../printable.ts';
 import { failureJson } from '../failure.ts';
 import { formatDuration } from '../format.ts';
+import { fileWriter } from '../standard-streams.ts';
 import { cannotOpen, openPrivateFile } from './private-file.ts';
 
 export interface LogFile {
   onEvent(event: RunEvent): void;
   onError(error: unknown): void;
+  /** Waits until all is written, but not for a file system that hangs. */
+  finish(): Promise<void>;
 }
 
 const PROGRESS_EVERY_MS = 10_000;
+const STALL_MS = 5000;
 
 /**
  * Opens the log file as `openPrivateFile` does, and writes a first line. A later write that fails is
@@ -27,9 +29,11 @@ export async function openLogFile(
   warn: (message: string) => void,
 ): Promise<LogFile> {
   const file = await openPrivateFile(path);
-  let onFailure = (error: unknown): void => {
-    throw cannotOpen(path, error);
-  };
+  let warned = true;
+  const writer = fileWriter(file, (error) => {
+    if (!warned) warn(`the log file ${path} is incomplete: ${messageOf(error)}`);
+    warned = true;
+  });
   let runId: string | null = null;
   let toldAt = 0;
   const write = (value: Record<string, unknown>, text: string) => {
@@ -37,16 +41,15 @@ export async function openLogFile(
     const line = json
       ? printableJson({ time, runId, ...value })
       : `${time} ${runId ?? '-'} ${text}`;
-    append(file, `${line}\n`, onFailure);
+    writer.report(`${line}\n`);
   };
   // Only a write tells whether there is room: an empty file can be created on a full file system.
   const first = { type: 'note', level: 'info', step: 'config', message: 'log opened' } as const;
   write(first, describe(first));
-  let warned = false;
-  onFailure = (error) => {
-    if (!warned) warn(`the log file ${path} is incomplete: ${messageOf(error)}`);
-    warned = true;
-  };
+  if (!(await writer.drained(STALL_MS)))
+    throw cannotOpen(path, new Error('its file system does not answer'));
+  if (writer.failure !== undefined) throw cannotOpen(path, writer.failure);
+  warned = false;
   return {
     onEvent: (event) => {
       if (event.type === 'run') runId = event.runId;
@@ -57,17 +60,8 @@ export async function openLogFile(
       write({ ...event }, describe(event));
     },
     onError: (error) => write(failureJson(error), `error: ${printable(messageOf(error))}`),
+    finish: async () => void (await writer.finish(STALL_MS)),
   };
-}
-
-// NOTE: synchronous, since the process may be killed at any moment. A log on a full disk must not
-// end a run that holds a guest.
-function append(file: FileHandle, line: string, onFailure: (error: unknown) => void): void {
-  try {
-    writeSync(file.fd, line);
-  } catch (error) {
-    onFailure(error);
-  }
 }
 
 function describe(event: RunEvent): string {

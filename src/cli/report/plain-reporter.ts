@@ -8,16 +8,17 @@ const PROGRESS_EVERY_MS = 10_000;
 /** Enough to name a run, or its image, by. */
 const RUN_DIGITS = 8;
 
-/** `write` gets one line at a time. When `quiet`, only warnings and what `say` says are written. */
+/** `write` gets one line at a time, and whether it is progress, which the next one replaces. When `quiet`, only warnings and what `say` says are written. */
 export function createPlainReporter(
-  write: (line: string) => void,
+  write: (line: string, isProgress: boolean) => void,
   quiet: boolean,
   now: () => number = () => performance.now(),
 ): Reporter {
   const paces = new Map<string, { pace: Pace; toldAt: number }>();
   // NOTE: the lines of several runs may go to one place, as with systemd's journal.
   let run = '';
-  const log = (line: string) => write(`${new Date().toTimeString().slice(0, 8)}${run} ${line}`);
+  const log = (line: string, isProgress = false) =>
+    write(`${new Date().toTimeString().slice(0, 8)}${run} ${line}`, isProgress);
   const onEvent = (event: RunEvent) => {
     if (event.type === 'run') run = ` ${event.runId.slice(0, RUN_DIGITS)}`;
     if (event.type === 'note' && event.level === 'warning')
@@ -45,7 +46,7 @@ export function createPlainReporter(
     if (now() - known.toldAt < PROGRESS_EVERY_MS) return;
     known.toldAt = now();
     const percent = total > 0 ? `${Math.floor(known.pace.fraction * 100)} %, ` : '';
-    log(`${step}: ${percent}${known.pace.describe(now())}`);
+    log(`${step}: ${percent}${known.pace.describe(now())}`, true);
   };
   return { onEvent, say: log, stop: () => undefined };
 }

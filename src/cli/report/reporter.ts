@@ -1,5 +1,8 @@
 // Who tells what a command does while it works: a live display, a plain log, or NDJSON.
 import type { RunEvent } from '../../events.ts';
+import { printableJson } from '../../printable.ts';
+import type { Output } from '../output.ts';
+import type { Writer } from '../writer.ts';
 
 export interface Reporter {
   onEvent(event: RunEvent): void;
@@ -14,16 +17,23 @@ export interface ReporterOptions {
   quiet: boolean;
   /** False for a plain log even on a terminal. */
   progress: boolean;
-  writeJson(value: Record<string, unknown>): void;
+  output: Pick<Output, 'report' | 'offer'>;
+  /** Standard error. */
+  reports: Writer;
 }
 
 /** Chooses by flags and by whether standard error is a terminal. Warnings are told in any case. */
 export async function createReporter(options: ReporterOptions): Promise<Reporter> {
-  if (options.json)
-    return (await import('./json-reporter.ts')).createJsonReporter(options.writeJson);
+  const { output, reports } = options;
+  if (options.json) {
+    const write = (value: object, isProgress: boolean) =>
+      output[isProgress ? 'offer' : 'report'](`${printableJson(value)}\n`);
+    return (await import('./json-reporter.ts')).createJsonReporter(write);
+  }
   const live = process.stderr.isTTY && options.progress && !options.quiet;
   if (live && process.env.TERM !== 'dumb')
-    return (await import('./live-reporter.ts')).createLiveReporter(process.stderr);
-  const write = (line: string) => process.stderr.write(`${line}\n`);
+    return (await import('./live-reporter.ts')).createLiveReporter(process.stderr, reports);
+  const write = (line: string, isProgress: boolean) =>
+    reports[isProgress ? 'offer' : 'report'](`${line}\n`);
   return (await import('./plain-reporter.ts')).createPlainReporter(write, options.quiet);
 }

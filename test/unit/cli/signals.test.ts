@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createOutput } from '#built/cli/output.js';
 import { withSignals } from '#built/cli/signals.js';
+import { streamSink, Writer } from '#built/cli/writer.js';
 import { PublishError } from '#built/errors.js';
 
 const words = { first: 'stopping', again: 'please wait' };
@@ -91,7 +92,7 @@ describe('output', () => {
 
   it('writes in order and waits', async () => {
     const stream = new PassThrough();
-    const output = createOutput(stream);
+    const output = createOutput(new Writer(streamSink(stream)));
     output.write('a');
     await output.pipe(
       (async function* () {
@@ -104,7 +105,7 @@ describe('output', () => {
   });
 
   it('is quiet about a broken pipe, and takes no more', async () => {
-    const output = createOutput(failing('EPIPE'));
+    const output = createOutput(new Writer(streamSink(failing('EPIPE'))));
     output.write('a');
     await output.finish();
     let pulled = 0;
@@ -122,7 +123,7 @@ describe('output', () => {
   });
 
   it('is not quiet about a full disk', async () => {
-    const output = createOutput(failing('ENOSPC'));
+    const output = createOutput(new Writer(streamSink(failing('ENOSPC'))));
     output.write('a');
     await expect(output.finish()).rejects.toThrow(/standard output cannot be written to/);
   });
