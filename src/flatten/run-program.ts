@@ -1,7 +1,7 @@
 // Runs one program to its end, by its deadline; the only importer of execa.
 import { PublishError } from '../errors.ts';
-import { withoutSecrets } from '../secrets.ts';
 import { noteProgram } from '../running-programs.ts';
+import { withoutSecrets } from '../secrets.ts';
 
 // NOTE: loading it takes a tenth of a second, in which libvirt is connected to and asked.
 const loading = import('execa');

@@ -1,23 +1,23 @@
 // The guard's own process: waits for the run to end, and puts the guest back where it ended badly.
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PublishError } from '../errors.ts';
 import { openConnection } from '../libvirt/connection.ts';
-import { pause } from './chain-acts.ts';
-import { freeze } from './freeze-act.ts';
-import type { GuardOptions } from './guard.ts';
-import { JOURNAL_FILE, pendingActs, type RunFacts, readJournal, runFacts } from './journal.ts';
-import { lockDomain } from './lock.ts';
+import { ActTimers } from './act-timers.ts';
+import { guardLock } from './guard-lock.ts';
+import {
+  type ActEntry,
+  parseMessage,
+  READY,
+  type RunMemory,
+  TOOK_OVER,
+  type WatchedRun,
+} from './guard-protocol.ts';
+import { JOURNAL_FILE, type JournalEntry, parseJournal } from './journal.ts';
 import { noteRemarks } from './remarks.ts';
-import { restoreGuest } from './restore-guest.ts';
+import { isHold, pendingOf, type RestoreOptions, restoreGuest } from './restore-guest.ts';
 import { markTakenOver } from './take-over.ts';
-
-type Message =
-  | { type: 'intent'; act: string }
-  | { type: 'undone'; act: string }
-  | { type: 'released' }
-  | { type: 'parked' };
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
 const RESTORE_FOR_MS = 10 * 60_000;
@@ -29,6 +29,15 @@ const FIRST_PAUSE_MS = 50;
 const PAUSE_MS = 2000;
 /** Longer is too long for a timer of Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
+/** A file system that hangs keeps no guard from its guest. */
+const MARK_MS = 1000;
+
+/** A run that is watched, with all that puts its guest back if no file can be read any more. */
+interface Watched {
+  runPath: string;
+  memory: RunMemory & { entries: ActEntry[] };
+  readEntries: () => Promise<JournalEntry[]>;
+}
 
 /**
  * Waits until it is given a run, and ends when that has released its guest, or when the guest has
@@ -39,143 +48,126 @@ async function guard(uri: string): Promise<void> {
   await (await openConnection(uri, { callTimeoutMs: MAX_TIMER_MS })).close();
   const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
   const first = await lines.next();
-  if (!first.done) await watch(JSON.parse(first.value) as GuardOptions, lines);
+  if (first.done) return;
+  const run = JSON.parse(first.value) as WatchedRun;
+  const { runPath, facts } = run;
+  // NOTE: the file stays readable here when it is removed, also with what others wrote to it last.
+  const file = await open(join(runPath, JOURNAL_FILE), 'r');
+  const watched: Watched = {
+    ...{ runPath, memory: { facts, entries: [] } },
+    readEntries: async () => parseJournal(await readAll(file)),
+  };
+  process.stdout.write(`${READY}\n`);
+  const end = await endOf(watched, run, lines);
+  if (end === 'dead') await restoreAfterDeath(watched);
+  if (end === 'parked') await persist(() => isWhole(watched, { parked: true }), PARKED_FOR_MS);
 }
 
-async function watch(
-  { runPath, freezeMs, guestMs }: GuardOptions,
+/**
+ * How the run has ended its part: it said that the guest is whole, or that it stands still by somebody
+ * else's will; or it is dead.
+ * NOTE: whatever goes wrong here, the run counts as dead, and its guest is put back.
+ */
+async function endOf(
+  watched: Watched,
+  { freezeMs, guestMs }: WatchedRun,
   lines: AsyncIterable<string>,
-): Promise<void> {
-  const facts = runFacts(await readJournal(join(runPath, JOURNAL_FILE)));
-  if (!facts) throw new Error(`${runPath} is no run`);
-  process.stdout.write('ready\n');
+): Promise<'released' | 'parked' | 'dead'> {
   let takingOver: Promise<void> = Promise.resolve();
-  const timers = new Timers(() => {
-    takingOver = takingOver.then(() => takeOver(runPath));
+  const timers = new ActTimers(() => {
+    takingOver = takingOver.then(() => takeOver(watched));
   });
-  for await (const line of lines) {
-    const message = JSON.parse(line) as Message;
-    if (message.type === 'released') return timers.stopAll();
-    if (message.type === 'parked') {
-      timers.stopAll();
-      return persist(() => isWhole(runPath, { parked: true }), PARKED_FOR_MS);
+  try {
+    for await (const line of lines) {
+      const message = parseMessage(line);
+      if (message === undefined) continue;
+      if (message.type === 'released' || message.type === 'parked') return message.type;
+      watched.memory.entries.push(message);
+      if (message.type === 'undone') timers.stop(message.act);
+      if (message.type === 'intent') {
+        timers.start(message.act, isHold(message.act) ? freezeMs : guestMs);
+      }
     }
-    if (message.type === 'undone') timers.stop(message.act);
-    else timers.start(message.act, isHeld(message.act) ? freezeMs : guestMs);
+  } catch {
+    // The pipe cannot be read any more: nobody could tell that the guest is whole.
+  } finally {
+    timers.stopAll();
   }
-  timers.stopAll();
   await takingOver;
-  await restoreAfterDeath(runPath, facts);
-}
-
-/** Nothing goes on in a guest that is frozen or paused. */
-function isHeld(act: string): boolean {
-  return act === freeze.name || act === pause.name;
+  return 'dead';
 }
 
 /** The run lives, holds the lock, and hangs. The mark tells it so, should it ever go on. */
-async function takeOver(runPath: string): Promise<void> {
+async function takeOver(watched: Watched): Promise<void> {
+  process.stdout.write(`${TOOK_OVER}\n`);
   // A mark that cannot be written (a full disk) must not keep the guest frozen.
-  await markTakenOver(runPath).catch(() => undefined);
-  await persist(() => isWhole(runPath, { runLives: true }));
+  const marked = markTakenOver(watched.runPath).catch(() => undefined);
+  await Promise.race([marked, sleep(MARK_MS)]);
+  await persist(() => isWhole(watched, { runLives: true }));
 }
 
 /**
  * The run is dead. Its guest is put back under the domain's lock, so that no other run begins on
  * it meanwhile. Whoever has the lock already mends dead runs before all else; but one with another
- * state directory does not see this one, so after a while the guest is put back in spite of it.
+ * state directory does not see this one, so after a while the guest is put back in spite of it. It
+ * is put back at once where no lock is to be had, for whatever reason.
  */
-async function restoreAfterDeath(runPath: string, { runId, domain }: RunFacts): Promise<void> {
+async function restoreAfterDeath(watched: Watched): Promise<void> {
   const waitUntil = performance.now() + WAIT_FOR_LOCK_MS;
-  await persist(async () => {
-    const lock = await lockDomain(domain, runId, { role: 'guard' }).catch((error: unknown) => {
-      if (error instanceof PublishError && error.code === 'DOMAIN_BUSY') return undefined;
-      throw error;
-    });
-    if (!lock) {
-      if (await isNothingPending(runPath)) return true;
-      return performance.now() >= waitUntil && isWhole(runPath, { justDied: true });
-    }
+  const { runId, domain } = watched.memory.facts;
+  const isDone = await persist(async () => {
+    const lock = await guardLock(domain, runId, WAIT_FOR_LOCK_MS);
     try {
-      return await isWhole(runPath, { justDied: true });
+      if (lock !== 'busy') return await isWhole(watched, { justDied: true });
+      if (await isNothingPending(watched)) return true;
+      return performance.now() >= waitUntil && (await isWhole(watched, { justDied: true }));
     } finally {
-      await lock.release();
+      if (lock !== 'busy') await lock?.release();
     }
   });
+  if (!isDone) await isWhole(watched, { keepsFiles: true });
 }
 
 /** Tries until it is done; at once at first, since the kernel may still be at the run's death. */
-async function persist(isDone: () => Promise<boolean>, forMs = RESTORE_FOR_MS): Promise<void> {
+async function persist(isDone: () => Promise<boolean>, forMs = RESTORE_FOR_MS): Promise<boolean> {
   const deadline = performance.now() + forMs;
   for (let pauseMs = FIRST_PAUSE_MS; performance.now() < deadline; ) {
-    if (await isDone()) return;
+    if (await isDone().catch(() => false)) return true;
     await sleep(pauseMs);
     pauseMs = Math.min(pauseMs * 2, PAUSE_MS);
   }
+  return false;
 }
 
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
-async function isWhole(
-  runPath: string,
-  when: { justDied?: boolean; runLives?: boolean; parked?: boolean },
-): Promise<boolean> {
+async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise<boolean> {
+  const { runPath, memory, readEntries } = watched;
   const remarks: string[] = [];
-  try {
-    const onRemark = (remark: string) => remarks.push(remark);
-    const failures = await restoreGuest(runPath, { onRemark, ...when });
-    // A run that lives does all of it again, and tells itself.
-    if (!when.runLives) await noteRemarks(runPath, remarks).catch(() => undefined);
-    return failures.length === 0;
-  } catch (error) {
-    return isGone(error);
+  const onRemark = (remark: string) => remarks.push(remark);
+  const options = { keepsFiles: false, onRemark, memory, readEntries, ...when };
+  const failures = await restoreGuest(runPath, options);
+  // A run that lives does all of it again, and tells itself.
+  if (!when.runLives) {
+    const noted = noteRemarks(runPath, remarks).catch(() => undefined);
+    await Promise.race([noted, sleep(MARK_MS)]);
   }
+  return failures.length === 0;
 }
 
-async function isNothingPending(runPath: string): Promise<boolean> {
-  try {
-    return pendingActs(await readJournal(join(runPath, JOURNAL_FILE))).length === 0;
-  } catch (error) {
-    return isGone(error);
-  }
+async function isNothingPending({ runPath, ...known }: Watched): Promise<boolean> {
+  return (await pendingOf(runPath, known)).pending.length === 0;
 }
 
-/** Where the folder is gone, the run has ended well after all, or somebody has mended it. */
-function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+async function readAll(file: FileHandle): Promise<string> {
+  const { size } = await file.stat();
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
+  return buffer.toString('utf8', 0, bytesRead);
 }
 
-/** One deadline for all acts of a name that are pending, from the newest of them on. */
-class Timers {
-  readonly #onLate: () => void;
-  readonly #timers = new Map<string, { timer: NodeJS.Timeout; pending: number }>();
-
-  constructor(onLate: () => void) {
-    this.#onLate = onLate;
-  }
-
-  start(act: string, ms: number): void {
-    const before = this.#timers.get(act);
-    clearTimeout(before?.timer);
-    const timer = setTimeout(this.#onLate, Math.min(ms, MAX_TIMER_MS));
-    this.#timers.set(act, { timer, pending: (before?.pending ?? 0) + 1 });
-  }
-
-  stop(act: string): void {
-    const found = this.#timers.get(act);
-    if (!found) return;
-    found.pending -= 1;
-    if (found.pending > 0) return;
-    clearTimeout(found.timer);
-    this.#timers.delete(act);
-  }
-
-  stopAll(): void {
-    for (const { timer } of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
-  }
-}
-
-// At the end of the file: a class is not there before its line has been run.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-await guard(process.argv[2] ?? '');
+// A run that is dead reads nothing, and a mistake in one call must not end the others.
+process.stdout.on('error', () => undefined);
+process.on('uncaughtException', () => undefined);
+// One that does not come up ends, which the run sees.
+await guard(process.argv[2] ?? '').catch(() => undefined);
 process.exit(0);

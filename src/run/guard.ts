@@ -1,19 +1,15 @@
 // The run's side of the guard: a small process that puts the guest back if this one cannot.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { Socket } from 'node:net';
 import { PublishError } from '../errors.ts';
 import { withTimeLimit } from '../time-limit.ts';
+import { type GuardCommand, guardCommand, scopedGuardCommand } from './guard-command.ts';
+import { TOOK_OVER, type WatchedRun } from './guard-protocol.ts';
 import type { Journal } from './journal.ts';
+import { noteTakenOver } from './take-over.ts';
 
-export interface GuardOptions {
-  /** The run's folder, with its journal. */
-  runPath: string;
-  /** How long the guest may stay frozen before the guard thaws it. */
-  freezeMs: number;
-  /** How long any act on the guest may stay pending before the guard puts the guest back. */
-  guestMs: number;
-}
+export type GuardOptions = Omit<WatchedRun, 'facts'>;
 
 export interface Guard {
   /** The guest is whole: the guard ends and does nothing. */
@@ -44,16 +40,21 @@ const END_MS = 5_000;
  * Starts the guard, which takes a third of a second to come up: long before the first act.
  *
  * NOTE: the guard is the leader of a session of its own, so that a Ctrl-C or a hang-up that ends
- * this process group does not reach it.
+ * this process group does not reach it; and, under systemd, of a cgroup of its own.
  */
 export function spawnGuard(uri: string): SpareGuard {
-  const spare = start(uri);
+  let spare = start(scopedGuardCommand(uri) ?? guardCommand(uri));
   let isSpare = true;
   return {
-    watch: (...given) => {
+    watch: async (...given) => {
       isSpare = false;
       // The wait may have been long, and what ended it no reason to fail.
-      return watch(hasEnded(spare) ? start(uri) : spare, ...given);
+      const first = hasEnded(spare) ? undefined : await tryToWatch(spare, given);
+      if (first) return first;
+      spare = start(guardCommand(uri));
+      const second = await tryToWatch(spare, given);
+      if (second) return second;
+      throw notStarted();
     },
     dismiss: () => {
       if (isSpare) endSpare(spare);
@@ -61,12 +62,8 @@ export function spawnGuard(uri: string): SpareGuard {
   };
 }
 
-function start(uri: string): ChildProcess {
-  const main = fileURLToPath(new URL('../run/guard-main.js', import.meta.url));
-  const child = spawn(process.execPath, [main, uri], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
+function start([program, ...args]: GuardCommand): ChildProcess {
+  const child = spawn(program, args, { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
   // A guard that has died must not take this process with it: EPIPE is an event, not an exception.
   child.stdin?.on('error', () => child.stdin?.destroy());
   // One that could not be started is found out when it is given a run.
@@ -80,17 +77,21 @@ function endSpare(child: ChildProcess): void {
   child.kill('SIGKILL');
 }
 
-async function watch(
+/** Undefined if it does not come up. */
+async function tryToWatch(
   child: ChildProcess,
-  ...[journal, options, onLost]: Parameters<SpareGuard['watch']>
-): Promise<Guard> {
-  tell(child, options);
-  await awaitReady(child);
+  [journal, options, onLost]: Parameters<SpareGuard['watch']>,
+): Promise<Guard | undefined> {
+  const { facts } = journal;
+  if (!facts) throw new Error('a journal without its first entry cannot be watched');
+  tell(child, { ...options, facts } satisfies WatchedRun);
+  if (!(await isReady(child))) return undefined;
   const tellLost = () => onLost(LOST);
   child.once('exit', tellLost);
+  listen(child, options.runPath);
   child.unref();
-  journal.onWritten((entry) => {
-    if (entry.type === 'intent' || entry.type === 'undone') tell(child, entry);
+  journal.onWritten((_, entry) => {
+    if (entry.type !== 'run' && entry.type !== 'point') tell(child, entry);
   });
   await journal.reach('guard', { pid: child.pid ?? null });
   const stopListening = () => child.off('exit', tellLost);
@@ -110,25 +111,32 @@ async function watch(
   };
 }
 
+/** What it says later: that it acted for this process, which hung. The journal may not hold that. */
+function listen({ stdout }: ChildProcess, runPath: string): void {
+  stdout?.setEncoding('utf8').on('data', (text: string) => {
+    if (text.includes(TOOK_OVER)) noteTakenOver(runPath);
+  });
+  if (stdout instanceof Socket) stdout.unref();
+}
+
 const LOST =
   'the guard process has ended before its time. The run goes on; if it is killed now, run virt-publish recover';
 
-async function awaitReady(child: ChildProcess): Promise<void> {
-  if (await withTimeLimit({ ms: START_MS }, (deadline) => isReady(child, deadline))) return;
-  child.kill('SIGKILL');
-  throw notStarted();
-}
-
-async function isReady(child: ChildProcess, deadline: AbortSignal): Promise<boolean> {
-  if (hasEnded(child)) return false;
+async function isReady(child: ChildProcess): Promise<boolean> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), START_MS);
   try {
-    const ready = once(child.stdout ?? child, 'data', { signal: deadline });
-    const ended = once(child, 'exit', { signal: deadline }).then(() => undefined);
-    return (await Promise.race([ready, ended])) !== undefined;
+    if (hasEnded(child)) return false;
+    const ready = once(child.stdout ?? child, 'data', { signal: late.signal });
+    const ended = once(child, 'exit', { signal: late.signal }).then(() => undefined);
+    if ((await Promise.race([ready, ended])) !== undefined) return true;
   } catch (error) {
-    if (!deadline.aborted) throw error;
-    return false;
+    if (!late.signal.aborted && !hasEnded(child)) throw error;
+  } finally {
+    clearTimeout(timer);
   }
+  child.kill('SIGKILL');
+  return false;
 }
 
 function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {

@@ -13,6 +13,7 @@ import { commit, pause, pull } from './chain-acts.ts';
 import { type DomainMetadata, readMetadata, restoreMetadata } from './domain-metadata.ts';
 import { agentLimit, freeze } from './freeze-act.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
+import { keepSecret } from './keep-run.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
 
 /** What every undo needs: where the domain is, and how it is called. */
@@ -78,6 +79,12 @@ export const undefine: Act<UndefineData> = {
       return `the host was restarted meanwhile; domain ${name} is defined again and started, as its autostart mark says`;
     }
     return `domain ${name} was switched off meanwhile; it is defined again and left off`;
+  },
+  keepFiles: async (data) => {
+    const { xmlPath, metadataPath, saved } = data;
+    if (!saved) return data;
+    if (metadataPath !== null) await keepSecret(metadataPath, JSON.stringify(saved.metadata));
+    return { ...data, xmlPath: await keepSecret(xmlPath, saved.xml) };
   },
   mend: ({ host, ...domain }, { xmlPath, autostart }) =>
     [`${virsh(host)} define ${shellQuote(xmlPath)}`]

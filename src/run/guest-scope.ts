@@ -1,7 +1,10 @@
 // The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
-import type { Journal, NewEntry, PendingAct } from './journal.ts';
+import type { Journal, PendingAct } from './journal.ts';
+import { UndoFailure } from './undo-failure.ts';
+
+export { NotYet, UndoFailure } from './undo-failure.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {
@@ -16,6 +19,11 @@ export interface GuestAct<Data, Context> {
    * announced but not begun. Resolves to a remark for the user where there is one.
    */
   undo(context: Context, data: Data): Promise<string | undefined>;
+  /**
+   * Makes sure that the files that `mend` names are there, and returns the data with their paths. It
+   * is called when the undo has failed for good.
+   */
+  keepFiles?(data: Data): Promise<Data>;
   /** The shell command that does the same by hand. */
   mend(context: Context, data: Data): string;
 }
@@ -26,48 +34,13 @@ export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Conte
 const UNDO_TRIES = 3;
 const UNDO_PAUSE_MS = 250;
 
-/**
- * Thrown by an undo that cannot be done now, and may be possible soon: nothing is wrong with libvirt,
- * and the guest is about to come back, or stands still.
- */
-export class NotYet extends Error {
-  override readonly name = 'NotYet';
-  /** The guest stands still, by somebody else's will: the undo matters only when it runs again. */
-  readonly isParked: boolean;
-
-  constructor(message: string, { isParked, cause }: { isParked: boolean; cause?: unknown }) {
-    super(message, { cause });
-    this.isParked = isParked;
-  }
-}
-
-/** An undo that failed, with the command that mends what it left. */
-export class UndoFailure extends Error {
-  override readonly name = 'UndoFailure';
-  readonly act: string;
-  readonly mend: string;
-
-  constructor(act: string, mend: string, cause: unknown) {
-    super(`could not undo "${act}": ${messageOf(cause)}`, { cause });
-    this.act = act;
-    this.mend = mend;
-  }
-
-  /** It may go through if it is tried again for a while. */
-  get mayPass(): boolean {
-    return this.cause instanceof NotYet && !this.cause.isParked;
-  }
-
-  get isParked(): boolean {
-    return this.cause instanceof NotYet && this.cause.isParked;
-  }
-}
-
 export interface GuestScopeOptions<Context> {
   journal: Pick<Journal, 'write'>;
   acts: GuestActs<Context>;
   context: Context;
   onRemark: (remark: string) => void;
+  /** False if the undo will be tried again; true if left out. */
+  keepsFiles?: boolean;
 }
 
 /** What has been done to one domain and not been taken back yet. */
@@ -103,7 +76,7 @@ export class GuestScope<Context> {
   async settle(act: { name: string }): Promise<void> {
     const settled = this.#pending.filter((pending) => pending.act === act.name);
     this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
-    for (const pending of settled) await this.#options.journal.write(this.#undone(pending));
+    for (const pending of settled) await this.#writeUndone(pending);
   }
 
   /**
@@ -137,10 +110,42 @@ export class GuestScope<Context> {
         const failure = await this.#undo(pending);
         if (failure) failures.push(failure);
       }
+      if (failures.length === 0) return failures;
       const waits = failures.some((each) => each.mayPass) && performance.now() < waitUntil;
-      if (failures.length === 0 || (attempt >= UNDO_TRIES && !waits)) return failures;
+      if (attempt >= UNDO_TRIES && !waits) return this.#withFiles(failures);
       await sleep(UNDO_PAUSE_MS);
     }
+  }
+
+  /** What is pending, for a journal that is written anew. */
+  get pending(): PendingAct[] {
+    return this.#pending.map(({ act, data }) => {
+      return { act, data: journaled(this.#options.acts[act], data) };
+    });
+  }
+
+  /** A file system that is full or read-only must not hide which command helps. */
+  async #withFiles(failures: readonly UndoFailure[]): Promise<UndoFailure[]> {
+    const { acts, context, keepsFiles = true, onRemark } = this.#options;
+    if (!keepsFiles) return [...failures];
+    const told: UndoFailure[] = [];
+    for (const failure of failures) {
+      const { act: name, data } = failure.pending;
+      const act = acts[name];
+      try {
+        // An undo may have named a command of its own.
+        const isUsual = act && act.mend(context, data) === failure.mend;
+        const kept = isUsual && (await act.keepFiles?.(data));
+        const mend = kept ? act.mend(context, kept) : failure.mend;
+        told.push(new UndoFailure(failure.pending, mend, failure.cause));
+      } catch (error) {
+        onRemark(
+          `the files of a command that puts the guest back are missing: ${messageOf(error)}`,
+        );
+        told.push(failure);
+      }
+    }
+    return told;
   }
 
   #newestFirst(): PendingAct[] {
@@ -148,27 +153,29 @@ export class GuestScope<Context> {
   }
 
   async #undo(pending: PendingAct): Promise<UndoFailure | undefined> {
-    const { acts, context, journal, onRemark } = this.#options;
+    const { acts, context, onRemark } = this.#options;
     const act = acts[pending.act];
-    if (!act) return new UndoFailure(pending.act, '', new Error('no such act is known'));
+    if (!act) return new UndoFailure(pending, '', new Error('no such act is known'));
     try {
       const remark = await act.undo(context, pending.data);
       this.#undoneAt = performance.now();
       if (remark !== undefined) onRemark(remark);
     } catch (error) {
-      return new UndoFailure(pending.act, act.mend(context, pending.data), error);
+      return new UndoFailure(pending, act.mend(context, pending.data), error);
     }
     this.#pending = this.#pending.filter((other) => other !== pending);
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
-    await journal.write(this.#undone(pending)).catch((error: unknown) => {
+    await this.#writeUndone(pending).catch((error: unknown) => {
       onRemark(messageOf(error));
     });
     return undefined;
   }
 
-  #undone({ act, data }: PendingAct): NewEntry {
-    return { type: 'undone', act, data: journaled(this.#options.acts[act], data) };
+  #writeUndone({ act, data }: PendingAct): Promise<void> {
+    const { journal, acts } = this.#options;
+    const undone = { type: 'undone', act, data: journaled(acts[act], data) } as const;
+    return journal.write(undone, { secretData: data });
   }
 }
 

@@ -1,5 +1,5 @@
 // The journal of a run: every intent on disk before the act it announces.
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../errors.ts';
 import { syncDirectory } from '../files/own-folders.ts';
@@ -13,7 +13,7 @@ export const JOURNAL_FILE = 'journal.ndjson';
 export const PARKED_POINT = 'parked';
 
 /** `inMemory` is the entry with what must not stand in a file: see {@link WriteOptions.secretData}. */
-type Listener = (entry: NewEntry, inMemory: NewEntry) => void;
+type Listener = (entry: JournalEntry, inMemory: JournalEntry) => void;
 
 export interface WriteOptions {
   /** False if a power cut may take the entry; the death of this process never does. */
@@ -30,18 +30,21 @@ export function observeJournals(listener: (entry: NewEntry) => void): void {
 
 /** Appends to one run's journal; each entry is on disk when its promise resolves, unless told otherwise. */
 export class Journal {
+  readonly #path: string;
   readonly #file: FileHandle;
   readonly #listeners: Listener[] = [];
   /** The last write failed, and may have left half a line. */
   #isTorn = false;
+  #facts: RunFacts | undefined;
 
-  private constructor(file: FileHandle) {
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
     this.#file = file;
   }
 
   /** @throws the file system's error where the file exists already or cannot be made. */
   static async create(path: string): Promise<Journal> {
-    const journal = new Journal(await open(path, 'ax', 0o600));
+    const journal = new Journal(path, await open(path, 'ax', 0o600));
     await syncDirectory(dirname(path));
     return journal;
   }
@@ -49,9 +52,14 @@ export class Journal {
   /** Goes on with the journal of a run that is dead. A torn last line is closed by the next entry. */
   static async reopen(path: string): Promise<Journal> {
     const text = await readFile(path, 'utf8');
-    const journal = new Journal(await open(path, 'a', 0o600));
+    const journal = new Journal(path, await open(path, 'a', 0o600));
     journal.#isTorn = text !== '' && !text.endsWith('\n');
     return journal;
+  }
+
+  /** What the first entry says of the run, once this process has written it. */
+  get facts(): RunFacts | undefined {
+    return this.#facts;
   }
 
   /** Calls `listener` for each entry once it is written. */
@@ -63,18 +71,21 @@ export class Journal {
    * Appends the entry, then calls the listeners.
    * @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then.
    */
-  async write(entry: NewEntry, { sync = true, secretData }: WriteOptions = {}): Promise<void> {
-    const entryText = JSON.stringify({ time: new Date().toISOString(), ...entry });
+  async write(newEntry: NewEntry, { sync = true, secretData }: WriteOptions = {}): Promise<void> {
+    const entry: JournalEntry = { time: new Date().toISOString(), ...newEntry };
+    const entryText = JSON.stringify(entry);
     // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
     const line = this.#isTorn ? `\n${entryText}\n` : `${entryText}\n`;
-    this.#isTorn = true;
     try {
+      if (entry.type === 'intent') await this.#assertInPlace();
+      this.#isTorn = true;
       await this.#file.appendFile(line);
       if (sync) await this.#file.datasync();
     } catch (error) {
       throw notWritten(error);
     }
     this.#isTorn = false;
+    if (entry.type === 'run') this.#facts = entry.facts;
     const inMemory = secretData === undefined ? entry : { ...entry, data: secretData };
     for (const listener of this.#listeners) listener(entry, inMemory);
     for (const observer of observers) observer(entry);
@@ -88,6 +99,13 @@ export class Journal {
   async close(): Promise<void> {
     await this.#file.close();
   }
+
+  /** NOTE: a file that was removed, or whose file system was unmounted, takes writes all the same. */
+  async #assertInPlace(): Promise<void> {
+    const [named, written] = await Promise.all([stat(this.#path), this.#file.stat()]);
+    if (named.ino === written.ino && named.dev === written.dev) return;
+    throw new Error(`another file has replaced ${this.#path}`);
+  }
 }
 
 /**
@@ -95,7 +113,12 @@ export class Journal {
  * not an entry: what it announced was not begun.
  */
 export async function readJournal(path: string): Promise<JournalEntry[]> {
-  return (await readFile(path, 'utf8')).split('\n').flatMap(parseEntry);
+  return parseJournal(await readFile(path, 'utf8'));
+}
+
+/** As `readJournal`, of the text of a journal. */
+export function parseJournal(text: string): JournalEntry[] {
+  return text.split('\n').flatMap(parseEntry);
 }
 
 /** What the first entry says of the run; undefined where not even that was written. */

@@ -1,14 +1,19 @@
-// Puts a guest back from the journal of a run alone: for the guard, and for recover.
+// Puts a guest back from the journal of a run, and from what its guard knows of it: for the guard, and for recover.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
 import { Host } from '../libvirt/host.ts';
+import { quiet } from '../quiet.ts';
+import { pause } from './chain-acts.ts';
 import { freeze } from './freeze-act.ts';
+import { type RunMemory, withMemory, withSecrets } from './guard-protocol.ts';
 import { guestActs } from './guest-acts.ts';
 import { GuestScope, type GuestScopeOptions, type UndoFailure } from './guest-scope.ts';
+import { whileGuestIsHeld } from './held-guests.ts';
 import {
   JOURNAL_FILE,
   Journal,
+  type JournalEntry,
   type PendingAct,
   pendingActs,
   readJournal,
@@ -31,6 +36,12 @@ export interface RestoreOptions {
   parked?: boolean;
   /** A thaw that fails is given up. */
   abandonThaw?: boolean;
+  /** What the guard of the run knows: no file is needed then, and none is waited for. */
+  memory?: RunMemory;
+  /** Reads the journal; from the run's folder if left out. */
+  readEntries?: () => Promise<JournalEntry[]>;
+  /** Writes the files that help a person if the guest cannot be put back. */
+  keepsFiles?: boolean;
 }
 
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
@@ -39,43 +50,71 @@ const CALL_TIMEOUT_MS = 60_000;
 /** By then libvirt has begun whatever a dead client asked it for. */
 const IN_FLIGHT_MS = 1000;
 
+/** A guest that is frozen or paused is let go before all else; a call that hangs there is not waited for. */
+const LET_GO_FIRST_MS = 5000;
+
+/** A file system that hangs keeps no guard from its guest. */
+const FILE_MS = 2000;
+
+/** Nothing goes on in a guest that is frozen or paused. */
+export function isHold(act: string): boolean {
+  return act === freeze.name || act === pause.name;
+}
+
 /**
- * Takes back all that the journal in `runPath` announced and did not mark as taken back. Safe to
- * run twice, and beside a process that does the same.
+ * Takes back all that the run announced and did not mark as taken back. Safe to run twice, and beside
+ * a process that does the same.
  * @returns what could not be taken back; empty when the guest is whole.
  */
-export async function restoreGuest(
+export function restoreGuest(runPath: string, options: RestoreOptions): Promise<UndoFailure[]> {
+  return whileGuestIsHeld(() => restore(runPath, options));
+}
+
+/** What is announced and not taken back, as far as the journal can be read and memory knows. */
+export async function pendingOf(
   runPath: string,
-  {
-    onRemark,
-    justDied = false,
-    runLives = false,
-    parked = false,
-    abandonThaw = false,
-  }: RestoreOptions,
-): Promise<UndoFailure[]> {
-  const path = join(runPath, JOURNAL_FILE);
-  const entries = await readJournal(path);
+  { memory, readEntries }: Pick<RestoreOptions, 'memory' | 'readEntries'>,
+): Promise<{ entries: JournalEntry[]; pending: PendingAct[] }> {
+  const read = readEntries ?? (() => readJournal(join(runPath, JOURNAL_FILE)));
+  if (!memory) {
+    const entries = await read();
+    return { entries, pending: pendingActs(entries) };
+  }
+  const entries = withMemory(await inTime(read(), []), memory);
+  return { entries, pending: withSecrets(pendingActs(entries), memory.entries) };
+}
+
+async function restore(runPath: string, options: RestoreOptions): Promise<UndoFailure[]> {
+  const { onRemark, justDied = false, runLives = false, parked = false, memory } = options;
+  const { entries, pending } = await pendingOf(runPath, options);
   const facts = runFacts(entries);
-  const pending = pendingActs(entries);
   if (!facts || pending.length === 0) return [];
-  if (!parked) await endOrphans(facts.scratch);
-  const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
-  const rebooted = facts.bootId !== (await readBootId());
-  const context = { host, ...facts.domain, rebooted };
-  const journal = runLives ? SILENT : await reopen(path, onRemark);
-  const undo = (acts: readonly PendingAct[]) =>
-    new GuestScope({ journal, acts: guestActs, context, onRemark }, acts).restore();
+  // A guard is never older than its host's boot.
+  const rebooted = memory ? false : facts.bootId !== (await readBootId());
+  const journal = runLives ? SILENT : await reopen(runPath, options);
+  const undo = async (acts: readonly PendingAct[]) => {
+    if (acts.length === 0) return [];
+    const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
+    const context = { host, ...facts.domain, rebooted };
+    const { keepsFiles = true } = options;
+    const scope = { journal, acts: guestActs, context, onRemark, keepsFiles };
+    return new GuestScope(scope, acts).restore().finally(() => host.close());
+  };
   try {
-    const failures = await undo(pending);
-    if (abandonThaw) return await giveUpThaw(failures, pending, { journal, ...context, onRemark });
-    const unsure = justDied ? unsureActs(entries) : [];
+    const lettingGo = quiet(undo(pending.filter(({ act }) => isHold(act))));
+    await inTime(lettingGo, [], LET_GO_FIRST_MS);
+    if (!parked) await inTime(endOrphansOf(facts.scratch, onRemark), undefined, LET_GO_FIRST_MS);
+    const others = await undo(pending.filter(({ act }) => !isHold(act)));
+    const failures = [...(await lettingGo), ...others];
+    if (options.abandonThaw) {
+      return await giveUpThaw(failures, pending, { journal, ...facts.domain, onRemark });
+    }
+    const unsure = justDied ? withSecrets(unsureActs(entries), memory?.entries ?? []) : [];
     if (unsure.length === 0 || failures.length > 0) return failures;
     await sleep(IN_FLIGHT_MS);
     return await undo(unsure);
   } finally {
-    await journal.close();
-    await host.close();
+    await inTime(journal.close(), undefined);
   }
 }
 
@@ -96,16 +135,39 @@ async function giveUpThaw(
   return left;
 }
 
+/** One that goes on may hold a lock on a disk; the guest is tried to be put back all the same. */
+async function endOrphansOf(scratch: string, onRemark: (remark: string) => void): Promise<void> {
+  try {
+    await endOrphans(scratch);
+  } catch (error) {
+    onRemark(`programs of the dead run could not be looked for: ${messageOf(error)}`);
+  }
+}
+
 type OpenJournal = GuestScopeOptions<unknown>['journal'] & Pick<Journal, 'close'>;
 
 const SILENT: OpenJournal = { write: () => Promise.resolve(), close: () => Promise.resolve() };
 
-/** NOTE: a file system that is read-only or gone must not keep the guest as it is. */
-async function reopen(path: string, onRemark: (remark: string) => void): Promise<OpenJournal> {
+/** NOTE: a file system that is read-only, hangs or is gone must not keep the guest as it is. */
+async function reopen(runPath: string, { onRemark, memory }: RestoreOptions): Promise<OpenJournal> {
   try {
-    return await Journal.reopen(path);
+    const opening = Journal.reopen(join(runPath, JOURNAL_FILE));
+    if (!memory) return await opening;
+    const journal = await inTime(opening, undefined);
+    if (!journal) return SILENT;
+    return {
+      write: (...entry) => inTime(journal.write(...entry), undefined),
+      close: () => journal.close(),
+    };
   } catch (error) {
     onRemark(`the run's journal cannot be written: ${messageOf(error)}`);
     return SILENT;
   }
+}
+
+/** What the work resolves to; `otherwise` if it fails or takes too long. */
+async function inTime<T>(work: Promise<T>, otherwise: T, ms = FILE_MS): Promise<T> {
+  const enough = new AbortController();
+  const late = sleep(ms, otherwise, { signal: enough.signal }).catch(() => otherwise);
+  return Promise.race([work.catch(() => otherwise), late]).finally(() => enough.abort());
 }

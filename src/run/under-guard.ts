@@ -1,10 +1,12 @@
 // The time in which a guest is not as it was: a guard from before the first act, all undone after the last.
-import { PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { type OnEvent, runStep } from '../events.ts';
 import type { Guard, GuardOptions, SpareGuard } from './guard.ts';
 import type { GuestContext } from './guest-acts.ts';
 import type { GuestScope, UndoFailure } from './guest-scope.ts';
+import { whileGuestIsHeld } from './held-guests.ts';
 import { type Journal, PARKED_POINT } from './journal.ts';
+import { keepJournal } from './keep-run.ts';
 
 /** As long as a guest that was reset may take until its agent is back. */
 const GUEST_BACK_MS = 60_000;
@@ -23,7 +25,11 @@ export interface GuardedWork {
  * Runs `work` under the guard. The guest is whole again when this settles, either way.
  * @throws PublishError what `work` throws; GUEST_NOT_RESTORED with the first error as cause.
  */
-export async function underGuard<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
+export function underGuard<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
+  return whileGuestIsHeld(() => guarded(run, work));
+}
+
+async function guarded<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
   const onLost = (message: string) =>
     run.onEvent({ type: 'note', level: 'warning', step: 'restore', message });
   const guard = await run.guard.watch(run.journal, run.options, onLost);
@@ -44,11 +50,22 @@ async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown):
   try {
     parked = await restore(run, cause);
   } catch (error) {
+    await keepForRecover(run);
     guard.abandon();
     throw error;
   }
   if (parked.length > 0) await leaveToGuard(run, guard, parked);
   else await guard.release();
+}
+
+/** The run's folder may be gone: recover needs a journal, and the command in the error its file. */
+async function keepForRecover({ options, journal, scope, onEvent }: GuardedWork): Promise<void> {
+  try {
+    if (journal.facts) await keepJournal(options.runPath, journal.facts, scope.pending);
+  } catch (error) {
+    const message = `virt-publish recover will not find this run: ${messageOf(error)}`;
+    onEvent({ type: 'note', level: 'warning', step: 'restore', message });
+  }
 }
 
 /** @returns the acts that can be taken back only when the guest runs again. */

@@ -1,11 +1,14 @@
 // The guard when its run hangs, is signalled as a group, or when the guard itself dies.
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdir, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeRunFolder, PASSABLE } from '#built/files/own-folders.js';
 import { spawnGuard } from '#built/run/guard.js';
+import { guardCommand } from '#built/run/guard-command.js';
 import { Journal, readJournal, runFacts } from '#built/run/journal.js';
 import { lockDomain } from '#built/run/lock.js';
 import { prepareDirectories, readBootId, readMachineId } from '#built/run/run-folder.js';
@@ -166,6 +169,68 @@ test('somebody who knows nothing of the dead run has the lock: the guard does no
   await journal.close();
   expect((await runCli(['recover'], { sandbox })).exitCode).toBe(0);
   await expectNothingLeft(sandbox);
+});
+
+/** The folder of the run goes while the domain is undefined, as by a cleaner of temporary files. */
+async function startWithoutFolder(at: string): Promise<Awaited<ReturnType<typeof startCli>>> {
+  const env = { VIRT_PUBLISH_TEST_AT: `${at}=SIGSTOP` };
+  const started = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  await waitFor('the stop', async () =>
+    /^State:\s+T/m.test(await readFile(`/proc/${started.child.pid}/status`, 'utf8')),
+  );
+  expect(await flawOf(domain, before)).toContain('persistent');
+  await rm(join(sandbox.stateDir, 'runs'), { recursive: true });
+  return started;
+}
+
+test.each(['done:mirror', 'done:freeze'])(
+  'the folder of a run is removed at %s: the run defines its domain again from memory',
+  async (at) => {
+    const { child, done } = await startWithoutFolder(at);
+    child.kill('SIGCONT');
+    const ran = await done;
+    expect(ran.exitCode, ran.stdout).toBe(32);
+    expect(ran.stdout).toMatch(/the run's journal .*cannot be/);
+    await expectWhole(domain, before);
+    await expectNothingLeft(sandbox);
+  },
+);
+
+test('the folder of a run is removed and the run is killed: its guard restores the guest', async () => {
+  const { child, done } = await startWithoutFolder('done:freeze');
+  child.kill('SIGKILL');
+  await done;
+  await untilWhole(domain, before, 2000);
+});
+
+test.each([
+  ['a message that was cut', '{"type":"undone","act":"undef'],
+  ['a line that is none', 'rubbish\n'],
+])('%s does not keep a guard from its guest, nor does a journal that is gone', async (_, end) => {
+  const off = await createDomain({ shape: 'qcow2', state: 'off' });
+  const whole = await photograph(off);
+  const uuid = (await off.virsh('domuuid')).trim();
+  const runPath = join(sandbox.stateDir, 'runs', randomUUID());
+  await mkdir(runPath, { recursive: true });
+  const facts = {
+    ...{ runId: randomUUID(), pid: process.pid, uri: lab().uri, domain: { name: off.name, uuid } },
+    ...{ bootId: 'this', machineId: null, registry: null, scratch: runPath },
+  };
+  await writeFile(join(runPath, 'journal.ndjson'), 'no entry\n');
+  const [program, ...args] = guardCommand(lab().uri);
+  const guard = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  guard.stdin.write(`${JSON.stringify({ runPath, freezeMs: 60_000, guestMs: 60_000, facts })}\n`);
+  await once(guard.stdout, 'data');
+  const xml = await off.virsh('dumpxml', '--inactive', '--security-info');
+  const data = { xmlPath: join(runPath, 'domain.xml'), autostart: false, metadataPath: null };
+  const intent = { type: 'intent', time: '', act: 'undefine' };
+  const saved = { xml, metadata: null };
+  guard.stdin.write(`${JSON.stringify({ ...intent, data: { ...data, saved } })}\n`);
+  await off.virsh('undefine');
+  await rm(runPath, { recursive: true });
+  guard.stdin.end(end);
+  await once(guard, 'exit');
+  await expectWhole(off, whole);
 });
 
 test('the guard is killed: the run says so, and goes on to its end', async () => {
