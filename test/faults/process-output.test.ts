@@ -1,11 +1,11 @@
 // A reader that stops, a Ctrl-Z, and a background job: none of them holds a guest.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { CLI, makeSandbox, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
-import { collect } from '../support/exec.ts';
+import { collect, must } from '../support/exec.ts';
 import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { waitFor } from '../support/wait.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
@@ -44,13 +44,19 @@ test.each([
 });
 
 test('a run goes on when nobody reads its pipes, and its reader still gets all output', async () => {
-  const args = ['snapshot', domain.name, '--json', '--verbose'];
-  const child = spawn(process.execPath, [CLI, ...args], {
-    env: { ...process.env, ...sandbox.env, VIRT_PUBLISH_TEST_AT: 'list' },
+  const gate = join(sandbox.dir, 'gate');
+  await must('mkfifo', [gate]);
+  const command = `${process.execPath} ${CLI} snapshot ${domain.name} --json --verbose`;
+  const reader = `{ read -r _ < ${gate}; cat; }; exit \${PIPESTATUS[0]}`;
+  const child = spawn('bash', ['-c', `${command} 2>&1 | ${reader}`], {
+    env: { ...process.env, ...sandbox.env },
   });
+  const done = collect(child);
   await waitFor('the image', hasActiveImage);
+  await waitFor('the end of the run', async () => (await filesOfRuns()).length === 0);
   await expectWhole(domain, before);
-  const ran = await collect(child);
+  await writeFile(gate, '\n');
+  const ran = await done;
   expect(ran.exitCode, ran.stdout).toBe(0);
   expect(ran.stdout.trimEnd().split('\n').at(-1)).toContain('"type":"result"');
 });
