@@ -1,17 +1,14 @@
 // Disks cloned by reflink: a clone shares its disk's blocks, so it is made in no time and takes no space.
-import { constants } from 'node:fs';
-import { copyFile, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { requireReflinks } from '../files/reflinks.ts';
+import { cloneFile, requireReflinks } from '../files/reflinks.ts';
 import { inTime } from '../flatten/in-time.ts';
 import { type LayerMark, layerChanged, markLayer } from '../flatten/layer-mark.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
 import type { LocalDisk } from './choose-disk.ts';
 import { detailOf, type InspectedDisk } from './inspect.ts';
-
-const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
 
 /**
  * Why the disks' top layers cannot be cloned into the scratch folder; undefined where it should be
@@ -79,8 +76,7 @@ async function cloneDisk(
       signal.throwIfAborted();
       const before = await markInTime(run, disk.source);
       if (before.identity !== inspected?.identity) throw layerChanged(disk.source, 'clone');
-      const how = COPYFILE_FICLONE_FORCE | COPYFILE_EXCL;
-      const obstacle = await withinTime(run, copyFile(disk.source, path, how));
+      const obstacle = await withinTime(run, cloneFile(disk.source, path));
       const after = await markInTime(run, disk.source);
       if (
         obstacle === undefined &&

@@ -1,5 +1,5 @@
 // The folders that virt-publish makes for itself: made, checked and mended here alone.
-import { chmodSync, mkdirSync, type Stats } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, type Stats } from 'node:fs';
 import { chmod, constants, lstat, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../errors.ts';
@@ -115,6 +115,17 @@ export async function whyUntrusted(path: string): Promise<string | undefined> {
   if (facts.isSymbolicLink()) return `${path} is a symbolic link`;
   if (!isOurs(facts)) return `${path} belongs to another user (uid ${facts.uid})`;
   return facts.mode & MAY_WRITE ? `other users may write to ${path}` : undefined;
+}
+
+/** As `whyUntrusted`, for a folder that is not needed: false also if it is missing. */
+export function isOwnFolder(path: string): boolean {
+  try {
+    const facts = lstatSync(path);
+    return facts.isDirectory() && isOurs(facts) && (facts.mode & MAY_WRITE) === 0;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
 }
 
 /** Root may do anything to any file, so what belongs to root is trusted as our own. */

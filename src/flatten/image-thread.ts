@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { DirectTarget, writeAll } from '../files/direct-target.ts';
+import { OWNERS_ONLY } from '../files/private-file.ts';
 import { ChainReader } from './chain-reader.ts';
 import type { DiskData } from './extents.ts';
 
@@ -54,7 +55,7 @@ async function attempt(
   let direct: DirectTarget | undefined;
   try {
     chain = await ChainReader.open(layers);
-    file = await open(path, isBegun ? 'r+' : 'w');
+    file = await open(path, isBegun ? 'r+' : 'w', OWNERS_ONLY);
     direct = await DirectTarget.open(file);
     const { size, digests } = await write(chain, targetOf(file, direct));
     await file.truncate(size);

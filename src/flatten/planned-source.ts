@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { writeAll } from '../files/direct-target.ts';
 import type { ImageSource } from '../files/image-source.ts';
+import { OWNERS_ONLY } from '../files/private-file.ts';
 import { inTime, type TimeLimits } from './in-time.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { PlannedReader } from './planned-reader.ts';
@@ -10,7 +11,6 @@ import { Qcow2Layout } from './qcow2-layout.ts';
 import { writeInTime } from './write-failure.ts';
 
 const TABLES_BYTES = 2 * 1024 * 1024;
-const OWNERS_ONLY = 0o600;
 
 /** Bytes of the image. */
 export function plannedBytes(planned: PlannedImage): number {

@@ -2,12 +2,11 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { OWNERS_ONLY } from '../files/private-file.ts';
 import { requireReflinks } from '../files/reflinks.ts';
 import { type PlannedImage, refuseChanged } from './plan-image.ts';
 import { Qcow2Layout } from './qcow2-layout.ts';
 import { shareData } from './share-data.ts';
-
-const OWNERS_ONLY = 0o600;
 
 /** What the pass over the image begins with. */
 export interface PreparedImage {
@@ -33,7 +32,7 @@ export async function prepareImage(
   const canBeShared = planned.shares && (await canShare(layers, dirname(path)));
   if (!canBeShared) return { kept, isShared: false };
   const layout = new Qcow2Layout(planned, kept);
-  const target = await open(path, isKept ? 'r+' : 'w');
+  const target = await open(path, isKept ? 'r+' : 'w', OWNERS_ONLY);
   try {
     const isShared = await shareData(target, { layers, layout, signal });
     if (!isShared) await target.truncate(layout.keptBytes);

@@ -1,5 +1,6 @@
 // The real qemu-img, typed: info, create, convert, check, compare, map, measure.
 import type { Step } from '../errors.ts';
+import { makePrivateFile } from '../files/private-file.ts';
 import type { TargetFormat } from '../snapshot-types.ts';
 import { cacheModeFor } from './cache-mode.ts';
 import { commandLine } from './command-line.ts';
@@ -35,6 +36,7 @@ import type {
   SourceImage,
 } from './qemu-img-types.ts';
 import { runProgram } from './run-program.ts';
+import { writeFailureOf } from './write-failure.ts';
 
 export { qemuFormat, requireCompression, supportsCompression } from './qemu-img-args.ts';
 export type * from './qemu-img-types.ts';
@@ -69,6 +71,7 @@ export async function info(request: SourceImage & CallLimits): Promise<QemuImgIn
  */
 export async function createOverlay(request: OverlayRequest): Promise<void> {
   const args = createArgs(request.path, request.virtualSize, request.backing);
+  await makeTarget(request.path);
   await run({ ...request, args, step: 'delta' });
 }
 
@@ -80,6 +83,7 @@ export async function createOverlay(request: OverlayRequest): Promise<void> {
 export async function convert(request: ConvertRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, onProgress } = request;
   requireCompression(target.format, compress);
+  await makeTarget(target.path);
   const cache = await cacheModeFor(target.path, compress);
   const args = convertArgs(source, { ...target, cache }, compress);
   const readPercent = progressReader();
@@ -147,6 +151,13 @@ export async function measure(
 export async function version(limits: CallLimits = {}): Promise<string> {
   const call = { ...limits, args: ['--version'], path: 'this host', step: 'inspect' as const };
   return parseVersion((await run(call)).stdout);
+}
+
+/** NOTE: qemu-img makes its files readable by all whom the umask lets, and keeps one that exists. */
+async function makeTarget(path: string): Promise<void> {
+  await makePrivateFile(path).catch((error: unknown) => {
+    throw writeFailureOf(path, error);
+  });
 }
 
 async function run(call: Call): Promise<{ exitCode: number; stdout: string }> {

@@ -74,7 +74,7 @@ async function pullAndConvert(
     const pulled = { ...options, file: join(path, 'source'), format: undefined, overwrite: true };
     await pullPlain(registry, image, pulled);
     await convertPulled({ path: source, format: image.disk_format }, converted, format, options);
-    await nameConverted({ path: converted, modeOf: source }, file, overwrite);
+    await nameConverted(converted, file, overwrite);
   } finally {
     await orMissing(unlink(source));
     await orMissing(unlink(converted));
@@ -82,15 +82,9 @@ async function pullAndConvert(
   }
 }
 
-async function nameConverted(
-  { path, modeOf }: { path: string; modeOf: string },
-  to: string,
-  overwrite: boolean,
-): Promise<void> {
+async function nameConverted(path: string, to: string, overwrite: boolean): Promise<void> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    // qemu-img gives every user the right to read.
-    await file.chmod((await stat(modeOf)).mode & 0o777);
     await nameFile({ file, path }, to, overwrite);
   } finally {
     await file.close();

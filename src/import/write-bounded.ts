@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Reserve } from '../capture/space.ts';
 import { hasCode, PublishError, type Step } from '../errors.ts';
+import { OWNERS_ONLY } from '../files/private-file.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { RangeWriter } from '../registry/pull-writer.ts';
 
@@ -32,7 +33,7 @@ export async function writeBounded(
   const { maxBytes, signal, step } = bounds;
   let file: FileHandle | undefined;
   try {
-    file = await open(path, 'wx', 0o600);
+    file = await open(path, 'wx', OWNERS_ONLY);
     const writer = new RangeWriter(file, 0);
     let looked = Number.NEGATIVE_INFINITY;
     for await (const chunk of source as AsyncIterable<Uint8Array>) {

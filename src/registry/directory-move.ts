@@ -1,8 +1,9 @@
 // Files that come into a directory registry without being copied, and files that leave it.
 
-import { chmod, lstat, open, rmdir, unlink } from 'node:fs/promises';
+import { lstat, open, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from '../errors.ts';
+import { openByUmask } from '../files/private-file.ts';
 import {
   assertInside,
   FILE_MODE,
@@ -22,8 +23,10 @@ export async function moveFile(root: string, from: string, path: string): Promis
   await makeFolder(root, dirname(path));
   if ((await lstat(dirname(path))).dev !== facts.dev) return false;
   const file = await open(from, 'r');
-  await withFile(file, () => file.sync());
-  await chmod(from, FILE_MODE);
+  await withFile(file, async () => {
+    await file.sync();
+    await openByUmask(file, FILE_MODE);
+  });
   if (!(await linked(linkInto(root, from, path)))) return false;
   await unlink(from);
   return true;

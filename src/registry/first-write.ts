@@ -4,7 +4,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
-import { makeFolders, PRIVATE } from '../files/own-folders.ts';
+import { isOwnFolder, makeFolders, PRIVATE } from '../files/own-folders.ts';
 import type { Ability } from './abilities.ts';
 import { orMissing, parseJson } from './file-errors.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
@@ -70,7 +70,8 @@ export class FirstWrite {
   }
 
   async #known(): Promise<readonly Ability[] | undefined> {
-    if (this.#folder === undefined) return undefined;
+    // What another user has put there could say of a store that no writes are lost in it.
+    if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
     const kept = parseJson(text ?? '') as { at?: number; abilities?: Ability[] } | undefined;
     const age = Date.now() - (kept?.at ?? 0);

@@ -3,8 +3,12 @@ import { type FileHandle, link, lstat, readlink, rename, unlink } from 'node:fs/
 import { dirname } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
 import { isNamed, kindOf } from '../files/own-file.ts';
+import { openByUmask } from '../files/private-file.ts';
 import { syncFolder } from './directory-files.ts';
 import { orMissing } from './file-errors.ts';
+
+/** A guest's data is never for all: the umask takes away from this, and nothing adds to it. */
+const WHOLE_MODE = 0o640;
 
 /** An open file, and the name that it has. */
 export interface NamedFile {
@@ -13,7 +17,7 @@ export interface NamedFile {
 }
 
 /**
- * Durably. If it cannot be named, its old name is removed.
+ * Durably, with the rights that the umask leaves. If it cannot be named, its old name is removed.
  * @throws USAGE as `assertReplaceable`, INTEGRITY if another user gave one of the names to another
  * file; what the file system says.
  */
@@ -21,6 +25,7 @@ export async function nameFile(from: NamedFile, to: string, overwrite: boolean):
   try {
     await assertNamed(from.file, from.path);
     await assertReplaceable(to, overwrite);
+    await openByUmask(from.file, WHOLE_MODE);
     if (overwrite) await rename(from.path, to);
     else await renameToNew(from.path, to);
   } catch (error) {

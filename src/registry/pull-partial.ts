@@ -1,6 +1,7 @@
 // A file on its way in, and beside it the note of which ranges of it are whole, for the next process.
 import { type FileHandle, unlink } from 'node:fs/promises';
 import { isNamed, openOwn, readAtMost } from '../files/own-file.ts';
+import { OWNERS_ONLY } from '../files/private-file.ts';
 import { parseJson } from './file-errors.ts';
 import { notOwn } from './pull-lock.ts';
 
@@ -29,7 +30,6 @@ export interface Partial {
   discard(): Promise<void>;
 }
 
-const FILE_MODE = 0o640;
 /** Some ten bytes for each range of 5 MiB: enough for any object that S3 can have. */
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
 
@@ -48,7 +48,7 @@ export async function openPartial(
   wantedRangeBytes: number,
 ): Promise<Partial> {
   const refuse = (reason: string) => notOwn(path, reason);
-  const { file, isNew } = await openOwn(path, { mode: FILE_MODE }, refuse);
+  const { file, isNew } = await openOwn(path, { mode: OWNERS_ONLY }, refuse);
   try {
     const noted = isNew ? undefined : await readNote(note, source);
     const resumes = noted !== undefined && (await file.stat()).size === source.size;

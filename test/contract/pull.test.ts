@@ -83,11 +83,14 @@ describe.each(PLACES)('$name', ({ make }) => {
       'interrupted.partial',
       'interrupted.partial.ranges',
     ]);
+    for (const name of await leftovers('interrupted'))
+      expect(statSync(join(folder, name)).mode & 0o777, name).toBe(0o600);
     expect(notes).toEqual([expect.stringContaining('is kept')]);
     const seen: number[] = [];
     await registry.pullImage(image.id, file, { onProgress: (bytes) => seen.push(bytes) });
     expect(seen[0]).toBeGreaterThanOrEqual(RANGE);
     execFileSync('cmp', [data, file]);
+    expect(statSync(file).mode & 0o777).toBe(0o640 & ~process.umask());
     expect(await leftovers('interrupted')).toEqual([]);
   });
 

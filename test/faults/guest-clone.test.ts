@@ -11,7 +11,7 @@ import { sameContent } from '../support/judges.ts';
 import { lab } from '../support/lab.ts';
 import { makeSmallDisk } from '../support/small-disk.ts';
 import { waitFor } from '../support/wait.ts';
-import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+import { expectNothingLeft, expectUnreadable, imagesIn, untilWhole } from './whole.ts';
 
 /** Two disks; the first is an overlay whose backing path is relative: a clone in another folder must not follow it. */
 async function guestOn(dir: string): Promise<TestDomain> {
@@ -72,6 +72,7 @@ test('the guest runs again before the clones of its disks are read, and a kill t
   expect((await runCli(args, { sandbox, env: dead })).exitCode).toBeNull();
   await untilWhole(domain, before, 100);
   expect((await readdir(workDir, { recursive: true })).join(' ')).toContain('clone.qcow2');
+  await expectUnreadable(workDir);
   expect((await runCli(['recover'], { sandbox, env: least })).exitCode).toBe(0);
   await expectNothingLeft(sandbox);
   expect(await readdir(workDir)).toEqual([]);

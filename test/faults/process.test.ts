@@ -1,9 +1,10 @@
 // The process is killed at each point of its journal: the guard has the guest whole at once, recover clears the rest.
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
 import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
-import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
+import { expectNothingLeft, expectUnreadable, imagesIn, untilWhole } from './whole.ts';
 
 const WHOLE_WITHIN_MS = 2000;
 
@@ -69,6 +70,7 @@ async function dieAt(one: Case): Promise<Omit<Row, 'mode'>> {
   try {
     const known = new Set((await imagesIn(one.sandbox)).map(({ id }) => id));
     const ran = await runUntilDead(one);
+    await expectUnreadable(join(one.sandbox.stateDir, 'runs'));
     if (death === 'SIGKILL,guard') await recover(one.sandbox);
     const limit = death === 'SIGKILL' ? WHOLE_WITHIN_MS : 100;
     row.whole = `${await untilWhole(one.domain, one.before, limit)} ms`;

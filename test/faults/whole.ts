@@ -1,5 +1,5 @@
 // Whether a guest is as it was, asked again and again; and what a run may leave in a registry.
-import { readdir } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -73,4 +73,17 @@ async function filesBelow(folder: string): Promise<string[]> {
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}
+
+/** No other user reads a file below the folder, or lists a folder in it, whatever a dead run has left. */
+export async function expectUnreadable(folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const rights = await Promise.all(
+    entries.map(async ({ parentPath, name }) => {
+      const facts = await lstat(join(parentPath, name));
+      const open = facts.mode & (facts.isDirectory() ? 0o066 : 0o077);
+      return open === 0 ? [] : [`${name}: ${(facts.mode & 0o777).toString(8)}`];
+    }),
+  );
+  expect(rights.flat()).toEqual([]);
 }

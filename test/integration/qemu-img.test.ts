@@ -1,7 +1,15 @@
 // The real qemu-img on small images: formats, compression, overlays, hostile names, aborts, no space.
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -84,6 +92,7 @@ describe('convert', () => {
         expect(told).toEqual([...told].sort((a, b) => a - b));
         expect(told.at(-1)).toBe(SIZE);
         expect(told.length).toBeGreaterThan(1);
+        expect(statSync(target.path).mode & 0o777).toBe(0o600);
         const about = await info(target);
         expect(about).toMatchObject({ format, virtualSize: SIZE, backingFile: null });
         if (compress !== 'none') expect(about.actualSize).toBeLessThan(10 * MIB);
@@ -183,6 +192,7 @@ describe('overlays', () => {
   it('without a backing file is empty', async () => {
     const path = at('alone.qcow2');
     await createOverlay({ path, format: 'qcow2', virtualSize: SIZE, backing: null });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await info({ path, format: 'qcow2' })).toMatchObject({
       virtualSize: SIZE,
       backingFile: null,

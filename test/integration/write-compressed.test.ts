@@ -46,6 +46,7 @@ async function compress(
 async function expectWhole(chain: [ChainFile, ...ChainFile[]], size: number): Promise<number> {
   const path = at('image.qcow2');
   await compress(await plan(chain, size), { path });
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
   const check = await imageCheck(path, 'qcow2');
   expect(check, check.stdout + check.stderr).toMatchObject({ exitCode: 0 });
   expect(await sameContent(chain[0], { path, format: 'qcow2' })).toBe(true);

@@ -49,7 +49,9 @@ async function expectWritten(
   const digests = await writeImage(planned, {
     ...{ path, algorithms: ['sha256', 'md5'], onSettled, ...limits },
   });
-  expect(settled.at(-1)).toBe((await stat(path)).size);
+  const { size, mode } = await stat(path);
+  expect(settled.at(-1)).toBe(size);
+  expect(mode & 0o777).toBe(0o600);
   const bytes = readFileSync(path);
   for (const name of ['sha256', 'md5']) {
     expect(digests[name]).toBe(createHash(name).update(bytes).digest('hex'));

@@ -1,5 +1,5 @@
 // The warning before the first write to a store on which a race has more than one winner.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -61,6 +61,16 @@ describe('the first write', () => {
     const file = join(cache, 'abilities-2.json');
     const found = JSON.parse(await readFile(file, 'utf8'));
     await writeFile(file, JSON.stringify({ ...found, at: found.at - 31 * 24 * 3600_000 }));
+    expect(await warnings(store, cache)).toHaveLength(1);
+    expect(creates()).toBeGreaterThan(tried);
+  });
+
+  it('believes nothing of a cache that another user could have written', async () => {
+    const { store, creates } = carelessStore();
+    const cache = join(folder, 'planted');
+    await warnings(store, cache);
+    await chown(cache, 65_533, 65_533);
+    const tried = creates();
     expect(await warnings(store, cache)).toHaveLength(1);
     expect(creates()).toBeGreaterThan(tried);
   });
