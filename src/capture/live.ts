@@ -11,6 +11,7 @@ import { type MirrorData, undefine } from '../run/guest-acts.ts';
 import { DOMAIN_XML_FILE, writeSecret } from '../run/run-folder.ts';
 import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun, PointInTime, StillDisks } from './capture-run.ts';
+import { giveToQemu, takeFromQemu } from './delta-owner.ts';
 import type { InspectedDisk } from './inspect.ts';
 import { awaitMirrors, startMirror } from './mirror.ts';
 import { takePointInTime } from './point-in-time.ts';
@@ -36,6 +37,7 @@ export async function captureLive(run: CaptureRun): Promise<StillDisks> {
     await awaitMirrors(run, mirrors);
   });
   const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
+  for (const { path } of disks) await takeFromQemu(path);
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));
   }
@@ -52,13 +54,14 @@ function belowDelta({ facts }: InspectedDisk): InspectedDisk['facts'] {
  * the disk's own the mirror reports success and the image is corrupt.
  */
 async function createDeltas(
-  { signal }: CaptureRun,
+  { signal, domain }: CaptureRun,
   disks: readonly StillDisks['disks'][number][],
 ): Promise<void> {
   for (const { facts, path } of disks) {
     const { virtualSize, backingChain } = facts;
     const backing = backingChain[0] ?? null;
     await createOverlay({ path, format: 'qcow2', virtualSize, backing, signal });
+    await giveToQemu(domain, path);
   }
 }
 

@@ -1,6 +1,5 @@
 // The mirrors: started, and watched until each of them is ready.
 import { PublishError } from '../errors.ts';
-import { closedFolder } from '../files/closed-folder.ts';
 import {
   VIR_DOMAIN_BLOCK_COPY_REUSE_EXT,
   VIR_DOMAIN_BLOCK_COPY_SHALLOW,
@@ -17,6 +16,7 @@ import { pollUntil } from '../poll.ts';
 import { type MirrorData, mirror as mirrorAct } from '../run/guest-acts.ts';
 import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun } from './capture-run.ts';
+import { obstacleForQemu } from './delta-owner.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 import { StallWatch } from './stall-watch.ts';
 
@@ -34,18 +34,16 @@ export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<
     if (!isLibvirtError(error)) throw error;
     throw new PublishError(
       'MIRROR',
-      `libvirt did not start the mirror of ${target}: ${error.message}; ${await cureOf(delta)}`,
+      `libvirt did not start the mirror of ${target}: ${error.message}; ${await cureOf(run, delta)}`,
       { step: 'mirror', cause: error },
     );
   }
 }
 
-async function cureOf(delta: string): Promise<string> {
+async function cureOf({ domain }: CaptureRun, delta: string): Promise<string> {
   // The delta may be gone, and the mirror's own error must not be hidden by that.
-  const closed = await closedFolder(delta).catch(() => undefined);
-  return closed === undefined
-    ? `QEMU's user must be able to reach ${delta} (o+x on each folder above it)`
-    : `other users, QEMU's among them, cannot pass ${closed}: chmod o+x ${closed}, or choose another --work-dir`;
+  const obstacle = await obstacleForQemu(domain, delta).catch(() => undefined);
+  return obstacle ?? `QEMU must be able to write ${delta}: see the log of libvirtd`;
 }
 
 async function startRebase(run: CaptureRun, { target, delta }: MirrorData) {

@@ -1,10 +1,12 @@
 // The live path on every shape of disk: the image is good, and the guest has not noticed.
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli } from '../support/cli.ts';
-import { DISK_SHAPES, type DiskShape } from '../support/disks.ts';
-import { createDomain } from '../support/domains.ts';
+import { DISK_SHAPES, type DiskShape, makeRootDisk } from '../support/disks.ts';
+import { createDomain, createDomainOn } from '../support/domains.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
+import { imageCheck } from '../support/judges.ts';
+import { makeFolder } from '../support/lab.ts';
 import {
   expectGoodImage,
   expectNoRunLeft,
@@ -50,6 +52,28 @@ const FULL_DELTAS: readonly DiskShape[] = ['raw', 'qcow2'];
 async function isFormerDelta(path: string): Promise<boolean> {
   return (await readFile(path)).readBigUInt64BE(48) > 64n * 1024n;
 }
+
+const NONE = "<seclabel type='none' model='dac'/>";
+
+test.each([
+  ['none of the domain', NONE, ''],
+  ['not this disk', undefined, "<seclabel model='dac' relabel='no'/>"],
+])('a delta is given to QEMU where libvirt hands it %s', async (_, seclabel, ofDisk) => {
+  const sandbox = await makeSandbox();
+  const dir = await makeFolder('vp-test');
+  const disk = await makeRootDisk(dir, 'qcow2');
+  await chmod(disk.path, 0o666);
+  const xml = `<driver name='qemu' type='qcow2'/><source file='${disk.path}'>${ofDisk}</source>`;
+  const disks = [{ ...disk, elsewhere: { type: 'file' as const, xml } }];
+  const domain = await createDomainOn(dir, disks, seclabel === undefined ? {} : { seclabel });
+  const before = await photograph(domain);
+
+  const { id } = await publish([domain.name], { sandbox });
+
+  await expectWhole(domain, before);
+  await domain.destroy();
+  expect((await imageCheck(await pull(id, 'qcow2', sandbox), 'qcow2')).exitCode).toBe(0);
+});
 
 test('method copy takes a domain without undefining it', async () => {
   const sandbox = await makeSandbox();

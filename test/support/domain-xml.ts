@@ -23,6 +23,8 @@ export interface DomainXmlOptions {
   uefi?: boolean;
   /** More XML inside `<devices>`. */
   devices?: string;
+  /** XML of `<seclabel>` elements; libvirt's own label if left out. */
+  seclabel?: string;
 }
 
 /** The XML to define: an emulated PC, since KVM is not to be had on every machine that runs tests. */
@@ -56,6 +58,7 @@ export function domainXml(options: DomainXmlOptions): string {
     <memballoon model='none'/>
     ${options.devices ?? ''}
   </devices>
+  ${options.seclabel ?? ''}
 </domain>
 `;
 }

@@ -14,7 +14,15 @@ import { waitFor } from './wait.ts';
 
 type XmlChoices = Pick<
   DomainXmlOptions,
-  'title' | 'metadata' | 'vncPassword' | 'mac' | 'memoryMib' | 'devices' | 'shareable' | 'uefi'
+  | 'title'
+  | 'metadata'
+  | 'vncPassword'
+  | 'mac'
+  | 'memoryMib'
+  | 'devices'
+  | 'shareable'
+  | 'uefi'
+  | 'seclabel'
 >;
 
 export interface DomainOptions extends XmlChoices {
