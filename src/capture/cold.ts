@@ -1,20 +1,20 @@
 // The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
 import type { JobInfo } from '../libvirt/domain.ts';
+import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
-import { agentLimit } from '../run/freeze-act.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import { withTimeLimit } from '../time-limit.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
+import { goneForStart } from './cold-obstacles.ts';
+import { missingNeeds } from './missing-needs.ts';
 import { refuseReplacedFiles } from './open-files.ts';
-
-const CLOCK_TIMEOUT_MS = 5000;
+import { setClock } from './set-clock.ts';
 
 /** Clones that are still to be used, with the guest running again; or what `use` has made already. */
 export type ColdCapture<T> = { clones: StillDisks } | { result: T };
@@ -34,6 +34,7 @@ export async function captureCold<T>(
   if (obstacle !== undefined) noteNoClone(run, obstacle);
   await refuseReplacedFiles(run.inspection);
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
+  await refuseIfGone(run);
   await runStep(onEvent, 'save', () => saveGuest(run));
   await run.atPointInTime();
   const cloned = obstacle === undefined ? await cloneDisks(run) : undefined;
@@ -78,10 +79,27 @@ async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureR
     await scope.perform(detach, device, async () => {
       await domain.detachDeviceFlags(device.xml, VIR_DOMAIN_AFFECT_LIVE);
       // The guest lets go of a device in its own time: the call only asks it to.
-      const isGone = async () => !(await domain.getXMLDesc(0)).includes(device.address);
-      await pollUntil(isGone, { timeoutMs: timeouts.detachMs, pollMs: 200, signal });
+      const isGone = async () => {
+        const { hostdevs } = parseDomainXml(await domain.getXMLDesc(0));
+        return !hostdevs.some(({ address }) => address === device.address);
+      };
+      const limits = { timeoutMs: timeouts.detachMs, pollMs: 200, signal };
+      if (!(await pollUntil(isGone, limits))) throw notDetached(domain.name, device.address);
     });
   }
+}
+
+function notDetached(name: string, address: string): PublishError {
+  const message = `the guest of domain ${name} did not let go of device ${address}, with which it cannot be saved; raise timeouts.detachMs, or use --mode live`;
+  return new PublishError('MANAGED_SAVE', message, { step: 'detach' });
+}
+
+/** Some time has passed since the inspection: what a start needs is looked for once more. */
+async function refuseIfGone({ domain, host }: CaptureRun): Promise<void> {
+  const missing = await missingNeeds(domain, await host.work(), await domain.getXMLDesc(0));
+  if (missing.length === 0) return;
+  const message = `${goneForStart(domain.name, missing)}; put it back, or use --mode live`;
+  throw new PublishError('MANAGED_SAVE', message, { step: 'save' });
 }
 
 async function saveGuest(run: CaptureRun): Promise<void> {
@@ -166,20 +184,4 @@ class SaveWatch {
   #note(message: string): void {
     this.#run.onEvent({ type: 'note', level: 'warning', step: 'save', message });
   }
-}
-
-/** The guest's clock stood still in the save; where an agent answers, it is set from the host's. */
-async function setClock({ domain, inspection, scope, onEvent }: CaptureRun): Promise<void> {
-  if (inspection.agent !== 'answers') return;
-  try {
-    const limit = await neededAgentLimit(domain, CLOCK_TIMEOUT_MS);
-    if (limit) {
-      await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
-    }
-    await domain.setTimeSync();
-  } catch (error) {
-    const message = `the guest's clock was not set: ${messageOf(error)}`;
-    onEvent({ type: 'note', level: 'warning', step: 'start', message });
-  }
-  await scope.takeBack(agentLimit);
 }

@@ -11,6 +11,7 @@ import { shellQuote, virshDomain } from '../run/shell-quote.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
 import type { ExistingSnapshot } from './existing-snapshot.ts';
+import { type AskedOf, missingNeeds } from './missing-needs.ts';
 import { readOpenFiles } from './open-files.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
 import { markSeeds } from './seed-disk.ts';
@@ -42,6 +43,8 @@ export interface Inspection {
   snapshots: number;
   checkpoints: number;
   hasManagedSave: boolean;
+  /** What a start of the running domain would not find on this host, for people. */
+  missing: readonly string[];
   /** Of the library, as 9000000 for 9.0.0: some flags came late. */
   libvirtVersion: number;
   /**
@@ -53,7 +56,7 @@ export interface Inspection {
 
 export interface InspectOptions {
   disks: DiskWish;
-  connection: Pick<Connection, 'lookupVolume'>;
+  connection: Pick<Connection, 'lookupVolume'> & AskedOf;
   libvirtVersion: number;
   timeoutMs: number;
   agentTimeoutMs: number;
@@ -103,7 +106,8 @@ export async function readDomain(
   const active = await domain.isActive();
   const persistent = await domain.isPersistent();
   const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
-  const seen = parseDomainXml(active ? await domain.getXMLDesc(0) : inactiveXml);
+  const xml = active ? await domain.getXMLDesc(0) : inactiveXml;
+  const seen = parseDomainXml(xml);
   const description = await markSeeds(await placeVolumes(connection, seen), { timeoutMs, signal });
   return {
     name: domain.name,
@@ -118,6 +122,7 @@ export async function readDomain(
     libvirtVersion,
     snapshots: (await domain.listSnapshots()).length,
     checkpoints: (await domain.listCheckpoints()).length,
+    missing: active ? await missingNeeds(domain, connection, xml) : [],
     hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
   };
 }

@@ -1,7 +1,7 @@
 // From what a domain is and what was asked for to what will be done, and why. Pure.
 import { PublishError } from '../errors.ts';
 import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../snapshot-types.ts';
-import { refuseDangerousSave } from './cold-obstacles.ts';
+import { mustGo, refuseDangerousSave } from './cold-obstacles.ts';
 import type { Inspection } from './inspect.ts';
 import { refuseUnquiescable } from './quiesce-policy.ts';
 
@@ -158,9 +158,8 @@ function undefinedParts({ description, autostart }: Inspection): string[] {
   return parts;
 }
 
-/** Passed-through PCI devices (SR-IOV among them) and mdevs: QEMU cannot save their state. */
 function unsavable({ description }: Inspection): CapturePlan['detaches'] {
   return description.hostdevs
-    .filter(({ kind }) => kind === 'pci' || kind === 'mdev')
+    .filter(({ kind }) => mustGo(kind))
     .map(({ xml, address }) => ({ xml, address }));
 }

@@ -1,7 +1,7 @@
 // A connection to the libvirt daemon of this host.
 import { messageOf, PublishError } from '../errors.ts';
 import { Domain } from './domain.ts';
-import { isLibvirtError, type LibvirtError } from './errors.ts';
+import { isLibvirtError, type LibvirtError, VIR_ERR } from './errors.ts';
 import type { VolumePlace } from './protocol.ts';
 import { Storage } from './storage.ts';
 import { requireLocalQemu } from './uri.ts';
@@ -83,6 +83,16 @@ export class Connection {
     return this.#client.invoke('lookupVolume', pool, volume);
   }
 
+  /** Whether a network of this name is started; false if there is none. */
+  networkIsActive(name: string): Promise<boolean> {
+    return falseIf(VIR_ERR.NO_NETWORK, this.#client.invoke('networkIsActive', name));
+  }
+
+  /** Whether a storage pool of this name is started; false if there is none. */
+  poolIsActive(name: string): Promise<boolean> {
+    return falseIf(VIR_ERR.NO_STORAGE_POOL, this.#client.invoke('poolIsActive', name));
+  }
+
   /** virDomainDefineXMLFlags: makes a domain persistent, or changes its persistent definition. */
   async defineXML(xml: string, flags = 0): Promise<Domain> {
     return new Domain(this.#client.invoke, await this.#client.invoke('defineXML', xml, flags));
@@ -106,6 +116,15 @@ export class Connection {
   /** Makes the pending calls, then ends the thread. Never rejects; safe to call again. */
   close(): Promise<void> {
     return this.#client.end();
+  }
+}
+
+async function falseIf(code: number, asking: Promise<boolean>): Promise<boolean> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (isLibvirtError(error, code)) return false;
+    throw error;
   }
 }
 

@@ -149,6 +149,11 @@ export class Domain {
     return this.#invoke('status', this.uuid);
   }
 
+  /** Whether the daemon of the running domain has its files where this process sees them. */
+  seesDaemon(): Promise<boolean> {
+    return this.#invoke('seesDaemon', this.uuid);
+  }
+
   /** The QEMU process that the domain runs in now. */
   async runtime(): Promise<Runtime> {
     const id = await this.getID();

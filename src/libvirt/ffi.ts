@@ -293,6 +293,16 @@ export const virDomainCheckpointFree: (checkpoint: Pointer) => number = c(
 export const virStoragePoolLookupByName: (conn: Pointer, name: string) => Pointer | null = c(
   'void *virStoragePoolLookupByName(void *conn, const char *name)',
 );
+export const virStoragePoolIsActive: (pool: Pointer) => number = c(
+  'int virStoragePoolIsActive(void *pool)',
+);
+export const virNetworkLookupByName: (conn: Pointer, name: string) => Pointer | null = c(
+  'void *virNetworkLookupByName(void *conn, const char *name)',
+);
+export const virNetworkIsActive: (network: Pointer) => number = c(
+  'int virNetworkIsActive(void *network)',
+);
+export const virNetworkFree: (network: Pointer) => number = c('int virNetworkFree(void *network)');
 export const virStoragePoolFree: (pool: Pointer) => number = c(
   'int virStoragePoolFree(void *pool)',
 );

@@ -1,4 +1,5 @@
 // The calls on a domain's disks and guest agent, as its worker makes them.
+import { existsSync } from 'node:fs';
 import { checkNull, checkNumber } from './check.ts';
 import {
   DISK_ERRORS,
@@ -10,7 +11,7 @@ import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
 import { DISK_ERROR_SIZE, type Integer, type Out, type Pointer, takeDiskErrors } from './native.ts';
 import type { BlockInfo, BlockJobInfo, DiskErrorKind, GuestApi } from './protocol.ts';
-import { type DomainStatus, readStatus } from './status-xml.ts';
+import { type DomainStatus, readStatus, statusPath } from './status-xml.ts';
 
 export function guestCalls(handles: Handles): GuestApi {
   const at = (uuid: string): Pointer => handles.domain(uuid);
@@ -50,6 +51,7 @@ export function guestCalls(handles: Handles): GuestApi {
       checkNumber('virDomainAgentSetResponseTimeout', result);
     },
     status: (uuid) => statusOf(handles, uuid),
+    seesDaemon: (uuid) => existsSync(statusPath(handles.uri, nameOf(handles, uuid))),
     qemuAgentCommand: (uuid, json, timeoutS) =>
       checkNull(
         'virDomainQemuAgentCommand',
@@ -68,8 +70,11 @@ export function guestCalls(handles: Handles): GuestApi {
 }
 
 function statusOf(handles: Handles, uuid: string): DomainStatus | undefined {
-  const name = checkNull('virDomainGetName', ffi.virDomainGetName(handles.domain(uuid)));
-  return readStatus(handles.uri, { name, uuid });
+  return readStatus(handles.uri, { name: nameOf(handles, uuid), uuid });
+}
+
+function nameOf(handles: Handles, uuid: string): string {
+  return checkNull('virDomainGetName', ffi.virDomainGetName(handles.domain(uuid)));
 }
 
 function bandwidth(bytes: number): ffi.TypedParameter {

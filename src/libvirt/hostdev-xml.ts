@@ -10,20 +10,28 @@ export interface HostDevice {
   managed: boolean;
   /** The element's own XML, to detach it with and to attach it again. */
   xml: string;
+  /** In the guest: on the root bus of a PCIe machine, from which nothing can be unplugged. */
+  onRootBus: boolean;
   /** For people: `0000:06:12.5`, an mdev's UUID, `046d:c52b`… */
   address: string;
 }
 
 /** All `<hostdev>` and `<interface type='hostdev'>` below `<devices>`, in their order. */
 export function describeHostDevices(devices: XmlElement): HostDevice[] {
+  const isPcie = devices
+    .children('controller')
+    .some((controller) => controller.attribute('model') === 'pcie-root');
   return devices.children().flatMap((device) => {
-    if (device.name === 'hostdev') return [describe('hostdev', device)];
+    if (device.name === 'hostdev') return [describe('hostdev', device, isPcie)];
     const isHostInterface = device.name === 'interface' && device.attribute('type') === 'hostdev';
-    return isHostInterface ? [describe('interface', device)] : [];
+    return isHostInterface ? [describe('interface', device, isPcie)] : [];
   });
 }
 
-function describe(element: HostDevice['element'], device: XmlElement): HostDevice {
+function describe(element: HostDevice['element'], device: XmlElement, isPcie: boolean): HostDevice {
+  const place = device.find('address');
+  const onBusZero =
+    place?.attribute('type') === 'pci' && Number(place.attribute('bus') ?? '0') === 0;
   const source = device.find('source');
   const address = source?.find('address');
   const kind = element === 'hostdev' ? device.attribute('type') : address?.attribute('type');
@@ -32,6 +40,7 @@ function describe(element: HostDevice['element'], device: XmlElement): HostDevic
     kind: kind ?? 'unknown',
     managed: device.attribute('managed') === 'yes',
     xml: device.toXml(),
+    onRootBus: isPcie && onBusZero,
     address: describeAddress(kind ?? 'unknown', source),
   };
 }

@@ -82,7 +82,7 @@ export interface VolumeXml {
   xml: string;
 }
 
-/** Calls on storage pools, by their names, and on volumes. */
+/** Calls on storage pools and networks, by their names, and on volumes. */
 export interface StorageApi {
   volumeByPath(path: string): VolumeXml;
   volumeByName(pool: string, name: string): VolumeXml;
@@ -90,6 +90,8 @@ export interface StorageApi {
   poolByTargetPath(path: string): string;
   /** Lets the pool see what was made or removed past libvirt. */
   refreshPool(pool: string): void;
+  poolIsActive(pool: string): boolean;
+  networkIsActive(network: string): boolean;
   createVolume(pool: string, xml: string): void;
   deleteVolume(pool: string, name: string): void;
 }
@@ -150,6 +152,7 @@ export interface GuestApi {
   agentSetResponseTimeout(uuid: string, seconds: number): void;
   /** Undefined if it cannot be read. */
   status(uuid: string): DomainStatus | undefined;
+  seesDaemon(uuid: string): boolean;
   qemuAgentCommand(uuid: string, json: string, timeoutS: number): string;
   /** Seconds since 1970, as the guest's clock has it. */
   getTime(uuid: string): number;

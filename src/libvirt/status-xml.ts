@@ -22,7 +22,7 @@ export function readStatus(
   { name, uuid }: { name: string; uuid: string },
 ): DomainStatus | undefined {
   try {
-    return parseStatus(readFileSync(join(statusFolder(uri), `${name}.xml`), 'utf8'), uuid);
+    return parseStatus(readFileSync(statusPath(uri, name), 'utf8'), uuid);
   } catch {
     // Another user's daemon, or one in a mount namespace of its own: nothing is known then.
     return undefined;
@@ -45,6 +45,11 @@ export function parseStatus(text: string, uuid: string): DomainStatus | undefine
   const timeout = /<agentTimeout>(-?\d+)<\/agentTimeout>/.exec(own)?.[1];
   const agentTimeoutS = Number(timeout ?? VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK);
   return { pid: Number(pid), agentTimeoutS };
+}
+
+/** Where the daemon behind `uri` keeps the status of a running domain. */
+export function statusPath(uri: string, name: string): string {
+  return join(statusFolder(uri), `${name}.xml`);
 }
 
 function statusFolder(uri: string): string {

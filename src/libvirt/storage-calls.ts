@@ -32,6 +32,18 @@ export function storageCalls(handles: Handles): StorageApi {
       inPool(name, (pool) => {
         checkNumber('virStoragePoolRefresh', ffi.virStoragePoolRefresh(pool, 0));
       }),
+    poolIsActive: (name) =>
+      inPool(
+        name,
+        (pool) => checkNumber('virStoragePoolIsActive', ffi.virStoragePoolIsActive(pool)) === 1,
+      ),
+    networkIsActive: (name) => {
+      const found = ffi.virNetworkLookupByName(handles.connection, name);
+      const network = checkNull('virNetworkLookupByName', found);
+      const call = 'virNetworkIsActive';
+      const ask = () => checkNumber(call, ffi.virNetworkIsActive(network)) === 1;
+      return using(network, ffi.virNetworkFree, ask);
+    },
     createVolume: (name, xml) =>
       inPool(name, (pool) => {
         const volume = ffi.virStorageVolCreateXML(pool, xml, 0);

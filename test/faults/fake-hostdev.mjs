@@ -12,6 +12,8 @@ Domain.prototype.getXMLDesc = async function withDevice(flags) {
     ? xml.replace('</devices>', `${process.env.FAKE_HOSTDEV_XML}</devices>`)
     : xml;
 };
+// This host has no such device, and nobody is to look for it.
+Domain.prototype.seesDaemon = async () => false;
 Domain.prototype.detachDeviceFlags = async (xml) => move('detached', xml);
 Domain.prototype.attachDeviceFlags = async (xml) => move('attached', xml);
 

@@ -16,6 +16,9 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
+const FILESYSTEM = { properties: { snapshot_consistency: 'filesystem' } };
+const CRASH = { properties: { snapshot_consistency: 'crash' } };
+
 async function newestImage() {
   const images = await imagesIn(sandbox);
   return images.sort((a, b) => b.created_at.localeCompare(a.created_at))[0];
@@ -36,10 +39,10 @@ test('no command leaves another agent timeout behind than the domain had', async
     ['snapshot', domain.name],
     ['snapshot', domain.name, '--mode', 'cold'],
   ];
-  for (const seconds of ['77', undefined]) {
-    if (seconds) await domain.virsh('guest-agent-timeout', '--timeout', seconds);
-    else await domain.virsh('guest-agent-timeout', '--timeout', '-2');
-    for (const args of seconds ? commands : commands.slice(0, 4)) {
+  expect(agentTimeout(domain)).toBe('-2');
+  for (const seconds of ['-2', '77']) {
+    await domain.virsh('guest-agent-timeout', '--timeout', seconds);
+    for (const args of seconds === '77' ? commands : commands.slice(0, 4)) {
       const ran = await runCli(args, { sandbox });
       if (args[0] !== 'doctor') expect(ran.exitCode, ran.stderr).toBe(0);
       expect(agentTimeout(domain), args.join(' ')).toBe(seconds);
@@ -61,8 +64,8 @@ test('a guest that somebody else has frozen is taken as filesystem-consistent, a
     expect(await domain.agent.frozen(), args.join(' ')).toBe(true);
     if (args[0] === '--mode') continue;
     expect(ran.stderr).toContain('frozen already, by somebody else');
-    expect(await newestImage()).toMatchObject({ snapshot_consistency: 'filesystem' });
-    expect(await newestImage()).not.toHaveProperty('snapshot_freeze_ms');
+    expect(await newestImage()).toMatchObject(FILESYSTEM);
+    expect((await newestImage())?.properties).not.toHaveProperty('snapshot_freeze_ms');
   }
   await domain.virsh('domfsthaw');
   await expectWhole(domain, before);
@@ -99,7 +102,7 @@ test('an image is filesystem-consistent only if the agent froze a file system an
     const ran = await runCli(['snapshot', domain.name], { sandbox, env });
     expect(ran.exitCode, `${name}: ${ran.stderr}`).toBe(0);
     expect(ran.stderr, name).toContain(message);
-    expect(await newestImage(), name).toMatchObject({ snapshot_consistency: 'crash' });
+    expect(await newestImage(), name).toMatchObject(CRASH);
     expect(agent.commands.at(-1), name).toBe(THAW);
     const required = await runCli(['snapshot', domain.name, '--quiesce', 'require'], {
       sandbox,
@@ -112,7 +115,7 @@ test('an image is filesystem-consistent only if the agent froze a file system an
   }
   const well = await runCli(['snapshot', domain.name, '--quiesce', 'require'], { sandbox });
   expect(well.exitCode, well.stderr).toBe(0);
-  expect(await newestImage()).toMatchObject({ snapshot_consistency: 'filesystem' });
+  expect(await newestImage()).toMatchObject(FILESYSTEM);
   await domain.destroy();
 });
 
@@ -144,7 +147,7 @@ test('a guest that is reset while it is frozen is no failure: its agent comes ba
   agent.onCommand = (command) => (command === FREEZE ? domain.virsh('reset') : undefined);
   const ran = await runCli(['snapshot', domain.name], { sandbox });
   expect(ran.exitCode, ran.stderr).toBe(0);
-  expect(await newestImage()).toMatchObject({ snapshot_consistency: 'crash' });
+  expect(await newestImage()).toMatchObject(CRASH);
   expect(await domain.info('Persistent')).toBe('yes');
   await expectNothingLeft(sandbox);
   await domain.destroy();

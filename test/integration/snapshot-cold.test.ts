@@ -1,11 +1,14 @@
 // The cold and the offline path: the image equals the disk, and the guest is in the state it was in.
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makeSandbox } from '../support/cli.ts';
+import { makeSandbox, runCli } from '../support/cli.ts';
 import { DISK_SHAPES } from '../support/disks.ts';
 import { createDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
+import { makeFolder } from '../support/lab.ts';
 import { expectGoodImage, expectNoRunLeft, publish, pull } from '../support/publishing.ts';
 
 test('a running domain is saved, read, and goes on where it was', async () => {
@@ -27,6 +30,33 @@ test('a running domain is saved, read, and goes on where it was', async () => {
   expect(Math.abs(clock / 1e6 - Date.now())).toBeLessThan(5000);
   await domain.destroy();
   await expectGoodImage(await pull(id, 'qcow2', sandbox), 'qcow2', { ticks, marker: 'cold' });
+});
+
+test('cold is refused while something that a start needs is gone, and the guest runs on', async () => {
+  const sandbox = await makeSandbox();
+  const folder = await makeFolder('vp-test-needs');
+  const [iso, logs] = [join(folder, 'cd.iso'), join(folder, 'log')];
+  await writeFile(iso, Buffer.alloc(65_536));
+  await mkdir(logs);
+  const devices = `<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='${iso}'/><target dev='hdc' bus='ide'/></disk><channel type='file'><source path='${logs}/channel'/><target type='virtio' name='log'/></channel>`;
+  const domain = await createDomain({ shape: 'qcow2', devices });
+  const before = await photograph(domain);
+  for (const gone of [iso, logs]) {
+    await rename(gone, `${gone}.gone`);
+    const args = ['snapshot', domain.name, '--mode', 'cold'];
+    for (const each of [[...args, '--dry-run'], args]) {
+      const refused = await runCli(each, { sandbox });
+      expect(refused.exitCode, refused.stderr).toBe(12);
+      expect(refused.stderr).toContain(gone);
+    }
+    const inspected = await runCli(['inspect', domain.name], { sandbox });
+    expect(inspected.stdout).toMatch(new RegExp(`Cold +no: .*${gone}`));
+    await rename(`${gone}.gone`, gone);
+  }
+  await expectWhole(domain, before);
+  await publish([domain.name, '--mode', 'cold'], { sandbox });
+  await expectWhole(domain, before);
+  await domain.destroy();
 });
 
 test('a paused domain stays paused, and the image equals its disk', async () => {

@@ -43,6 +43,7 @@ function inspection(changes = {}, devices = disk('vda')) {
     snapshots: 0,
     checkpoints: 0,
     hasManagedSave: false,
+    missing: [],
     libvirtVersion: 9_000_000,
     agent: 'answers' as const,
     ...changes,
@@ -187,6 +188,12 @@ describe('the mode', () => {
       { mode: 'live' },
       'USAGE',
     ],
+    [
+      'cold without a kernel',
+      { missing: ['the kernel (/k)'] },
+      { mode: 'cold' },
+      'DISK_UNSUPPORTED',
+    ],
     ['cold of a transient domain', { persistent: false }, { mode: 'cold' }, 'DISK_UNSUPPORTED'],
     ['quiesce required, no agent', { agent: 'none' }, { quiesce: 'require' }, 'QUIESCE'],
     [
@@ -199,6 +206,30 @@ describe('the mode', () => {
     expect(() => planCapture(inspection(changes), { ...wishes, ...wish })).toThrow(
       expect.objectContaining({ code }),
     );
+  });
+});
+
+describe('a guest that might not come back from a save', () => {
+  test('stays live unless cold is asked for', () => {
+    const seen = inspection({ missing: ['the kernel (/k)'] });
+    expect(planCapture(seen, wishes).mode).toBe('live');
+    expect(() => planCapture(seen, { ...wishes, mode: 'cold' })).toThrow(
+      /lacks the kernel \(\/k\); put it back, or use --mode live/,
+    );
+  });
+
+  const device = (bus: string) =>
+    `<hostdev mode='subsystem' type='pci'><source><address bus='0x06' slot='0x12' function='0x5'/></source><address type='pci' bus='${bus}'/></hostdev>`;
+  test.each([
+    ['the root bus of a PCIe machine', 'pcie-root', '0x00', false],
+    ['a port of a PCIe machine', 'pcie-root', '0x03', true],
+    ['the root bus of a PCI machine', 'pci-root', '0x00', true],
+  ])('has a device of the host on %s', (_, model, bus, isDetached) => {
+    const controller = `<controller type='pci' index='0' model='${model}'/>`;
+    const seen = inspection({}, disk('vda') + controller + device(bus));
+    const plan = () => planCapture(seen, { ...wishes, mode: 'cold' });
+    if (isDetached) expect(plan().detaches).toHaveLength(1);
+    else expect(plan).toThrow(/0000:06:12.5 .* root bus/);
   });
 });
 
