@@ -111,8 +111,11 @@ export class GuestScope<Context> {
         if (failure) failures.push(failure);
       }
       if (failures.length === 0) return failures;
-      const waits = failures.some((each) => each.mayPass) && performance.now() < waitUntil;
-      if (attempt >= UNDO_TRIES && !waits) return this.#withFiles(failures);
+      const waited = performance.now() < waitUntil && failures.find((each) => each.mayPass);
+      if (attempt >= UNDO_TRIES && !waited) return this.#withFiles(failures);
+      if (waited && attempt === UNDO_TRIES) {
+        this.#options.onRemark(`waiting for the guest to come back: ${waited.message}`);
+      }
       await sleep(UNDO_PAUSE_MS);
     }
   }

@@ -9,7 +9,7 @@ import { type Journal, PARKED_POINT } from './journal.ts';
 import { keepJournal } from './keep-run.ts';
 
 /** As long as a guest that was reset may take until its agent is back. */
-const GUEST_BACK_MS = 60_000;
+const GUEST_BACK_MS = 120_000;
 
 export interface GuardedWork {
   /** Of the domain. */

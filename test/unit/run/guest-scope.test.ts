@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { GuestScope } from '#built/run/guest-scope.js';
+import { GuestScope, NotYet } from '#built/run/guest-scope.js';
 import { Journal, pendingActs, readJournal } from '#built/run/journal.js';
 
 let folder: string;
@@ -158,4 +158,29 @@ test('what an act keeps out of the journal reaches the undo and the listeners, a
   expect(log).toEqual(['undo define {"path":"/p","xml":"password"}']);
   expect(pendingActs(await entries())).toEqual([]);
   expect(await readFile(join(folder, 'journal.ndjson'), 'utf8')).not.toContain('password');
+});
+
+test('an undo that may pass soon is tried for a while, and one of a parked guest is not', async () => {
+  const tries = { soon: 0, parked: 0 };
+  const failing = (name: 'soon' | 'parked', times: number) => ({
+    ...act(name),
+    undo: async () => {
+      tries[name] += 1;
+      if (tries[name] <= times) throw new NotYet(`not yet`, { isParked: name === 'parked' });
+      return undefined;
+    },
+  });
+  const [soon, parked] = [failing('soon', 5), failing('parked', 99)];
+  const onRemark = (remark: string) => log.push(remark);
+  const scope = new GuestScope({ journal, acts: { soon, parked }, context: null, onRemark });
+  await scope.perform(parked, null, async () => undefined);
+  await scope.perform(soon, null, async () => undefined);
+
+  const failures = await scope.restore({ waitMs: 60_000 });
+
+  expect(tries.soon).toBe(6);
+  expect(log).toEqual([expect.stringContaining('waiting for the guest to come back')]);
+  expect(failures).toHaveLength(1);
+  expect(failures[0]).toMatchObject({ act: 'parked', isParked: true, mend: 'mend-parked' });
+  expect(await scope.restore({ waitMs: 0 })).toHaveLength(1);
 });
