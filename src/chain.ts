@@ -119,15 +119,14 @@ async function runPlan(
   plan: ChainPlan,
   runId: string,
 ): Promise<Flushed> {
-  const { settings, domain } = session;
+  const { settings, domain, host } = session;
   const { config, onEvent, connect: uri } = settings;
   const identity = { name: domain.name, uuid: domain.uuid };
   const facts = { runId, uri, domain: identity, registry: null };
   const onWarning = (message: string) =>
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
-  return withRun(facts, { stateDir: config.stateDir, workDir: config.workDir, onWarning }, (open) =>
-    runWatched(session, plan, { open, onRemark: onWarning }),
-  );
+  const place = { stateDir: config.stateDir, workDir: config.workDir, host, onWarning };
+  return withRun(facts, place, (open) => runWatched(session, plan, { open, onRemark: onWarning }));
 }
 
 /** What is written to is watched: a file system that runs full pauses the guests on it. */

@@ -10,8 +10,9 @@ import type { RunFacts } from './run/journal.ts';
 import { lockDomain } from './run/lock.ts';
 import { endOrphans } from './run/orphans.ts';
 import { notedRemarks } from './run/remarks.ts';
+import { ownScratch, removeDeadRun } from './run/remove-run.ts';
 import { restoreGuest } from './run/restore-guest.ts';
-import { removeRunFolder, whyNotScratch } from './run/run-folder.ts';
+import { removeRunFolder } from './run/run-folder.ts';
 import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
 import { sweepScratch } from './run/scratch-folder.ts';
 import { withoutSecrets } from './secrets.ts';
@@ -168,19 +169,7 @@ async function mend(
     onRemark(`the image is not mended: ${messageOf(error)}`);
   }
   if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
-  await removeRunFolder({ path: run.path, scratch });
-}
-
-/** The run's scratch folder; its folder in the state directory if the journal names no such folder. */
-async function ownScratch(
-  { runId, path }: RunOnDisk,
-  { scratch }: RunFacts,
-  onRemark: (remark: string) => void,
-): Promise<string> {
-  const why = await whyNotScratch(runId, scratch);
-  if (why === undefined) return scratch;
-  onRemark(`${scratch} is not removed: ${why}; see who made it, and remove it by hand`);
-  return path;
+  await removeDeadRun({ path: run.path, scratch }, facts.uri, config.timeouts.libvirtMs);
 }
 
 function notRestored(

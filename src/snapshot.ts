@@ -17,6 +17,7 @@ import { inSlot } from './snapshot/in-slot.ts';
 import { publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
+import { settleMethod } from './snapshot/settle-method.ts';
 import type {
   CaptureMode,
   SnapshotOptions,
@@ -64,6 +65,7 @@ async function run(
     stateDir: settings.config.stateDir,
     workDir: settings.workDir,
     forQemu: decision.capture.mode === 'live',
+    host: session.host,
     onWarning: (message: string) => warn(settings, message),
   };
   const facts = {
@@ -74,12 +76,14 @@ async function run(
     withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
       decision.registry.prepareUpload();
       open.journal.onWritten((entry) => tell(settings, entry));
+      const settled = await settleMethod(session, decision);
       const copy = new NvramCopy(decision.nvram);
-      const flat = await captureAndFlatten(session, decision, { id: runId, open, copy });
+      const flat = await captureAndFlatten(session, settled, { id: runId, open, copy });
       await open.journal.reach('captured');
       const nvram = await copy.writeTo(open.folder.path);
       const image = { id: runId, flat, nvram, journal: open.journal };
-      return { ...(await publishWatched(session, decision, image)), plan };
+      const published = await publishWatched(session, settled, image);
+      return { ...published, plan: describePlan(session, settled) };
     }),
   );
 }
@@ -132,13 +136,13 @@ function captureRun(
   { inspection, capture: plan }: Decision,
   { folder, journal }: OpenRun,
 ): Omit<CaptureRun, 'checkReserve' | 'atPointInTime'> {
-  const { onEvent, signal, bandwidthMib, config } = settings;
+  const { onEvent, signal, bandwidthMib, config, disks: selection } = settings;
   const onRemark = (message: string) => warn(settings, message);
   const context = { host, name: inspection.name, uuid: inspection.uuid };
   const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
   const { timeouts } = config;
   return {
-    ...{ host, domain, inspection, plan, folder, journal, scope, guard },
+    ...{ host, domain, inspection, selection, plan, folder, journal, scope, guard },
     ...{ timeouts, bandwidthMib, onEvent, signal },
   };
 }

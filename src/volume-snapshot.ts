@@ -70,7 +70,7 @@ async function run(session: VolumeSession, runId: string): Promise<VolumeSnapsho
   const { plan, registry } = decision;
   const { name, uuid } = plan.domain;
   const place = {
-    ...{ stateDir: config.stateDir, workDir },
+    ...{ stateDir: config.stateDir, workDir, host: session.host },
     onWarning: (message: string) => warn(settings, message),
   };
   const facts = {

@@ -9,6 +9,7 @@ import type { GuestScope } from '../run/guest-scope.ts';
 import type { Journal } from '../run/journal.ts';
 import type { RunFolder } from '../run/run-folder.ts';
 import type { Consistency } from '../snapshot-types.ts';
+import type { DiskWish } from './choose-disk.ts';
 import type { InspectedDisk, Inspection } from './inspect.ts';
 import type { CapturePlan } from './plan.ts';
 
@@ -20,12 +21,15 @@ type Deadline =
   | 'managedSaveMs'
   | 'cloneMs'
   | 'convertMs'
-  | 'detachMs';
+  | 'detachMs'
+  | 'requestMs';
 
 export interface CaptureRun {
   host: Host;
   domain: Domain;
   inspection: Inspection;
+  /** The disks that were asked for. */
+  selection: DiskWish;
   plan: CapturePlan;
   folder: RunFolder;
   journal: Journal;

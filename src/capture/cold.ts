@@ -12,6 +12,7 @@ import { withTimeLimit } from '../time-limit.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
 import { goneForStart } from './cold-obstacles.ts';
+import { changed, checkSavedLayers, lookAgain } from './look-again.ts';
 import { missingNeeds } from './missing-needs.ts';
 import { refuseReplacedFiles } from './open-files.ts';
 import { setClock } from './set-clock.ts';
@@ -26,9 +27,10 @@ export type ColdCapture<T> = { clones: StillDisks } | { result: T };
  * @throws PublishError MANAGED_SAVE, LIBVIRT; the signal's reason; what `use` throws.
  */
 export async function captureCold<T>(
-  run: CaptureRun,
+  planned: CaptureRun,
   use: UseStillDisks<T>,
 ): Promise<ColdCapture<T>> {
+  const run = { ...planned, inspection: await lookAgain(planned) };
   const { onEvent, plan, scope } = run;
   const obstacle = await obstacleToClone(run);
   if (obstacle !== undefined) noteNoClone(run, obstacle);
@@ -36,17 +38,26 @@ export async function captureCold<T>(
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await refuseIfGone(run);
   await runStep(onEvent, 'save', () => saveGuest(run));
+  await checkSavedLayers(run);
   await run.atPointInTime();
   const cloned = obstacle === undefined ? await cloneDisks(run) : undefined;
   const captured = cloned
     ? { clones: asLeft(run, cloned) }
     : { result: await use(stillDisks(run)) };
-  // A guard that came in between has started the guest below the reader.
+  // A guard that came in between has started the guest below the reader; so may another client.
   await refuseIfTakenOver(run.folder.path, 'save');
+  await refuseIfStarted(run);
   await runStep(onEvent, 'start', () => scope.takeBack(save));
   await setClock(run);
   if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
   return captured;
+}
+
+/** @throws PublishError DOMAIN_BUSY if the guest does not hang in its managed save any more. */
+async function refuseIfStarted({ host, inspection }: CaptureRun): Promise<void> {
+  const domain = await host.domain(inspection.uuid);
+  if (domain && !(await domain.isActive()) && (await domain.hasManagedSaveImage())) return;
+  throw changed(inspection, 'it was started or undefined while its disks were read');
 }
 
 /**
@@ -55,7 +66,8 @@ export async function captureCold<T>(
  * NOTE: qemu-img holds its lock on a disk while it reads, so a start of the domain in between
  * fails with a clear error from QEMU, and never changes the disk below the reader.
  */
-export async function captureOffline<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
+export async function captureOffline<T>(planned: CaptureRun, use: UseStillDisks<T>): Promise<T> {
+  const run = { ...planned, inspection: await lookAgain(planned) };
   await run.atPointInTime();
   return use(stillDisks(run));
 }

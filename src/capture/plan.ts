@@ -50,6 +50,11 @@ export function planCapture(inspection: Inspection, wishes: CaptureWishes): Capt
   };
 }
 
+/** The same plan with a mirror that needs no undefine. */
+export function planWithoutUndefine(plan: CapturePlan, methodReason: string): CapturePlan {
+  return { ...plan, method: 'copy', methodReason, undefines: [] };
+}
+
 /** Several mirrors end one after the other, and nothing may be written in between. */
 function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy): boolean {
   const isFrozen = quiesce !== 'off' && (agent === 'answers' || agent === 'frozen');

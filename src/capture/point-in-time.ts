@@ -1,7 +1,7 @@
 // The point in time: the guest is frozen, or paused, while its mirrors are ended, and let go at once.
 import { messageOf, PublishError } from '../errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
-import { pause } from '../run/chain-acts.ts';
+import { pause, pauseGuest } from '../run/chain-acts.ts';
 import { freeze } from '../run/freeze-act.ts';
 import { type MirrorData, mirror } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
@@ -70,7 +70,7 @@ async function holdGuest(
   const message = `the guest is paused for the moment, so that its ${mirrors.length} disks are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
   const since = performance.now();
-  await run.scope.perform(pause, null, () => run.domain.suspend());
+  await pauseGuest(run.scope, run.domain);
   return { how: 'paused', since };
 }
 

@@ -12,7 +12,7 @@ import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { isOff } from '../libvirt/is-off.ts';
 import { pollUntil } from '../poll.ts';
-import { commit, livePaths, pause, pull } from '../run/chain-acts.ts';
+import { commit, livePaths, pause, pauseGuest, pull } from '../run/chain-acts.ts';
 import type { GuestContext } from '../run/guest-acts.ts';
 import type { GuestScope } from '../run/guest-scope.ts';
 import type { Journal } from '../run/journal.ts';
@@ -72,7 +72,7 @@ const NOT_RUNNING = 'the guest is paused, and may have unwritten data; resume it
 async function flush({ domain, scope }: ChainJob): Promise<Flushed> {
   const { state } = await domain.getState();
   if (state !== 'running' && state !== 'blocked') return { flushed: false, why: NOT_RUNNING };
-  await scope.perform(pause, null, () => domain.suspend());
+  await pauseGuest(scope, domain);
   await scope.takeBack(pause);
   return { flushed: true };
 }

@@ -123,6 +123,8 @@ export const VIR_DOMAIN_SHUTOFF_SAVED = 5;
 export const VIR_DOMAIN_PAUSED_IOERROR = 5;
 /** virDomainPausedReason USER. */
 export const VIR_DOMAIN_PAUSED_USER = 1;
+/** virDomainPausedReason SAVE. */
+export const VIR_DOMAIN_PAUSED_SAVE = 3;
 
 /** Values of virDomainDiskErrorCode, by number. */
 export const DISK_ERRORS = ['none', 'unspec', 'no-space'] as const;

@@ -86,6 +86,26 @@ export class XmlElement {
     return exact.build([this.#raw]);
   }
 
+  /**
+   * As `toXml`, with each grandchild `parent`/`name` replaced by what `replace` gives for it;
+   * undefined leaves it as it is.
+   */
+  toXmlWith(
+    parent: string,
+    name: string,
+    replace: (element: XmlElement) => XmlElement | undefined,
+  ): string {
+    const swap = (raw: RawNode): RawNode => {
+      const element = new XmlElement(raw);
+      return element.name === name ? (replace(element) ?? element).#raw : raw;
+    };
+    const inside = (raw: RawNode): RawNode => {
+      const element = new XmlElement(raw);
+      return element.name === parent ? { ...raw, [parent]: element.#nodes().map(swap) } : raw;
+    };
+    return exact.build([{ ...this.#raw, [this.name]: this.#nodes().map(inside) }]);
+  }
+
   #nodes(): RawNode[] {
     const nodes = this.#raw[this.name];
     return Array.isArray(nodes) ? nodes.filter(isRecord) : [];

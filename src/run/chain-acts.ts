@@ -10,7 +10,7 @@ import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import type { GuestContext } from './guest-acts.ts';
-import type { GuestAct } from './guest-scope.ts';
+import type { GuestAct, GuestScope } from './guest-scope.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
 
 export interface ChainJobData {
@@ -27,20 +27,32 @@ const END_MS = 30_000;
 export const commit = chainAct('commit', [COMMIT, ACTIVE_COMMIT]);
 export const pull = chainAct('pull', [PULL]);
 
+export interface PauseData {
+  /** libvirt's id of the running guest: another one after each start. */
+  guestId: number | null;
+}
+
 /** The guest stands still for a moment. */
-export const pause: GuestAct<null, GuestContext> = {
+export const pause: GuestAct<PauseData | null, GuestContext> = {
   name: 'pause',
-  async undo({ host, uuid, rebooted }) {
+  async undo({ host, uuid, rebooted }, data) {
     // Whatever guest there is now, it was not this run that paused it.
     if (rebooted) return undefined;
     const domain = await host.domain(uuid);
     if (!(domain && (await domain.isActive()))) return undefined;
+    if (data && data.guestId !== (await domain.getID())) return undefined;
     const { state, reason } = await domain.getState();
     if (state === 'paused' && reason === VIR_DOMAIN_PAUSED_USER) await domain.resume();
     return undefined;
   },
   mend: ({ host, ...domain }) => `virsh -c ${shellQuote(host.uri)} resume ${virshDomain(domain)}`,
 };
+
+/** Pauses the guest until `scope` takes that back. */
+export async function pauseGuest(scope: GuestScope<GuestContext>, domain: Domain): Promise<void> {
+  const guestId = await domain.getID();
+  await scope.perform(pause, { guestId }, () => domain.suspend());
+}
 
 /** The paths of a running domain's disk, the active layer first. */
 export async function livePaths(domain: Domain, target: string): Promise<(string | null)[]> {

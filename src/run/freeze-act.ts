@@ -6,7 +6,7 @@ import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { isSameRuntime, type Runtime } from '../libvirt/runtime.ts';
-import type { GuestContext } from './guest-acts.ts';
+import type { GuestContext } from './guest-context.ts';
 import { type GuestAct, NotYet } from './guest-scope.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
 

@@ -1,44 +1,25 @@
 // What is done to a domain and must be taken back: each act with its undo.
-import { readFile } from 'node:fs/promises';
 import {
   VIR_DOMAIN_AFFECT_LIVE,
   VIR_DOMAIN_JOB,
+  VIR_DOMAIN_PAUSED_SAVE,
+  VIR_DOMAIN_START_PAUSED,
   VIR_DOMAIN_XML_SECURE,
 } from '../libvirt/constants.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
-import type { Host } from '../libvirt/host.ts';
 import { pollUntil } from '../poll.ts';
 import { commit, pause, pull } from './chain-acts.ts';
-import { type DomainMetadata, readMetadata, restoreMetadata } from './domain-metadata.ts';
 import { agentLimit, freeze } from './freeze-act.ts';
+import { type GuestContext, virsh } from './guest-context.ts';
 import type { GuestAct, GuestActs } from './guest-scope.ts';
-import { keepSecret } from './keep-run.ts';
+import { mirror } from './mirror-act.ts';
 import { shellQuote, virshDomain } from './shell-quote.ts';
+import { undefine } from './undefine-act.ts';
 
-/** What every undo needs: where the domain is, and how it is called. */
-export interface GuestContext {
-  host: Host;
-  name: string;
-  uuid: string;
-  /** The host has been started anew since the act was done. */
-  rebooted?: boolean;
-}
-
-export interface UndefineData {
-  /** The saved INACTIVE|SECURE XML. */
-  xmlPath: string;
-  autostart: boolean;
-  /** The saved snapshot and checkpoint metadata; null where the domain has none. */
-  metadataPath: string | null;
-  /** What the two files hold, in memory alone: it has the domain's passwords. */
-  saved?: { xml: string; metadata: DomainMetadata | null };
-}
-
-export interface MirrorData {
-  target: string;
-  delta: string;
-}
+export type { GuestContext } from './guest-context.ts';
+export { type MirrorData, mirror } from './mirror-act.ts';
+export { liveSources, type UndefineData, undefine } from './undefine-act.ts';
 
 export interface SaveData {
   /** The power state to come back to. */
@@ -54,56 +35,6 @@ type Act<Data> = GuestAct<Data, GuestContext>;
 
 const SAVE_END_MS = 30_000;
 
-export const undefine: Act<UndefineData> = {
-  name: 'undefine',
-  toJournal: ({ saved: _, ...kept }) => kept,
-  async undo({ host, uuid, name, rebooted }, data) {
-    const { xmlPath, autostart, metadataPath, saved } = data;
-    const before = await host.domain(uuid);
-    const wasPersistent = (await before?.isPersistent()) ?? false;
-    if (!wasPersistent) {
-      const connection = await host.work();
-      await connection.defineXML(saved?.xml ?? (await readFile(xmlPath, 'utf8')));
-    }
-    const domain = await host.domain(uuid);
-    if (domain) {
-      if ((await domain.getAutostart()) !== autostart) await domain.setAutostart(autostart);
-      const metadata =
-        metadataPath === null ? null : (saved?.metadata ?? (await readMetadata(metadataPath)));
-      if (metadata) await restoreMetadata(domain, metadata);
-    }
-    if (before) return undefined;
-    // NOTE: libvirt starts the domains of this mark when it comes up, and did not know this one.
-    if (rebooted && autostart && domain && !(await domain.isActive())) {
-      await domain.createWithFlags(0);
-      return `the host was restarted meanwhile; domain ${name} is defined again and started, as its autostart mark says`;
-    }
-    return `domain ${name} was switched off meanwhile; it is defined again and left off`;
-  },
-  keepFiles: async (data) => {
-    const { xmlPath, metadataPath, saved } = data;
-    if (!saved) return data;
-    if (metadataPath !== null) await keepSecret(metadataPath, JSON.stringify(saved.metadata));
-    return { ...data, xmlPath: await keepSecret(xmlPath, saved.xml) };
-  },
-  mend: ({ host, ...domain }, { xmlPath, autostart }) =>
-    [`${virsh(host)} define ${shellQuote(xmlPath)}`]
-      .concat(autostart ? [`${virsh(host)} autostart ${virshDomain(domain)}`] : [])
-      .join(' && '),
-};
-
-export const mirror: Act<MirrorData> = {
-  name: 'mirror',
-  async undo({ host, uuid }, { target, delta }) {
-    const domain = await host.domain(uuid);
-    if (!(domain && (await domain.isActive()))) return undefined;
-    if (await hasMirrorTo(domain, target, delta)) await domain.blockJobAbort(target, 0);
-    return undefined;
-  },
-  mend: ({ host, ...domain }, { target }) =>
-    `${virsh(host)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
-};
-
 export const save: Act<SaveData> = {
   name: 'save',
   async undo({ host, uuid, name }, { state }) {
@@ -116,9 +47,11 @@ export const save: Act<SaveData> = {
       if (!(await domain.hasManagedSaveImage())) {
         return `domain ${name} was switched off meanwhile and is left off`;
       }
-      await domain.createWithFlags(0);
+      await domain.createWithFlags(state === 'paused' ? VIR_DOMAIN_START_PAUSED : 0);
+      await bringToState(domain, state);
+    } else if (state === 'running' && (await isPausedBySave(domain))) {
+      await domain.resume();
     }
-    await bringToState(domain, state);
     return undefined;
   },
   mend: ({ host, ...domain }) => `${virsh(host)} start ${virshDomain(domain)}`,
@@ -146,16 +79,6 @@ export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
   ]),
 );
 
-function virsh({ uri }: Host): string {
-  return `virsh -c ${shellQuote(uri)}`;
-}
-
-async function hasMirrorTo(domain: Domain, target: string, delta: string): Promise<boolean> {
-  const { disks } = parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_SECURE));
-  // A job with another destination is not ours: somebody else's stays.
-  return disks.some((disk) => disk.target === target && disk.mirror?.path === delta);
-}
-
 /** A save goes on inside libvirtd when its caller is gone; it is told to end. */
 async function endSaveJob(domain: Domain): Promise<void> {
   if (!(await isSaving(domain))) return;
@@ -165,6 +88,12 @@ async function endSaveJob(domain: Domain): Promise<void> {
 
 async function isSaving(domain: Domain): Promise<boolean> {
   return (await domain.isActive()) && (await domain.getJobInfo()).type !== VIR_DOMAIN_JOB.NONE;
+}
+
+/** A save that failed may leave the guest so; a guest that an administrator paused has another reason. */
+async function isPausedBySave(domain: Domain): Promise<boolean> {
+  const { state, reason } = await domain.getState();
+  return state === 'paused' && reason === VIR_DOMAIN_PAUSED_SAVE;
 }
 
 async function bringToState(domain: Domain, wanted: 'running' | 'paused'): Promise<void> {

@@ -31,6 +31,16 @@ export interface GuestAct<Data, Context> {
 /** All acts by name, their data as it comes out of a journal. */
 export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Context>>>;
 
+/** Thrown by an undo whose failure another command puts right than its act's own. */
+export class UndoError extends Error {
+  readonly mend: string;
+
+  constructor(message: string, mend: string) {
+    super(message);
+    this.mend = mend;
+  }
+}
+
 const UNDO_TRIES = 3;
 const UNDO_PAUSE_MS = 250;
 
@@ -164,7 +174,8 @@ export class GuestScope<Context> {
       this.#undoneAt = performance.now();
       if (remark !== undefined) onRemark(remark);
     } catch (error) {
-      return new UndoFailure(pending, act.mend(context, pending.data), error);
+      const mend = error instanceof UndoError ? error.mend : act.mend(context, pending.data);
+      return new UndoFailure(pending, mend, error);
     }
     this.#pending = this.#pending.filter((other) => other !== pending);
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act

@@ -3,6 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { makeRunFolder, PASSABLE, PRIVATE } from '../files/own-folders.ts';
+import type { Host } from '../libvirt/host.ts';
 import {
   JOURNAL_FILE,
   Journal,
@@ -12,12 +13,12 @@ import {
   reached,
   readJournal,
 } from './journal.ts';
+import { removeUnusedRun } from './remove-run.ts';
 import {
   prepareDirectories,
   type RunFolder,
   readBootId,
   readMachineId,
-  removeRunFolder,
   runFolder,
 } from './run-folder.ts';
 
@@ -31,6 +32,8 @@ export interface RunPlace {
   workDir: string;
   /** QEMU opens a file in the scratch folder; nobody but its owner passes through it if left out. */
   forQemu?: boolean;
+  /** Asked for domains that use a file of the run. */
+  host: Host;
   /** Told where the folders could not be removed after the work. */
   onWarning: (message: string) => void;
 }
@@ -53,15 +56,19 @@ export async function withRun<T>(
   await makeRunFolder(folder.path, folder.path === folder.scratch ? mode : PRIVATE);
   // Its scratch folder once that is made: what stands there before was planted.
   const made = { ...folder, scratch: folder.path };
-  let isWhole = true;
+  let result: T;
   try {
-    return await withJournal(facts, { folder, made, mode }, work);
+    result = await withJournal(facts, { folder, made, mode }, work);
   } catch (error) {
-    isWhole = !(error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED');
+    if (!(isNotRestored(error) || (await isParked(folder)))) await remove(made, place, error);
     throw error;
-  } finally {
-    if (isWhole && !(await isParked(folder))) await remove(made, place);
   }
+  if (!(await isParked(folder))) await remove(made, place, undefined);
+  return result;
+}
+
+function isNotRestored(error: unknown): error is PublishError {
+  return error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED';
 }
 
 /** One folder is both if the work directory is `runs` in the state directory, however it is spelled. */
@@ -108,11 +115,22 @@ async function isParked({ path }: RunFolder): Promise<boolean> {
   return reached(entries, PARKED_POINT) !== undefined && pendingActs(entries).length > 0;
 }
 
-/** A folder that stays is no reason to call a finished run failed, nor to hide why it failed. */
-async function remove(folder: RunFolder, { onWarning }: RunPlace): Promise<void> {
+/**
+ * A folder that stays is no reason to call a finished run failed, nor to hide why it failed.
+ * @throws PublishError GUEST_NOT_RESTORED if a guest needs a file in it, with `cause`.
+ */
+async function remove(
+  folder: RunFolder,
+  { host, onWarning }: RunPlace,
+  cause: unknown,
+): Promise<void> {
   try {
-    await removeRunFolder(folder);
+    await removeUnusedRun(folder, host);
   } catch (error) {
+    if (isNotRestored(error)) {
+      const { code, message, step, mend } = error;
+      throw new PublishError(code, message, { step: step ?? 'restore', mend: mend ?? '', cause });
+    }
     onWarning(
       `the run's files could not be removed (${messageOf(error)}); virt-publish recover removes them later`,
     );

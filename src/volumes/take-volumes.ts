@@ -12,7 +12,7 @@ import { isConnectionLost, isLibvirtError } from '../libvirt/errors.ts';
 import type { Host } from '../libvirt/host.ts';
 import type { Volume } from '../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../libvirt/storage-xml.ts';
-import { pause } from '../run/chain-acts.ts';
+import { pause, pauseGuest } from '../run/chain-acts.ts';
 import { imageMark } from '../run/image-mark.ts';
 import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
@@ -92,7 +92,7 @@ async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
   const message = `the guest is paused for the moment, so that its ${volumes.length} volumes are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'volumes', message });
   const since = performance.now();
-  await run.scope.perform(pause, null, () => run.domain.suspend());
+  await pauseGuest(run.scope, run.domain);
   return { how: 'paused', since };
 }
 

@@ -19,6 +19,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { withProbeFolder } from '#built/doctor/probe-folder.js';
 import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/files/own-folders.js';
 import { removeFolder } from '#built/files/remove-folder.js';
+import { Host } from '#built/libvirt/host.js';
 import { DirectoryStore } from '#built/registry/directory-store.js';
 import { RecordCache } from '#built/registry/record-cache.js';
 import { withRun } from '#built/run/open-run.js';
@@ -49,7 +50,8 @@ async function withUmask<T>(mask: number, work: () => Promise<T>): Promise<T> {
 }
 
 function startRun(workDir: string, work: (scratch: string) => Promise<void>, forQemu = true) {
-  const place = { stateDir, workDir, forQemu, onWarning: String };
+  const host = new Host('test:///default', { workMs: 1000, controlMs: 1000 });
+  const place = { stateDir, workDir, host, forQemu, onWarning: String };
   const domain = { name: 'web', uuid: randomUUID() };
   const facts = { runId: randomUUID(), uri: 'test:///default', domain, registry: null };
   return withRun(facts, place, (run) => work(run.folder.scratch));
