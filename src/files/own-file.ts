@@ -24,11 +24,11 @@ export function kindOf(facts: Stats | BigIntStats): string {
 
 /**
  * Why another user may have made the file, or may write to it: the end of a sentence that begins
- * with its path. `undefined` for a regular file of this user's that has one name.
+ * with its path. `undefined` for a regular file of `user` (this process's own) that has one name.
  */
-export function foreignness(facts: Stats): string | undefined {
+export function foreignness(facts: Stats, user = ownUid()): string | undefined {
   if (!facts.isFile()) return `is ${kindOf(facts)}`;
-  if (facts.uid !== ownUid()) return `belongs to user ${facts.uid}`;
+  if (facts.uid !== user) return `belongs to user ${facts.uid}`;
   if (facts.nlink !== 1) return 'has a second name (a hard link)';
   return (facts.mode & 0o022) === 0 ? undefined : 'may be written to by other users';
 }
@@ -91,6 +91,7 @@ export async function isNamed(file: FileHandle, path: string): Promise<boolean> 
 export async function readAtMost(file: FileHandle, limit: number): Promise<Buffer | undefined> {
   const { size } = await file.stat();
   if (size > limit) return undefined;
+  // NOTE: no more than it had: somebody may write into it, and go on writing.
   const bytes = Buffer.alloc(size);
   let done = 0;
   while (done < size) {

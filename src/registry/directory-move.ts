@@ -1,48 +1,50 @@
 // Files that come into a directory registry without being copied, and files that leave it.
 
-import { lstat, open, rmdir, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants, lstat, open, rmdir, unlink } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { hasCode } from '../errors.ts';
 import { openByUmask } from '../files/private-file.ts';
-import {
-  assertInside,
-  FILE_MODE,
-  isRegularFile,
-  linkInto,
-  makeFolder,
-  syncFolder,
-  withFile,
-} from './directory-files.ts';
+import { FILE_MODE, linkInto, removeNamed, withFile } from './directory-files.ts';
+import { withFolder } from './directory-folder.ts';
 import { orMissing } from './file-errors.ts';
 
-/** False, with nothing changed, where the file cannot be moved in. @throws EEXIST */
-export async function moveFile(root: string, from: string, path: string): Promise<boolean> {
-  const facts = await lstat(from);
-  // Under another name somebody could go on writing into what is published.
-  if (!facts.isFile() || facts.nlink !== 1) return false;
-  await makeFolder(root, dirname(path));
-  if ((await lstat(dirname(path))).dev !== facts.dev) return false;
-  const file = await open(from, 'r');
-  await withFile(file, async () => {
+/** False, with nothing changed, if the file cannot be moved in. @throws EEXIST */
+export async function moveFile(root: string, from: string, key: string): Promise<boolean> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  return withFile(file, async () => {
+    const facts = await file.stat();
+    // Under another name somebody could go on writing into what is published.
+    if (!facts.isFile() || facts.nlink !== 1) return false;
+    if ((await deviceOf(root, dirname(key))) !== facts.dev) return false;
     await file.sync();
     await openByUmask(file, FILE_MODE);
+    if (!(await linked(linkInto(root, { file, path: from }, key)))) return false;
+    await removeNamed(file, from);
+    return true;
   });
-  if (!(await linked(linkInto(root, from, path)))) return false;
-  await unlink(from);
-  return true;
+}
+
+function deviceOf(root: string, folder: string): Promise<number | undefined> {
+  return withFolder(root, folder, { forWriting: true }, async ({ handle }) => {
+    return (await handle.stat()).dev;
+  });
 }
 
 /** Removes a file, and the folders that are empty after it, as in a bucket. */
-export async function removeFile(root: string, path: string): Promise<void> {
-  if (!(await isRegularFile(path))) return;
-  await assertInside(root, dirname(path));
-  await orMissing(unlink(path));
-  for (let at = dirname(path); at !== root; at = dirname(at)) {
-    if (!(await removedEmpty(at))) return;
+export async function removeFile(root: string, key: string): Promise<void> {
+  const isRemoved = await withFolder(root, dirname(key), { forWriting: false }, async (folder) => {
+    const path = folder.at(basename(key));
+    if (!(await orMissing(lstat(path)))?.isFile()) return false;
+    await orMissing(unlink(path));
+    return true;
+  });
+  for (let at = dirname(key); isRemoved && at !== '.'; at = dirname(at)) {
+    if (!(await removedEmpty(root, at))) return;
   }
 }
 
-/** False where this pair of file systems, or this one, has no hard links. */
+/** False if this pair of file systems, or this one, has no hard links. */
 async function linked(linking: Promise<void>): Promise<boolean> {
   try {
     await linking;
@@ -53,13 +55,16 @@ async function linked(linking: Promise<void>): Promise<boolean> {
   }
 }
 
-async function removedEmpty(folder: string): Promise<boolean> {
-  try {
-    await rmdir(folder);
-    await syncFolder(dirname(folder));
+async function removedEmpty(root: string, folder: string): Promise<boolean> {
+  const removed = await withFolder(root, dirname(folder), { forWriting: false }, async (parent) => {
+    try {
+      await rmdir(parent.at(basename(folder)));
+    } catch (error) {
+      if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR')) return false;
+      throw error;
+    }
+    await parent.handle.sync();
     return true;
-  } catch (error) {
-    if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) return false;
-    throw error;
-  }
+  });
+  return removed ?? false;
 }

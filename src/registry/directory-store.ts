@@ -1,14 +1,15 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
-import { randomUUID } from 'node:crypto';
 import { access, constants, lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
-import { createFile, makeFolder, openRegular, readSmall, withFile } from './directory-files.ts';
+import { createFile, openRegular, readSmall, withFile } from './directory-files.ts';
+import { withFolder } from './directory-folder.ts';
 import { moveFile, removeFile } from './directory-move.ts';
 import { listStrays, removeStray } from './directory-strays.ts';
-import { DirectoryUpload, readUploads, startDirectoryUpload } from './directory-upload.ts';
+import { DirectoryUpload, startDirectoryUpload } from './directory-upload.ts';
+import { readUploads } from './directory-upload-files.ts';
 import { sortedEntries, walkKeys } from './directory-walk.ts';
 import { fileError, orMissing } from './file-errors.ts';
 import { assertKey } from './object-key.ts';
@@ -50,22 +51,22 @@ export class DirectoryStore implements ObjectStore {
 
   async checkAccess(options: CallOptions = {}): Promise<void> {
     await this.#do(`Opening the registry ${this.url}`, options, async () => {
-      await makeFolder(this.#root, this.#root);
+      await withFolder(this.#root, '', { forWriting: true }, () => Promise.resolve());
       await access(this.#root, constants.R_OK | constants.W_OK | constants.X_OK);
     });
   }
 
   async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
-    const path = this.#path(key);
+    assertKey(key);
     await this.#do(`Storing ${key} in ${this.url}`, options, () =>
-      createFile(this.#root, path, body),
+      createFile(this.#root, key, body),
     );
   }
 
   async read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
-    const path = this.#path(key);
+    assertKey(key);
     return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
-      const file = await openRegular(this.#root, path);
+      const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       const { maxBytes = SMALL_OBJECT_BYTES } = options;
       return withFile(file, () => readSmall(file, maxBytes, `${key} in ${this.url}`));
@@ -73,10 +74,10 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
-    const path = this.#path(key);
+    assertKey(key);
     const { start = 0, end, signal } = options;
     return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
-      const file = await openRegular(this.#root, path);
+      const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       // Whoever asked has gone on by then, and nobody would close it.
       if (signal?.aborted) {
@@ -136,8 +137,8 @@ export class DirectoryStore implements ObjectStore {
 
   async remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
     for (const key of keys) {
-      const path = this.#path(key);
-      await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, path));
+      assertKey(key);
+      await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, key));
     }
   }
 
@@ -150,19 +151,17 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {
-    const path = this.#path(key);
+    assertKey(key);
     return this.#do(`Moving ${from} to ${key} in ${this.url}`, options, () =>
-      moveFile(this.#root, from, path),
+      moveFile(this.#root, from, key),
     );
   }
 
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
-    const path = this.#path(key);
-    return this.#do(`Starting the upload of ${key}`, options, async () => {
-      const uploadId = randomUUID();
-      await startDirectoryUpload(this.#root, key, uploadId);
-      return new DirectoryUpload({ root: this.#root, key, path, uploadId });
-    });
+    assertKey(key);
+    return this.#do(`Starting the upload of ${key}`, options, () =>
+      startDirectoryUpload(this.#root, key),
+    );
   }
 
   resumeUpload(key: string, uploadId: string): PartUpload {
@@ -171,7 +170,8 @@ export class DirectoryStore implements ObjectStore {
         step: 'upload',
       });
     }
-    return new DirectoryUpload({ root: this.#root, key, path: this.#path(key), uploadId });
+    assertKey(key);
+    return new DirectoryUpload({ root: this.#root, key, uploadId });
   }
 
   async *listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {

@@ -1,113 +1,75 @@
 // One multipart upload in a directory: parts written in place into one file, linked when it is whole.
-import { createHash } from 'node:crypto';
-import { open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { type FileHandle, lstat, unlink } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
+import { readAtMost } from '../files/own-file.ts';
 import { reachEnd, writeSparse } from '../files/sparse-write.ts';
 import { throwIfInterrupted } from './deadline.ts';
+import { linkInto, md5OfRange, UPLOADS_FOLDER } from './directory-files.ts';
+import { withFolder } from './directory-folder.ts';
+import type { RegistryFolder } from './directory-owner.ts';
 import {
-  FILE_MODE,
-  linkInto,
-  makeFolder,
-  md5OfRange,
-  syncFolder,
-  uploadPaths,
-  withFile,
-} from './directory-files.ts';
-import { byBytes } from './directory-walk.ts';
+  createUploadFiles,
+  reopenUploadFiles,
+  type UploadFiles,
+  type UploadNames,
+  uploadNames,
+} from './directory-upload-files.ts';
 import { fileError, orMissing, parseJson } from './file-errors.ts';
-import type {
-  CallOptions,
-  ObjectInfo,
-  OpenUpload,
-  PartBody,
-  PartInfo,
-  PartUpload,
-} from './object-store.ts';
+import type { CallOptions, ObjectInfo, PartBody, PartInfo, PartUpload } from './object-store.ts';
 
 interface WrittenPart extends PartInfo {
   start: number;
 }
 
-/** Writes down what the upload is for, and makes its empty file; durable when it returns. */
-export async function startDirectoryUpload(root: string, key: string, id: string): Promise<void> {
-  const paths = uploadPaths(root, id);
-  await makeFolder(root, paths.folder);
-  const file = await open(paths.data, 'wx', FILE_MODE);
-  await withFile(file, () => file.sync());
-  const about = JSON.stringify({ key, started_at: new Date().toISOString() });
-  await writeFile(`${paths.about}.new`, about, { flag: 'wx', mode: FILE_MODE, flush: true });
-  await rename(`${paths.about}.new`, paths.about);
-  await syncFolder(paths.folder);
-}
+const MAX_NOTE_BYTES = 64 * 1024 * 1024;
 
-/** The uploads whose key starts with `prefix`, by key. */
-export async function readUploads(root: string, prefix: string): Promise<OpenUpload[]> {
-  const names = (await orMissing(readdir(uploadPaths(root, '').folder))) ?? [];
-  const found: OpenUpload[] = [];
-  for (const name of names.filter((each) => each.endsWith('.json'))) {
-    const uploadId = basename(name, '.json');
-    const about = await readUploadKey(root, uploadId);
-    if (about?.key.startsWith(prefix)) found.push({ ...about, uploadId });
-  }
-  return found.sort((a, b) => byBytes(a.key, b.key));
-}
-
-/** What an upload is for; `undefined` where it is gone or its note cannot be understood. */
-async function readUploadKey(
-  root: string,
-  id: string,
-): Promise<{ key: string; startedAt: Date | null } | undefined> {
-  const text = await orMissing(readFile(uploadPaths(root, id).about, 'utf8'));
-  if (text === undefined) return undefined;
-  const about = parseJson(text) as { key?: unknown; started_at?: unknown } | null | undefined;
-  const { key, started_at } = about ?? {};
-  if (typeof key !== 'string') return undefined;
-  return { key, startedAt: typeof started_at === 'string' ? new Date(started_at) : null };
+/** Writes down what the upload is for, and makes its empty files; durable when it resolves. */
+export async function startDirectoryUpload(root: string, key: string): Promise<DirectoryUpload> {
+  const uploadId = randomUUID();
+  const files = await createUploadFiles(root, key, uploadNames(uploadId));
+  return new DirectoryUpload({ root, key, uploadId, files });
 }
 
 export class DirectoryUpload implements PartUpload {
   readonly key: string;
   readonly uploadId: string;
   readonly #root: string;
-  readonly #path: string;
-  readonly #paths: ReturnType<typeof uploadPaths>;
+  readonly #names: UploadNames;
+  /** Undefined before they are asked for, of an upload that an earlier process began. */
+  #files: Promise<UploadFiles | undefined> | undefined;
 
-  constructor(upload: { root: string; key: string; path: string; uploadId: string }) {
+  constructor(upload: { root: string; key: string; uploadId: string; files?: UploadFiles }) {
     this.key = upload.key;
     this.uploadId = upload.uploadId;
     this.#root = upload.root;
-    this.#path = upload.path;
-    this.#paths = uploadPaths(upload.root, upload.uploadId);
+    this.#names = uploadNames(upload.uploadId);
+    if (upload.files !== undefined) this.#files = Promise.resolve(upload.files);
   }
 
   async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
     return this.#do(`Writing part ${number} of ${this.key}`, options, async () => {
-      const md5 = await this.#write(body, options.signal);
+      const { data, parts } = await this.#opened();
+      const md5 = await this.#write(data, body, options.signal);
       if (md5 !== undefined && md5 !== body.md5) {
         const message = `Part ${number} of ${this.key} arrived as other bytes than were sent.`;
         throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
       }
       const part = { number, size: body.length, etag: md5 ?? null, start: body.start };
-      await writeFile(this.#paths.parts, `${JSON.stringify(part)}\n`, {
-        flag: 'a',
-        mode: FILE_MODE,
-      });
+      await parts.write(`${JSON.stringify(part)}\n`);
       return { number, size: part.size, etag: part.etag };
     });
   }
 
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     return this.#do(`Completing the upload of ${this.key}`, options, async () => {
+      const { folder, data } = await this.#opened();
       const size = checkParts(this.key, parts, await this.#written());
-      const file = await open(this.#paths.data, 'r+');
-      await withFile(file, async () => {
-        await file.truncate(size);
-        await file.sync();
-      });
-      await linkInto(this.#root, this.#paths.data, this.#path);
+      await data.truncate(size);
+      await data.sync();
+      await linkInto(this.#root, { file: data, path: folder.at(this.#names.data) }, this.key);
+      const { mtime } = await data.stat();
       await this.#removeFiles();
-      const { mtime } = await stat(this.#path);
       return { key: this.key, size, etag: null, lastModified: mtime };
     });
   }
@@ -118,11 +80,13 @@ export class DirectoryUpload implements PartUpload {
 
   async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
     return this.#do(`Listing the parts of ${this.key}`, options, async () => {
+      const files = await this.#open();
+      if (files === undefined) return [];
       const parts = [...(await this.#written()).values()].sort((a, b) => a.number - b.number);
       const listed: PartInfo[] = [];
       for (const { number, size, etag, start } of parts) {
         const range = { start, length: size };
-        const md5 = etag ?? (await md5OfRange(this.#paths.data, range, options.signal));
+        const md5 = etag ?? (await md5OfRange(files.data, range, options.signal));
         listed.push({ number, size, etag: md5 });
       }
       return listed;
@@ -131,42 +95,70 @@ export class DirectoryUpload implements PartUpload {
 
   async touchedAt(options: CallOptions = {}): Promise<Date | null> {
     return this.#do(`Looking at the upload of ${this.key}`, options, async () => {
-      return (await orMissing(stat(this.#paths.data)))?.mtime ?? null;
+      const facts = await this.#inUploads((folder) =>
+        orMissing(lstat(folder.at(this.#names.data))),
+      );
+      return facts?.mtime ?? null;
     });
   }
 
   /** Writes the part where it belongs; its md5, if one was given to compare with. */
-  async #write(body: PartBody, signal: AbortSignal | undefined): Promise<string | undefined> {
+  async #write(
+    data: FileHandle,
+    body: PartBody,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
     const hash = body.md5 === undefined ? undefined : createHash('md5');
-    const file = await open(this.#paths.data, 'r+');
-    return withFile(file, async () => {
-      let at = 0;
-      for await (const chunk of body.open() as AsyncIterable<Uint8Array>) {
-        throwIfInterrupted(signal, 'upload');
-        hash?.update(chunk);
-        const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-        await writeSparse(file, bytes, body.start + at);
-        at += chunk.byteLength;
-      }
-      // Of a hole behind the end of the file `md5OfRange` has nothing.
-      await reachEnd(file, body.start + at);
-      if (at === body.length) return hash?.digest('hex');
-      const message = `A part of ${this.key} ended after ${at} of its ${body.length} bytes.`;
-      throw new PublishError('UPLOAD', message, { step: 'upload' });
-    });
+    let at = 0;
+    for await (const chunk of body.open() as AsyncIterable<Uint8Array>) {
+      throwIfInterrupted(signal, 'upload');
+      hash?.update(chunk);
+      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      await writeSparse(data, bytes, body.start + at);
+      at += chunk.byteLength;
+    }
+    // Of a hole behind the end of the file `md5OfRange` has nothing.
+    await reachEnd(data, body.start + at);
+    if (at === body.length) return hash?.digest('hex');
+    const message = `A part of ${this.key} ended after ${at} of its ${body.length} bytes.`;
+    throw new PublishError('UPLOAD', message, { step: 'upload' });
   }
 
   /** The last note about each part wins, as in a bucket. A line cut short by a crash is no part. */
   async #written(): Promise<Map<number, WrittenPart>> {
-    const text = (await orMissing(readFile(this.#paths.parts, 'utf8'))) ?? '';
+    const { parts: file } = await this.#opened();
+    const text = (await readAtMost(file, MAX_NOTE_BYTES))?.toString('utf8') ?? '';
     const parts = text.split('\n').map((line) => parseJson(line) as WrittenPart | undefined);
     return new Map(parts.flatMap((part) => (part === undefined ? [] : [[part.number, part]])));
   }
 
   /** What makes it an upload goes first, so that none is listed without its data. */
   async #removeFiles(): Promise<void> {
-    const { about, parts, data } = this.#paths;
-    for (const path of [about, `${about}.new`, parts, data]) await orMissing(unlink(path));
+    const { about, parts, data } = this.#names;
+    await this.#inUploads(async (folder) => {
+      for (const name of [about, `${about}.new`, parts, data]) {
+        await orMissing(unlink(folder.at(name)));
+      }
+    });
+    const files = await this.#files?.catch(() => undefined);
+    this.#files = undefined;
+    for (const file of [files?.data, files?.parts, files?.folder.handle]) await file?.close();
+  }
+
+  #inUploads<T>(work: (folder: RegistryFolder) => Promise<T>): Promise<T | undefined> {
+    return withFolder(this.#root, UPLOADS_FOLDER, { forWriting: false }, work);
+  }
+
+  async #opened(): Promise<UploadFiles> {
+    const files = await this.#open();
+    if (files !== undefined) return files;
+    const message = `The upload of ${this.key} is gone; publish it again.`;
+    throw new PublishError('UPLOAD', message, { step: 'upload' });
+  }
+
+  #open(): Promise<UploadFiles | undefined> {
+    this.#files ??= reopenUploadFiles(this.#root, this.#names);
+    return this.#files;
   }
 
   async #do<T>(doing: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {

@@ -25,10 +25,15 @@ export function parseJson(text: string): unknown {
 export function fileError(error: unknown, doing: string, step: Step): PublishError {
   if (error instanceof PublishError) return error;
   const [code, cure] = explain(error, step);
-  return new PublishError(code, `${doing} failed: ${messageOf(error)}${cure}`, {
+  return new PublishError(code, `${doing} failed: ${withoutDescriptors(messageOf(error))}${cure}`, {
     step,
     cause: error,
   });
+}
+
+// A path through an open folder says nothing to people but its last name.
+function withoutDescriptors(text: string): string {
+  return text.replaceAll(/\/proc\/(self|\d+)\/fd\/\d+\/?/g, '');
 }
 
 function explain(error: unknown, step: Step): [ErrorCode, string] {

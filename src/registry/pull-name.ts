@@ -3,8 +3,8 @@ import { type FileHandle, link, lstat, readlink, rename, unlink } from 'node:fs/
 import { dirname } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
 import { isNamed, kindOf } from '../files/own-file.ts';
+import { syncDirectory } from '../files/own-folders.ts';
 import { openByUmask } from '../files/private-file.ts';
-import { syncFolder } from './directory-files.ts';
 import { orMissing } from './file-errors.ts';
 
 /** A guest's data is never for all: the umask takes away from this, and nothing adds to it. */
@@ -33,7 +33,7 @@ export async function nameFile(from: NamedFile, to: string, overwrite: boolean):
     throw hasCode(error, 'EEXIST') ? exists(to) : error;
   }
   await assertNamed(from.file, to);
-  await syncFolder(dirname(to));
+  await syncDirectory(dirname(to));
 }
 
 /**
