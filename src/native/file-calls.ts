@@ -1,4 +1,4 @@
-// What Linux can do with open files and Node cannot: share their blocks, lock them, and see whether somebody writes to one.
+// What Linux can do with open files and Node cannot: share their blocks, and see whether somebody writes to one.
 import { koffi } from './koffi.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -10,9 +10,6 @@ const fcntl: (fd: number, command: number, argument: number) => number = libc.fu
   'int fcntl(int fd, int command, int argument)',
 );
 
-const flock: (fd: number, operation: number) => number = libc.func(
-  'int flock(int fd, int operation)',
-);
 const readlinkat: (fd: number, path: string, buffer: Buffer, size: number) => number = libc.func(
   'long readlinkat(int fd, const char *path, _Out_ void *buffer, size_t size)',
 );
@@ -103,19 +100,4 @@ export function hasNoWriter(fd: number): boolean {
   if (takeReadLease(fd) !== 'taken') return false;
   dropLease(fd);
   return true;
-}
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
-
-const EWOULDBLOCK = 11;
-
-/**
- * Locks the file of a descriptor for as long as that is open. False if another descriptor, of this
- * process or another one, has the lock. Never waits. A file system without locks gives none: then
- * it is true for all.
- * @see flock(2)
- */
-export function lockFile(fd: number): boolean {
-  return flock(fd, LOCK_EX | LOCK_NB) === 0 || koffi.errno() !== EWOULDBLOCK;
 }

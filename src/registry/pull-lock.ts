@@ -20,7 +20,6 @@ const NOTE_MODE = 0o600;
  * file system says.
  */
 export async function lockPull(path: string, file: string): Promise<PullLock> {
-  const { lockFile } = await import('../native/file-calls.ts');
   for (;;) {
     const { file: note } = await openOwn(
       path,
@@ -29,12 +28,23 @@ export async function lockPull(path: string, file: string): Promise<PullLock> {
     ).catch((error: unknown) => {
       throw fileError(error, `Opening ${path}`, 'pull');
     });
-    const isLocked = lockFile(note.fd);
+    const isLocked = await lock(note);
     // The holder removes the note before it lets go: then there is a new one to lock.
     if (isLocked && (await isNamed(note, path)))
       return { note, release: () => release(note, path) };
     await note.close();
     if (!isLocked) throw busy(file);
+  }
+}
+
+/** NOTE: a file system without locks gives none; then only the digest of the whole tells. */
+async function lock({ fd }: FileHandle): Promise<boolean> {
+  const { tryLock } = await import('../native/file-locks.ts');
+  try {
+    return tryLock(fd);
+  } catch (error) {
+    if (error instanceof Error) return true;
+    throw error;
   }
 }
 

@@ -12,6 +12,7 @@ export interface ReadDigestOptions extends CallOptions {
 
 /**
  * `undefined` where the object is not there. A stream that breaks is opened again where it broke.
+ * One that gives more bytes than the store says it has is read no further.
  * @throws REGISTRY, INTERRUPTED
  */
 export async function readDigest(
@@ -33,6 +34,8 @@ export async function readDigest(
       hash.update(chunk);
       size += chunk.byteLength;
       onProgress?.(size);
+      // More than it is said to have: what comes may have no end.
+      if (size > info.size) break;
     }
     return true;
   });

@@ -4,6 +4,8 @@ import { PublishError } from '../errors.ts';
 import { interruption } from './deadline.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
+/** As an upload's deadline for a part: some 50 KiB/s with the default of 5 minutes. */
+const LEAST_BYTES = 16 * 1024 * 1024;
 
 interface SocketTimeout {
   setTimeout(ms: number, callback?: () => void): unknown;
@@ -12,15 +14,17 @@ interface SocketTimeout {
 export interface WatchOptions {
   signal: AbortSignal | undefined;
   idleMs: number;
+  /** What is to come within each `slowMs` that the reader does not pause in. */
+  slowMs: number;
   explain: (error: unknown) => PublishError;
 }
 
-/** Ends a body that has gone silent or is no longer wanted, and gives its errors the shape of ours. */
+/** Ends a body that has gone silent, only trickles, or is no longer wanted, and gives its errors the shape of ours. */
 export function watchBody(
   body: Readable & Partial<SocketTimeout>,
   options: WatchOptions,
 ): Readable {
-  const { signal, idleMs, explain } = options;
+  const { signal, idleMs, slowMs, explain } = options;
   const out = new Readable({ highWaterMark: BUFFER_BYTES, read: () => body.resume() });
   const onAbort = () => out.destroy(interruption(signal, 'registry'));
   const onSilence = () =>
@@ -31,20 +35,33 @@ export function watchBody(
     if (body.isPaused()) body.setTimeout?.(idleMs);
     else onSilence();
   });
+  // NOTE: a byte now and then is no silence, and would go on for ever.
+  const pace = { bytes: 0, isHeld: false };
+  const timer = setInterval(() => {
+    if (pace.bytes < LEAST_BYTES && !pace.isHeld) onSilence();
+    Object.assign(pace, { bytes: 0, isHeld: body.isPaused() });
+  }, slowMs).unref();
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
   // Raised where it is read; somebody who has gone on reads nothing any more.
   out.on('error', () => undefined);
   body.once('error', (error) => out.destroy(explain(error)));
   out.once('close', () => {
+    clearInterval(timer);
     signal?.removeEventListener('abort', onAbort);
     body.destroy();
   });
   // NOTE: not by a PassThrough, whose other half costs as much again for each of many chunks.
   body.on('data', (chunk: Uint8Array) => {
-    if (!out.push(chunk)) body.pause();
+    pace.bytes += chunk.byteLength;
+    if (out.push(chunk)) return;
+    pace.isHeld = true;
+    body.pause();
   });
-  body.once('end', () => out.push(null));
+  body.once('end', () => {
+    clearInterval(timer);
+    out.push(null);
+  });
   return out;
 }
 

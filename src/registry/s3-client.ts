@@ -1,4 +1,5 @@
 // The only importer of the AWS SDK's S3 client, set up so that no request is tried twice behind our back.
+import { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -18,6 +19,7 @@ import {
   type S3 as WholeS3,
 } from '@aws-sdk/client-s3';
 import { connectMs, type S3Access, type S3Options } from './s3-access.ts';
+import { NotS3Answer, readAnswer } from './s3-xml-guard.ts';
 
 /**
  * The requests that are made here. NOTE: the SDK's own `S3` has a hundred, with the shape of each:
@@ -46,31 +48,59 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
   const { endpoint, pathStyle } = options;
   const { region, credentials, http, https } = access;
   return withCommands(
-    new S3Client({
-      region,
-      credentials,
-      maxAttempts: 1,
-      // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
-      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-      // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
-      // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
-      // halves the rate. Content-MD5 is what every server checks.
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      // It would not be waited for, and is one message more for each part.
-      expectContinueHeader: false,
-      forcePathStyle: pathStyle ?? Boolean(endpoint),
-      ...(endpoint ? { endpoint } : {}),
-      ...(options.profile ? { profile: options.profile } : {}),
-      requestHandler: {
-        connectionTimeout: connectMs(requestMs),
-        // Its warning goes to the console, which is not ours to write on.
-        socketAcquisitionWarningTimeout: 2_147_483_647,
-        httpAgent: http,
-        httpsAgent: https,
-      },
-    }),
+    withBoundedAnswers(
+      new S3Client({
+        region,
+        credentials,
+        maxAttempts: 1,
+        // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+        logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+        // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
+        // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
+        // halves the rate. Content-MD5 is what every server checks.
+        requestChecksumCalculation: 'WHEN_REQUIRED',
+        responseChecksumValidation: 'WHEN_REQUIRED',
+        // It would not be waited for, and is one message more for each part.
+        expectContinueHeader: false,
+        forcePathStyle: pathStyle ?? Boolean(endpoint),
+        ...(endpoint ? { endpoint } : {}),
+        ...(options.profile ? { profile: options.profile } : {}),
+        requestHandler: {
+          connectionTimeout: connectMs(requestMs),
+          // Its warning goes to the console, which is not ours to write on.
+          socketAcquisitionWarningTimeout: 2_147_483_647,
+          httpAgent: http,
+          httpsAgent: https,
+        },
+      }),
+    ),
   );
+}
+
+interface HttpAnswer {
+  statusCode: number;
+  body?: Readable | Uint8Array | undefined;
+}
+
+/** Every answer but the data of an object is read and looked at before the SDK parses it. */
+function withBoundedAnswers(client: S3Client): S3Client {
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const answer = await next(args);
+        const response = answer.response as HttpAnswer;
+        const { body, statusCode } = response;
+        const isData = commandName === 'GetObjectCommand' && statusCode < 300;
+        if (!isData && body instanceof Readable) {
+          const isFailure = statusCode >= 300;
+          response.body = Readable.from([await readAnswer(body).catch(emptyIf(isFailure))]);
+        }
+        return answer;
+      },
+    // The last of its step is the first to see the answer.
+    { step: 'deserialize', name: 'boundAnswers', priority: 'low' },
+  );
+  return client;
 }
 
 /** Which of them it is makes no difference to how it is sent. */
@@ -110,6 +140,14 @@ export async function readServerDate(
   await client.send(command, { abortSignal });
   const date = new Date(typeof header === 'string' ? header : Number.NaN);
   return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+/** What went wrong is told by the status, whatever stands in the body (as a relay's page). */
+function emptyIf(isFailure: boolean): (error: unknown) => Buffer {
+  return (error) => {
+    if (isFailure && error instanceof NotS3Answer) return Buffer.alloc(0);
+    throw error;
+  };
 }
 
 const ignore = () => undefined;

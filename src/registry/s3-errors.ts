@@ -1,6 +1,7 @@
 // What an S3 server or the way to it said, as an error of ours: which, whether it may pass, and the cure.
 import { type ErrorCode, PublishError, type Step } from '../errors.ts';
 import { type Facts, factsOf, systemCode } from './s3-facts.ts';
+import { NotS3Answer } from './s3-xml-guard.ts';
 
 /** What a request was about, for the message. */
 export interface S3Request {
@@ -25,6 +26,7 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
   if (error instanceof PublishError) return error;
   const { name, status, text } = factsOf(error);
   const finding =
+    noAnswer(error, request) ??
     byName(name, request) ??
     bySystem(error, name, request) ??
     byStatus({ name, status, text }, request);
@@ -51,6 +53,11 @@ export function isMissingUpload(error: unknown): boolean {
   // Ceph 20 answers ListParts of an upload that is gone with NoSuchKey.
   const { name } = factsOf(error);
   return name === 'NoSuchUpload' || name === 'NoSuchKey';
+}
+
+function noAnswer(error: unknown, { server }: S3Request): Finding | undefined {
+  if (!(error instanceof NotS3Answer)) return undefined;
+  return { says: `the answer of ${server} is not S3's: ${error.message}; look at the endpoint.` };
 }
 
 const CREDENTIALS_CURE =

@@ -153,17 +153,24 @@ function answerTo(
   });
 }
 
-/** `undefined` where it is not wanted, being large. */
+/** `undefined` if it is large; its rest is not read then. */
 function collect(answer: IncomingMessage): Promise<Buffer | undefined> {
-  const isWanted = !(Number(answer.headers['content-length'] ?? 0) > MAX_BYTES);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    let size = 0;
+    const giveUp = () => {
+      resolve(undefined);
+      answer.destroy();
+    };
     answer.on('data', (chunk: Buffer) => {
-      if (isWanted) chunks.push(chunk);
+      size += chunk.byteLength;
+      if (size > MAX_BYTES) giveUp();
+      else chunks.push(chunk);
     });
     // A body that is cut short is ECONNRESET here, by its Content-Length or its last chunk.
     answer.once('error', reject);
-    answer.once('end', () => resolve(isWanted ? Buffer.concat(chunks) : undefined));
+    answer.once('end', () => resolve(Buffer.concat(chunks)));
+    if (Number(answer.headers['content-length'] ?? 0) > MAX_BYTES) giveUp();
   });
 }
 

@@ -78,10 +78,13 @@ const ENTITIES: Readonly<Record<string, string>> = {
   apos: "'",
 };
 
+const MAX_CODE_POINT = 0x10ffff;
+
 function unescapeXml(text: string): string {
   if (!text.includes('&')) return text;
   return text.replace(/&(?:#x([0-9a-f]+)|#(\d+)|(\w+));/gi, (whole, hex, decimal, name) => {
     if (name !== undefined) return ENTITIES[name] ?? whole;
-    return String.fromCodePoint(Number.parseInt(hex ?? decimal, hex === undefined ? 10 : 16));
+    const code = Number.parseInt(hex ?? decimal, hex === undefined ? 10 : 16);
+    return code > MAX_CODE_POINT ? whole : String.fromCodePoint(code);
   });
 }

@@ -4,6 +4,7 @@ import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-
 import { assertPage, noS3Answer } from './s3-answer.ts';
 import type { S3 } from './s3-client.ts';
 import { leanPage } from './s3-lean-read.ts';
+import { ListGuard } from './s3-list-guard.ts';
 import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
 
@@ -13,12 +14,16 @@ export async function* listObjectPages(
   { startAfter, signal }: ListOptions,
 ): AsyncGenerator<ObjectInfo[]> {
   const from = startAfter === undefined ? undefined : s3.prefix + startAfter;
+  const guard = new ListGuard(`Listing ${s3.url}`);
   let token: string | undefined;
   do {
     const page = await s3.call({ doing: `listing ${s3.url}`, signal }, async (abortSignal) => {
       const query = { prefix: s3.prefix + prefix, startAfter: from, token };
       return (await leanPage(s3, query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
     });
+    const names = page.objects.map(({ key }) => key);
+    assertBelow(prefix, names, `listing ${s3.url}`);
+    guard.check(page.nextToken, { count: names.length, names });
     yield page.objects;
     token = page.nextToken;
   } while (token !== undefined);
@@ -39,15 +44,18 @@ export async function* listUploads(
   prefix: string,
   { signal }: CallOptions,
 ): AsyncGenerator<OpenUpload> {
+  const guard = new ListGuard(`Listing uploads in ${s3.url}`);
   let after: UploadMarker | undefined = {};
   while (after !== undefined) {
     const page = await uploadsPage(s3, prefix, after, signal);
-    for (const { Key = '', UploadId = '', Initiated } of page.Uploads ?? []) {
+    const { Uploads = [] } = page;
+    for (const { Key = '', UploadId = '', Initiated } of Uploads) {
       yield { key: relative(s3, Key), uploadId: UploadId, startedAt: Initiated ?? null };
     }
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
     const goesOn = IsTruncated && NextKeyMarker !== undefined;
     after = goesOn ? marker(NextKeyMarker, NextUploadIdMarker) : undefined;
+    guard.check(after && JSON.stringify(after), { count: Uploads.length });
   }
 }
 
@@ -61,6 +69,7 @@ function marker(KeyMarker: string, UploadIdMarker: string | undefined): UploadMa
 }
 
 async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal | undefined) {
+  const guard = new ListGuard(`Listing ${s3.url}`);
   let token: string | undefined;
   do {
     const request = {
@@ -72,8 +81,11 @@ async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal 
     const page = await s3.call({ doing: `listing ${s3.url}`, signal }, (abortSignal) =>
       checkedPage(s3, request, abortSignal),
     );
-    yield page;
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    guard.check(token, {
+      count: (page.CommonPrefixes ?? []).length + (page.Contents ?? []).length,
+    });
+    yield page;
   } while (token !== undefined);
 }
 
@@ -124,6 +136,12 @@ function uploadsPage(
     assertPage(page, page.NextKeyMarker, doing);
     return page;
   });
+}
+
+// NOTE: a page that is none of what was asked for would be taken for another image's, or listed for ever.
+function assertBelow(prefix: string, names: readonly string[], doing: string): void {
+  if (names.every((name) => name.startsWith(prefix))) return;
+  throw noS3Answer(doing, 'registry', 'it has keys that were not asked for');
 }
 
 function relative(s3: S3Requests, key: string): string {

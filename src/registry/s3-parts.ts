@@ -2,7 +2,8 @@
 import { unquote } from './etag.ts';
 import type { PartInfo, PartOrigin } from './object-store.ts';
 import { assertPage, isEncrypted, noS3Answer } from './s3-answer.ts';
-import { isMissingUpload } from './s3-errors.ts';
+import { capital, isMissingUpload } from './s3-errors.ts';
+import { ListGuard } from './s3-list-guard.ts';
 import type { S3Call, S3Requests } from './s3-requests.ts';
 
 /** Bucket, key and id of an upload, as requests name them. */
@@ -14,6 +15,7 @@ export interface UploadAt {
 
 /** The parts there are, page after page; none where the upload is gone. */
 export async function* listParts(s3: S3Requests, at: UploadAt, call: S3Call) {
+  const guard = new ListGuard(capital(call.doing), 'upload');
   let marker: string | undefined;
   do {
     const input = { ...at, ...(marker === undefined ? {} : { PartNumberMarker: marker }) };
@@ -21,8 +23,10 @@ export async function* listParts(s3: S3Requests, at: UploadAt, call: S3Call) {
       gone(client.listParts(input, { abortSignal })),
     );
     if (page !== undefined) assertPage(page, page.NextPartNumberMarker, call.doing, 'upload');
-    yield* page?.Parts ?? [];
+    const { Parts = [] } = page ?? {};
     marker = page?.IsTruncated ? page.NextPartNumberMarker : undefined;
+    guard.check(marker, { count: Parts.length });
+    yield* Parts;
   } while (marker !== undefined);
 }
 

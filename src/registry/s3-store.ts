@@ -190,6 +190,7 @@ export class S3Store implements ObjectStore {
     return watchBody(body, {
       signal: call.signal,
       idleMs: this.#s3.options.requestMs,
+      slowMs: this.#s3.options.partMs,
       explain: (error) => this.#s3.explain(error, call),
     });
   }

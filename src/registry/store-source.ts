@@ -19,13 +19,16 @@ export function storeSource(
     }
     let length = 0;
     await drainStream(stream, (chunk) => {
-      memory.set(
-        chunk.subarray(0, Math.max(0, end - start - length)),
-        Math.min(length, end - start),
-      );
+      if (length + chunk.byteLength > end - start) throw tooMuch(store, key);
+      memory.set(chunk, length);
       length += chunk.byteLength;
     });
     return length;
   };
   return { size, reader: () => ({ read, close: async () => undefined }) };
+}
+
+function tooMuch({ url }: ObjectStore, key: string): PublishError {
+  const message = `${url} gave more of ${key} than it was asked for; see "verify".`;
+  return new PublishError('INTEGRITY', message, { step: 'upload' });
 }

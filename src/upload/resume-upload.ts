@@ -63,12 +63,18 @@ export async function findUploaded(
 
 async function sha256Of(
   store: Pick<ReadTier, 'openRead'>,
-  { key }: ObjectInfo,
+  { key, size }: ObjectInfo,
   options: CallOptions,
 ): Promise<string | undefined> {
   const stream = await store.openRead(key, options);
   if (stream === undefined) return undefined;
   const hash = createHash('sha256');
-  for await (const chunk of stream) hash.update(chunk as Uint8Array);
+  let read = 0;
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    hash.update(chunk);
+    read += chunk.byteLength;
+    // More than it is said to have: what comes may have no end.
+    if (read > size) return undefined;
+  }
   return hash.digest('hex');
 }

@@ -22,6 +22,7 @@ import { buffer } from 'node:stream/consumers';
  * - `instead`: the server hears nothing; `instead` of the proxy is done, and the answer is lost.
  * - An answer: given instead of the server's; with `after`, once the server has acted; with
  *   `early`, before the body of the request is read, and the connection stays open.
+ * - `hostile`: the server hears nothing, and this gives whatever answer it likes.
  * - `etag`, `headers`: the server's answer with these instead of its own.
  */
 export type Fault =
@@ -38,6 +39,7 @@ export type Fault =
   | 'garbage'
   | 'instead'
   | { status: number; body: string; after?: boolean; early?: boolean }
+  | { hostile: (outgoing: ServerResponse, incoming: IncomingMessage) => void }
   | { etag: string }
   | { headers: Record<string, string> };
 
@@ -128,6 +130,10 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
     await exchange.instead(incoming.url ?? '');
     return void incoming.socket.destroy();
   }
+  if (typeof fault === 'object' && 'hostile' in fault) {
+    incoming.resume();
+    return fault.hostile(outgoing, incoming);
+  }
   const spoils = typeof fault === 'object' && 'status' in fault;
   if (spoils && !fault.after) return answerInstead(exchange, fault);
   const sent = await buffer(incoming);
@@ -158,7 +164,7 @@ async function answerInstead(
 }
 
 function changedHeaders(fault: Fault | undefined): Record<string, string> {
-  if (typeof fault !== 'object' || 'status' in fault) return {};
+  if (typeof fault !== 'object' || 'status' in fault || 'hostile' in fault) return {};
   return 'etag' in fault ? { etag: fault.etag } : fault.headers;
 }
 
