@@ -1,7 +1,7 @@
 // Whether there is room for what a run will write, with the reserve left untouched.
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
 
@@ -45,7 +45,9 @@ export async function readSpace(
   directory: string,
   reserve: Reserve,
 ): Promise<{ free: number; beyondReserve: number }> {
-  const { bavail, blocks, bsize } = await statfs(directory);
+  const { bavail, blocks, bsize } = await statfs(directory).catch((cause: unknown) => {
+    throw gone(directory, cause);
+  });
   const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
   const free = bavail * bsize;
   return { free, beyondReserve: free - kept };
@@ -87,4 +89,9 @@ export async function nearestExisting(path: string): Promise<string> {
     if (dirname(path) === path) throw error;
     return nearestExisting(dirname(path));
   }
+}
+
+function gone(directory: string, cause: unknown): PublishError {
+  const message = `the free space of ${directory} cannot be read: ${messageOf(cause)}; see whether it was removed or unmounted, and run it again`;
+  return new PublishError('WORK_DIR', message, { step: 'space', cause });
 }

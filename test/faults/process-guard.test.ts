@@ -179,7 +179,8 @@ async function startWithoutFolder(at: string): Promise<Awaited<ReturnType<typeof
     /^State:\s+T/m.test(await readFile(`/proc/${started.child.pid}/status`, 'utf8')),
   );
   expect(await flawOf(domain, before)).toContain('persistent');
-  await rm(join(sandbox.stateDir, 'runs'), { recursive: true });
+  const runs = join(sandbox.stateDir, 'runs');
+  for (const run of await readdir(runs)) await rm(join(runs, run), { recursive: true });
   return started;
 }
 
