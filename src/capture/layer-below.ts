@@ -43,6 +43,9 @@ export function layerBelow(at: LayerAt): Layer | undefined {
   }
   if (disk.backingChainKnown || facts.backingFile === null) return undefined;
   const full = facts.fullBackingFile;
+  if (isSlice(facts.backingFile)) {
+    refuseLayer(disk, `has a layer below ${path} that is a slice of a file; copy it into its own`);
+  }
   if (full === null || !full.startsWith('/')) {
     refuseOutside(disk, `has a backing file that is no local path (${facts.backingFile})`);
   }
@@ -53,6 +56,11 @@ export function layerBelow(at: LayerAt): Layer | undefined {
     );
   }
   return { path: full, format: facts.backingFormat };
+}
+
+/** As a header writes it: `json:{"driver":"raw","offset":…,"size":…}`. */
+function isSlice(name: string): boolean {
+  return name.startsWith('json:') && /"(?:[\w-]+\.)*(?:offset|size)"\s*:/.test(name);
 }
 
 /** Whether the layer's header names the same layer below it, in the same format, as the XML does. */

@@ -16,6 +16,7 @@ import {
   makeCircle,
   makeNoise,
   makeOverlay,
+  makeSliced,
   truthOf,
 } from '../support/layers.ts';
 import { expectNoRunLeft, failToPublish, publish } from '../support/publishing.ts';
@@ -102,7 +103,8 @@ test('a layer that was replaced under its name refuses every mode before anythin
   const base = await makeNoise(join(dir, 'base.raw'));
   const mid = await makeOverlay(join(dir, 'mid.qcow2'), base, '1M');
   const disk = diskOf('vda', await makeOverlay(join(dir, 'top.qcow2'), mid, '2M'), '');
-  const domain = await createStill(dir, [disk], 'running');
+  const other = await makeNoise(join(dir, 'other.raw'));
+  const domain = await createStill(dir, [disk, diskOf('vdb', other, '')], 'running');
   const uuidOfRun = await domain.virsh('domid');
   await makeNoise(join(dir, 'new.raw'));
   await rename(base.path, join(dir, 'kept.raw'));
@@ -124,6 +126,17 @@ test('a layer that was replaced under its name refuses every mode before anythin
   const truth = await truthOf(join(dir, 'truth.raw'), [disk, mid, base] as LayerFile[]);
   const { id } = await publish([domain.name], { sandbox });
   await expectTruthOfOne(id, truth, sandbox);
+
+  // A guest that is saved comes back on all of its disks.
+  await makeNoise(join(dir, 'new.raw'));
+  await rename(join(dir, 'new.raw'), other.path);
+  const cold = [domain.name, '--disk', 'vda', '--mode', 'cold'];
+  const error = await failToPublish(cold, { sandbox });
+  expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
+  expect(error.message).toContain(
+    `disk vdb of domain ${domain.name}: ${other.path} is not the file`,
+  );
+  expect(await domain.virsh('domid')).toBe(uuidOfRun);
 });
 
 async function expectTruthOfOne(id: string, truth: LayerFile, sandbox: Sandbox): Promise<void> {
@@ -174,6 +187,7 @@ test('a layer that is no file, and a circle of layers, are refused at once, by n
     diskOf('vdd', circle, ''),
     diskOf('vde', top, backingXml([circle, top])),
     diskOf('vdf', base, below({ path: link, format: 'raw' })),
+    diskOf('vdg', await makeSliced(join(dir, 'sliced.qcow2'), base), ''),
   ];
   const domain = await createStill(dir, disks, 'off');
   const reasons: Record<string, string> = {
@@ -183,6 +197,7 @@ test('a layer that is no file, and a circle of layers, are refused at once, by n
     vdd: `has ${circle.path} below itself`,
     vde: `has ${top.path} below itself`,
     vdf: 'whose format has none',
+    vdg: 'that is a slice of a file',
   };
   for (const [target, reason] of Object.entries(reasons)) {
     const error = await failToPublish([domain.name, '--disk', target], { sandbox });

@@ -73,3 +73,12 @@ export async function makeCircle(path: string): Promise<LayerFile> {
   await must('qemu-img', ['rebase', '-u', '-f', 'qcow2', '-b', path, '-F', 'qcow2', path]);
   return { path, format: 'qcow2' };
 }
+
+/** A qcow2 whose header names a part of `below` as its backing file. */
+export async function makeSliced(path: string, below: LayerFile): Promise<LayerFile> {
+  const file = { driver: 'file', filename: below.path };
+  const backing = JSON.stringify({ driver: 'raw', offset: 4096, size: 1024 ** 2, file });
+  const args = ['-u', '-b', `json:${backing}`, '-F', 'raw', path, '1M'];
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', ...args]);
+  return { path, format: 'qcow2' };
+}
