@@ -17,6 +17,7 @@ import { imageMark } from '../run/image-mark.ts';
 import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { VolumePlan } from '../volume-types.ts';
+import { checkTakenVolumes, checkVolumes } from './check-volumes.ts';
 import type { TakenVolumes } from './image-of-volumes.ts';
 import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
 
@@ -47,6 +48,7 @@ export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
 async function take(run: VolumesRun): Promise<TakenVolumes> {
   const { signal, journal, active } = run;
   signal.throwIfAborted();
+  await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
   const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
   const stopWatch = isOurs ? letGoLate(run, hold.how) : undefined;
@@ -57,11 +59,15 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
     stopWatch?.();
   }
   await journal.reach(TAKEN_POINT);
-  if (!hold) return unheld(run);
+  if (!hold) {
+    await checkTakenVolumes(run);
+    return unheld(run);
+  }
   const { heldMs, ...taken } = await letGo(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
   if (heldMs !== null && heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
   await refuseIfTakenOver(run.runPath, 'quiesce');
+  await checkTakenVolumes(run);
   if (hold.how === 'frozen' && taken.consistency === 'crash') throw notOneMoment(run);
   return taken;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { parseDomainXml } from '#built/libvirt/domain-xml.js';
 import { guestActs } from '#built/run/guest-acts.js';
 import { GuestScope } from '#built/run/guest-scope.js';
 import { Journal } from '#built/run/journal.js';
@@ -21,13 +22,30 @@ interface Guest {
   /** Whether it runs once its volumes are taken. */
   activeAfter?: boolean;
   hasManagedSave?: boolean;
+  /** The folders of its two volumes as it runs now. */
+  seen?: [string, string];
+}
+
+function domainXmlOn(...folders: [string, string]): string {
+  const disks = ['a', 'b'].map(
+    (name, index) =>
+      `<disk type='block' device='disk'><source dev='${folders[index]}/${name}'/><target dev='${name}'/></disk>`,
+  );
+  return `<domain><devices>${disks.join('')}</devices></domain>`;
 }
 
 /** Two LVM volumes, and a guest that is not frozen. */
-async function take({ active, activeAfter = active, hasManagedSave = false }: Guest) {
+async function take({
+  active,
+  activeAfter = active,
+  hasManagedSave = false,
+  seen = ['/dev/vg', '/dev/vg'],
+}: Guest) {
   let isPaused = false;
   const domain = {
     ...{ name: 'web', uuid: 'u' },
+    getID: () => Promise.resolve(7),
+    getXMLDesc: () => Promise.resolve(domainXmlOn(...seen)),
     isActive: () => Promise.resolve(activeAfter),
     getState: () =>
       Promise.resolve({ state: isPaused ? 'paused' : 'running', reason: isPaused ? 1 : 0 }),
@@ -50,9 +68,12 @@ async function take({ active, activeAfter = active, hasManagedSave = false }: Gu
   const journal = await Journal.create(join(runPath, 'journal.ndjson'));
   const context = { host, name: 'web', uuid: 'u' } as never;
   const scope = new GuestScope({ journal, acts: guestActs, context, onRemark: () => undefined });
-  const volumes = ['a', 'b'].map((name) => ({ pool: 'vg', volume: name, snapshot: `${name}-vp` }));
+  const volumes = ['a', 'b'].map((name) => {
+    return { target: name, pool: 'vg', volume: name, snapshot: `${name}-vp`, overlay: null };
+  });
+  const description = parseDomainXml(domainXmlOn('/dev/vg', '/dev/vg'));
   const run = {
-    ...{ host, domain, active, hasManagedSave, runPath, journal, scope },
+    ...{ host, domain, description, active, hasManagedSave, runPath, journal, scope },
     ...{ volumes: { means: 'volume', volumes }, inspection: { name: 'web', agent: 'none' } },
     ...{ plan: { quiesce: 'off' }, timeouts: { freezeMs: 10_000 }, onEvent: () => undefined },
     signal: new AbortController().signal,
@@ -81,4 +102,10 @@ test('the disks under a managed save are as a running guest left them', async ()
 test('a guest that was started meanwhile is not taken', async () => {
   const taking = take({ active: false, activeAfter: true });
   await expect(taking).rejects.toMatchObject({ code: 'VOLUMES', retryable: true });
+});
+
+test('a disk that another client moved to another volume is not taken from the old one', async () => {
+  const taking = take({ active: true, seen: ['/dev/vg', '/dev/other'] });
+  await expect(taking).rejects.toMatchObject({ code: 'DOMAIN_BUSY', retryable: true });
+  expect(calls).toEqual([]);
 });
