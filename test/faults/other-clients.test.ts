@@ -1,0 +1,315 @@
+// Another client acts on the domain at each point of a run's journal: no wrong image, and what the client did stays.
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import { makeDataDisk, makeRootDisk, type TestDisk } from '../support/disks.ts';
+import { createDomainOn, type TestDomain } from '../support/domains.ts';
+import { must } from '../support/exec.ts';
+import { sameContent } from '../support/judges.ts';
+import { makeFolder } from '../support/lab.ts';
+import { waitFor } from '../support/wait.ts';
+import { imagesIn } from './whole.ts';
+
+/** A running guest whose `vdb` it does not write to: an overlay, and a base below it, each with bytes of its own. */
+interface Scene {
+  domain: TestDomain;
+  sandbox: Sandbox;
+  dir: string;
+  /** The stored XML, with `vdb` on `top`. */
+  definition: string;
+  top: string;
+  base: string;
+  /** What the guest sees on `vdb`, in one raw file. */
+  truth: string;
+}
+
+const MARK = 'another client was here';
+
+/** What another client does while the run stands still; false if libvirt refused it. */
+type Act = (scene: Scene) => Promise<boolean>;
+
+const ACTS: Readonly<Record<string, Act>> = {
+  snapshot: ({ domain, dir }) =>
+    virsh(
+      domain,
+      'snapshot-create-as',
+      '--disk-only',
+      '--no-metadata',
+      '--diskspec',
+      'vda,snapshot=no',
+      '--diskspec',
+      `vdb,file=${dir}/foreign.qcow2`,
+    ),
+  commit: ({ domain }) => virsh(domain, 'blockcommit', 'vdb', '--active', '--pivot', '--wait'),
+  pivot: ({ domain }) => virsh(domain, 'blockjob', 'vdb', '--pivot'),
+  define: async ({ dir, definition }) => {
+    const file = join(dir, 'foreign.xml');
+    await must('sh', ['-c', 'cat > "$0"', file], { input: withMark(definition) });
+    await must('virsh', ['-q', 'define', file]);
+    return true;
+  },
+  undefine: ({ domain }) => virsh(domain, 'undefine'),
+  autostart: ({ domain }) => virsh(domain, 'autostart'),
+  destroy: ({ domain }) => virsh(domain, 'destroy'),
+  suspend: ({ domain }) => virsh(domain, 'suspend'),
+  reset: ({ domain }) => virsh(domain, 'reset'),
+  start: ({ domain }) => virsh(domain, 'start'),
+};
+
+function withMark(definition: string): string {
+  return definition.replace('</uuid>', `</uuid>\n  <description>${MARK}</description>`);
+}
+
+async function virsh(domain: TestDomain, command: string, ...args: string[]): Promise<boolean> {
+  return (await domain.tryVirsh(command, ...args)).exitCode === 0;
+}
+
+interface Row {
+  point: string;
+  act: string;
+  /** Whether libvirt let the other client do it. */
+  did: boolean;
+  exitCode: number | null;
+  image: string;
+  result: string;
+}
+
+const LIVE = [
+  'snapshot',
+  'commit',
+  'pivot',
+  'define',
+  'undefine',
+  'autostart',
+  'destroy',
+  'suspend',
+  'reset',
+];
+const COLD = [
+  'snapshot',
+  'commit',
+  'define',
+  'undefine',
+  'autostart',
+  'destroy',
+  'suspend',
+  'reset',
+  'start',
+];
+
+test.concurrent.each([
+  ['live', LIVE],
+  ['cold', COLD],
+])(
+  '%s: whatever another client does at whichever point, it stays, and no image is wrong',
+  async (mode, acts) => {
+    const scene = await makeScene();
+    const args = ['snapshot', scene.domain.name, '--disk', 'vdb', '--mode', mode, '--json'];
+    const points = await listPoints(args, scene);
+    expect(points.length).toBeGreaterThan(8);
+    const table: Row[] = [];
+    for (const point of points) {
+      for (const act of acts) table.push(await disturb(scene, args, { point, act }));
+    }
+    print(mode, table);
+    expect(table.filter(({ result }) => result !== 'ok')).toEqual([]);
+    // The rows that matter most did happen.
+    for (const act of acts)
+      expect(
+        table.some((row) => row.act === act && row.did),
+        act,
+      ).toBe(true);
+  },
+  1_200_000,
+);
+
+async function makeScene(): Promise<Scene> {
+  const dir = await makeFolder('vp-test');
+  const data = await makeDataDisk(dir, 'qcow2');
+  const base = data.path;
+  const top = join(dir, 'top.qcow2');
+  const truth = join(dir, 'truth.raw');
+  await makeTop({ top, base });
+  await must('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', top, truth]);
+  const vdb: TestDisk = { ...data, path: top, backing: [{ path: base, format: 'qcow2' }] };
+  const domain = await createDomainOn(dir, [await makeRootDisk(dir, 'qcow2'), vdb], {
+    memoryMib: 64,
+  });
+  const definition = await domain.inactiveXml();
+  const sandbox = await makeSandbox();
+  return { domain, sandbox, dir, definition, top, base, truth };
+}
+
+async function makeTop({ top, base }: Pick<Scene, 'top' | 'base'>): Promise<void> {
+  await rm(top, { force: true });
+  await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', base, top]);
+  await must('qemu-io', ['-f', 'qcow2', '-c', 'write -P 0x5a 4M 1M', top]);
+}
+
+/** The points of an undisturbed run, in order. */
+async function listPoints(args: readonly string[], { sandbox }: Scene): Promise<string[]> {
+  const ran = await runCli(args, { sandbox, env: { VIRT_PUBLISH_TEST_AT: 'list' } });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+  const points = [...ran.stderr.matchAll(/^test hook: (.*)$/gm)].map(([, name = '']) => name);
+  return [...new Set(points)];
+}
+
+async function disturb(
+  scene: Scene,
+  args: readonly string[],
+  { point, act }: Pick<Row, 'point' | 'act'>,
+): Promise<Row> {
+  const row: Row = { point, act, did: false, exitCode: null, image: 'none', result: 'ok' };
+  const { sandbox } = scene;
+  try {
+    const known = new Set((await imagesIn(sandbox)).map(({ id }) => id));
+    const env = { VIRT_PUBLISH_TEST_AT: `${point}=SIGSTOP` };
+    const { child, done } = await startCli(args, { sandbox, env });
+    await waitFor(`the run to stop at ${point}`, () => isStopped(child.pid));
+    row.did = (await ACTS[act]?.(scene)) ?? false;
+    child.kill('SIGCONT');
+    const ran = await done;
+    row.exitCode = ran.exitCode;
+    const image = (await imagesIn(sandbox)).find(({ id }) => !known.has(id));
+    row.image = image?.status ?? 'none';
+    await expectGuest(scene, row);
+    if (row.exitCode === 0) await expectImage(scene, image?.id ?? '');
+    else await expectClearError(scene, row, ran.events.at(-1) ?? {});
+    await expectNoRun(scene);
+  } catch (error) {
+    row.result = error instanceof Error ? error.message.slice(0, 400) : String(error);
+  }
+  await tidy(scene);
+  return row;
+}
+
+async function isStopped(pid: number | undefined): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'State:\tX');
+  if (/^State:\s+[XZ]/m.test(status)) throw new Error('the run ended before the point');
+  return /^State:\s+T/m.test(status);
+}
+
+/** The guest is as it was, but for what the other client did to it. */
+async function expectGuest({ domain, definition }: Scene, { act, did }: Row): Promise<void> {
+  const has = (other: string) => did && act === other;
+  expect(await domain.state()).toBe(
+    has('destroy') ? 'shut off' : has('suspend') ? 'paused' : 'running',
+  );
+  expect(await domain.info('Persistent')).toBe(has('undefine') ? 'no' : 'yes');
+  const autostart = has('autostart') ? 'enable' : 'disable';
+  if (!has('undefine')) expect(await domain.info('Autostart')).toBe(autostart);
+  const stored = await domain.inactiveXml();
+  const expected = has('define') ? withMark(definition) : definition;
+  expect(withoutData(stored)).toBe(withoutData(expected));
+  if (!has('destroy')) expect(await domain.blockJob('vdb')).toBeNull();
+  await expectNextStart(domain);
+  if (has('destroy') || has('suspend')) return;
+  if (has('reset')) await domain.agent.wait();
+  expect(await domain.agent.frozen()).toBe(false);
+}
+
+/** The XML with the files of `vdb` left out, which another client may have changed. */
+function withoutData(xml: string): string {
+  const { disks, ...rest } = splitDisks(xml);
+  return JSON.stringify({ rest, disks: disks.filter((disk) => !disk.includes("dev='vdb'")) });
+}
+
+function splitDisks(xml: string): { disks: string[]; text: string } {
+  const disks = xml.match(/<disk [\s\S]*?<\/disk>/g) ?? [];
+  return { disks, text: xml.replaceAll(/<disk [\s\S]*?<\/disk>\s*/g, '') };
+}
+
+/** The next start goes on with what the guest has now: the same file, or an overlay on it. */
+async function expectNextStart(domain: TestDomain): Promise<void> {
+  const live = await sourceOf(domain);
+  const stored = await sourceOf(domain, '--inactive');
+  if (live === stored) return;
+  const chain = await must('qemu-img', ['info', '-U', '--backing-chain', '-f', 'qcow2', stored]);
+  expect(chain, `stored ${stored}, live ${live}`).toContain(`image: ${live}`);
+}
+
+async function sourceOf(domain: TestDomain, ...flags: string[]): Promise<string> {
+  const list = await domain.virsh('domblklist', ...flags);
+  return /^\s*vdb\s+(.*)$/m.exec(list)?.[1]?.trim() ?? '';
+}
+
+async function expectImage({ sandbox, truth }: Scene, id: string): Promise<void> {
+  const path = join(sandbox.dir, 'pulled.raw');
+  const ran = await runCli(['pull', id, path, '--format', 'raw', '--overwrite'], { sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+  expect(await sameContent({ path, format: 'raw' }, { path: truth, format: 'raw' })).toBe(true);
+}
+
+/** 50 is for a guest that needs help: one whose mirror was pivoted; its command helps. */
+async function expectClearError(
+  { sandbox }: Scene,
+  row: Row,
+  error: Record<string, unknown>,
+): Promise<void> {
+  expect(row.image, String(error.message)).not.toBe('active');
+  if (row.exitCode !== 50) return expect([11, 12, 20, 21, 22, 30, 42]).toContain(row.exitCode);
+  expect(row.act, String(error.message)).toBe('pivot');
+  const mend = error.mend as string[];
+  await must('sh', ['-c', mend.at(-1) ?? 'false']);
+  const ran = await runCli(['recover'], { sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
+}
+
+async function expectNoRun({ sandbox }: Scene): Promise<void> {
+  const ran = await runCli(['status', '--json'], { sandbox });
+  expect(ran.events.at(-1)).toMatchObject({ runs: [] });
+}
+
+/** Brings the scene back to where every row begins. */
+async function tidy(scene: Scene): Promise<void> {
+  const { domain, dir, definition, top } = scene;
+  const file = join(dir, 'definition.xml');
+  await must('sh', ['-c', 'cat > "$0"', file], { input: definition });
+  if ((await domain.state().catch(() => 'gone')) === 'paused') await domain.virsh('resume');
+  if ((await domain.state().catch(() => 'gone')) === 'running') {
+    const source = await sourceOf(domain);
+    if (source !== top && source !== scene.base)
+      await domain.virsh('blockcommit', 'vdb', '--active', '--pivot', '--wait', '--base', top);
+    if (source === scene.base) await onNewTop(scene);
+  }
+  await must('virsh', ['-q', 'define', file]);
+  await domain.virsh('autostart', '--disable');
+  if ((await domain.state()) === 'shut off') {
+    await makeTop(scene);
+    await domain.tryVirsh('managedsave-remove');
+    await domain.virsh('start');
+    await domain.agent.wait();
+  }
+  await rm(join(dir, 'foreign.qcow2'), { force: true });
+}
+
+/** After a commit into the base: an overlay on it again, in the file that the definition names. */
+async function onNewTop({ domain, top }: Scene): Promise<void> {
+  await rm(top, { force: true });
+  const spec = `vdb,file=${top}`;
+  await domain.virsh(
+    'snapshot-create-as',
+    '--disk-only',
+    '--no-metadata',
+    '--diskspec',
+    'vda,snapshot=no',
+    '--diskspec',
+    spec,
+  );
+}
+
+function print(mode: string, rows: readonly Row[]): void {
+  const lines = rows.map(({ point, act, did, exitCode, image, result }) =>
+    [
+      mode,
+      point.padEnd(18),
+      act.padEnd(9),
+      (did ? 'done' : 'refused').padEnd(7),
+      `exit ${exitCode}`.padEnd(7),
+      image.padEnd(7),
+      result,
+    ].join('  '),
+  );
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
