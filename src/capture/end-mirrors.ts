@@ -7,7 +7,7 @@ import type { MirrorData } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 
-const MIN_ABORT_MS = 1000;
+export const MIN_ABORT_MS = 1000;
 const POLL_MS = 50;
 
 /** A guest that is frozen or paused meanwhile. */

@@ -6,8 +6,11 @@ import { freeze } from '../run/freeze-act.ts';
 import { type MirrorData, mirror } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
-import { endMirrors, type Held } from './end-mirrors.ts';
+import { endMirrors, type Held, MIN_ABORT_MS } from './end-mirrors.ts';
+import { withHoldDeadline } from './hold-deadline.ts';
 import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
+
+const SLACK_MS = 500;
 
 /** What holds the guest; `since` is `performance.now()`. */
 export type Hold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'; since: number };
@@ -27,10 +30,12 @@ export async function takePointInTime(
   run.signal.throwIfAborted();
   const hold = await holdGuest(run, mirrors);
   const held = hold && heldBy(run, hold);
-  await endMirrors(run, mirrors, held);
-  // A guard that came in between has let the guest go, or has ended a mirror before its time.
-  await refuseIfTakenOver(run.folder.path, 'quiesce');
-  await run.atPointInTime();
+  await whileHeld(run, held, async () => {
+    await endMirrors(run, mirrors, held);
+    // A guard that came in between has let the guest go, or has ended a mirror before its time.
+    await refuseIfTakenOver(run.folder.path, 'quiesce');
+    await run.atPointInTime();
+  });
   const moment = await letGo(run, hold);
   await run.scope.settle(mirror);
   if (hold?.how === 'frozen' && moment.consistency === 'crash' && mirrors.length > 1) {
@@ -49,6 +54,18 @@ async function letGo(run: CaptureRun, hold: Hold | undefined): Promise<PointInTi
 function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
   const message = `domain ${inspection.name} was thawed, reset or paused by somebody else while its ${count} disks were taken, so they may not be of one point in time; run it again`;
   return new PublishError('QUIESCE', message, { step: 'quiesce', retryable: true });
+}
+
+/** The end of a mirror has a deadline of its own, which says more; this one comes after it. */
+async function whileHeld(
+  { host, timeouts }: CaptureRun,
+  held: Held | undefined,
+  work: () => Promise<void>,
+): Promise<void> {
+  if (!held) return work();
+  const left = timeouts.freezeMs - (performance.now() - held.since);
+  const ms = Math.max(left, MIN_ABORT_MS) + SLACK_MS;
+  return withHoldDeadline({ host, ms, letGo: held.letGo }, work);
 }
 
 /** Undefined for a guest that somebody else has frozen: nobody but they may thaw it. */

@@ -6,11 +6,15 @@ import { isLibvirtError } from '../libvirt/errors.ts';
 import { agentLimit, freeze } from '../run/freeze-act.ts';
 import type { Consistency } from '../snapshot-types.ts';
 import type { CaptureRun } from './capture-run.ts';
+import { withHoldDeadline } from './hold-deadline.ts';
+
+const SLACK_MS = 1000;
 
 const THAW_TRIES = 2;
 
 /** What a freeze needs of a run. */
 export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
+  host: Pick<CaptureRun['host'], 'giveUpWork'>;
   inspection: Pick<CaptureRun['inspection'], 'name' | 'agent'>;
   plan: Pick<CaptureRun['plan'], 'quiesce'>;
   timeouts: Pick<CaptureRun['timeouts'], 'freezeMs'>;
@@ -70,7 +74,9 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
   try {
     const [since, count] = await scope.perform(freeze, { runtime }, async () => {
       const asked = performance.now();
-      return [asked, await domain.fsFreeze()] as const;
+      // libvirt's own limit for the agent comes first, if libvirt answers at all.
+      const deadline = { host: run.host, ms: timeouts.freezeMs + SLACK_MS };
+      return [asked, await withHoldDeadline(deadline, () => domain.fsFreeze())] as const;
     });
     if (count > 0) return { byUs: true, since };
   } catch (error) {

@@ -113,6 +113,11 @@ export class Connection {
     }
   }
 
+  /** Rejects the pending calls with PublishError LIBVIRT, and makes no more. Never rejects. */
+  giveUp(): Promise<void> {
+    return this.#client.giveUp();
+  }
+
   /** Makes the pending calls, then ends the thread. Never rejects; safe to call again. */
   close(): Promise<void> {
     return this.#client.end();

@@ -49,6 +49,13 @@ export class Host {
     return findByUuid(await this.control(), uuid);
   }
 
+  /** A call on the work connection hangs: it rejects, and the next call opens a connection anew. */
+  async giveUpWork(): Promise<void> {
+    const work = this.#work;
+    this.#work = undefined;
+    await work?.giveUp();
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#work?.close(), this.#control?.close()]);
   }

@@ -28,6 +28,7 @@ export class WorkerClient {
   readonly #callTimeoutMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
+  #calledAt = 0;
   /** Why no call can be made any more. */
   #broken: Error | undefined;
   #ending: Promise<void> | undefined;
@@ -85,19 +86,28 @@ export class WorkerClient {
 
   /** The deadline is for the call at work: one that waits behind it has not begun. */
   #watch(): void {
+    this.#calledAt = performance.now();
     if (this.#callTimeoutMs === undefined) return;
-    this.#timer = setTimeout(() => void this.#giveUp(), this.#callTimeoutMs);
+    this.#timer = setTimeout(() => void this.giveUp(), this.#callTimeoutMs);
   }
 
-  /** Rejects only when the process is ready to end: the caller may exit at once. */
-  async #giveUp(): Promise<void> {
+  /**
+   * Rejects all pending calls, and those that come after. Resolves only when the process is ready to
+   * end: the caller may exit at once.
+   */
+  async giveUp(): Promise<void> {
+    if (this.#broken !== undefined) return;
     const reason = new PublishError(
       'LIBVIRT',
-      `libvirtd does not answer at ${this.#uri}: a call took longer than ${this.#callTimeoutMs} ms; ` +
+      `libvirtd does not answer at ${this.#uri}: a call took longer than ${this.#waitedMs()} ms; ` +
         'look at its log and restart it (the guests keep running), then try again',
       { retryable: true },
     );
     await giveUpWorker(this.#worker, this.#state).finally(() => this.#break(reason));
+  }
+
+  #waitedMs(): number {
+    return Math.round(performance.now() - this.#calledAt);
   }
 
   #break(reason: Error): void {

@@ -1,4 +1,5 @@
 // Loaded by `NODE_OPTIONS=--import`: makes calls to libvirt fail, as FAIL_LIBVIRT="defineXML=1,blockJobAbort=9" says.
+// HANG_LIBVIRT="fsFreeze": the first such call is made, and its answer never comes.
 import { Connection } from '../../build/libvirt/connection.js';
 import { Domain } from '../../build/libvirt/domain.js';
 import { LibvirtError } from '../../build/libvirt/errors.js';
@@ -11,5 +12,17 @@ for (const [, call, times] of (process.env.FAIL_LIBVIRT ?? '').matchAll(/(\w+)=(
     if (left === 0) return real.apply(this, args);
     left -= 1;
     return Promise.reject(new LibvirtError({ code: 1, domain: 10, call, message: 'injected' }));
+  };
+}
+
+const hanging = process.env.HANG_LIBVIRT;
+if (hanging !== undefined) {
+  const real = Domain.prototype[hanging];
+  let isFirst = true;
+  Domain.prototype[hanging] = async function answered(...args) {
+    const answer = await real.apply(this, args);
+    if (!isFirst) return answer;
+    isFirst = false;
+    return new Promise(() => undefined);
   };
 }

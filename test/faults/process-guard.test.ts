@@ -49,6 +49,18 @@ test('a run that is stopped while the guest is frozen: the guard thaws it, and t
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
 });
 
+test('a freeze whose answer never comes: the run lets the guest go at the freeze deadline', async () => {
+  const hook = `--import ${new URL('./fail-libvirt.mjs', import.meta.url).href}`;
+  const env = { ...SHORT, NODE_OPTIONS: hook, HANG_LIBVIRT: 'fsFreeze' };
+  const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox, env });
+  expect(ran.exitCode, ran.stdout).toBe(13);
+  expect(ran.stdout).toContain('the guest was held for longer than 2000 ms');
+  // It was the run, and not its guard, which acts later.
+  expect(ran.stdout).not.toContain('put the guest back meanwhile');
+  await expectWhole(domain, before);
+  await expectNothingLeft(sandbox);
+});
+
 test('a run that is stopped just before the freeze publishes nothing either', async () => {
   const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP' };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });

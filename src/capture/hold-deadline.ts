@@ -1,0 +1,50 @@
+// The deadline of a guest that is frozen or paused, whatever hangs meanwhile.
+import { PublishError } from '../errors.ts';
+import type { Host } from '../libvirt/host.ts';
+import { quiet } from '../quiet.ts';
+
+export interface HoldDeadline {
+  host: Pick<Host, 'giveUpWork'>;
+  ms: number;
+  /** Lets the guest go, past the call that hangs. */
+  letGo?: () => Promise<void>;
+}
+
+/**
+ * Runs `work`, which holds a guest. At the deadline the guest is let go, and the work connection is
+ * given up, since every undo on it would wait behind the call that hangs.
+ * @throws PublishError LIBVIRT at the deadline; what `work` throws.
+ */
+export async function withHoldDeadline<T>(
+  { host, ms, letGo }: HoldDeadline,
+  work: () => Promise<T>,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const end = async () => {
+      try {
+        await letGo?.();
+      } finally {
+        await host.giveUpWork();
+      }
+    };
+    timer = setTimeout(
+      () =>
+        void end().then(
+          () => reject(hung(ms)),
+          () => reject(hung(ms)),
+        ),
+      ms,
+    );
+  });
+  try {
+    return await Promise.race([quiet(work()), quiet(late)]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function hung(ms: number): PublishError {
+  const message = `the guest was held for longer than ${ms} ms: a call to libvirt, or a file system, does not answer; see the log of libvirtd and the storage, and run it again`;
+  return new PublishError('LIBVIRT', message, { step: 'quiesce', retryable: true });
+}
