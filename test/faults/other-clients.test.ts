@@ -133,9 +133,7 @@ async function makeScene(): Promise<Scene> {
   await makeTop({ top, base });
   await must('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', top, truth]);
   const vdb: TestDisk = { ...data, path: top, backing: [{ path: base, format: 'qcow2' }] };
-  const domain = await createDomainOn(dir, [await makeRootDisk(dir, 'qcow2'), vdb], {
-    memoryMib: 64,
-  });
+  const domain = await createDomainOn(dir, [await makeRootDisk(dir, 'qcow2'), vdb]);
   const definition = await domain.inactiveXml();
   const sandbox = await makeSandbox();
   return { domain, sandbox, dir, definition, top, base, truth };
