@@ -1,7 +1,7 @@
 // The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
+import { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_JOB_OPERATION_SAVE } from '../libvirt/constants.ts';
 import type { JobInfo } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
@@ -162,7 +162,10 @@ class SaveWatch {
 
   async #abort(): Promise<void> {
     try {
-      await (await this.#controlDomain())?.abortJob();
+      const domain = await this.#controlDomain();
+      // The save may still wait for another client's job, as a backup.
+      const isSave = (await domain?.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
+      if (isSave) await domain?.abortJob();
     } catch (error) {
       // There is no job to end before it has begun or after it ended; the save itself tells.
       this.#note(`the managed save could not be ended: ${messageOf(error)}`);

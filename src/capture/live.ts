@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { runStep } from '../events.ts';
 import { createOverlay } from '../flatten/qemu-img.ts';
-import { type MirrorData, undefine } from '../run/guest-acts.ts';
+import { type MirrorData, mirror, undefine } from '../run/guest-acts.ts';
 import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun, PointInTime, StillDisks } from './capture-run.ts';
 import { giveToQemu, takeFromQemu } from './delta-owner.ts';
@@ -44,6 +44,7 @@ export async function captureLive(planned: CaptureRun): Promise<StillDisks> {
   const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
   // A client that pivoted a mirror at the very end has the guest go on in the delta.
   await checkLayers(run);
+  await scope.settle(mirror);
   for (const { path } of disks) await takeFromQemu(path);
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));

@@ -3,7 +3,7 @@ import { messageOf, PublishError } from '../errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { pause, pauseGuest } from '../run/chain-acts.ts';
 import { freeze } from '../run/freeze-act.ts';
-import { type MirrorData, mirror } from '../run/guest-acts.ts';
+import type { MirrorData } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
 import { endMirrors, type Held, MIN_ABORT_MS } from './end-mirrors.ts';
@@ -37,7 +37,6 @@ export async function takePointInTime(
     await run.atPointInTime();
   });
   const moment = await letGo(run, hold);
-  await run.scope.settle(mirror);
   if (hold?.how === 'frozen' && moment.consistency === 'crash' && mirrors.length > 1) {
     throw notOneMoment(run, mirrors.length);
   }
@@ -47,12 +46,14 @@ export async function takePointInTime(
 async function letGo(run: CaptureRun, hold: Hold | undefined): Promise<PointInTime> {
   if (!hold) return { consistency: 'crash', freezeMs: null, pauseMs: null };
   if (hold.how === 'frozen') return { ...(await thawGuest(run, hold.frozen)), pauseMs: null };
+  const { state } = await run.domain.getState();
   const pauseMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  if (state !== 'paused') throw notOneMoment(run, run.inspection.disks.length);
   return { consistency: 'crash', freezeMs: null, pauseMs };
 }
 
 function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
-  const message = `domain ${inspection.name} was thawed, reset or paused by somebody else while its ${count} disks were taken, so they may not be of one point in time; run it again`;
+  const message = `domain ${inspection.name} was thawed, reset, paused or resumed by somebody else while its ${count} disks were taken, so they may not be of one point in time; run it again`;
   return new PublishError('QUIESCE', message, { step: 'quiesce', retryable: true });
 }
 

@@ -32,8 +32,8 @@ export function lockFolder(places: readonly string[] = placesOf(ownUid())): stri
 
 function placesOf(uid: number): string[] {
   if (uid === 0) return ['/run/virt-publish', '/var/lib/virt-publish/locks'];
-  const { homedir } = userInfo();
-  return [`/run/user/${uid}/virt-publish`, join(homedir, '.local/state/virt-publish/locks')];
+  // NOTE: /run/user/UID comes with a user's first login and goes with the last logout.
+  return [join(userInfo().homedir, '.local/state/virt-publish/locks')];
 }
 
 function isRuntimePlace(path: string): boolean {

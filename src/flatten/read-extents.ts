@@ -26,12 +26,17 @@ export async function readExtents(
 
 /** @throws PublishError INTEGRITY if a disk that was inspected with `virtualSize` now has `bytes`. */
 export function refuseResized(path: string, bytes: number, virtualSize: number): void {
-  if (bytes === virtualSize) return;
+  // QEMU counts a raw file in whole sectors.
+  if (inSectors(bytes) === inSectors(virtualSize)) return;
   throw new PublishError(
     'INTEGRITY',
     `${path} holds a disk of ${bytes} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
     { step: 'convert', retryable: true },
   );
+}
+
+function inSectors(bytes: number): number {
+  return Math.ceil(bytes / 512);
 }
 
 /** Gathers what `qemu-img map` tells. */

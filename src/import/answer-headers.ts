@@ -31,10 +31,13 @@ export function encodingsOf(
   return { encodings };
 }
 
+/** Words that servers send for bytes as they are; S3 stores of old versions keep `aws-chunked`. */
+const UNENCODED: ReadonlySet<string> = new Set(['', 'identity', 'aws-chunked', 'binary', 'none']);
+
 /** In the order in which they were applied. */
 function words(header: string | undefined): string[] {
   const list = (header ?? '').split(',').map((word) => word.trim().toLowerCase());
-  return list.filter((word) => word !== '' && word !== 'identity');
+  return list.filter((word) => !UNENCODED.has(word));
 }
 
 /** `chunked` is Node's own to take away. */

@@ -94,6 +94,9 @@ export const VIR_DOMAIN_CHECKPOINT_XML_SECURE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL = 1 << 1;
 
 /** Values of virDomainJobType. */
+/** virDomainJobOperation: what a domain's job is. */
+export const VIR_DOMAIN_JOB_OPERATION_SAVE = 2;
+
 export const VIR_DOMAIN_JOB = {
   NONE: 0,
   BOUNDED: 1,

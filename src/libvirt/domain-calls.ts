@@ -4,12 +4,13 @@ import {
   DOMAIN_STATES,
   VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL,
   VIR_DOMAIN_CHECKPOINT_XML_SECURE,
+  VIR_DOMAIN_JOB,
   VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL,
   VIR_DOMAIN_SNAPSHOT_XML_SECURE,
 } from './constants.ts';
 import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
-import { type Out, type Pointer, takePointers } from './native.ts';
+import { type Out, type Pointer, takePointers, takeTypedNumbers } from './native.ts';
 import type { DomainApi, DomainState, JobInfo, NamedXml, SnapshotXml } from './protocol.ts';
 
 export function domainCalls(handles: Handles): DomainApi {
@@ -49,6 +50,7 @@ export function domainCalls(handles: Handles): DomainApi {
     managedSaveRemove: (uuid) =>
       done('virDomainManagedSaveRemove', ffi.virDomainManagedSaveRemove(at(uuid), 0)),
     getJobInfo: (uuid) => getJobInfo(at(uuid)),
+    getJobOperation: (uuid) => getJobOperation(at(uuid)),
     abortJob: (uuid) => done('virDomainAbortJob', ffi.virDomainAbortJob(at(uuid))),
     attachDeviceFlags: (uuid, xml, flags) =>
       done('virDomainAttachDeviceFlags', ffi.virDomainAttachDeviceFlags(at(uuid), xml, flags)),
@@ -109,6 +111,16 @@ function getJobInfo(domain: Pointer): JobInfo {
     dataRemaining: Number(info.dataRemaining),
     timeElapsedMs: Number(info.timeElapsed),
   };
+}
+
+function getJobOperation(domain: Pointer): number | null {
+  const type: Out<number> = [0];
+  const params: Out<Pointer | null> = [null];
+  const count: Out<number> = [0];
+  const result = ffi.virDomainGetJobStats(domain, type, params, count, 0);
+  checkNumber('virDomainGetJobStats', result);
+  const operation = takeTypedNumbers(params[0], count[0]).get('operation');
+  return type[0] === VIR_DOMAIN_JOB.NONE ? null : (operation ?? null);
 }
 
 function listSnapshots(domain: Pointer): SnapshotXml[] {

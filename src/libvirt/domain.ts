@@ -215,6 +215,11 @@ export class Domain {
     return this.#invoke('getJobInfo', this.uuid);
   }
 
+  /** What the domain's job is, as `VIR_DOMAIN_JOB_OPERATION`; null if there is none, or it is not said. */
+  getJobOperation(): Promise<number | null> {
+    return this.#invoke('getJobOperation', this.uuid);
+  }
+
   /**
    * Aborts the domain's job (a managed save); from a connection other than the one that waits. An
    * abort that comes late resolves all the same while the save succeeds (libvirt 9.0): what became

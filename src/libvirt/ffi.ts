@@ -226,6 +226,15 @@ export const virDomainGetTime: (
 export const virDomainGetJobInfo: (dom: Pointer, info: Partial<JobInfoStruct>) => number = c(
   'int virDomainGetJobInfo(void *dom, _Out_ virDomainJobInfo *info)',
 );
+export const virDomainGetJobStats: (
+  dom: Pointer,
+  type: Out<number>,
+  params: Out<Pointer | null>,
+  count: Out<number>,
+  flags: number,
+) => number = c(
+  'int virDomainGetJobStats(void *dom, _Out_ int *type, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
+);
 export const virDomainAbortJob: (dom: Pointer) => number = c('int virDomainAbortJob(void *dom)');
 export const virDomainAttachDeviceFlags: (dom: Pointer, xml: string, flags: number) => number = c(
   'int virDomainAttachDeviceFlags(void *dom, const char *xml, unsigned int flags)',

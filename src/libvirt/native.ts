@@ -76,6 +76,24 @@ export function takePointers(array: Pointer | null, count: number): Pointer[] {
   return pointers;
 }
 
+/** Reads the numbers of a C array of virTypedParameter, by field, and frees the array. */
+export function takeTypedNumbers(array: Pointer | null, count: number): Map<string, number> {
+  if (array === null) return new Map();
+  const raw: { field: string; type: number; value: Integer }[] =
+    count === 0 ? [] : koffi.decode(array, koffi.array('virTypedParameter', count));
+  koffi.free(array);
+  // NOTE: a 32-bit value fills the first half of the union; what is in the other half is undefined.
+  return new Map(
+    raw.map(({ field, type, value }) => [
+      field,
+      type <= TYPED_UINT ? Number(BigInt(value) & 0xffff_ffffn) : Number(value),
+    ]),
+  );
+}
+
+/** virTypedParameterType UINT, after INT: the two that have 32 bits. */
+const TYPED_UINT = 2;
+
 /** Bytes of one virDomainDiskError. */
 export const DISK_ERROR_SIZE = koffi.sizeof(diskError);
 

@@ -115,6 +115,7 @@ export interface DomainApi {
   managedSaveGetXMLDesc(uuid: string): string;
   managedSaveRemove(uuid: string): void;
   getJobInfo(uuid: string): JobInfo;
+  getJobOperation(uuid: string): number | null;
   abortJob(uuid: string): void;
   attachDeviceFlags(uuid: string, xml: string, flags: number): void;
   detachDeviceFlags(uuid: string, xml: string, flags: number): void;

@@ -1,6 +1,7 @@
 // Files that come into a directory registry without being copied, and files that leave it.
 
-import { constants, lstat, open, rmdir, unlink } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { constants, type FileHandle, lstat, open, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { hasCode } from '../errors.ts';
 import { openByUmask } from '../files/private-file.ts';
@@ -8,7 +9,7 @@ import { FILE_MODE, linkInto, removeNamed, withFile } from './directory-files.ts
 import { withFolder } from './directory-folder.ts';
 import { orMissing } from './file-errors.ts';
 
-/** False, with nothing changed, if the file cannot be moved in. @throws EEXIST */
+/** False, with no name changed, if the file cannot be moved in. @throws EEXIST */
 export async function moveFile(root: string, from: string, key: string): Promise<boolean> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -16,19 +17,36 @@ export async function moveFile(root: string, from: string, key: string): Promise
     const facts = await file.stat();
     // Under another name somebody could go on writing into what is published.
     if (!facts.isFile() || facts.nlink !== 1) return false;
-    if ((await deviceOf(root, dirname(key))) !== facts.dev) return false;
+    const target = await factsOf(root, dirname(key));
+    if (target?.dev !== facts.dev) return false;
     await file.sync();
+    if (!(await takeGroup(file, facts.gid, target))) return false;
     await openByUmask(file, FILE_MODE);
+    // Its age in the registry counts from now.
+    const now = new Date();
+    await file.utimes(now, now);
     if (!(await linked(linkInto(root, { file, path: from }, key)))) return false;
     await removeNamed(file, from);
     return true;
   });
 }
 
-function deviceOf(root: string, folder: string): Promise<number | undefined> {
-  return withFolder(root, folder, { forWriting: true }, async ({ handle }) => {
-    return (await handle.stat()).dev;
-  });
+function factsOf(root: string, folder: string): Promise<Stats | undefined> {
+  return withFolder(root, folder, { forWriting: true }, ({ handle }) => handle.stat());
+}
+
+const S_ISGID = 0o2000;
+
+/** A file made in a setgid folder gets its group; one that is linked into it does not. */
+async function takeGroup(file: FileHandle, gid: number, folder: Stats): Promise<boolean> {
+  if ((folder.mode & S_ISGID) === 0 || folder.gid === gid) return true;
+  try {
+    await file.chown(-1, folder.gid);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EPERM', 'EINVAL')) return false;
+    throw error;
+  }
 }
 
 /** Removes a file, and the folders that are empty after it, as in a bucket. */

@@ -12,7 +12,7 @@ export interface FileUser {
   path: string;
   /** In words, as `disk vda of domain web01` or `process 4711 (qemu-img)`. */
   by: string;
-  /** It is a guest's disk, or is open for writing: its data must not be lost. */
+  /** It is a guest's disk, or a QEMU has it open for writing: its data must not be lost. */
   isVital: boolean;
 }
 
@@ -113,7 +113,8 @@ async function usesByProcess(
     if (known === undefined) continue;
     const program = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
     const by = `process ${pid} (${program})`;
-    uses.push({ path: known.path, by, isVital: await isWritable(pid, fd) });
+    const isVital = program.startsWith('qemu-system') && (await isWritable(pid, fd));
+    uses.push({ path: known.path, by, isVital });
   }
   return uses;
 }

@@ -27,6 +27,8 @@ export const freeze: GuestAct<FreezeData | null, GuestContext> = {
   async undo({ host, uuid, rebooted = false }, data) {
     const domain = await host.domain(uuid);
     if (!domain || (await isThawedByItself(domain))) return undefined;
+    // What is frozen in a guest that booted since is not of this run.
+    if (await hasBootedSince(domain, data, rebooted)) return undefined;
     try {
       await withAgentLimit(domain, THAW_MS, () => domain.fsThaw());
     } catch (error) {

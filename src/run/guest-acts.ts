@@ -1,7 +1,7 @@
 // What is done to a domain and must be taken back: each act with its undo.
 import {
   VIR_DOMAIN_AFFECT_LIVE,
-  VIR_DOMAIN_JOB,
+  VIR_DOMAIN_JOB_OPERATION_SAVE,
   VIR_DOMAIN_PAUSED_SAVE,
   VIR_DOMAIN_START_PAUSED,
   VIR_DOMAIN_XML_SECURE,
@@ -87,7 +87,9 @@ async function endSaveJob(domain: Domain): Promise<void> {
 }
 
 async function isSaving(domain: Domain): Promise<boolean> {
-  return (await domain.isActive()) && (await domain.getJobInfo()).type !== VIR_DOMAIN_JOB.NONE;
+  if (!(await domain.isActive())) return false;
+  // A backup, a dump or a migration is another client's.
+  return (await domain.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
 }
 
 /** A save that failed may leave the guest so; a guest that an administrator paused has another reason. */

@@ -13,8 +13,8 @@ import { shellQuote } from './shell-quote.ts';
  *
  * NOTE: another client that pivots a mirror has the guest go on in the run's delta. So nothing goes
  * that live or stored XML names, or a process has open.
- * @throws PublishError GUEST_NOT_RESTORED if a domain needs a file, or a process writes to it;
- * WORK_DIR (retryable) if a process reads one; LIBVIRT if it cannot be asked. Nothing is removed then.
+ * @throws PublishError GUEST_NOT_RESTORED if a domain needs a file, or a QEMU writes to it;
+ * WORK_DIR (retryable) if another process has one open; LIBVIRT if it cannot be asked. Nothing is removed then.
  */
 export async function removeUnusedRun(folder: RunFolder, host: Host): Promise<void> {
   const users = (await findFileUsers(folder.scratch, host)).filter(isNoJournal);

@@ -87,8 +87,10 @@ async function leaveToGuard(
   guard: Guard,
   parked: readonly UndoFailure[],
 ): Promise<void> {
-  await journal.reach(PARKED_POINT);
   guard.stay();
+  await journal.reach(PARKED_POINT).catch((error: unknown) => {
+    onEvent({ type: 'note', level: 'warning', step: 'restore', message: messageOf(error) });
+  });
   const what = parked.map(({ message }) => message).join('; ');
   const message = `domain ${name}: ${what}. The guard does it when the guest runs again; if the guard is gone, run virt-publish recover`;
   onEvent({ type: 'note', level: 'warning', step: 'restore', message });

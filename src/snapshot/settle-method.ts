@@ -35,6 +35,8 @@ export async function settleMethod(session: Session, decision: Decision): Promis
 
 async function refusalToDefine({ host, domain }: Session): Promise<string | undefined> {
   const connection = await host.work();
+  // Another client undefined it: the look before the first act says so, and it stays undefined.
+  if (!(await domain.isPersistent())) return undefined;
   try {
     await connection.defineXML(await readStoredXml(domain));
     return undefined;

@@ -80,7 +80,9 @@ async function letGo(
     const thawed = await thawGuest(run, hold.frozen);
     return { ...thawed, heldMs: thawed.freezeMs };
   }
+  const { state } = await run.domain.getState();
   const heldMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  if (state !== 'paused') throw notOneMoment(run);
   return { consistency: 'crash', freezeMs: null, heldMs };
 }
 

@@ -21,6 +21,8 @@ interface Seen {
   active?: boolean;
   state?: { state: string; reason: number };
   id?: number;
+  /** virDomainJobOperation. */
+  job?: number;
 }
 
 /** A domain as an undo finds it; `calls` gets what the undo does to it. */
@@ -35,7 +37,8 @@ function contextOf(seen: Seen): { context: GuestContext; calls: string[] } {
     getAutostart: async () => seen.autostart ?? false,
     setAutostart: async (on: boolean) => void calls.push(`autostart ${on}`),
     getState: async () => seen.state ?? { state: 'running', reason: 1 },
-    getJobInfo: async () => ({ type: 0 }),
+    getJobOperation: async () => seen.job ?? null,
+    abortJob: async () => void calls.push('abort job'),
     blockJobAbort: async () => void calls.push('abort'),
     resume: async () => void calls.push('resume'),
   };
@@ -139,6 +142,12 @@ test.each([
   expect(calls).toEqual(expected);
 });
 
+test('a backup that another client has running is not ended by the undo of a save', async () => {
+  const { context, calls } = contextOf({ job: 9 });
+  await save.undo(context, { state: 'running' });
+  expect(calls).toEqual([]);
+});
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
@@ -146,9 +155,9 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 test.each([
-  ['writes to', '<>', true],
-  ['reads', '<', false],
-])('a file that another process %s has that user', async (_, redirection, isVital) => {
+  ['writes to', '<>'],
+  ['reads', '<'],
+])('a file that another process %s has that user', async (_, redirection) => {
   const path = join(folder, 'vda.delta.qcow2');
   await writeFile(path, 'x');
   await writeFile(join(folder, 'unused'), 'x');
@@ -157,7 +166,7 @@ test.each([
   const child = spawn('bash', ['-c', script, path], { stdio: ['pipe', 'pipe', 'inherit'] });
   await once(child.stdout, 'data');
   const by = `process ${child.pid} (bash)`;
-  expect(await findFileUsers(folder, undefined)).toEqual([{ path, by, isVital }]);
+  expect(await findFileUsers(folder, undefined)).toEqual([{ path, by, isVital: false }]);
   child.stdin.end('\n');
   await once(child, 'close');
   expect(await findFileUsers(join(folder, 'gone'), undefined)).toEqual([]);
