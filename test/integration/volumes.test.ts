@@ -93,7 +93,7 @@ test('frozen for longer than it may be: thawed, the snapshots are taken back, no
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
   const late = await failToPublish([domain.name, ...TAKE], { sandbox, env });
-  expect(late).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
+  expect(late, late.message).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
   expect(late.message).toContain('timeouts.freezeMs');
   await untilWhole(domain, before, 0);
   expect(await snapshotNames()).toEqual([]);
