@@ -38,23 +38,26 @@ export async function captureCold<T>(
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
   await refuseIfGone(run);
   await runStep(onEvent, 'save', () => saveGuest(run));
+  await refuseIfAwake(run);
   await checkSavedLayers(run);
   await run.atPointInTime();
   const cloned = obstacle === undefined ? await cloneDisks(run) : undefined;
   const captured = cloned
     ? { clones: asLeft(run, cloned) }
     : { result: await use(stillDisks(run)) };
-  // A guard that came in between has started the guest below the reader; so may another client.
-  await refuseIfTakenOver(run.folder.path, 'save');
-  await refuseIfStarted(run);
+  await refuseIfAwake(run);
   await runStep(onEvent, 'start', () => scope.takeBack(save));
   await setClock(run);
   if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
   return captured;
 }
 
-/** @throws PublishError DOMAIN_BUSY if the guest does not hang in its managed save any more. */
-async function refuseIfStarted({ host, inspection }: CaptureRun): Promise<void> {
+/**
+ * A guard that came in between has started the guest below the reader; so may another client.
+ * @throws PublishError MANAGED_SAVE, DOMAIN_BUSY if the guest does not hang in its managed save any more.
+ */
+async function refuseIfAwake({ host, inspection, folder }: CaptureRun): Promise<void> {
+  await refuseIfTakenOver(folder.path, 'save');
   const domain = await host.domain(inspection.uuid);
   if (domain && !(await domain.isActive()) && (await domain.hasManagedSaveImage())) return;
   throw changed(inspection, 'it was started or undefined while its disks were read');
