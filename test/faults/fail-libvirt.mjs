@@ -1,15 +1,19 @@
 // Loaded by `NODE_OPTIONS=--import`: makes calls to libvirt fail, as FAIL_LIBVIRT="defineXML=1,blockJobAbort=9" says.
+// "defineXML=9+1" lets the first such call through.
 // HANG_LIBVIRT="fsFreeze": the first such call is made, and its answer never comes.
 import { Connection } from '../../build/libvirt/connection.js';
 import { Domain } from '../../build/libvirt/domain.js';
 import { LibvirtError } from '../../build/libvirt/errors.js';
 
-for (const [, call, times] of (process.env.FAIL_LIBVIRT ?? '').matchAll(/(\w+)=(\d+)/g)) {
+const FAILING = /(\w+)=(\d+)(?:\+(\d+))?/g;
+for (const [, call, times, skipped = 0] of (process.env.FAIL_LIBVIRT ?? '').matchAll(FAILING)) {
   const owner = call in Domain.prototype ? Domain.prototype : Connection.prototype;
   const real = owner[call];
   let left = Number(times);
+  let before = Number(skipped);
   owner[call] = function failing(...args) {
-    if (left === 0) return real.apply(this, args);
+    before -= 1;
+    if (before >= 0 || left === 0) return real.apply(this, args);
     left -= 1;
     return Promise.reject(new LibvirtError({ code: 1, domain: 10, call, message: 'injected' }));
   };

@@ -100,7 +100,7 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
       env: { NODE_OPTIONS: HOOK, FAIL_LIBVIRT: fail },
     });
 
-  const once = await snapshot('defineXML=1');
+  const once = await snapshot('defineXML=1+1');
   expect(once.exitCode, once.stdout).toBe(0);
   await expectWhole(domain, before);
 
@@ -114,7 +114,7 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
   expect(thaw.exitCode, thaw.stdout).toBe(0);
   await expectWhole(domain, before);
 
-  for (const call of ['defineXML=99', 'blockJobAbort=99', 'fsThaw=99']) {
+  for (const call of ['defineXML=99+1', 'blockJobAbort=99', 'fsThaw=99']) {
     const never = await snapshot(call);
     expect(never.exitCode, `${call} ${never.stdout}`).toBe(50);
     const { mend, message, undoFailures } = never.events.at(-1) as {
