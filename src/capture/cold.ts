@@ -1,20 +1,18 @@
 // The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
-import { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_JOB_OPERATION_SAVE } from '../libvirt/constants.ts';
-import type { JobInfo } from '../libvirt/domain.ts';
+import { VIR_DOMAIN_AFFECT_LIVE } from '../libvirt/constants.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
-import { isLibvirtError } from '../libvirt/errors.ts';
 import { pollUntil } from '../poll.ts';
 import { detach, save } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
-import { withTimeLimit } from '../time-limit.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from './capture-run.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
 import { goneForStart } from './cold-obstacles.ts';
 import { changed, checkSavedLayers, lookAgain } from './look-again.ts';
 import { missingNeeds } from './missing-needs.ts';
 import { refuseReplacedFiles } from './open-files.ts';
+import { SaveWatch } from './save-watch.ts';
 import { setClock } from './set-clock.ts';
 
 /** Clones that are still to be used, with the guest running again; or what `use` has made already. */
@@ -131,75 +129,5 @@ async function saveGuest(run: CaptureRun): Promise<void> {
       `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
       { step: 'save', cause: error },
     );
-  }
-}
-
-/** Tells how far a save is, and ends it on the control connection when it must not go on. */
-class SaveWatch {
-  readonly #run: CaptureRun;
-  isLate = false;
-
-  constructor(run: CaptureRun) {
-    this.#run = run;
-  }
-
-  async around(saving: Promise<void>): Promise<void> {
-    const { timeouts, signal } = this.#run;
-    const over = new AbortController();
-    await withTimeLimit({ ms: timeouts.managedSaveMs, signal }, async (stop) => {
-      const onStop = () => {
-        this.isLate = !signal.aborted;
-        void this.#abort();
-      };
-      stop.addEventListener('abort', onStop, { once: true });
-      const watching = this.#report(over.signal);
-      try {
-        await saving;
-      } finally {
-        stop.removeEventListener('abort', onStop);
-        over.abort();
-        await watching;
-      }
-    });
-  }
-
-  async #abort(): Promise<void> {
-    try {
-      const domain = await this.#controlDomain();
-      // The save may still wait for another client's job, as a backup.
-      const isSave = (await domain?.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
-      if (isSave) await domain?.abortJob();
-    } catch (error) {
-      // There is no job to end before it has begun or after it ended; the save itself tells.
-      this.#note(`the managed save could not be ended: ${messageOf(error)}`);
-    }
-  }
-
-  async #report(over: AbortSignal): Promise<void> {
-    const { onEvent, timeouts } = this.#run;
-    const isOver = async () => over.aborted;
-    while (!(await pollUntil(isOver, { timeoutMs: timeouts.pollMs, pollMs: 50 }))) {
-      const job = await this.#readJob();
-      if (!job || job.dataTotal === 0) continue;
-      onEvent({ type: 'progress', step: 'save', bytes: job.dataProcessed, total: job.dataTotal });
-    }
-  }
-
-  /** Progress is a courtesy: where it cannot be read (the guest is off already) there is none. */
-  async #readJob(): Promise<JobInfo | undefined> {
-    try {
-      return await (await this.#controlDomain())?.getJobInfo();
-    } catch (error) {
-      if (isLibvirtError(error) || error instanceof PublishError) return undefined;
-      throw error;
-    }
-  }
-
-  #controlDomain() {
-    return this.#run.host.domainForControl(this.#run.inspection.uuid);
-  }
-
-  #note(message: string): void {
-    this.#run.onEvent({ type: 'note', level: 'warning', step: 'save', message });
   }
 }
