@@ -18,12 +18,19 @@ describe('encodings', () => {
 
   it.each([
     [{ 'content-encoding': 'compress' }, 'compress'],
-    [{ 'content-encoding': 'gzip, aws-chunked' }, 'aws-chunked'],
+    [{ 'content-encoding': 'gzip, compress' }, 'compress'],
     [{ 'transfer-encoding': 'compress, chunked' }, 'compress'],
     [{ 'content-encoding': 'gzip,gzip,gzip,gzip,br' }, 'br'],
   ])('%j has one that cannot be decoded, and names it', (headers, unknown) => {
     expect(encodingsOf(headers)).toEqual({ unknown });
   });
+
+  it.each(['aws-chunked', 'binary', 'none', 'identity'])(
+    '%s leaves the bytes as they are',
+    (word) => {
+      expect(encodingsOf({ 'content-encoding': word })).toEqual({ encodings: [] });
+    },
+  );
 });
 
 describe('names', () => {
