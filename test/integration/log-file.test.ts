@@ -99,6 +99,7 @@ test('a log whose file system fills up ends no run: one warning says that it is 
   for (let n = 0; n < 3; n += 1)
     log.onEvent({ type: 'note', level: 'info', step: 'inspect', message });
   log.onError(new Error(message));
+  await log.finish();
   expect(warnings).toEqual([
     `the log file ${path} is incomplete: ENOSPC: no space left on device, write`,
   ]);

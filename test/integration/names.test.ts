@@ -53,7 +53,7 @@ test('a domain, its chain of three, work directory, registry, image and files', 
   await expectWhole(domain, before);
 
   // What the run cannot put back is told with a command that a shell and virsh understand.
-  const fail = { NODE_OPTIONS: FAILING, FAIL_LIBVIRT: 'defineXML=99' };
+  const fail = { NODE_OPTIONS: FAILING, FAIL_LIBVIRT: 'defineXML=99+1' };
   const failed = await virtPublish('snapshot', [], [domain.name], fail);
   expect(failed.exitCode, failed.stdout).toBe(50);
   const { mend } = failed.events.at(-1) as { mend: string[] };
