@@ -118,10 +118,9 @@ async function refuseIfGone({ domain, host }: CaptureRun): Promise<void> {
 async function saveGuest(run: CaptureRun): Promise<void> {
   const { domain, inspection, scope, signal } = run;
   signal.throwIfAborted();
-  const state = inspection.state === 'paused' ? 'paused' : 'running';
   const watch = new SaveWatch(run);
   try {
-    await scope.perform(save, { state }, () => watch.around(domain.managedSave(0)));
+    await scope.perform(save, {}, () => watch.around(domain.managedSave(0)));
   } catch (error) {
     signal.throwIfAborted();
     throw new PublishError(

@@ -1,7 +1,9 @@
 // The live path: mirrors into deltas while the guest runs, ended at one point in time.
 import { join } from 'node:path';
+import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { createOverlay } from '../flatten/qemu-img.ts';
+import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { type MirrorData, mirror, undefine } from '../run/guest-acts.ts';
 import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun, PointInTime, StillDisks } from './capture-run.ts';
@@ -20,6 +22,20 @@ import { undefineDomain } from './undefine.ts';
  */
 export async function captureLive(planned: CaptureRun): Promise<StillDisks> {
   const run = { ...planned, inspection: await lookAgain(planned) };
+  try {
+    return await fillDeltas(run);
+  } catch (error) {
+    throw isLibvirtError(error, VIR_ERR.NO_DOMAIN) ? wentOff(run, error) : error;
+  }
+}
+
+/** A transient domain vanishes when its guest goes off. */
+function wentOff({ inspection }: CaptureRun, cause: Error): PublishError {
+  const message = `the mirror of domain ${inspection.name} ended: the guest was switched off meanwhile`;
+  return new PublishError('MIRROR', message, { step: 'mirror', cause });
+}
+
+async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
   const { onEvent, scope, inspection, folder } = run;
   const disks = inspection.disks.map((inspected) => {
     const path = join(folder.scratch, `${inspected.disk.target}.delta.qcow2`);

@@ -2,7 +2,6 @@
 import { PublishError } from '../errors.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
 import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
-import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { chooseDisks } from './choose-disk.ts';
 import { type Inspection, readDomain, refuseBusyDisk } from './inspect.ts';
@@ -72,10 +71,10 @@ const WORDS: Readonly<Record<(typeof DECISIVE)[number], string>> = {
 
 /**
  * Compares the layers that the running QEMU has with those that the plan was made for.
- * @throws PublishError DOMAIN_BUSY (retryable) if they differ; MIRROR if the guest is off, and gone.
+ * @throws PublishError DOMAIN_BUSY (retryable) if they differ.
  */
 export async function checkLayers({ host, domain, inspection }: Look): Promise<void> {
-  const live = parseDomainXml(await readLiveXml(domain, inspection));
+  const live = parseDomainXml(await domain.getXMLDesc(0));
   compareLayers(inspection, (await placeVolumes(await host.work(), live)).disks);
 }
 
@@ -88,17 +87,6 @@ export async function checkLayers({ host, domain, inspection }: Look): Promise<v
 export async function checkSavedLayers({ host, domain, inspection }: Look): Promise<void> {
   const saved = parseDomainXml(await domain.managedSaveGetXMLDesc());
   compareLayers(inspection, (await placeVolumes(await host.work(), saved)).disks);
-}
-
-/** A transient domain vanishes when its guest goes off, and its mirrors with it. */
-async function readLiveXml(domain: Look['domain'], { name }: Inspection): Promise<string> {
-  try {
-    return await domain.getXMLDesc(0);
-  } catch (error) {
-    if (!isLibvirtError(error, VIR_ERR.NO_DOMAIN)) throw error;
-    const message = `the mirror of domain ${name} ended: the guest was switched off meanwhile`;
-    throw new PublishError('MIRROR', message, { step: 'mirror', cause: error });
-  }
 }
 
 /** The stored XML as libvirt has it at this moment, with its passwords. */

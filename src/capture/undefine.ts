@@ -17,20 +17,28 @@ import { changed, readStoredXml } from './look-again.ts';
  * @throws PublishError DOMAIN_BUSY (retryable) if another client undefined the domain first.
  */
 export async function undefineDomain(run: CaptureRun): Promise<void> {
-  const { domain, inspection, scope } = run;
   const data = await saveDefinition(run);
+  await run.scope.perform(undefine, data, async () => {
+    const newest = await renewIfChanged(run, data);
+    await undefineNow(run);
+    await renewIfXmlChanged(run, newest);
+  });
+}
+
+async function undefineNow({ domain, inspection, scope }: CaptureRun): Promise<void> {
   try {
-    await scope.perform(undefine, data, () => domain.undefineFlags(flagsFor(inspection)));
+    await domain.undefineFlags(flagsFor(inspection));
   } catch (error) {
     if (!isLibvirtError(error, VIR_ERR.OPERATION_INVALID)) throw error;
     await scope.settle(undefine);
     throw changed(inspection, 'it was undefined');
   }
-  await saveLateChanges(run, data);
 }
 
-/** The stored XML is read last, right before the undefine. */
-async function saveDefinition(run: CaptureRun) {
+type Saved = UndefineData & Required<Pick<UndefineData, 'saved'>>;
+
+/** The stored XML is read last. */
+async function saveDefinition(run: CaptureRun): Promise<Saved> {
   const { domain, folder } = run;
   const { metadataPath, metadata } = await saveMetadataIfAny(run);
   const sources = liveSources(await domain.getXMLDesc(0));
@@ -38,8 +46,25 @@ async function saveDefinition(run: CaptureRun) {
   const xml = await readStoredXml(domain);
   const xmlPath = join(folder.path, DOMAIN_XML_FILE);
   await writeSecret(xmlPath, xml);
-  const saved = { xml, metadata };
-  return { xmlPath, autostart, metadataPath, sources, saved } satisfies UndefineData;
+  return { xmlPath, autostart, metadataPath, sources, saved: { xml, metadata } };
+}
+
+/** To announce the undefine takes as long as its disk does, and another client has that time too. */
+async function renewIfChanged(run: CaptureRun, data: Saved): Promise<Saved> {
+  const autostart = await run.domain.getAutostart();
+  if (autostart === data.autostart) return data;
+  const newer = { ...data, autostart };
+  await run.scope.renew(undefine, newer);
+  return newer;
+}
+
+/** NOTE: libvirt keeps the stored XML of a running domain readable after the undefine (9.0). */
+async function renewIfXmlChanged({ domain, folder, scope }: CaptureRun, data: Saved) {
+  const xml = await readStoredXml(domain);
+  if (xml === data.saved.xml) return;
+  const xmlPath = join(folder.path, `late-${DOMAIN_XML_FILE}`);
+  await writeSecret(xmlPath, xml);
+  await scope.renew(undefine, { ...data, xmlPath, saved: { ...data.saved, xml } });
 }
 
 /** NOTE: without KEEP_NVRAM libvirt unlinks the firmware's variables at once, though the guest runs. */
@@ -56,22 +81,4 @@ async function saveMetadataIfAny({ domain, inspection, folder }: CaptureRun) {
   }
   const metadataPath = join(folder.path, 'metadata.json');
   return { metadataPath, metadata: await saveMetadata(domain, metadataPath) };
-}
-
-/**
- * Announces the undefine once more if another client changed the stored XML between the read and the
- * undefine: what is announced last is defined first, and an undo leaves a persistent domain alone.
- *
- * NOTE: libvirt keeps the stored XML of a running domain readable after the undefine (9.0).
- */
-async function saveLateChanges(
-  { domain, folder, scope }: CaptureRun,
-  data: UndefineData & Required<Pick<UndefineData, 'saved'>>,
-): Promise<void> {
-  const xml = await readStoredXml(domain);
-  if (xml === data.saved.xml) return;
-  const xmlPath = join(folder.path, `late-${DOMAIN_XML_FILE}`);
-  await writeSecret(xmlPath, xml);
-  const late = { ...data, xmlPath, saved: { ...data.saved, xml } };
-  await scope.perform(undefine, late, () => Promise.resolve());
 }

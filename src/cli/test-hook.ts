@@ -23,10 +23,12 @@ function installHook(text: string): void {
   const [, at, signal, guardToo] = HOOK.exec(text) ?? [];
   if (at === undefined || signal === undefined) throw new Error(`${text} is no test hook`);
   let guardPid = 0;
+  let isOver = false;
   observeJournals((entry) => {
     if (nameOf(entry) === 'point:guard' && 'data' in entry)
       guardPid = (entry.data as { pid: number }).pid;
-    if (nameOf(entry) !== at) return;
+    if (nameOf(entry) !== at || isOver) return;
+    isOver = true;
     if (guardToo !== undefined) killGuard(guardPid);
     process.kill(process.pid, signal as NodeJS.Signals);
   });

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { publicReason } from '../error-meanings.ts';
-import { hasCode, PublishError } from '../errors.ts';
+import { hasCode, messageOf, PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
 import { openRegistry, type Registry } from '../registry/registry.ts';
 import { allReached, JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
@@ -110,7 +110,7 @@ async function tryResume(
   registry: Registry,
   run: RunOnDisk,
   image: ImageToPublish,
-  { onEvent, signal, timeouts }: MendImageOptions & Pick<FinishOptions, 'timeouts'>,
+  { onEvent, signal, onRemark, timeouts }: MendImageOptions & Pick<FinishOptions, 'timeouts'>,
 ): Promise<string | undefined> {
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   const uploaded = uploadedDisks(run.entries);
@@ -127,6 +127,8 @@ async function tryResume(
   } catch (error) {
     const isFinal = error instanceof PublishError && FINAL.has(error.code);
     if (!isFinal) throw error;
+    // The record, which others read, does not say which files they were.
+    onRemark(`image ${image.id} could not be resumed: ${messageOf(error)}`);
     return publicReason(error);
   } finally {
     await journal.close();

@@ -3,7 +3,6 @@ import {
   VIR_DOMAIN_AFFECT_LIVE,
   VIR_DOMAIN_JOB_OPERATION_SAVE,
   VIR_DOMAIN_PAUSED_SAVE,
-  VIR_DOMAIN_START_PAUSED,
   VIR_DOMAIN_XML_SECURE,
 } from '../libvirt/constants.ts';
 import type { Domain } from '../libvirt/domain.ts';
@@ -21,11 +20,6 @@ export type { GuestContext } from './guest-context.ts';
 export { type MirrorData, mirror } from './mirror-act.ts';
 export { liveSources, type UndefineData, undefine } from './undefine-act.ts';
 
-export interface SaveData {
-  /** The power state to come back to. */
-  state: 'running' | 'paused';
-}
-
 export interface DetachData {
   xml: string;
   address: string;
@@ -35,9 +29,13 @@ type Act<Data> = GuestAct<Data, GuestContext>;
 
 const SAVE_END_MS = 30_000;
 
-export const save: Act<SaveData> = {
+/**
+ * NOTE: a save image knows whether its guest ran at that moment, and a start goes on so. What was
+ * seen before is older: another client may have paused or resumed the guest since.
+ */
+export const save: Act<Record<string, never>> = {
   name: 'save',
-  async undo({ host, uuid, name }, { state }) {
+  async undo({ host, uuid, name }) {
     const domain = await host.domain(uuid);
     if (!domain) return `domain ${name} is gone: somebody undefined it meanwhile`;
     await endSaveJob(domain);
@@ -47,9 +45,8 @@ export const save: Act<SaveData> = {
       if (!(await domain.hasManagedSaveImage())) {
         return `domain ${name} was switched off meanwhile and is left off`;
       }
-      await domain.createWithFlags(state === 'paused' ? VIR_DOMAIN_START_PAUSED : 0);
-      await bringToState(domain, state);
-    } else if (state === 'running' && (await isPausedBySave(domain))) {
+      await domain.createWithFlags(0);
+    } else if (await isPausedBySave(domain)) {
       await domain.resume();
     }
     return undefined;
@@ -96,10 +93,4 @@ async function isSaving(domain: Domain): Promise<boolean> {
 async function isPausedBySave(domain: Domain): Promise<boolean> {
   const { state, reason } = await domain.getState();
   return state === 'paused' && reason === VIR_DOMAIN_PAUSED_SAVE;
-}
-
-async function bringToState(domain: Domain, wanted: 'running' | 'paused'): Promise<void> {
-  const { state } = await domain.getState();
-  if (wanted === 'running' && state === 'paused') await domain.resume();
-  if (wanted === 'paused' && state === 'running') await domain.suspend();
 }

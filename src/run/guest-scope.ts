@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
 import type { Journal, PendingAct } from './journal.ts';
-import { UndoFailure } from './undo-failure.ts';
+import { UndoError, UndoFailure } from './undo-failure.ts';
 
-export { NotYet, UndoFailure } from './undo-failure.ts';
+export { NotYet, UndoError, UndoFailure } from './undo-failure.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {
@@ -30,16 +30,6 @@ export interface GuestAct<Data, Context> {
 
 /** All acts by name, their data as it comes out of a journal. */
 export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Context>>>;
-
-/** Thrown by an undo whose failure another command puts right than its act's own. */
-export class UndoError extends Error {
-  readonly mend: string;
-
-  constructor(message: string, mend: string) {
-    super(message);
-    this.mend = mend;
-  }
-}
 
 const UNDO_TRIES = 3;
 const UNDO_PAUSE_MS = 250;
@@ -71,15 +61,20 @@ export class GuestScope<Context> {
     data: Data,
     work: () => Promise<Result>,
   ): Promise<Result> {
-    const { journal } = this.#options;
-    const intent = { type: 'intent', act: act.name, data: journaled(act, data) } as const;
-    await journal.write(intent, { secretData: data });
-    this.#pending.push({ act: act.name, data });
+    await this.#announce(act, data);
     const result = await work();
     // NOTE: not waited for on the disk: what was announced is undone, done or not, and a guest that
     // was frozen just now would wait as well.
-    await journal.write({ type: 'done', act: act.name }, { sync: false });
+    await this.#options.journal.write({ type: 'done', act: act.name }, { sync: false });
     return result;
+  }
+
+  /** Within the work of an act: announces it once more, with newer data to take it back with. */
+  async renew<Data>(act: GuestAct<Data, Context>, data: Data): Promise<void> {
+    const older = this.#pending.filter((pending) => pending.act === act.name);
+    await this.#announce(act, data);
+    this.#pending = this.#pending.filter((pending) => !older.includes(pending));
+    for (const pending of older) await this.#writeUndone(pending);
   }
 
   /** Marks all acts of this name as taken back by what was just done, so that no undo runs for them. */
@@ -159,6 +154,12 @@ export class GuestScope<Context> {
       }
     }
     return told;
+  }
+
+  async #announce<Data>(act: GuestAct<Data, Context>, data: Data): Promise<void> {
+    const intent = { type: 'intent', act: act.name, data: journaled(act, data) } as const;
+    await this.#options.journal.write(intent, { secretData: data });
+    this.#pending.push({ act: act.name, data });
   }
 
   #newestFirst(): PendingAct[] {

@@ -45,3 +45,13 @@ export class UndoFailure extends Error {
     return this.cause instanceof NotYet && this.cause.isParked;
   }
 }
+
+/** Thrown by an undo whose failure another command puts right than its act's own. */
+export class UndoError extends Error {
+  readonly mend: string;
+
+  constructor(message: string, mend: string) {
+    super(message);
+    this.mend = mend;
+  }
+}

@@ -78,6 +78,8 @@ const THAW = 'guest-fsfreeze-thaw';
 async function lyingGuest(): Promise<{ domain: TestDomain; agent: FakeAgent }> {
   const agent = await FakeAgent.listen(join(await makeFolder('vp-test-agent'), 'agent.sock'));
   const domain = await createDomain({ shape: 'qcow2', agent: false, devices: agent.channelXml });
+  const isOpen = async () => /guest_agent\.0' state='connected'/.test(await domain.liveXml());
+  await waitFor('the guest to open the channel', isOpen);
   return { domain, agent };
 }
 
@@ -144,7 +146,11 @@ test('a guest that is paused while it is frozen is taken, and thawed when it run
 
 test('a guest that is reset while it is frozen is no failure: its agent comes back thawed', async () => {
   const { domain, agent } = await lyingGuest();
-  agent.onCommand = (command) => (command === FREEZE ? domain.virsh('reset') : undefined);
+  agent.onCommand = (command) => {
+    if (command !== FREEZE) return undefined;
+    agent.answers.set(THAW, { return: 0 });
+    return domain.virsh('reset');
+  };
   const ran = await runCli(['snapshot', domain.name], { sandbox });
   expect(ran.exitCode, ran.stderr).toBe(0);
   expect(await newestImage()).toMatchObject(CRASH);

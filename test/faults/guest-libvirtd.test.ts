@@ -65,9 +65,9 @@ test('the run is killed while libvirtd is away: the guard waits for it', async (
   await expectKilled();
 });
 
-test('a managed save that runs out of space: exit 22, and the guest runs on', async () => {
+test('a managed save that runs out of space: exit 31, and the guest runs on', async () => {
   const ran = await runCli(['snapshot', domain.name, '--mode', 'cold', '--json'], { sandbox });
-  expect(ran.exitCode, ran.stdout).toBe(22);
+  expect(ran.exitCode, ran.stdout).toBe(31);
   await expectWhole(domain, before);
   await expectKilled();
   await domain.destroy();

@@ -104,10 +104,10 @@ const FREEZE = ['suspend', 'reset', 'destroy', 'snapshot'];
 /** One point for each state that a guest is in; `scripts/soak.sh` walks all points of a run. */
 const POINTS: Readonly<Record<string, readonly string[]>> = {
   live: [
-    ...['point:guard', 'intent:undefine', 'done:undefine', 'intent:mirror', 'done:mirror'],
-    ...['done:pause', 'undone:undefine', 'point:captured'],
+    ...['point:guard', 'intent:undefine', 'done:undefine', 'done:mirror', 'done:pause'],
+    ...['point:captured'],
   ],
-  cold: ['point:guard', 'intent:save', 'done:save', 'undone:save'],
+  cold: ['point:guard', 'intent:save', 'done:save'],
 };
 const EVERY_POINT = process.env.VIRT_PUBLISH_TEST_EVERY_POINT === '1';
 
@@ -233,12 +233,21 @@ async function disturb(
     await expectGuest(scene, row);
     if (row.exitCode === 0) await expectImage(scene, image?.id ?? '');
     else await expectClearError(scene, row, ran.events.at(-1) ?? {});
+    if (act === 'suspend' && scene.domain.hasAgent) await thawLater(scene);
     await expectNoRunLeft(sandbox);
   } catch (error) {
     row.result = error instanceof Error ? error.message.slice(0, 400) : String(error);
   }
   await tidy(scene);
   return row;
+}
+
+/** A guest that was suspended in its freeze is thawed when it runs again, and its run is over then. */
+async function thawLater({ domain, sandbox }: Scene): Promise<void> {
+  await domain.virsh('resume');
+  await waitFor('the thaw', async () => !(await domain.agent.frozen()), { timeoutMs: 15_000 });
+  const ran = await runCli(['recover'], { sandbox });
+  expect(ran.exitCode, ran.stderr).toBe(0);
 }
 
 async function isStopped(pid: number | undefined): Promise<boolean> {
@@ -248,10 +257,12 @@ async function isStopped(pid: number | undefined): Promise<boolean> {
 }
 
 /** The guest is as it was, but for what the other client did to it. */
-async function expectGuest({ domain, definition }: Scene, { act, did }: Row): Promise<void> {
+async function expectGuest({ domain, definition }: Scene, { point, act, did }: Row): Promise<void> {
   const has = (other: string) => did && act === other;
+  // libvirt does not tell anybody that a guest which is paused was suspended once more.
+  const staysPaused = has('suspend') && point !== 'done:pause';
   expect(await domain.state()).toBe(
-    has('destroy') ? 'shut off' : has('suspend') ? 'paused' : 'running',
+    has('destroy') ? 'shut off' : staysPaused ? 'paused' : 'running',
   );
   expect(await domain.info('Persistent')).toBe(has('undefine') ? 'no' : 'yes');
   const autostart = has('autostart') ? 'enable' : 'disable';

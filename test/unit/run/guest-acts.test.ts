@@ -43,7 +43,7 @@ test.each([
   expect(agentLimit.mend(context, { previousS: -2, ours: 10 })).toBe(
     `${virsh} guest-agent-timeout ${ref} --timeout -2`,
   );
-  expect(save.mend(context, { state: 'running' })).toBe(`${virsh} start ${ref}`);
+  expect(save.mend(context, {})).toBe(`${virsh} start ${ref}`);
   expect(mirror.mend(context, { target: 'vda', delta: '/d' })).toBe(
     `${virsh} blockjob ${ref} vda --abort`,
   );

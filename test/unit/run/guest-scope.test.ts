@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { GuestScope, NotYet } from '#built/run/guest-scope.js';
-import { Journal, pendingActs, readJournal } from '#built/run/journal.js';
+import { Journal, pendingActs, readJournal, unsureActs } from '#built/run/journal.js';
 
 let folder: string;
 let journal: Journal;
@@ -91,6 +91,19 @@ test('a settled act is not undone', async () => {
   await scope.settle(mirror);
   expect(await scope.restore()).toEqual([]);
   expect(log).toEqual([]);
+});
+
+test('an act that is renewed in its work is undone with its newest data alone, and unsure until it is done', async () => {
+  const scope = openScope();
+  await scope.perform(define, { autostart: true }, async () => {
+    await scope.renew(define, { autostart: false });
+    expect(unsureActs(await entries())).toEqual([{ act: 'define', data: { autostart: false } }]);
+  });
+  expect(unsureActs(await entries())).toEqual([]);
+  expect(pendingActs(await entries())).toEqual([{ act: 'define', data: { autostart: false } }]);
+  expect(await scope.restore()).toEqual([]);
+  expect(log).toEqual(['undo define {"autostart":false}']);
+  expect(pendingActs(await entries())).toEqual([]);
 });
 
 test('of several acts of one name the journal knows which are left, and all are settled at once', async () => {
