@@ -37,6 +37,8 @@ interface Watched {
   runPath: string;
   memory: RunMemory & { entries: ActEntry[] };
   readEntries: () => Promise<JournalEntry[]>;
+  /** What is left can be put back only when the guest runs again, which is somebody else's to decide. */
+  isParked: boolean;
 }
 
 /**
@@ -56,11 +58,12 @@ async function guard(uri: string): Promise<void> {
   const watched: Watched = {
     ...{ runPath, memory: { facts, entries: [] } },
     readEntries: async () => parseJournal(await readAll(file)),
+    isParked: false,
   };
   process.stdout.write(`${READY}\n`);
   const end = await endOf(watched, run, lines);
   if (end === 'dead') await restoreAfterDeath(watched);
-  if (end === 'parked') await persist(() => isWhole(watched, { parked: true }), PARKED_FOR_MS);
+  if (end === 'parked') await persist(watched, () => isWhole(watched, { parked: true }));
 }
 
 /**
@@ -103,7 +106,7 @@ async function takeOver(watched: Watched): Promise<void> {
   // A mark that cannot be written (a full disk) must not keep the guest frozen.
   const marked = markTakenOver(watched.runPath).catch(() => undefined);
   await Promise.race([marked, sleep(MARK_MS)]);
-  await persist(() => isWhole(watched, { runLives: true }));
+  await persist(watched, () => isWhole(watched, { runLives: true }));
 }
 
 /**
@@ -115,7 +118,7 @@ async function takeOver(watched: Watched): Promise<void> {
 async function restoreAfterDeath(watched: Watched): Promise<void> {
   const waitUntil = performance.now() + WAIT_FOR_LOCK_MS;
   const { runId, domain } = watched.memory.facts;
-  const isDone = await persist(async () => {
+  const isDone = await persist(watched, async () => {
     const lock = await guardLock(domain, runId, WAIT_FOR_LOCK_MS);
     try {
       if (lock !== 'busy') return await isWhole(watched, { justDied: true });
@@ -129,14 +132,14 @@ async function restoreAfterDeath(watched: Watched): Promise<void> {
 }
 
 /** Tries until it is done; at once at first, since the kernel may still be at the run's death. */
-async function persist(isDone: () => Promise<boolean>, forMs = RESTORE_FOR_MS): Promise<boolean> {
-  const deadline = performance.now() + forMs;
-  for (let pauseMs = FIRST_PAUSE_MS; performance.now() < deadline; ) {
+async function persist(watched: Watched, isDone: () => Promise<boolean>): Promise<boolean> {
+  const begun = performance.now();
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS)) {
     if (await isDone().catch(() => false)) return true;
+    const forMs = watched.isParked ? PARKED_FOR_MS : RESTORE_FOR_MS;
+    if (performance.now() - begun >= forMs) return false;
     await sleep(pauseMs);
-    pauseMs = Math.min(pauseMs * 2, PAUSE_MS);
   }
-  return false;
 }
 
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
@@ -146,6 +149,7 @@ async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise
   const onRemark = (remark: string) => remarks.push(remark);
   const options = { keepsFiles: false, onRemark, memory, readEntries, ...when };
   const failures = await restoreGuest(runPath, options);
+  watched.isParked = failures.length > 0 && failures.every((failure) => failure.isParked);
   // A run that lives does all of it again, and tells itself.
   if (!when.runLives) {
     const noted = noteRemarks(runPath, remarks).catch(() => undefined);

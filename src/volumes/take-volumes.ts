@@ -51,7 +51,7 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
   const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
-  const stopWatch = isOurs ? letGoLate(run, hold.how) : undefined;
+  const stopWatch = isOurs ? letGoLate(run, hold) : undefined;
   try {
     await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
@@ -118,7 +118,9 @@ async function unheld({ active, domain, hasManagedSave }: VolumesRun): Promise<T
  * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
  * a pause, that has lasted long enough is ended on the other one.
  */
-function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, how: Hold['how']): () => void {
+function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, hold: Hold): () => void {
+  const { how } = hold;
+  const since = hold.how === 'frozen' ? hold.frozen.since : hold.since;
   const letGo = async () => {
     try {
       const control = await host.domainForControl(domain.uuid);
@@ -128,7 +130,7 @@ function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, how: Hold['h
       onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
     }
   };
-  const timer = setTimeout(() => void letGo(), timeouts.freezeMs);
+  const timer = setTimeout(() => void letGo(), since + timeouts.freezeMs - performance.now());
   return () => clearTimeout(timer);
 }
 
