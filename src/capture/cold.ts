@@ -123,6 +123,8 @@ async function saveGuest(run: CaptureRun): Promise<void> {
     await scope.perform(save, {}, () => watch.around(domain.managedSave(0)));
   } catch (error) {
     signal.throwIfAborted();
+    // The journal's: the save itself was not asked for, or has gone well.
+    if (error instanceof PublishError && error.step === 'space') throw error;
     throw new PublishError(
       'MANAGED_SAVE',
       `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
