@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Kills runs at random moments, for as long as is asked for; after each, the guest must be whole and nothing left.
 #
-# Before that, another client acts on the domain at every point of a run; the tests do so at some points.
+# Before that, at every point of a run: the run and its guard die, its journal breaks, another client
+# acts on the domain. The tests do so at some of the points.
 #
 # usage: soak.sh [MINUTES] [SEED]   (10 minutes if left out; the seed is printed, and repeats a soak)
 set -euo pipefail
@@ -13,7 +14,7 @@ seed=${2:-$RANDOM}
 [ -e "${VIRT_PUBLISH_LAB:-/var/lib/virt-publish-lab}/env" ] || scripts/setup.sh
 npm run --silent build
 VIRT_PUBLISH_TEST_EVERY_POINT=1 npx --no-install vitest run --config config/vitest.config.ts \
-  --project faults other-clients
+  --project faults --project faults-alone other-clients journal process.test
 echo "soak: $minutes minutes, seed $seed"
 VIRT_PUBLISH_TEST_SOAK_MINUTES=$minutes VIRT_PUBLISH_TEST_SOAK_SEED=$seed \
   exec npx --no-install vitest run --config config/vitest.config.ts --project soak

@@ -6,7 +6,10 @@ import { createDomain, type TestDomain } from '../support/domains.ts';
 import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { expectNothingLeft, expectUnreadable, imagesIn, untilWhole } from './whole.ts';
 
+/** Of a guest that runs; one in a managed save takes as long as libvirt's start of it besides. */
 const WHOLE_WITHIN_MS = 2000;
+/** `scripts/soak.sh` dies all deaths at all points. */
+const EVERY_POINT = process.env.VIRT_PUBLISH_TEST_EVERY_POINT === '1';
 
 type Death = 'SIGKILL' | 'SIGKILL,guard' | 'SIGTERM';
 
@@ -33,9 +36,12 @@ test.concurrent.each([
     const args = ['snapshot', domain.name, '--mode', mode, '--quiet'];
     const points = await listPoints(args, sandbox);
     expect(points.length).toBeGreaterThan(8);
+    const limitMs = WHOLE_WITHIN_MS + (mode === 'cold' ? await startMs(domain) : 0);
     for (const death of ['SIGKILL', 'SIGKILL,guard', 'SIGTERM'] as const) {
       for (const point of points) {
-        const row = await dieAt({ domain, before, sandbox, args, point, death });
+        // No act hangs on a bare point: the guard's own death and a polite one differ only at acts.
+        if (!EVERY_POINT && death !== 'SIGKILL' && point.startsWith('point:')) continue;
+        const row = await dieAt({ domain, before, sandbox, args, point, death, limitMs });
         table.push({ ...row, mode });
       }
     }
@@ -44,7 +50,7 @@ test.concurrent.each([
     print(table.filter((row) => row.mode === mode));
     expect(table.filter((row) => row.mode === mode && row.result !== 'ok')).toEqual([]);
   },
-  600_000,
+  900_000,
 );
 
 /** The points of an undisturbed run, in order. */
@@ -55,7 +61,17 @@ async function listPoints(args: readonly string[], sandbox: Sandbox): Promise<st
   return [...new Set(points)];
 }
 
+/** What libvirt takes to start the guest from a managed save on this machine. */
+async function startMs(domain: TestDomain): Promise<number> {
+  await domain.virsh('managedsave');
+  const begun = performance.now();
+  await domain.virsh('start');
+  return performance.now() - begun;
+}
+
 interface Case {
+  /** For the guard to have the guest whole. */
+  limitMs: number;
   domain: TestDomain;
   before: GuestPhoto;
   sandbox: Sandbox;
@@ -72,7 +88,7 @@ async function dieAt(one: Case): Promise<Omit<Row, 'mode'>> {
     const ran = await runUntilDead(one);
     await expectUnreadable(join(one.sandbox.stateDir, 'runs'));
     if (death === 'SIGKILL,guard') await recover(one.sandbox);
-    const limit = death === 'SIGKILL' ? WHOLE_WITHIN_MS : 100;
+    const limit = death === 'SIGKILL' ? one.limitMs : 100;
     row.whole = `${await untilWhole(one.domain, one.before, limit)} ms`;
     if (death === 'SIGKILL') await recover(one.sandbox);
     const image = (await imagesIn(one.sandbox)).find(({ id }) => !known.has(id));
