@@ -37,3 +37,28 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
     throw error;
   }
 }
+
+export interface RepeatOptions {
+  everyMs: number;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * Calls `work` at intervals, and never while an earlier call still runs: on a file system that hangs
+ * each call would keep one more thread of Node's pool. It does not keep the process alive.
+ * @returns what ends it.
+ */
+export function repeat(work: () => Promise<void>, { everyMs, onError }: RepeatOptions): () => void {
+  let isRunning = false;
+  const timer = setInterval(() => {
+    if (isRunning) return;
+    isRunning = true;
+    work()
+      .catch(onError)
+      .finally(() => {
+        isRunning = false;
+      });
+  }, everyMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}

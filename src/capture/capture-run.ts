@@ -50,12 +50,19 @@ export interface CaptureRun {
 }
 
 /** A disk that holds still: nobody writes to it as long as it is used. */
-export interface StillDisk extends InspectedDisk {
+export type StillDisk = InspectedDisk & {
   path: string;
   format: string;
-  /** A file of the run's own, which nobody needs once it was read. */
-  ours: boolean;
-}
+} & (
+    | {
+        /** A file of the run's own, which nobody needs after it is read. */
+        isScratch: true;
+      }
+    | {
+        /** The guest's own: read, and nothing else. */
+        isScratch: false;
+      }
+  );
 
 /** How the guest was while its disks were of one moment. */
 export interface PointInTime {

@@ -1,9 +1,10 @@
 // Disks cloned by reflink: a clone shares its disk's blocks, so it is made in no time and takes no space.
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import { cloneFile, requireReflinks } from '../files/reflinks.ts';
+import { removeScratch } from '../files/scratch-file.ts';
 import { inTime } from '../flatten/in-time.ts';
 import { type LayerMark, layerChanged, markLayer } from '../flatten/layer-mark.ts';
 import type { CaptureRun, StillDisk } from './capture-run.ts';
@@ -44,15 +45,15 @@ async function obstacleOf(disk: LocalDisk, folder: string): Promise<string | und
  * @throws PublishError MANAGED_SAVE where it takes too long; the signal's reason.
  */
 export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefined> {
-  const clones: StillDisk[] = [];
+  const clones: (StillDisk & { isScratch: true })[] = [];
   for (const inspected of run.inspection.disks) {
     const { target, format } = inspected.disk;
     const path = join(run.folder.scratch, `${target}.clone.${format}`);
     const obstacle = await cloneDisk(run, inspected, path);
-    clones.push({ ...inspected, path, format, ours: true });
+    clones.push({ ...inspected, path, format, isScratch: true });
     if (obstacle === undefined) continue;
     noteNoClone(run, obstacle);
-    for (const clone of clones) await rm(clone.path, { force: true });
+    for (const clone of clones) await removeScratch(clone);
     return undefined;
   }
   return clones;

@@ -75,7 +75,7 @@ export async function captureOffline<T>(planned: CaptureRun, use: UseStillDisks<
 
 function stillDisks(run: CaptureRun): StillDisks {
   const disks = run.inspection.disks.map(({ disk, facts }) => {
-    return { disk, facts, path: disk.source, format: disk.format, ours: false };
+    return { disk, facts, path: disk.source, format: disk.format, isScratch: false as const };
   });
   return asLeft(run, disks);
 }

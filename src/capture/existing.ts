@@ -14,7 +14,7 @@ export async function captureExisting<T>(run: CaptureRun, use: UseStillDisks<T>)
   const { inspection } = run;
   const before = await stateOf(run);
   const disks = inspection.disks.map((each) => {
-    return { ...each, path: each.disk.source, format: each.disk.format, ours: false };
+    return { ...each, path: each.disk.source, format: each.disk.format, isScratch: false as const };
   });
   const consistency = inspection.existing?.consistency ?? 'crash';
   const result = await use({ disks, consistency, freezeMs: null, pauseMs: null });

@@ -39,7 +39,13 @@ async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
   const { onEvent, scope, inspection, folder } = run;
   const disks = inspection.disks.map((inspected) => {
     const path = join(folder.scratch, `${inspected.disk.target}.delta.qcow2`);
-    return { ...inspected, facts: belowDelta(inspected), path, format: 'qcow2', ours: true };
+    return {
+      ...inspected,
+      facts: belowDelta(inspected),
+      path,
+      format: 'qcow2',
+      isScratch: true as const,
+    };
   });
   const mirrors = disks.map(({ disk, facts, path }): MirrorData => {
     const { target, source, format } = disk;

@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { PublishError } from '../errors.ts';
 import { formatBytes } from '../format-bytes.ts';
+import { repeat } from '../poll.ts';
 import { nearestExisting, OTHER_WORK_DIR, type Reserve, readSpace } from './space.ts';
 
 export interface ReserveWatch {
@@ -33,10 +34,10 @@ export async function withReserveWatch<T>(
   const look = async () => {
     for (const pace of paces) await pace.look();
   };
-  const timer = setInterval(() => {
-    look().catch((error: unknown) => full.abort(error));
-  }, reserve.pollMs);
-  timer.unref();
+  const stopLooking = repeat(look, {
+    everyMs: reserve.pollMs,
+    onError: (error) => full.abort(error),
+  });
   const check = async () => {
     for (const pace of paces) await pace.check();
   };
@@ -46,7 +47,7 @@ export async function withReserveWatch<T>(
     setMaxListeners(0, either);
     return await work({ signal: either, check });
   } finally {
-    clearInterval(timer);
+    stopLooking();
   }
 }
 

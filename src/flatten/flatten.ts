@@ -18,13 +18,15 @@ export interface FlattenRequest {
   detail?: string | undefined;
   compress: Compression;
   /**
-   * Given: the source's first layer is nobody else's, and the image may be written in one pass,
-   * which gives these digests where it does not compress.
+   * The source's first layer is the run's own file, so one pass of our own may write the image. A
+   * disk that a guest may come back to is read by qemu-img, which locks it.
    */
+  isScratch: boolean;
+  /** Digests that the one pass computes if it does not compress. */
   algorithms?: readonly string[];
   /**
    * The first layer's file may become the image's, and the image share blocks with the others: and
-   * so with whatever else shares theirs.
+   * so with whatever else shares theirs. Counts for a scratch file alone.
    */
   sharesBlocks?: boolean;
   priority: Config['convert'];
@@ -81,12 +83,12 @@ export async function flattenOrPlan<T>(
 
 /** Priorities are for a process, and the pass is a thread of this one. */
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
-  const { source, target, compress, algorithms, virtualSize, priority, timeouts } = request;
+  const { source, target, compress, isScratch, virtualSize, priority, timeouts } = request;
   const { sharesBlocks = false } = request;
   const isUsual = priority.nice === 0 && priority.ionice === 'none';
   const isOurs = target.format === 'qcow2' && compress !== 'zlib';
   const isHere = source.node === undefined;
-  if (!(algorithms && isUsual && isOurs && isHere)) return undefined;
+  if (!(isScratch && isUsual && isOurs && isHere)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
   const isCompressed = compress !== 'none';
   return planImage({ ...source, ...limits }, virtualSize, {

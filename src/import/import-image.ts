@@ -143,6 +143,7 @@ async function convertFile(
   await flatten({
     ...shared,
     source: { path: brought.path, format: qemuFormat(inspected.format), backingChain: [] },
+    isScratch: false,
     virtualSize,
     compress: 'none',
   });

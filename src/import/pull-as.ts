@@ -165,7 +165,10 @@ async function convertPulled(
   await withRoom(room, { config, signal: stop }, async (signal) => {
     const { convert: priority, timeouts } = config;
     const request = { target: { path, format }, priority, timeouts, onEvent, signal };
-    await flatten({ ...request, source: chained, virtualSize, compress: 'none' });
+    await flatten({
+      ...{ ...request, source: chained, isScratch: false, virtualSize },
+      compress: 'none',
+    });
     await checkImage(request);
   });
 }

@@ -5,27 +5,16 @@ import { isLibvirtError, type LibvirtError, VIR_ERR } from './errors.ts';
 import type { VolumePlace } from './protocol.ts';
 import { Storage } from './storage.ts';
 import { requireLocalQemu } from './uri.ts';
-import { WorkerClient } from './worker-client.ts';
-
-export interface ConnectOptions {
-  /**
-   * How long any one call may take, in milliseconds; not given, for ever. A managed save takes
-   * minutes: give it a connection of its own. It also leaves this one free to watch and abort it.
-   */
-  callTimeoutMs?: number;
-}
+import { type CallLimits, WorkerClient } from './worker-client.ts';
 
 /**
  * Opens a connection with a thread of its own.
  * @throws PublishError CONFIG where the URI is not QEMU on this host; LIBVIRT where there is no
  * connection to be had, with the cure.
  */
-export async function openConnection(
-  uri: string,
-  options: ConnectOptions = {},
-): Promise<Connection> {
+export async function openConnection(uri: string, limits: CallLimits = {}): Promise<Connection> {
   requireLocalQemu(uri);
-  const client = new WorkerClient(uri, options.callTimeoutMs);
+  const client = new WorkerClient(uri, limits);
   try {
     await client.invoke('open', uri);
   } catch (error) {

@@ -2,11 +2,13 @@
 import { type Connection, openConnection } from './connection.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
+import type { CallLimits } from './worker-client.ts';
 
-/** The longest that one call may take: work waits for a managed save, control for nothing long. */
+/** The longest that one call may take, on either connection. */
 export interface HostTimeouts {
-  workMs: number;
-  controlMs: number;
+  callMs: number;
+  /** Of a call that waits for a guest's memory or for a storage, on the work connection; `callMs` if left out. */
+  longMs?: number;
 }
 
 /**
@@ -18,25 +20,23 @@ export interface HostTimeouts {
  */
 export class Host {
   readonly uri: string;
-  readonly #timeouts: HostTimeouts;
-  #work: Connection | undefined;
-  #control: Connection | undefined;
+  readonly #work: Reopened;
+  readonly #control: Reopened;
 
-  constructor(uri: string, timeouts: HostTimeouts) {
+  constructor(uri: string, { callMs, longMs }: HostTimeouts) {
     this.uri = uri;
-    this.#timeouts = timeouts;
+    this.#work = new Reopened(uri, { callTimeoutMs: callMs, longCallTimeoutMs: longMs });
+    this.#control = new Reopened(uri, { callTimeoutMs: callMs });
   }
 
   /** @throws PublishError LIBVIRT, CONFIG */
-  async work(): Promise<Connection> {
-    this.#work = await this.#alive(this.#work, this.#timeouts.workMs);
-    return this.#work;
+  work(): Promise<Connection> {
+    return this.#work.get();
   }
 
   /** @throws PublishError LIBVIRT, CONFIG */
-  async control(): Promise<Connection> {
-    this.#control = await this.#alive(this.#control, this.#timeouts.controlMs);
-    return this.#control;
+  control(): Promise<Connection> {
+    return this.#control.get();
   }
 
   /** The domain as it is now, or undefined where libvirt does not know it (any more). */
@@ -50,20 +50,52 @@ export class Host {
   }
 
   /** A call on the work connection hangs: it rejects, and the next call opens a connection anew. */
-  async giveUpWork(): Promise<void> {
-    const work = this.#work;
-    this.#work = undefined;
-    await work?.giveUp();
+  giveUpWork(): Promise<void> {
+    return this.#work.giveUp();
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#work?.close(), this.#control?.close()]);
+    await Promise.all([this.#work.close(), this.#control.close()]);
+  }
+}
+
+/** One connection, opened once however many ask for it at the same time. */
+class Reopened {
+  readonly #uri: string;
+  readonly #limits: CallLimits;
+  #connection: Connection | undefined;
+  #getting: Promise<Connection> | undefined;
+
+  constructor(uri: string, limits: CallLimits) {
+    this.#uri = uri;
+    this.#limits = limits;
   }
 
-  async #alive(connection: Connection | undefined, callTimeoutMs: number): Promise<Connection> {
+  get(): Promise<Connection> {
+    this.#getting ??= this.#alive().finally(() => {
+      this.#getting = undefined;
+    });
+    return this.#getting;
+  }
+
+  async giveUp(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await connection?.giveUp();
+  }
+
+  /** One that is being opened is closed as well. */
+  async close(): Promise<void> {
+    await this.#getting?.catch(() => undefined);
+    await this.#connection?.close();
+  }
+
+  async #alive(): Promise<Connection> {
+    const connection = this.#connection;
     if (connection && (await connection.isAlive())) return connection;
     await connection?.close();
-    return openConnection(this.uri, { callTimeoutMs });
+    this.#connection = await openConnection(this.#uri, this.#limits);
+    return this.#connection;
   }
 }
 

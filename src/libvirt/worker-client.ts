@@ -3,17 +3,31 @@ import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../errors.ts';
 import { giveUpWorker, newThreadState, watchLoading } from '../native/thread-end.ts';
 import { LibvirtError } from './errors.ts';
-import type { Call, Invoke, Reply } from './protocol.ts';
+import type { Call, Invoke, Method, Reply } from './protocol.ts';
+
+/** How long one call may take, in milliseconds; for ever if left out. */
+export interface CallLimits {
+  callTimeoutMs?: number | undefined;
+  /** Of calls that wait for a guest's memory or for a storage; as the others if left out. */
+  longCallTimeoutMs?: number | undefined;
+}
+
+/** libvirt answers them only when data are written, read or flushed. */
+const LONG_CALLS: ReadonlySet<Method> = new Set<Method>([
+  ...(['managedSave', 'createWithFlags', 'blockJobAbort'] as const),
+  ...(['snapshotCreateXML', 'snapshotDelete', 'createVolume', 'deleteVolume'] as const),
+]);
 
 interface Pending {
+  method: Method;
   resolve: (value: never) => void;
   reject: (error: Error) => void;
 }
 
 /**
  * One worker thread. It keeps the process alive while a call is pending, and only then. Calls are
- * made in the order they come in. Where the call at work outlasts `callTimeoutMs` (not given: it
- * may last for ever), it and all that come after reject with PublishError LIBVIRT.
+ * made in the order they come in. If the call at work outlasts its limit, it and all that come after
+ * reject with PublishError LIBVIRT.
  */
 export class WorkerClient {
   readonly #state = newThreadState();
@@ -25,7 +39,7 @@ export class WorkerClient {
   });
   readonly #pending = new Map<number, Pending>();
   readonly #uri: string;
-  readonly #callTimeoutMs: number | undefined;
+  readonly #limits: CallLimits;
   #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
   #calledAt = 0;
@@ -33,9 +47,9 @@ export class WorkerClient {
   #broken: Error | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(uri: string, callTimeoutMs?: number) {
+  constructor(uri: string, limits: CallLimits = {}) {
     this.#uri = uri;
-    this.#callTimeoutMs = callTimeoutMs;
+    this.#limits = limits;
     this.#worker.on('message', (reply: Reply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#break(crashed(error)));
     this.#worker.unref();
@@ -45,7 +59,8 @@ export class WorkerClient {
   /** @throws LibvirtError what libvirt said; PublishError LIBVIRT where the connection is broken. */
   readonly invoke: Invoke = (method, ...args) =>
     new Promise((resolve, reject) => {
-      if (this.#broken === undefined) this.#post({ method, args } as Call, { resolve, reject });
+      if (this.#broken === undefined)
+        this.#post({ method, args } as Call, { method, resolve, reject });
       else reject(this.#broken);
     });
 
@@ -87,8 +102,16 @@ export class WorkerClient {
   /** The deadline is for the call at work: one that waits behind it has not begun. */
   #watch(): void {
     this.#calledAt = performance.now();
-    if (this.#callTimeoutMs === undefined) return;
-    this.#timer = setTimeout(() => void this.giveUp(), this.#callTimeoutMs);
+    const limitMs = this.#limitMs();
+    if (limitMs === undefined) return;
+    this.#timer = setTimeout(() => void this.giveUp(), limitMs);
+  }
+
+  /** Of the call at work, which is the oldest that is pending. */
+  #limitMs(): number | undefined {
+    const { callTimeoutMs, longCallTimeoutMs = callTimeoutMs } = this.#limits;
+    const [first] = this.#pending.values();
+    return first && LONG_CALLS.has(first.method) ? longCallTimeoutMs : callTimeoutMs;
   }
 
   /**

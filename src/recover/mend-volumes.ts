@@ -37,7 +37,7 @@ export async function mendVolumes(
   const mayBeActive = reached(entries, CAPTURED_POINT) !== undefined;
   if (mayBeActive && isNeeded({ id: runId, status }, registry ?? '')) return;
   const { managedSaveMs, libvirtMs } = config.timeouts;
-  const host = new Host(uri, { workMs: managedSaveMs + libvirtMs, controlMs: libvirtMs });
+  const host = new Host(uri, { callMs: libvirtMs, longMs: managedSaveMs + libvirtMs });
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   try {
     await rollBackVolumes({

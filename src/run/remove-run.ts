@@ -50,7 +50,7 @@ export async function removeDeadRun(
   uri: string,
   callTimeoutMs: number,
 ): Promise<void> {
-  const host = new Host(uri, { workMs: callTimeoutMs, controlMs: callTimeoutMs });
+  const host = new Host(uri, { callMs: callTimeoutMs });
   try {
     await removeUnusedRun(folder, host);
   } finally {

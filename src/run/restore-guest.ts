@@ -94,7 +94,7 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
   const journal = runLives ? SILENT : await reopen(runPath, options);
   const undo = async (acts: readonly PendingAct[]) => {
     if (acts.length === 0) return [];
-    const host = new Host(facts.uri, { workMs: CALL_TIMEOUT_MS, controlMs: CALL_TIMEOUT_MS });
+    const host = new Host(facts.uri, { callMs: CALL_TIMEOUT_MS });
     const context = { host, ...facts.domain, rebooted };
     const { keepsFiles = true } = options;
     const scope = { journal, acts: guestActs, context, onRemark, keepsFiles };

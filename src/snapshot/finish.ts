@@ -13,8 +13,10 @@ import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from '
 
 /** The flat image of one disk, and what the record says of it. */
 export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format' | 'size'> {
-  /** The image file, which goes when the image is in the registry; of one without, the captured one. */
+  /** The image file; of an image without one, the captured file. */
   path: string;
+  /** It goes when the image is in the registry. Left out by earlier versions. */
+  isScratch?: boolean;
   /**
    * Bytes of the image file.
    * NOTE: left out where there is none: a version that knows of no layers takes the file at `path`

@@ -1,8 +1,8 @@
 // Still disks become flat images: files, or plans of what is made of their layers while it is sent.
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../capture/inspect.ts';
+import { removeScratch } from '../files/scratch-file.ts';
 import { type Flattened, type FlattenRequest, flattenOrPlan } from '../flatten/flatten.ts';
 import type { PlannedImage } from '../flatten/plan-image.ts';
 import type { SourceImage } from '../flatten/qemu-img.ts';
@@ -18,6 +18,8 @@ export type FlattenedDisk = InspectedDisk &
   Flattened & {
     /** The image; of one that is not written, the captured file. */
     path: string;
+    /** False: `path` is the guest's own. */
+    isScratch: boolean;
     /** Of the captured file. */
     format: string;
     early: EarlyParts | undefined;
@@ -63,13 +65,13 @@ async function flattenDisk(
     source: sourceOf(still),
     virtualSize: facts.virtualSize,
     compress: settings.compress,
-    // A disk that the guest may come back to is read by qemu-img, which locks it.
-    ...(still.ours ? { algorithms: digestAlgorithms(isRoot ? settings.hash : []) } : {}),
+    isScratch: still.isScratch,
+    algorithms: digestAlgorithms(isRoot ? settings.hash : []),
     // NOTE: a clone's blocks are the guest's own: for each that it writes to it would take a new
     // one, for as long as an image has the old ones, and find the disk full one day.
     sharesBlocks: decision.capture.mode === 'live',
   };
-  const guestWaits = decision.capture.mode === 'cold' && !still.ours;
+  const guestWaits = decision.capture.mode === 'cold' && !still.isScratch;
   const ahead = { id, name: dataName(session, still), path, still, guestWaits };
   const { timeouts } = settings.config;
   const reading = {
@@ -83,11 +85,13 @@ async function flattenDisk(
   );
   if ('unwritten' in image) {
     const { unwritten } = image;
-    return { disk, facts, format, path: still.path, direct: true, early: undefined, unwritten };
+    const captured = { path: still.path, isScratch: still.isScratch, format };
+    return { disk, facts, ...captured, direct: true, early: undefined, unwritten };
   }
   const { result, early } = image.written;
-  if (still.ours) await rm(still.path, { force: true });
-  return { disk, facts, format, path, ...result, early, unwritten: undefined };
+  if (still.isScratch) await removeScratch(still);
+  const written = { path, isScratch: true, format };
+  return { disk, facts, ...written, ...result, early, unwritten: undefined };
 }
 
 /** What moves into a directory is a file, and what virt-sysprep changes. */
@@ -96,8 +100,8 @@ function needsFile({ settings }: Session, { registry }: Decision): boolean {
 }
 
 /** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
-function sourceOf({ path, format, ours, disk, facts, snapshot }: StillDisk): SourceImage {
-  const node = ours ? null : (disk.remote?.node ?? null);
+function sourceOf({ path, format, isScratch, disk, facts, snapshot }: StillDisk): SourceImage {
+  const node = isScratch ? null : (disk.remote?.node ?? null);
   const { backingChain } = facts;
   return {
     ...{ path, format, backingChain },

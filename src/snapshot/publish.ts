@@ -1,6 +1,6 @@
 // From flat images to an active image in the registry, and back to nothing where that fails.
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeScratch } from '../files/scratch-file.ts';
 import { checkImage } from '../flatten/flatten.ts';
 import { markOfPlan, type PlannedImage } from '../flatten/plan-image.ts';
 import { plannedBytes } from '../flatten/planned-source.ts';
@@ -104,7 +104,7 @@ async function checkImages(
     const { unwritten } = disk;
     const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
     await checkImage(flattenRequest(session, decision, { disk: disk.disk, path }), unwritten);
-    if (unwritten) await rm(path, { force: true });
+    if (unwritten) await removeScratch({ path, isScratch: true });
   }
 }
 
@@ -115,9 +115,9 @@ async function disksToPublish(
 ): Promise<ImageToPublish['disks']> {
   const found: ImageToPublish['disks'][number][] = [];
   for (const [index, each] of disks.entries()) {
-    const { disk, facts, path, direct, unwritten } = each;
+    const { disk, facts, path, isScratch, direct, unwritten } = each;
     found.push({
-      ...{ path, name: dataName(session, each) },
+      ...{ path, isScratch, name: dataName(session, each) },
       ...(unwritten
         ? { layers: layersOf(each, unwritten) }
         : { size: (await fileSource(path, { direct })).size }),

@@ -35,7 +35,7 @@ export async function sendingAhead<T>(
   const stop = new AbortController();
   const signal = AbortSignal.any([settings.signal, stop.signal]);
   // As its writer does, where it is not left to qemu-img.
-  const direct = settings.compress === 'none' || (settings.compress === 'zstd' && still.ours);
+  const direct = settings.compress === 'none' || (settings.compress === 'zstd' && still.isScratch);
   const partsAtOnce = settings.compress === 'none' ? undefined : PARTS_WHILE_COMPRESSING;
   const expectedBytes = expectedImageBytes(decision, still);
   const { registry } = decision;

@@ -25,8 +25,8 @@ export async function withSession<S extends DomainPlace, T>(
 ): Promise<T> {
   const { libvirtMs, managedSaveMs } = settings.config.timeouts;
   const host = new Host(settings.connect, {
-    workMs: managedSaveMs + libvirtMs,
-    controlMs: libvirtMs,
+    callMs: libvirtMs,
+    longMs: managedSaveMs + libvirtMs,
   });
   try {
     const connecting = host.work();

@@ -23,8 +23,8 @@ export async function readUnchanged<T>(
   reading: Reading,
   read: () => Promise<T>,
 ): Promise<T> {
-  const inspected = still.ours ? still.facts.marks.slice(1) : still.facts.marks;
-  const isActive = ({ path }: LayerMark) => !still.ours && path === still.path;
+  const inspected = still.isScratch ? still.facts.marks.slice(1) : still.facts.marks;
+  const isActive = ({ path }: LayerMark) => !still.isScratch && path === still.path;
   const before = await marksNow(inspected, reading);
   for (const [index, mark] of inspected.entries()) {
     const mayDiffer = isActive(mark) && (reading.wasWritten || still.snapshot !== undefined);

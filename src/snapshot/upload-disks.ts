@@ -1,6 +1,6 @@
 // The flat images of a run into the registry, one after the other, and what the record then says of them.
-import { rm } from 'node:fs/promises';
 import { runStep } from '../events.ts';
+import { removeScratch } from '../files/scratch-file.ts';
 import type { PlannedImage } from '../flatten/plan-image.ts';
 import { plannedSource } from '../flatten/planned-source.ts';
 import { quiet } from '../quiet.ts';
@@ -50,7 +50,7 @@ export async function uploadDisks(
     const there = before.find(({ name }) => name === disk.name);
     const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
     if (!there) await reach(UPLOADED_POINT, uploaded);
-    removals.push(quiet(rm(disk.path, { force: true })));
+    if (disk.isScratch) removals.push(quiet(removeScratch({ path: disk.path, isScratch: true })));
     all.push(uploaded);
   }
   // NOTE: a file system that discards what becomes free takes some 0.2 s a GiB; the image need not
@@ -65,7 +65,7 @@ async function uploadDisk(
   disk: DiskToPublish,
   { onEvent, signal, resume, written, timeouts }: FinishOptions,
 ): Promise<UploadedDisk> {
-  const { path, name, layers } = disk;
+  const { path, isScratch, name, layers } = disk;
   const { unwritten, ...known } = written?.get(name) ?? {};
   const source = unwritten
     ? plannedSource(unwritten, { timeoutMs: timeouts.requestMs, signal })
@@ -79,7 +79,7 @@ async function uploadDisk(
     () =>
       registry.uploadData(id, name, source, {
         ...{ hash: isRoot ? hash : [], signal, resume, onProgress, ...known },
-        ...(layers ? {} : { moveFrom: path }),
+        ...(isScratch && !layers ? { moveFrom: path } : {}),
       }),
     () => (disks.length > 1 ? name : undefined),
   );
@@ -96,7 +96,13 @@ export function activeFields(
   const fields = { data, ...hashFields(digests), min_ram, properties };
   if (disks.length === 1) return fields;
   const listed = uploaded.map((each, index) => {
-    const { path: _, direct: __, layers: ___, ...disk } = disks[index] as DiskToPublish;
+    const {
+      path: _,
+      isScratch: __,
+      direct: ___,
+      layers: ____,
+      ...disk
+    } = disks[index] as DiskToPublish;
     return { ...disk, size: each.size, sha256: each.digests.sha256, disk_format };
   });
   return { ...fields, disks: listed };

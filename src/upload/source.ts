@@ -5,11 +5,7 @@ import { stat } from 'node:fs/promises';
 import { messageOf, PublishError } from '../errors.ts';
 import { DirectFile } from '../files/direct-file.ts';
 import type { ImageSource, RangeReader } from '../files/image-source.ts';
-import { PageProbe } from '../files/page-probe.ts';
-
-/** Smaller ones are not worth a look. */
-const LARGE_BYTES = 64 * 1024 * 1024;
-const SAMPLES = 31;
+import { isCold } from '../files/is-cold.ts';
 
 /**
  * `direct`: whether it is read past the page cache; if left out, where it does not lie in it.
@@ -57,21 +53,6 @@ export class FileReader implements RangeReader {
     this.#isClosed = true;
     // NOTE: a read that hangs (a file server that is gone) holds its file; nobody waits for that.
     this.#file?.then((file) => file.close()).catch(() => undefined);
-  }
-}
-
-async function isCold(path: string, size: number): Promise<boolean> {
-  if (size < LARGE_BYTES) return false;
-  try {
-    const probe = await PageProbe.open(path);
-    try {
-      return !probe.isCached(0, size, Math.ceil(size / SAMPLES));
-    } finally {
-      await probe.close();
-    }
-  } catch {
-    // What is wrong with the file is told by whoever reads it.
-    return false;
   }
 }
 

@@ -97,7 +97,7 @@ test('of an image that is compressed in one pass the object is the finished file
   });
   const { direct = false, digests } = await flatten({
     ...{ source, virtualSize: bytes, target: { path, format: 'qcow2' }, compress: 'zstd' },
-    ...{ algorithms: ['sha256'], priority: { nice: 0, ionice: 'none' } },
+    ...{ isScratch: true, algorithms: ['sha256'], priority: { nice: 0, ionice: 'none' } },
     ...{ timeouts: { convertMs: 60_000, checkMs: 60_000 }, onEvent: () => undefined, signal },
   });
   expect({ direct, digests }).toEqual({ direct: true, digests: undefined });

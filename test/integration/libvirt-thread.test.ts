@@ -1,11 +1,14 @@
 // The thread behind a connection: when it holds the process, what it prints, and a libvirtd that hangs or goes away.
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openConnection } from '#built/libvirt/connection.js';
 import { isConnectionLost } from '#built/libvirt/errors.js';
+import { Host } from '#built/libvirt/host.js';
 import { WorkerClient } from '#built/libvirt/worker-client.js';
 import type { Ran } from '../support/exec.ts';
 import { runScript } from '../support/run-script.ts';
@@ -88,7 +91,7 @@ describe('a process', () => {
 });
 
 test('after a call that hung, every other rejects at once, and close returns', async () => {
-  const client = new WorkerClient('a server that is silent', 200);
+  const client = new WorkerClient('a server that is silent', { callTimeoutMs: 200 });
   const opening = client.invoke('open', await silentServer());
   const behind = client.invoke('getLibVersion');
   const answer = { code: 'LIBVIRT', retryable: true, message: /does not answer/ };
@@ -106,6 +109,33 @@ test('the deadline is for each call, not for those that wait behind others', asy
     expect(new Set(await Promise.all(calls)).size).toBe(1);
   }
   await connection.close();
+});
+
+test('a call that waits for storage has a limit of its own, and no other call has that one', async () => {
+  const proxy = await stallingProxy();
+  const limits = { callTimeoutMs: 400, longCallTimeoutMs: 60_000 };
+  const connection = await openConnection(proxy.uri, limits);
+  proxy.stall();
+  const saving = connection.lookupByUUIDString(randomUUID()).catch((error: Error) => error.message);
+  expect(await Promise.race([saving, sleep(5000)])).toMatch(/a call took longer than \d+ ms/);
+
+  const second = await stallingProxy();
+  const client = new WorkerClient(second.uri, limits);
+  await client.invoke('open', second.uri);
+  second.stall();
+  const starting = client.invoke('createWithFlags', randomUUID(), 0).catch(() => 'ended');
+  expect(await Promise.race([starting, sleep(1500, 'waits')])).toBe('waits');
+  await client.giveUp();
+  expect(await starting).toBe('ended');
+});
+
+test('two first calls to a host open one connection', async () => {
+  const proxy = await stallingProxy();
+  const host = new Host(proxy.uri, { callMs: 10_000 });
+  const found = await Promise.all([host.work(), host.work(), host.domain(randomUUID())]);
+  expect(found[0]).toBe(found[1]);
+  expect(proxy.count()).toBe(1);
+  await host.close();
 });
 
 test('a server that hangs up is a LIBVIRT error with a cure', async () => {
@@ -130,6 +160,30 @@ test('another host is refused before anything is opened', async () => {
     code: 'CONFIG',
   });
 });
+
+interface Proxy {
+  uri: string;
+  /** Connections so far. */
+  count: () => number;
+  /** No answer comes any more. */
+  stall: () => void;
+}
+
+/** Before the libvirtd of this host. */
+async function stallingProxy(): Promise<Proxy> {
+  const backs: Socket[] = [];
+  const uri = await server((socket) => {
+    const back = connect('/run/libvirt/libvirt-sock');
+    backs.push(back);
+    back.on('error', () => socket.destroy());
+    socket.on('close', () => back.destroy());
+    socket.pipe(back).pipe(socket);
+  });
+  const stall = () => {
+    for (const back of backs) back.unpipe().pause();
+  };
+  return { uri, count: () => backs.length, stall };
+}
 
 /** A server that takes connections and never says a word. */
 function silentServer(): Promise<string> {

@@ -152,7 +152,12 @@ describe('fails with', () => {
     const source = { path: planned.layers[0], format: 'raw', backingChain: [] };
     const request = {
       ...{ source, virtualSize: 96 * MIB, target: { path: at('early'), format: 'qcow2' } },
-      ...{ compress: 'zstd', algorithms: ['sha256'], priority: { nice: 0, ionice: 'none' } },
+      ...{
+        compress: 'zstd',
+        isScratch: true,
+        algorithms: ['sha256'],
+        priority: { nice: 0, ionice: 'none' },
+      },
       timeouts: { convertMs: 60_000, checkMs: 60_000 },
     };
     const scripts = [0, 10, 20, 40, 60, 80, 100].map(

@@ -74,7 +74,7 @@ test('the command that puts a guest back names a file that is there, though the 
   const journal = await Journal.create(join(folder, 'journal.ndjson'));
   await journal.write({ type: 'run', facts });
   const uri = 'qemu:///nothing-listens-here';
-  const context = { host: new Host(uri, { workMs: 1, controlMs: 1 }), name: 'web', uuid: 'u' };
+  const context = { host: new Host(uri, { callMs: 1 }), name: 'web', uuid: 'u' };
   const scope = new GuestScope({ journal, acts: guestActs, context, onRemark: String });
   const xmlPath = join(runPath, 'domain.xml');
   const data = { ...journaled, xmlPath, saved };

@@ -15,7 +15,7 @@ test('a device is attached again by a command that can be pasted, whatever its X
   const bin = mkdtempSync(join(tmpdir(), 'vp-unit-'));
   writeFileSync(join(bin, 'virsh'), '#!/bin/sh\necho "$@"\nexec cat /dev/stdin\n');
   chmodSync(join(bin, 'virsh'), 0o755);
-  const host = new Host('qemu:///system', { workMs: 1, controlMs: 1 });
+  const host = new Host('qemu:///system', { callMs: 1 });
   const context: GuestContext = { host, name: "it's", uuid: UUID };
   const xml = `<hostdev mode='subsystem'>\n  <alias name="a$b"/>\n</hostdev>`;
   const command = detach.mend(context, { xml, address: '0000:01:00.0' });
@@ -36,7 +36,7 @@ test.each([
   ['a name with letters beyond ASCII', 'büro', UUID],
   ['a command', '$(reboot)', UUID],
 ])('a domain whose name is %s is named so that virsh finds it and no other', (_, name, ref) => {
-  const host = new Host('qemu+unix:///system?socket=/run/a&b', { workMs: 1, controlMs: 1 });
+  const host = new Host('qemu+unix:///system?socket=/run/a&b', { callMs: 1 });
   const context: GuestContext = { host, name, uuid: UUID };
   const virsh = "virsh -c 'qemu+unix:///system?socket=/run/a&b'";
   expect(freeze.mend(context, null)).toBe(`${virsh} domfsthaw ${ref}`);

@@ -50,7 +50,7 @@ async function withUmask<T>(mask: number, work: () => Promise<T>): Promise<T> {
 }
 
 function startRun(workDir: string, work: (scratch: string) => Promise<void>, forQemu = true) {
-  const host = new Host('test:///default', { workMs: 1000, controlMs: 1000 });
+  const host = new Host('test:///default', { callMs: 1000 });
   const place = { stateDir, workDir, host, forQemu, onWarning: String };
   const domain = { name: 'web', uuid: randomUUID() };
   const facts = { runId: randomUUID(), uri: 'test:///default', domain, registry: null };
