@@ -12,7 +12,6 @@ import {
 } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
-  byteCount,
   choiceOption,
   collect,
   collectChoices,
@@ -21,10 +20,11 @@ import {
   given,
   type RegistryFlags,
   registryOverrides,
-  wholeNumber,
+  withDefault,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { bytesValue, gibValue, mibValue } from '../values.ts';
 
 type ImportFlags = GlobalFlags &
   RegistryFlags & {
@@ -71,28 +71,47 @@ function addImageOptions(command: Command): void {
     .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
     .option('--tag <tag>', 'tag the image (repeatable)', collect)
     .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
-    .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
+    .addOption(
+      choiceOption(
+        '--visibility <who>',
+        withDefault('visibility of the image', 'snapshot', 'visibility'),
+        VISIBILITIES,
+      ),
+    )
     .option('--protected', 'the image cannot be deleted until it is unprotected')
-    .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', wholeNumber)
-    .option('--min-ram <MiB>', 'least memory of a guest', wholeNumber)
+    .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', gibValue)
+    .option('--min-ram <MiB>', 'least memory of a guest, as 512 or 2G (default: 0)', mibValue)
     .option(
       '--hash <algorithms>',
-      'digests beside sha256: md5, sha512',
+      withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash'),
       collectChoices(['md5', 'sha512']),
     )
     .addOption(
       choiceOption(
         '--format <format>',
-        'it is of this format, whatever its name says',
+        'it is of this format, whatever its name says (default: what its bytes say)',
         DISK_FORMATS,
       ),
     )
-    .addOption(choiceOption('--convert <format>', 'convert it to this format', TARGET_FORMATS))
+    .addOption(
+      choiceOption(
+        '--convert <format>',
+        'convert it to this format (default: none)',
+        TARGET_FORMATS,
+      ),
+    )
     .optionsGroup('Source:')
     .option('--sha256 <digest>', 'refuse other bytes, as they are before they are unpacked')
-    .option('--max-size <size>', 'most bytes fetched or unpacked, as 20G', byteCount)
+    .option(
+      '--max-size <size>',
+      'most bytes fetched or unpacked, as 20G (default: 128G)',
+      bytesValue,
+    )
     .option('--allow-private', 'URLs may lead into private networks and to this host')
-    .option('--work-dir <dir>', 'where it is fetched, unpacked and converted');
+    .option(
+      '--work-dir <dir>',
+      'where it is fetched, unpacked and converted (default: runs in the state directory)',
+    );
 }
 
 async function bringIn(

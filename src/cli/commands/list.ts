@@ -12,7 +12,7 @@ import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } f
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
-import { sizeValue, timeValue } from '../values.ts';
+import { bytesValue, timeValue } from '../values.ts';
 
 interface ListFlags {
   json?: boolean;
@@ -68,8 +68,8 @@ function addFilters(command: Command): void {
     .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))
     .option('--owner <owner>', 'only of this owner')
     .addOption(choiceOption('--disk-format <format>', 'only of this format', DISK_FORMATS))
-    .option('--size-min <size>', 'only with so much data, as 1GiB', sizeValue)
-    .option('--size-max <size>', 'only with no more data', sizeValue)
+    .option('--size-min <size>', 'only with so much data, as 1GiB', bytesValue)
+    .option('--size-max <size>', 'only with no more data', bytesValue)
     .option('--created-after <time>', 'a date, a time, or an age as 7d', timeValue)
     .option('--created-before <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-after <time>', 'a date, a time, or an age', timeValue)
