@@ -1,8 +1,7 @@
 // `virt-publish config`: the settings that are in force, and where each is from.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { explainConfig, type SettingInForce } from '../../config.ts';
-import { withoutSecrets } from '../../secrets.ts';
+import type { SettingInForce } from '../../config.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -39,16 +38,16 @@ export function addConfigCommand(program: Command, setExitCode: SetExitCode): vo
 async function list(flags: ConfigFlags): Promise<Product> {
   const files = flags.config === undefined ? [] : [resolve(flags.config)];
   const sources = { env: process.env, files, overrides: hostOverrides(flags) };
-  const settings = (await explainConfig(sources)).map(maskSecrets);
+  const { explainConfig } = await import('../../config.ts');
+  const { withoutSecrets } = await import('../../secrets.ts');
+  // A URL may hold a user and a password.
+  const settings: SettingInForce[] = (await explainConfig(sources)).map(({ value, ...setting }) => {
+    return { ...setting, value: typeof value === 'string' ? withoutSecrets(value) : value };
+  });
   const { formatTable } = await import('../table.ts');
   const columns = [{ title: 'KEY' }, { title: 'VALUE' }, { title: 'SOURCE' }];
   const rows = settings.map(({ key, value, source }) => [key, shown(value), source]);
   return { text: formatTable(columns, rows), json: { settings } };
-}
-
-/** A URL may hold a user and a password. */
-function maskSecrets({ value, ...setting }: SettingInForce): SettingInForce {
-  return { ...setting, value: typeof value === 'string' ? withoutSecrets(value) : value };
 }
 
 function shown(value: unknown): string {

@@ -28,7 +28,7 @@ import { bytesValue, gibValue, mibValue } from '../values.ts';
 
 type ImportFlags = GlobalFlags &
   RegistryFlags & {
-    name: string;
+    name?: string;
     alias?: string[];
     tag?: string[];
     property?: Record<string, string>;
@@ -48,7 +48,7 @@ type ImportFlags = GlobalFlags &
 export function addImportCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('import')
-    .argument('<source>', 'a file, or an http or https URL')
+    .argument('<source>', 'a file, an http or https URL, or - for standard input')
     .summary('bring an existing image in')
     .description(
       'Brings an existing image in: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
@@ -67,7 +67,10 @@ export function addImportCommand(program: Command, setExitCode: SetExitCode): vo
 function addImageOptions(command: Command): void {
   command
     .optionsGroup('Image:')
-    .requiredOption('--name <name>', 'name of the image')
+    .option(
+      '--name <name>',
+      'name of the image (default: that of the file or URL, without endings)',
+    )
     .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
     .option('--tag <tag>', 'tag the image (repeatable)', collect)
     .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
@@ -122,8 +125,9 @@ async function bringIn(
   const { importImage } = await import('../../import/import-image.ts');
   const { name, visibility, format, sha256, convert, hash, allowPrivate } = flags;
   const options: ImportOptions = {
-    ...{ source, name, signal, onEvent, workDir: config.workDir, registry: config.registry },
+    ...{ source, signal, onEvent, workDir: config.workDir, registry: config.registry },
     ...given({
+      name,
       visibility,
       format,
       sha256,
