@@ -32,3 +32,9 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length] ?? 0;
 }
+
+/** `did you mean "web01", "web02"?`; `undefined` if no name is near. */
+export function didYouMean(near: readonly string[]): string | undefined {
+  if (near.length === 0) return undefined;
+  return `did you mean ${near.map((name) => JSON.stringify(name)).join(', ')}?`;
+}

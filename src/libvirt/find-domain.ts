@@ -1,5 +1,5 @@
 // Finds a domain by what a person may call it: name, UUID or id.
-import { closeNames } from '../close-names.ts';
+import { closeNames, didYouMean } from '../close-names.ts';
 import { PublishError } from '../errors.ts';
 import type { Connection } from './connection.ts';
 import type { Domain } from './domain.ts';
@@ -43,8 +43,7 @@ function hint(ref: string, names: readonly string[]): string {
   if (names.length === 0) {
     return 'there are no domains at all; is it the right URI (qemu:///system or qemu:///session)?';
   }
-  const near = closeNames(ref, names);
-  if (near.length > 0)
-    return `did you mean ${near.map((name) => JSON.stringify(name)).join(', ')}?`;
+  const near = didYouMean(closeNames(ref, names));
+  if (near !== undefined) return near;
   return `none of the ${names.length} domains there is called that; see virsh list --all`;
 }

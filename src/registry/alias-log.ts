@@ -54,7 +54,7 @@ export async function rollbackAlias(
 ): Promise<AliasRecord> {
   const versions = await listVersions(store, aliasFolder(alias), { signal });
   const newest = versions.at(-1);
-  if (newest === undefined) throw noAlias(alias, store.url);
+  if (newest === undefined) throw await noAlias(store, alias, { signal });
   let last: PublishError | undefined;
   const log = await readAliasLog(store, alias, {
     signal,
