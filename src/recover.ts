@@ -17,6 +17,7 @@ import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
 import { sweepScratch } from './run/scratch-folder.ts';
 import { withoutSecrets } from './secrets.ts';
 
+export { resolveRefs } from './recover/resolve-refs.ts';
 export type { RunStatus } from './recover/run-status.ts';
 
 export interface RecoverOptions {

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function virtPublish(...args: string[]) {
-  const env = { PATH: process.env.PATH, HOME: folder };
+  const env = { PATH: process.env.PATH, HOME: folder, VIRT_PUBLISH_STATE_DIR: folder };
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env });
 }
 
@@ -127,6 +127,7 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['inspect'], /missing required argument 'domain'; see virt-publish inspect --help/],
     [['chain', 'commit'], /missing .* 'domain'; see virt-publish chain commit --help/],
     [['chain', 'pull', 'x', '--bandwidth', 'fast'], /; see virt-publish chain pull --help/],
+    [['recover', 'deadbeef'], /no run that has left anything is deadbeef/],
     [['chain', 'pul'], /unknown command 'pul' .*; see virt-publish chain --help/],
     [['nosuch', 'list', '--name', 'show'], /unknown command 'nosuch'; see virt-publish --help/],
     [['alias', 'set', 'list'], /missing .* 'image'; see virt-publish alias set --help/],
