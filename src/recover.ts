@@ -113,7 +113,7 @@ async function recoverRun(
 }
 
 const ELSEWHERE =
-  'it is of another host, with which the state directory is shared; run recover there';
+  'it is of another host, with which the state directory is shared; run virt-publish recover there';
 
 function untrusted({ path, error }: RunOnDisk): string {
   return `${messageOf(error)}, so its journal may say anything and is not read; remove ${path} by hand`;

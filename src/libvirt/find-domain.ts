@@ -41,7 +41,7 @@ function notFound(uri: string, ref: string, names: readonly string[]): PublishEr
 
 function hint(ref: string, names: readonly string[]): string {
   if (names.length === 0) {
-    return 'there are no domains at all; is it the right URI (qemu:///system or qemu:///session)?';
+    return 'there are no domains at all; is --connect right (qemu:///system or qemu:///session)?';
   }
   const near = didYouMean(closeNames(ref, names));
   if (near !== undefined) return near;

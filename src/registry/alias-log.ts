@@ -72,7 +72,9 @@ export async function rollbackAlias(
   );
   if (target === undefined || target.image_id === null) {
     const which = toVersion === undefined ? 'before' : `in version ${toVersion}`;
-    throw nowhere(`Alias ${alias} pointed to no other image ${which}; see "alias log ${alias}".`);
+    throw nowhere(
+      `Alias ${alias} pointed to no other image ${which}; see virt-publish alias log ${alias}`,
+    );
   }
   return pointAlias(store, alias, target.image_id, { signal, expectVersion: newest });
 }

@@ -171,6 +171,6 @@ export async function aliasNames(store: ObjectStore, { signal }: CallOptions): P
 }
 
 export function lostMove(alias: string, cause?: unknown): PublishError {
-  const message = `Alias ${alias} was moved by somebody else; look where it points now and decide anew.`;
+  const message = `Alias ${alias} was moved by somebody else; look where it points now (virt-publish alias log ${alias}) and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause });
 }

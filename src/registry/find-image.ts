@@ -47,7 +47,7 @@ async function byAlias(store: ObjectStore, ref: string, options: CallOptions) {
   if (alias === undefined || alias.image_id === null) return undefined;
   const record = await readRecord(store, alias.image_id, options);
   if (record !== undefined && record.status !== 'deleted') return record;
-  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; set it anew.`;
+  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; point it elsewhere: virt-publish alias set ${ref} IMAGE`;
   throw new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
 }
 

@@ -183,7 +183,7 @@ export function notFound(ref: string, url: string, near: readonly string[] = [])
 }
 
 function lostRace(id: string, version: number, cause?: unknown): PublishError {
-  const message = `Image ${id} is no longer at version ${version}; look at it again and decide anew.`;
+  const message = `Image ${id} is no longer at version ${version}; look at it again (virt-publish show ${id}) and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause });
 }
 

@@ -71,6 +71,32 @@ describe('list', () => {
   });
 });
 
+const NOBODY = 65_534;
+const places = mkdtempSync(join(tmpdir(), 'cli-places-'));
+afterAll(() => {
+  spawnSync('umount', [join(places, 'full')]);
+  rmSync(places, { recursive: true });
+});
+
+/** Places that a pull can be sent to, and fails at. The user is another one: root may write anywhere. */
+function preparePlaces(): void {
+  const script = `
+    [ -e data ] && exit
+    echo x > data; mkfifo fifo; mkdir full; mkdir -m 755 closed
+    mount -t tmpfs -o size=64k,mode=777 tmpfs full; chown ${NOBODY} .
+    chmod -R a+rX ${folder}; mkdir -m 777 ${folder}/nobody`;
+  const { status, stderr } = spawnSync('bash', ['-ec', script], { cwd: places, encoding: 'utf8' });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+}
+
+function virtPublishAs(uid: number, ...args: string[]) {
+  const home = join(folder, 'nobody');
+  const env = { PATH: process.env.PATH, HOME: home, VIRT_PUBLISH_STATE_DIR: join(home, 's') };
+  const all = [main, ...args, '--registry', url];
+  const options = { env, uid, cwd: places, encoding: 'utf8' } as const;
+  return spawnSync(process.execPath, all, options);
+}
+
 /** Runs it on a terminal of that many columns. */
 function onTerminal(columns: number, ...args: string[]): string {
   const line = [process.execPath, main, ...args, '--registry', url];
@@ -134,8 +160,29 @@ describe('alias, show, pull, delete', () => {
     const file = join(folder, 'pulled');
     expect(virtPublish('pull', 'web/latest', file)).toMatchObject({ status: 0, stdout: '' });
     expect(readFileSync(file).equals(data)).toBe(true);
-    expect(virtPublish('pull', 'web/latest', file).status).toBe(2);
+    expect(virtPublish('pull', 'web/latest', file)).toMatchObject({
+      ...{ status: 2, stderr: expect.stringContaining('replace it with --overwrite') },
+    });
     expect(virtPublish('pull', 'web/latest', file, '--overwrite').status).toBe(0);
+  });
+
+  it.each([
+    ['none/x', 2, 'there is no folder %/none; make it, or name another path'],
+    ['none/x --format qcow2', 2, 'there is no folder %/none; make it, or name another path'],
+    ['data/x', 2, '%/data is no folder'],
+    ['data/', 2, '%/data is no directory, or lies below a file; name another one'],
+    ['fifo', 2, '%/fifo is a FIFO, and only a file can be replaced'],
+    [`${'n'.repeat(300)}`, 2, 'cannot be written: ENAMETOOLONG'],
+    ['full/x', 31, 'free some space, or name a file on a larger file system'],
+    ['full/dir/', 31, 'free some space, or name a file on a larger file system'],
+    ['closed/x', 2, 'this user may not write in %/closed; get that right, or name another path'],
+  ])('pull to %s is exit %d, with one error', (path, exitCode, message) => {
+    preparePlaces();
+    const ran = virtPublishAs(NOBODY, 'pull', webId, ...path.split(' '));
+    expect({ status: ran.status, stdout: ran.stdout }).toEqual({ status: exitCode, stdout: '' });
+    const errors = ran.stderr.split('\n').filter((line) => !/^(\d\d:|$)/.test(line));
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain(message.replace('%', places));
   });
 
   it('pull - writes to standard output, and leaves nothing in the work directory', () => {
@@ -159,7 +206,23 @@ describe('alias, show, pull, delete', () => {
   });
 
   it('delete refuses what an alias points to, unless forced', () => {
-    expect(virtPublish('delete', webId).status).toBe(40);
+    const refused = virtPublish('delete', webId);
+    expect(refused.status).toBe(40);
+    expect(refused.stderr).toContain('virt-publish alias set web/latest IMAGE), or delete the');
+    expect(refused.stderr).toContain('with --force');
+    virtPublish('update', dbId, '--protected');
+    expect(virtPublish('delete', dbId).stderr).toContain(
+      `virt-publish update ${dbId} --unprotected`,
+    );
+    virtPublish('update', dbId, '--unprotected');
+    expect(virtPublish('update', webId, '--tag', 'x', '--untag', 'x').stderr).toContain(
+      'leave --tag or --untag out',
+    );
+    virtPublish('deactivate', webId);
+    const inactive = virtPublish('pull', webId, join(folder, 'never'));
+    expect(inactive.stderr).toContain(`virt-publish reactivate ${webId}`);
+    virtPublish('reactivate', webId);
+    expect(virtPublish('url', webId).stderr).toContain(`virt-publish pull ${webId}`);
     const { status, stdout, stderr } = virtPublish('delete', webId, '--force');
     expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
     expect(stderr).toContain(`deleted ${webId} (web)`);
