@@ -71,8 +71,8 @@ async function snapshot(
   const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
   if (flags.dryRun === true) {
     const plan = await planSnapshot(options, config);
-    const { formatPlan } = await import('../plan-view.ts');
-    return { text: formatPlan(plan), json: { plan } };
+    const { formatPlan, refusalOf } = await import('../plan-view.ts');
+    return { text: formatPlan(plan), json: { plan }, ...refusalOf(plan) };
   }
   const result = await createSnapshot(options, config);
   return { text: result.image.id, json: { ...result } };

@@ -229,6 +229,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     sysprep: null,
     registry: 's3://images',
     space: [{ directory: '/w', purpose: 'delta and image', needed: 3 * GIB, available: 2 * GIB }],
+    obstacles: [],
   });
   expect(text.split('\n')).toEqual([
     'Domain       web01 (u), running, persistent, autostart',
