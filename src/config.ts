@@ -4,7 +4,8 @@ import { isAbsolute, join } from 'node:path';
 import { environmentLayers } from './config/environment.ts';
 import { type Layer, overlay, readLayer } from './config/layers.ts';
 import { isPlainlyValid } from './config/plainly-valid.ts';
-import { readConfigAsset, readSchema } from './config/schema.ts';
+import { listSettings, readConfigAsset, readSchema, type SchemaNode } from './config/schema.ts';
+import { withoutUnits } from './config/units.ts';
 import type {
   Compression,
   MirrorMethod,
@@ -101,23 +102,65 @@ type Unresolved = Omit<Config, 'stateDir' | 'workDir' | 'registry'> & {
  * @throws PublishError CONFIG naming the place, the key and what is allowed there.
  */
 export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
-  const { env = process.env, files = [], overrides } = sources;
-  const layers = [
+  return merge(await readLayers(sources), sources.env ?? process.env);
+}
+
+/** A setting that is in force: its key, its value, and the place that it is from. */
+export interface SettingInForce {
+  key: string;
+  value: unknown;
+  /** `default`, the path of a file, the name of a variable, or a flag. */
+  source: string;
+}
+
+/**
+ * Returns all settings in the order of the schema; a directory that no place names has the value
+ * that follows from the others.
+ * @throws as loadConfig
+ */
+export async function explainConfig(sources: ConfigSources = {}): Promise<SettingInForce[]> {
+  const layers = await readLayers(sources);
+  const config = merge(layers, sources.env ?? process.env);
+  return listSettings(readSchema()).map(({ path }) => {
+    const layer = layers.findLast(({ values }) => valueAt(values, path) !== undefined);
+    const flag = `--${path.at(-1)?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const source = layer?.source === COMMAND_LINE ? flag : (layer?.source ?? 'default');
+    return { key: path.join('.'), value: valueAt(config, path), source };
+  });
+}
+
+const COMMAND_LINE = 'the command line';
+
+function valueAt(values: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<string, unknown> | null | undefined)?.[key],
+    values,
+  );
+}
+
+/** The places that say something, the one that wins last; each was checked. */
+async function readLayers({ env = process.env, files = [], overrides }: ConfigSources) {
+  const given = [
     ...(await readFiles(env, files)),
     ...environmentLayers(env),
     ...(overrides === undefined || Object.keys(overrides).length === 0
       ? []
-      : [{ source: 'the command line', values: overrides }]),
+      : [{ source: COMMAND_LINE, values: overrides }]),
   ];
-  await checkLayers(layers);
+  const schema = given.length > 0 ? readSchema() : {};
+  const layers = given.map((layer) => withoutUnits(layer, schema));
+  await checkLayers(layers, schema);
+  return layers;
+}
+
+function merge(layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
   const values = layers.map((layer) => layer.values);
   return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
 }
 
 // NOTE: ajv takes 80 ms and more to load, a tenth of a small run, so what is seen to be right
 // without it (as most flags are) does not wait for it. All messages are ajv's.
-async function checkLayers(layers: readonly Layer[]): Promise<void> {
-  const schema = layers.length > 0 ? readSchema() : {};
+async function checkLayers(layers: readonly Layer[], schema: SchemaNode): Promise<void> {
   const doubtful = layers.filter((layer) => !isPlainlyValid(schema, layer.values));
   if (doubtful.length > 0) (await import('./config/validate.ts')).validateLayers(doubtful);
 }

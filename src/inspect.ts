@@ -1,7 +1,6 @@
 // A domain on one page: what would be taken of it and how, with all that stands in the way; touches nothing.
 import { readDomainFacts } from './capture/inspect.ts';
 import { readOpenFiles } from './capture/open-files.ts';
-import { refuseTooLittleSpace } from './capture/space.ts';
 import { type Config, loadConfig } from './config.ts';
 import { PublishError } from './errors.ts';
 import { ignoreEvents } from './events.ts';
@@ -9,6 +8,7 @@ import { reportDisk } from './inspect/disk-report.ts';
 import { reportSnapshot } from './inspect/snapshot-report.ts';
 import type { DiskReport, DomainReport, InspectOptions, Obstacle } from './inspect-types.ts';
 import { decide, describePlan, inspectionOptions } from './snapshot/decide.ts';
+import { foresee } from './snapshot/foresee.ts';
 import { type Session, withSession } from './snapshot/session.ts';
 import { decideSettings } from './snapshot/settings.ts';
 
@@ -75,8 +75,8 @@ async function planOf(
   let plan: DomainReport['plan'] = null;
   try {
     const decision = await decide(session, facts);
-    plan = describePlan(session, decision);
-    refuseTooLittleSpace(decision.space);
+    plan = { ...describePlan(session, decision), obstacles: await foresee(session, decision) };
+    obstacles.push(...plan.obstacles.map((obstacle) => ({ target: null, ...obstacle })));
   } catch (error) {
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
     obstacles.push({ target: null, code: error.code, message: error.message });

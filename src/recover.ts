@@ -17,6 +17,7 @@ import { type RunOnDisk, readRun, readRuns } from './run/runs.ts';
 import { sweepScratch } from './run/scratch-folder.ts';
 import { withoutSecrets } from './secrets.ts';
 
+export { resolveRefs } from './recover/resolve-refs.ts';
 export type { RunStatus } from './recover/run-status.ts';
 
 export interface RecoverOptions {
@@ -112,7 +113,7 @@ async function recoverRun(
 }
 
 const ELSEWHERE =
-  'it is of another host, with which the state directory is shared; run recover there';
+  'it is of another host, with which the state directory is shared; run virt-publish recover there';
 
 function untrusted({ path, error }: RunOnDisk): string {
   return `${messageOf(error)}, so its journal may say anything and is not read; remove ${path} by hand`;

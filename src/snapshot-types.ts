@@ -1,4 +1,5 @@
 // What goes into a snapshot run and what comes out of it.
+import type { ErrorCode } from './errors.ts';
 import type { OnEvent } from './events.ts';
 import type { ImageRecord } from './registry/image.ts';
 
@@ -93,6 +94,12 @@ export interface PlannedDisk {
   virtualSize: number;
 }
 
+/** Something that a planned run would be refused with; the message says what to do. */
+export interface PlanObstacle {
+  code: ErrorCode;
+  message: string;
+}
+
 /** What a run would do, and why; nothing was touched to learn it. */
 export interface SnapshotPlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
@@ -125,6 +132,8 @@ export interface SnapshotPlan {
   registry: string;
   /** Bytes needed at most and bytes free beyond the reserve, for each directory written to. */
   space: readonly { directory: string; purpose: string; needed: number; available: number }[];
+  /** What was seen to stand in its way; of a run that was done there are none. */
+  obstacles: readonly PlanObstacle[];
 }
 
 export interface SnapshotResult {

@@ -13,6 +13,7 @@ import type { NewEntry } from './run/journal.ts';
 import { type OpenRun, withRun } from './run/open-run.ts';
 import { type Decision, decide, describePlan } from './snapshot/decide.ts';
 import { type FlatDisks, flattenDisks } from './snapshot/flatten-disks.ts';
+import { foresee } from './snapshot/foresee.ts';
 import { inSlot } from './snapshot/in-slot.ts';
 import { publishImage, withImageRecord } from './snapshot/publish.ts';
 import { type Session, withSession } from './snapshot/session.ts';
@@ -40,13 +41,19 @@ export async function createSnapshot(
   );
 }
 
-/** What `createSnapshot` would do, and why. Touches nothing. @throws PublishError as it would. */
+/**
+ * What `createSnapshot` would do, why, and what it would be refused with. Touches nothing.
+ * @throws PublishError where nothing can be planned, as it would.
+ */
 export async function planSnapshot(
   options: SnapshotOptions,
   config?: Config,
 ): Promise<SnapshotPlan> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
-  return withSession(settings, async (session) => describePlan(session, await decide(session)));
+  return withSession(settings, async (session) => {
+    const decision = await decide(session);
+    return { ...describePlan(session, decision), obstacles: await foresee(session, decision) };
+  });
 }
 
 /** Nothing is done to the domain, so there is nothing to guard. */

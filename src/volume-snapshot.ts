@@ -11,6 +11,7 @@ import { type OpenRun, withRun } from './run/open-run.ts';
 import { VOLUMES_POINT } from './run/runs.ts';
 import { underGuard } from './run/under-guard.ts';
 import { ACTIVE_POINT, followUp } from './snapshot/finish.ts';
+import { foreseeFolders } from './snapshot/foresee.ts';
 import { inSlot } from './snapshot/in-slot.ts';
 import { withSession } from './snapshot/session.ts';
 import { decideSettings, type SnapshotSettings } from './snapshot/settings.ts';
@@ -44,7 +45,7 @@ export async function createVolumeSnapshot(
   );
 }
 
-/** What `createVolumeSnapshot` would do. Touches nothing. @throws PublishError as it would. */
+/** What `createVolumeSnapshot` would do, and be refused with. Touches nothing. @throws PublishError as it would. */
 export async function planVolumeSnapshot(
   options: VolumeSnapshotOptions,
   config?: Config,
@@ -52,7 +53,7 @@ export async function planVolumeSnapshot(
   const settings = decideSettings(options, config ?? (await loadConfig()));
   return withSession(settings, async (session) => {
     const { plan } = await decideVolumes(session, NO_RUN);
-    return plan;
+    return { ...plan, obstacles: await foreseeFolders(settings) };
   });
 }
 

@@ -1,6 +1,11 @@
 // What goes into a snapshot of a domain's volumes and what comes out of it.
 import type { ImageRecord } from './registry/image.ts';
-import type { QuiescePolicy, SnapshotOptions, SnapshotResult } from './snapshot-types.ts';
+import type {
+  PlanObstacle,
+  QuiescePolicy,
+  SnapshotOptions,
+  SnapshotResult,
+} from './snapshot-types.ts';
 
 /** Anything left out comes from the configuration. */
 export type VolumeSnapshotOptions = Pick<
@@ -50,6 +55,8 @@ export interface VolumePlan {
   quiesce: QuiescePolicy;
   image: { name: string };
   registry: string;
+  /** What was seen to stand in its way; of a run that was done there are none. */
+  obstacles: readonly PlanObstacle[];
 }
 
 export interface VolumeSnapshotResult {

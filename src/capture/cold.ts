@@ -127,7 +127,7 @@ async function saveGuest(run: CaptureRun): Promise<void> {
     if (error instanceof PublishError && error.step === 'space') throw error;
     throw new PublishError(
       'MANAGED_SAVE',
-      `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
+      `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long for timeouts.managedSaveMs' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
       { step: 'save', cause: error },
     );
   }

@@ -3,6 +3,7 @@ import { chmod, chown, readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../errors.ts';
+import { isToBeOpened } from '../files/own-folders.ts';
 import { parseDacLabel } from '../libvirt/dac-label.ts';
 import type { Domain } from '../libvirt/domain.ts';
 
@@ -24,19 +25,23 @@ export interface QemuIds {
  * @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it; WORK_DIR.
  */
 export async function giveToQemu(domain: Domain, path: string): Promise<void> {
+  await refuseUnownable(domain);
+  const ids = await qemuIds(domain);
+  if (userInfo().uid === 0 && ids !== undefined && ids.uid !== 0) await own(path, ids);
+}
+
+/** @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it. */
+export async function refuseUnownable(domain: Domain): Promise<void> {
   const ids = await qemuIds(domain);
   const here = userInfo().uid;
-  if (ids === undefined || ids.uid === here) return;
-  if (here !== 0) {
-    // libvirt's daemon can, and does it unless it was told not to.
-    if (await relabels(domain)) return;
-    throw new PublishError(
-      'DISK_UNSUPPORTED',
-      `libvirt hands no files of domain ${domain.name} to QEMU (seclabel dac), and uid ${here} cannot give one to uid ${ids.uid}; run as root, or use --mode cold`,
-      { step: 'delta' },
-    );
-  }
-  await own(path, ids);
+  if (here === 0 || ids === undefined || ids.uid === here) return;
+  // libvirt's daemon can, and does it unless it was told not to.
+  if (await relabels(domain)) return;
+  throw new PublishError(
+    'DISK_UNSUPPORTED',
+    `libvirt hands no files of domain ${domain.name} to QEMU (seclabel dac), and uid ${here} cannot give one to uid ${ids.uid}; run as root, or use --mode cold`,
+    { step: 'delta' },
+  );
 }
 
 /** Makes a delta that QEMU has closed the property of this user again. */
@@ -55,22 +60,42 @@ async function own(path: string, { uid, gid }: { uid: number; gid: number }): Pr
   }
 }
 
+/** A folder that QEMU's user may not pass. */
+export interface ClosedFolder {
+  folder: string;
+  /** Whose bit is missing. */
+  who: 'u' | 'g' | 'o';
+  ids: QemuIds;
+}
+
+/** What keeps QEMU from a folder, with its cure. */
+export function describeClosed({ folder, who, ids }: ClosedFolder): string {
+  return `QEMU (uid ${ids.uid}) cannot pass ${folder}: chmod ${who}+x ${folder}, or choose another --work-dir`;
+}
+
 /**
- * What keeps QEMU from a file, with its cure; undefined if no folder above it does.
+ * The uppermost folder that keeps QEMU from a file; undefined if none does. One that a run will make
+ * keeps nobody, and neither does one of `prepared` that it will open.
  *
  * NOTE: mode bits alone are looked at: an access control list may allow what they do not.
  */
-export async function obstacleForQemu(domain: Domain, path: string): Promise<string | undefined> {
+export async function closedForQemu(
+  domain: Domain,
+  path: string,
+  prepared: readonly string[] = [],
+): Promise<ClosedFolder | undefined> {
   const ids = await qemuIds(domain);
   if (ids === undefined || ids.uid === 0) return undefined;
   const parents: string[] = [];
   for (let at = dirname(path); at !== dirname(at); at = dirname(at)) parents.unshift(at);
   for (const folder of parents) {
-    const { mode, uid, gid } = await stat(folder);
+    const facts = await stat(folder).catch(() => undefined);
+    if (facts === undefined) return undefined;
+    const { mode, uid, gid } = facts;
     const bits = uid === ids.uid ? 0o100 : isOneOf(gid, ids) ? 0o010 : 0o001;
     if ((mode & bits) !== 0) continue;
-    const who = bits === 0o100 ? 'u' : bits === 0o010 ? 'g' : 'o';
-    return `QEMU (uid ${ids.uid}) cannot pass ${folder}: chmod ${who}+x ${folder}, or choose another --work-dir`;
+    if (prepared.includes(folder) && (await isToBeOpened(folder))) continue;
+    return { folder, who: bits === 0o100 ? 'u' : bits === 0o010 ? 'g' : 'o', ids };
   }
   return undefined;
 }

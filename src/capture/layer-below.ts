@@ -4,6 +4,7 @@ import { markLayer } from '../flatten/layer-mark.ts';
 import type { QemuImgInfo } from '../flatten/qemu-img.ts';
 import { shellQuote } from '../run/shell-quote.ts';
 import type { LocalDisk } from './choose-disk.ts';
+import { namedFile, rebaseCommand } from './local-spelling.ts';
 
 /** One file or block device of a chain; the path is absolute. */
 export interface Layer {
@@ -47,7 +48,11 @@ export function layerBelow(at: LayerAt): Layer | undefined {
     refuseLayer(disk, `has a layer below ${path} that is a slice of a file; copy it into its own`);
   }
   if (full === null || !full.startsWith('/')) {
-    refuseOutside(disk, `has a backing file that is no local path (${facts.backingFile})`);
+    refuseOutside(
+      disk,
+      `has a backing file that is no local path (${facts.backingFile})`,
+      cureOf(path, facts),
+    );
   }
   if (facts.backingFormat === null) {
     refuseLayer(
@@ -76,8 +81,15 @@ export async function headerAgrees({ disk, depth, facts }: LayerAt): Promise<boo
   return identities[0] !== null && identities[0]?.identity === identities[1]?.identity;
 }
 
-function refuseOutside(disk: LocalDisk, obstacle: string): never {
-  const message = `disk ${disk.target} ${obstacle}; start the domain, and take it live`;
+/** A file of this host that is named by a protocol can be named by its path. */
+function cureOf(overlay: string, { backingFile, backingFormat }: QemuImgInfo): string {
+  const file = namedFile(backingFile ?? '');
+  if (file === undefined) return '';
+  return `, or name its path while nobody has it open: ${rebaseCommand(overlay, file, backingFormat)}`;
+}
+
+function refuseOutside(disk: LocalDisk, obstacle: string, cure = ''): never {
+  const message = `disk ${disk.target} ${obstacle}; start the domain, and take it live${cure}`;
   throw new OutsideLayer('DISK_UNSUPPORTED', message, { step: 'inspect' });
 }
 

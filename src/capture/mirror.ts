@@ -16,7 +16,7 @@ import { pollUntil } from '../poll.ts';
 import { type MirrorData, mirror as mirrorAct } from '../run/guest-acts.ts';
 import { needsFullCopy } from './backing-chain.ts';
 import type { CaptureRun } from './capture-run.ts';
-import { obstacleForQemu } from './delta-owner.ts';
+import { closedForQemu, describeClosed } from './delta-owner.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 import { StallWatch } from './stall-watch.ts';
 
@@ -42,7 +42,8 @@ export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<
 
 async function cureOf({ domain }: CaptureRun, delta: string): Promise<string> {
   // The delta may be gone, and the mirror's own error must not be hidden by that.
-  const obstacle = await obstacleForQemu(domain, delta).catch(() => undefined);
+  const closed = await closedForQemu(domain, delta).catch(() => undefined);
+  const obstacle = closed && describeClosed(closed);
   return obstacle ?? `QEMU must be able to write ${delta}: see the log of libvirtd`;
 }
 

@@ -1,9 +1,21 @@
-// Flags that several commands share, and the parsers of their values.
+// Flags that several commands share, and what their descriptions say of defaults.
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { readConfigAsset } from '../config/schema.ts';
 import type { ConfigOverrides } from '../config.ts';
 
 export { InvalidArgumentError };
+
+/** Where delta and image are written. */
+export const WORK_DIR = [
+  '--work-dir <dir>',
+  'where delta and image are written (default: runs in the state directory)',
+] as const;
+
+export const CONNECT = [
+  '-c, --connect <uri>',
+  'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
+] as const;
 
 /** Flags of every command, as commander hands them over. */
 export interface GlobalFlags {
@@ -40,14 +52,17 @@ export function addRegistryOptions(command: Command): Command {
     .optionsGroup('Registry:')
     .option(
       '-r, --registry <url>',
-      's3://bucket/prefix or a directory (default: one in the state directory)',
+      's3://bucket/prefix or a directory (default: registry in the state directory)',
     )
-    .option('--endpoint <url>', 'S3 server other than AWS')
-    .option('--region <name>', 'region of the bucket')
-    .option('--profile <name>', 'profile of ~/.aws/config')
+    .option('--endpoint <url>', 'S3 server (default: that of AWS)')
+    .option('--region <name>', "region of the bucket (default: the environment's or the profile's)")
+    .option('--profile <name>', 'profile of ~/.aws/config (default: AWS_PROFILE, else default)')
     .option('--path-style', 'put the bucket into the path (default where --endpoint is given)')
     .option('--no-path-style', 'put the bucket into the host name')
-    .option('--ca-file <file>', "PEM file of the authority that signed the server's certificate");
+    .option(
+      '--ca-file <file>',
+      "PEM file of the authority of the server's certificate (default: the system's)",
+    );
 }
 
 /** The flags that stand in the configuration under the same meaning. */
@@ -72,6 +87,15 @@ export function hostOverrides(
   const workDir = flags.workDir === undefined ? undefined : resolve(flags.workDir);
   return { ...registryOverrides(flags), ...given({ connect: flags.connect, workDir }) };
 }
+
+/** The description with the default that the key has where no file, variable or flag says otherwise. */
+export function withDefault(description: string, group: string, key: string): string {
+  defaults ??= readConfigAsset('default.json') as Record<string, Record<string, unknown>>;
+  const value = defaults[group]?.[key];
+  return `${description} (default: ${Array.isArray(value) && value.length === 0 ? 'none' : value})`;
+}
+
+let defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 
 /** The entries that have a value. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -110,23 +134,6 @@ export function collectProperty(
   const at = value.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('It must be KEY=VALUE.');
   return { ...earlier, [value.slice(0, at)]: value.slice(at + 1) };
-}
-
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** `90s`, `15m`, `1h`, `7d`; a bare number is seconds. */
-export function durationSeconds(value: string): number {
-  const [, count = '', unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(value) ?? [];
-  if (count === '') throw new InvalidArgumentError('It must be a time such as 90s, 15m, 1h or 7d.');
-  return Number(count) * (SECONDS[unit] ?? 1);
-}
-
-/** `500M`, `20G`, `1T`, in powers of 1024; a bare number is bytes. */
-export function byteCount(value: string): number {
-  const [, count = '', unit = ''] = /^(\d{1,9}|\d+(?=$))([KMGT])?i?B?$/i.exec(value) ?? [];
-  const bytes = Number(count) * 1024 ** ' KMGT'.indexOf(unit === '' ? ' ' : unit.toUpperCase());
-  if (count !== '' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new InvalidArgumentError('It must be a size such as 500M or 20G.');
 }
 
 export function wholeNumber(value: string): number {

@@ -1,6 +1,8 @@
 // The plan of a snapshot as a page for people. Pure.
+import { PublishError } from '../errors.ts';
 import type { SnapshotPlan } from '../snapshot-types.ts';
 import { formatBytes, printable } from './format.ts';
+import type { Product } from './run-command.ts';
 import { formatPairs } from './table.ts';
 
 /** What `--dry-run` prints. */
@@ -25,6 +27,16 @@ export function formatPlan(plan: SnapshotPlan): string {
     ...plan.space.map((entry): [string, string] => ['Space', spaceLine(entry)]),
   ];
   return formatPairs(pairs.map(([name, value]) => [name, printable(value)]));
+}
+
+/** The failure that `--dry-run` ends with: that of the first obstacle, with the messages of all. */
+export function refusalOf({
+  obstacles,
+}: Pick<SnapshotPlan, 'obstacles'>): Pick<Product, 'failure'> {
+  const [first] = obstacles;
+  if (first === undefined) return {};
+  const message = `the run would be refused: ${obstacles.map((each) => each.message).join('; ')}`;
+  return { failure: new PublishError(first.code, message, { step: 'space' }) };
 }
 
 const PAUSES = ': it is not frozen, so the guest is paused for the point in time';

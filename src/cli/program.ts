@@ -1,10 +1,11 @@
 // The command line as a whole: its commands, its help, and what wrong usage is answered with.
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
+import { Command, type CommanderError } from 'commander';
 import { PublishError } from '../errors.ts';
 import { printableJson } from '../printable.ts';
 import { addAliasCommand } from './commands/alias.ts';
 import { addChainCommand } from './commands/chain.ts';
+import { addConfigCommand } from './commands/config.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
@@ -58,8 +59,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv);
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    return await tellUsageError(program, argv.slice(2), error);
+    if (error instanceof CommandUsageError && error.commanderError.exitCode === 0) return 0;
+    return await tellUsageError(argv.slice(2), error);
   }
 }
 
@@ -78,7 +79,6 @@ export function buildProgram(setExitCode: SetExitCode): Command {
       writeErr: (text) => void standardError().write(text),
       outputError: () => undefined,
     })
-    .exitOverride()
     .addHelpText('after', `${EXAMPLES}\n${exitCodesHelp()}`);
   addGlobalOptions(program);
   const add = [
@@ -92,10 +92,31 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
-  const mend = [addChainCommand, addStatusCommand, addRecoverCommand];
+  const mend = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
   for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...mend])
     addCommand(program, setExitCode);
+  nameCommandInErrors(program);
   return program;
+}
+
+/** A usage error of commander, and the command that raised it. */
+class CommandUsageError extends Error {
+  readonly command: Command;
+  readonly commanderError: CommanderError;
+
+  constructor(command: Command, commanderError: CommanderError) {
+    super(commanderError.message);
+    this.command = command;
+    this.commanderError = commanderError;
+  }
+}
+
+/** NOTE: an error of commander does not name its command, and a word of the line may name another. */
+function nameCommandInErrors(command: Command): void {
+  command.exitOverride((error) => {
+    throw new CommandUsageError(command, error);
+  });
+  command.commands.forEach(nameCommandInErrors);
 }
 
 function packageVersion(): string {
@@ -104,13 +125,10 @@ function packageVersion(): string {
 }
 
 // NOTE: commander has already printed its help where no command was given.
-async function tellUsageError(
-  program: Command,
-  args: readonly string[],
-  error: unknown,
-): Promise<number> {
-  if (error instanceof CommanderError && error.code === 'commander.help') return 2;
-  const failure = error instanceof CommanderError ? usageError(program, args, error) : error;
+async function tellUsageError(args: readonly string[], error: unknown): Promise<number> {
+  const isNamed = error instanceof CommandUsageError;
+  if (isNamed && error.commanderError.code === 'commander.help') return 2;
+  const failure = isNamed ? usageError(error) : error;
   const { failureJson, failureText } = await import('./failure.ts');
   const { styleFor } = await import('./style.ts');
   if (args.includes('--json'))
@@ -121,12 +139,15 @@ async function tellUsageError(
   return exitCodeOf(failure);
 }
 
-function usageError(program: Command, args: readonly string[], error: CommanderError) {
-  const said = error.message
+function usageError({ command, message }: CommandUsageError): PublishError {
+  const said = message
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/\.$/, '');
-  const command = program.commands.find((known) => args.includes(known.name()));
-  const help = ['virt-publish', ...(command === undefined ? [] : [command.name()]), '--help'];
-  return new PublishError('USAGE', `${said}; see ${help.join(' ')}`, { step: 'config' });
+  return new PublishError('USAGE', `${said}; see ${pathOf(command)} --help`, { step: 'config' });
+}
+
+/** `virt-publish chain pull`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

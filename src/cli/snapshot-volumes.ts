@@ -2,6 +2,7 @@
 import type { SnapshotOptions } from '../snapshot-types.ts';
 import type { PlannedVolume, VolumePlan } from '../volume-types.ts';
 import { formatBytes, printable } from './format.ts';
+import { refusalOf } from './plan-view.ts';
 import type { CommandContext, Product } from './run-command.ts';
 import { formatPairs } from './table.ts';
 
@@ -32,7 +33,7 @@ export async function snapshotVolumes(
   const { createVolumeSnapshot, planVolumeSnapshot } = await import('../volume-snapshot.ts');
   if (dryRun) {
     const plan = await planVolumeSnapshot(options, config);
-    return { text: formatVolumePlan(plan), json: { plan } };
+    return { text: formatVolumePlan(plan), json: { plan }, ...refusalOf(plan) };
   }
   const result = await createVolumeSnapshot(options, config);
   return { text: result.image.id, json: { ...result } };

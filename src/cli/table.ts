@@ -29,7 +29,7 @@ export function formatTable(
 }
 
 /** NOTE: the library takes each text apart into graphemes, which the plain ones of a long list need not be. */
-function widthOf(text: string): number {
+export function widthOf(text: string): number {
   return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
 }
 

@@ -1,34 +1,53 @@
-// Sizes, ages and times as people write them on the command line.
+// Sizes, rates, ages and times as people write them on the command line.
+import { EXAMPLES, parseUnit, type Unit } from '../units.ts';
 import { InvalidArgumentError } from './options.ts';
 
-const UNITS = ['', 'K', 'M', 'G', 'T', 'P'];
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+/** Whole bytes: `500`, `1GiB`, `1.5G` (1024), `10MB` (1000). */
+export const bytesValue = (text: string) => Math.round(valueIn(text, 'bytes'));
 
-/** Bytes: `500`, `1GiB`, `1.5G` (1024), `10MB` (1000). */
-export function sizeValue(text: string): number {
-  const [, digits = '', unit = '', kind = ''] =
-    /^(\d+(?:\.\d+)?)\s*([KMGTP]?)(iB|B)?$/i.exec(text.trim()) ?? [];
-  const base = unit !== '' && kind.toUpperCase() === 'B' ? 1000 : 1024;
-  const bytes = Math.round(Number(digits) * base ** UNITS.indexOf(unit.toUpperCase()));
-  if (digits !== '' && Number.isSafeInteger(bytes)) return bytes;
-  throw new InvalidArgumentError('It must be a size, as 500MB or 1GiB.');
+/** Whole MiB, as much as is needed: `512`, `2G`. */
+export const mibValue = (text: string) => Math.ceil(valueIn(text, 'MiB'));
+
+/** Whole GiB, as much as is needed: `20`, `20G`, `500M` (1). */
+export const gibValue = (text: string) => Math.ceil(valueIn(text, 'GiB'));
+
+/** MiB a second, also parts of one: `0.5`, `512K`, `10MB/s`. */
+export const rateValue = (text: string) => valueIn(text, 'MiB');
+
+/** Whole MiB a second, no more than the text says: `100`, `100M`, `1G/s`. */
+export function wholeRateValue(text: string): number {
+  const rate = valueIn(text, 'MiB');
+  if (rate === 0 || rate >= 1) return Math.floor(rate);
+  throw new InvalidArgumentError('It must be 1 MiB/s or more; 0 is no cap.');
 }
 
-/** Milliseconds: `90s`, `24h`, `7d`, `2w`. */
+/** Whole seconds: `90`, `90s`, `15m`, `7d`. */
+export const secondsValue = (text: string) => Math.floor(valueIn(text, 's'));
+
+/** Milliseconds: `90s`, `24h`, `7d`, `2w`. A plain number is refused. */
 export function ageValue(text: string): number {
-  const [, digits = '', unit = ''] = /^(\d+)\s*([smhdw])$/.exec(text.trim()) ?? [];
-  const ms = Number(digits) * (SECONDS[unit] ?? 0) * 1000;
-  if (digits !== '' && Number.isSafeInteger(ms)) return ms;
-  throw new InvalidArgumentError('It must be an age, as 90s, 24h, 7d or 2w.');
+  const ms = isAge(text) ? parseUnit(text, 'ms') : undefined;
+  if (ms !== undefined) return Math.round(ms);
+  throw new InvalidArgumentError('It must be an age, such as 90s, 30m, 24h, 7d or 2w.');
 }
 
 /** Milliseconds since 1970: a date, a time (of this machine's zone unless it names one), or an age. */
 export function timeValue(text: string): number {
-  if (/^\d+\s*[smhdw]$/.test(text.trim())) return Date.now() - ageValue(text);
+  if (isAge(text)) return Date.now() - ageValue(text);
   const isDate = /^\d{4}-\d\d-\d\d$/.test(text);
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(isDate ? `${text}T00:00` : text) : NaN;
   if (!Number.isNaN(time)) return time;
   throw new InvalidArgumentError(
     'It must be a time, as 2026-01-31, 2026-01-31T12:00Z or 7d (ago).',
   );
+}
+
+function isAge(text: string): boolean {
+  return /^\s*\d+(\.\d+)?\s*[a-z]+\s*$/.test(text);
+}
+
+function valueIn(text: string, unit: Unit): number {
+  const value = parseUnit(text, unit);
+  if (value !== undefined) return value;
+  throw new InvalidArgumentError(`It must be ${EXAMPLES[unit]}.`);
 }

@@ -1,6 +1,7 @@
 // Checks configuration layers against config/schema.json; the only importer of ajv.
 import { Ajv, type ErrorObject } from 'ajv';
 import { PublishError } from '../errors.ts';
+import { EXAMPLES, unitOfKey } from '../units.ts';
 import type { Layer } from './layers.ts';
 import { describeAllowed, readSchema, type SchemaNode } from './schema.ts';
 
@@ -29,6 +30,9 @@ function explain(schema: SchemaNode, error: ErrorObject): string {
     return `${[...path, unknown].join('.')} is not a known key; allowed here: ${allowed}`;
   }
   const given = JSON.stringify(error.data)?.slice(0, 100);
+  const unit = unitOfKey(path.at(-1) ?? '');
+  if (error.keyword === 'type' && unit !== undefined)
+    return `${key} must be ${EXAMPLES[unit]}, not ${given}`;
   if (error.keyword === 'type' || error.keyword === 'enum')
     return `${key} must be ${describeAllowed(node)}, not ${given}`;
   if (error.keyword === 'pattern') return `${key} must ${patternInWords(node, given)}`;

@@ -7,6 +7,11 @@ import { type Finding, failure, ok, warning } from './finding.ts';
 const GIB = 1024 ** 3;
 /** Less than this is little for an image. */
 const LITTLE = 10 * GIB;
+/** What names another place for each of them, --work-dir apart. */
+const OTHER_PLACE: Readonly<Record<string, string>> = {
+  'managed save': 'managedSaveDir, as libvirt has it',
+  registry: '--registry',
+};
 
 export async function checkSpace(config: Config): Promise<Finding[]> {
   const needs: SpaceNeed[] = [
@@ -20,7 +25,7 @@ export async function checkSpace(config: Config): Promise<Finding[]> {
   return rows.map(({ directory, purpose, available }) => {
     const name = `space, ${purpose}`;
     const says = `${formatBytes(available)} free beyond the reserve in ${directory}`;
-    const cure = 'free some, or choose another directory on a larger file system';
+    const cure = `free some, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
     if (available === 0) return failure(name, 'NO_SPACE', says, cure);
     return available < LITTLE ? warning(name, says, cure) : ok(name, says);
   });

@@ -52,10 +52,16 @@ export async function prepareFolder(path: string): Promise<void> {
   await orWorkDirError(path, async () => {
     await makeFoldersDurably(path);
     await assertTrusted(path);
-    const { mode, uid } = await stat(path);
-    if ((mode & MAY_PASS) === MAY_PASS || uid !== ownUid() || !(await holdsOnlyOurs(path))) return;
-    await chmod(path, (mode & 0o7777) | MAY_PASS);
+    const { mode } = await stat(path);
+    if (await isToBeOpened(path)) await chmod(path, (mode & 0o7777) | MAY_PASS);
   });
+}
+
+/** Whether `prepareFolder` opens it: it is closed, this user's, and holds nothing but our own. */
+export async function isToBeOpened(path: string): Promise<boolean> {
+  const facts = await stat(path);
+  const isClosed = facts.isDirectory() && (facts.mode & MAY_PASS) !== MAY_PASS;
+  return isClosed && facts.uid === ownUid() && (await holdsOnlyOurs(path));
 }
 
 async function holdsOnlyOurs(path: string): Promise<boolean> {
@@ -165,7 +171,7 @@ export async function orWorkDirError(
   }
 }
 
-function workDirError(what: string, cure = '', cause?: unknown): PublishError {
+export function workDirError(what: string, cure = '', cause?: unknown): PublishError {
   const code = hasCode(cause, 'ENOSPC', 'EDQUOT') ? 'NO_SPACE' : 'WORK_DIR';
   const message = `${what}; ${cure}choose another directory with --work-dir or VIRT_PUBLISH_STATE_DIR`;
   return new PublishError(code, message, { step: 'space', ...(cause ? { cause } : {}) });

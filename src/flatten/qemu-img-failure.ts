@@ -25,13 +25,19 @@ export function qemuImgFailure(subject: Subject, outcome: Outcome): PublishError
   return new PublishError('QEMU_IMG', `${at} ${ending(subject, outcome, said)}`, { step });
 }
 
-function ending({ timeoutMs }: Subject, outcome: Outcome, said: string): string {
+/** The key of the configuration with its deadline; all but these two are requests. */
+const DEADLINES: Readonly<Record<string, string>> = {
+  convert: 'timeouts.convertMs',
+  check: 'timeouts.checkMs',
+};
+
+function ending({ command, timeoutMs }: Subject, outcome: Outcome, said: string): string {
   if (outcome.spawnCode === 'ENOENT')
     return 'could not start: qemu-img is not in PATH; install the package qemu-utils (qemu-img on Fedora)';
   if (outcome.spawnCode === 'EACCES')
     return 'could not start: qemu-img in PATH is not executable for this user';
   if (outcome.timedOut)
-    return `was stopped after ${Math.round(timeoutMs / 1000)} s, its deadline: see whether the storage hangs, or raise the timeout in the configuration`;
+    return `was stopped after ${Math.round(timeoutMs / 1000)} s, its deadline: see whether the storage hangs, or raise ${DEADLINES[command] ?? 'timeouts.requestMs'}`;
   if (outcome.killedBy !== undefined)
     return `was killed by ${outcome.killedBy}: see the kernel log for the out-of-memory killer, then run it again`;
   return `failed: ${said}${cureOf(said)}`;

@@ -11,7 +11,8 @@ import { hashImage } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
 import { parseUrl } from './download.ts';
 import { fetchSource } from './fetch-source.ts';
-import { boundsOf, type ImportSettings, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, isStandardInput, tellBytes } from './import-settings.ts';
+import { readStandardInput } from './standard-input.ts';
 import { type Place, type StillFile, unchanged, withStillFile } from './still-file.ts';
 import { type Packing, packingOf, unpack, unpackError } from './unpack.ts';
 import { writeBounded } from './write-bounded.ts';
@@ -23,7 +24,7 @@ export interface BroughtFile extends StillFile {
 }
 
 /**
- * Calls `work` with the image of the settings: a URL is fetched into the folder, what is packed is
+ * Calls `work` with the image of the settings: a URL or standard input is read into the folder, what is packed is
  * unpacked into it, and a plain file stays where it is. The settings that `work` gets have a signal
  * that aborts too if somebody writes to that file.
  * @throws DOWNLOAD, IMAGE_REFUSED, INTEGRITY (another digest), NO_SPACE, USAGE; what `access` and
@@ -34,13 +35,20 @@ export async function withBroughtFile<T>(
   place: Place,
   work: (brought: BroughtFile, settings: ImportSettings) => Promise<T>,
 ): Promise<T> {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(settings.source))
+  const { source } = settings;
+  if (isStandardInput(source)) {
+    const path = await readStandardInput(settings, place);
+    await checkDigest(path, settings);
+    const read = { path, names: [], removed: [], ours: true, assertUnchanged: unchanged };
+    return work(await unpacked(read, settings, place), settings);
+  }
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source))
     return withStillFile(settings, place, async (still, limited) => {
       await checkDigest(still.path, limited);
       const file = { ...still, removed: [] };
       return work(await unpacked(file, limited, place), limited);
     });
-  parseUrl(settings.source);
+  parseUrl(source);
   await place.access;
   const { path, names, encodings, sentSha256 } = await fetchSource(settings, place.folder);
   await checkDigest(path, settings, sentSha256);

@@ -94,7 +94,9 @@ function downloadError(error: unknown, { signal, config }: ImportSettings, both:
   if (signal.aborted) return signal.reason;
   const isLate = both.aborted;
   if (error instanceof PublishError && !isLate) return error;
-  const late = isLate ? `it took more than ${config.import.downloadMs / 1000} s` : undefined;
+  const late = isLate
+    ? `it took more than ${config.import.downloadMs / 1000} s, which import.downloadMs allows`
+    : undefined;
   const why = late ?? (error instanceof Error ? error.message : String(error));
   return new PublishError('DOWNLOAD', `The download broke off: ${why}. Try it again.`, {
     step: 'download',

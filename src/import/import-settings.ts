@@ -1,9 +1,12 @@
 // What an import was asked to do, with all that was left open filled in from the configuration. Pure.
+import { basename } from 'node:path';
 import type { Config } from '../config.ts';
 import { PublishError, type Step } from '../errors.ts';
 import { listener, type OnEvent } from '../events.ts';
-import { assertAlias } from '../registry/names.ts';
+import { assertAlias, MAX_NAME } from '../registry/names.ts';
+import { nameOf } from './answer-headers.ts';
 import type { ImportOptions } from './import-types.ts';
+import { readName } from './name-claims.ts';
 
 type Given = Required<
   Pick<ImportOptions, 'source' | 'name' | 'registry' | 'aliases' | 'tags' | 'properties'>
@@ -27,7 +30,7 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
   for (const alias of options.aliases ?? []) assertAlias(alias);
   return {
     source: options.source,
-    name: options.name,
+    name: options.name ?? nameOfSource(options.source),
     registry: options.registry ?? config.registry,
     format: options.format,
     sha256: checkedDigest(options.sha256),
@@ -47,6 +50,20 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
     onEvent: listener(options.onEvent),
     config,
   };
+}
+
+/** Whether the source is what comes in on standard input, and not a name. */
+export function isStandardInput(source: string): boolean {
+  return source === '-' || source === '/dev/stdin';
+}
+
+/** `debian-13` of `https://example.org/debian-13.qcow2.xz?x=1`. */
+function nameOfSource(source: string): string {
+  const name = URL.canParse(source) ? nameOf(new URL(source)) : basename(source);
+  const { stem } = readName(isStandardInput(source) ? '' : name);
+  if (stem !== '') return stem.slice(0, MAX_NAME);
+  const message = `${isStandardInput(source) ? 'standard input' : source} gives the image no name; name it with --name`;
+  throw new PublishError('USAGE', message, { step: 'config' });
 }
 
 /** Of what a step writes to the work directory. */

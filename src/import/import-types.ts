@@ -5,9 +5,10 @@ import type { DiskFormat, TargetFormat, Visibility } from '../snapshot-types.ts'
 
 /** Anything left out comes from the configuration. */
 export interface ImportOptions {
-  /** A file, or an http or https URL. */
+  /** A file, an http or https URL, or `-`: standard input. */
   source: string;
-  name: string;
+  /** Left out, it is that of the file or of the URL, without its endings. */
+  name?: string;
   registry?: string;
   /** What the image is said to be, once unpacked; another one is refused. */
   format?: DiskFormat;

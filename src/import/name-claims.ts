@@ -5,6 +5,8 @@ import type { DiskFormat } from '../snapshot-types.ts';
 /** `disk.qcow2.gz`: packings `gzip`, format `qcow2`. */
 export interface NameClaims {
   name: string;
+  /** Without the endings. */
+  stem: string;
   /** The outermost first. */
   packings: readonly string[];
   /** A disk format, or the name of one that is not taken; undefined if the name says none. */
@@ -32,7 +34,9 @@ const SHORT = new Map(
   }),
 );
 
-// `.img` and `.bin` say nothing: cloud images of several formats are called so.
+/** Endings that say nothing of the format: cloud images of several are called so. */
+const UNTOLD = ['img', 'bin'];
+
 const FORMATS = new Map(
   Object.entries({
     ...{ qcow2: 'qcow2', qcow: 'qcow2', raw: 'raw', vmdk: 'vmdk', vdi: 'vdi', vhdx: 'vhdx' },
@@ -53,7 +57,11 @@ export function readName(name: string): NameClaims {
       continue;
     }
     const packing = PACKINGS.get(ending);
-    if (packing === undefined) return { name, packings, format: FORMATS.get(ending) };
+    if (packing === undefined) {
+      const format = FORMATS.get(ending);
+      const isDisk = format !== undefined || UNTOLD.includes(ending);
+      return { name, stem: isDisk ? bare : rest, packings, format };
+    }
     packings.push(packing);
     rest = bare;
   }

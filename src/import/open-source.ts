@@ -90,6 +90,9 @@ async function targetOf(
     if (!isLink) return undefined;
     const { linkTarget } = await import('../native/file-calls.ts');
     const target = linkTarget(place.fd);
+    // As `/dev/fd/63` of a process substitution leads to, which is no path.
+    const kind = /^(pipe|socket):\[\d+\]$/.exec(target)?.[1];
+    if (kind !== undefined) throw noFile(path, `a ${kind}`);
     if (isOurs(facts)) return target;
     const message = `${part} in ${path} is a link of another user (uid ${facts.uid}) to ${target}; nothing was imported. Name the file itself, where it is what you want`;
     throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
@@ -99,6 +102,6 @@ async function targetOf(
 }
 
 function noFile(path: string, kind: string): PublishError {
-  const message = `${path} is ${kind} and no regular file; name an image file or a URL.`;
+  const message = `${path} is ${kind} and no regular file; name an image file or a URL, or send the image to standard input and import -.`;
   return new PublishError('USAGE', message, { step: 'inspect' });
 }

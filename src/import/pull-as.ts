@@ -13,11 +13,12 @@ import { checkImage, flatten } from '../flatten/flatten.ts';
 import { measure, qemuFormat } from '../flatten/qemu-img.ts';
 import { withImageBytes } from '../formats/image-bytes.ts';
 import { inspectImage } from '../formats/inspect-image.ts';
-import { fileError, orMissing } from '../registry/file-errors.ts';
+import { orMissing } from '../registry/file-errors.ts';
 import type { ImageRecord } from '../registry/image.ts';
 import { diskData } from '../registry/image-objects.ts';
 import { lockPull, notOwn } from '../registry/pull-lock.ts';
 import { assertReplaceable, nameFile } from '../registry/pull-name.ts';
+import { assertPlace, placeError } from '../registry/pull-place.ts';
 import type { Registry } from '../registry/registry.ts';
 import { type DiskFormat, TARGET_FORMATS, type TargetFormat } from '../snapshot-types.ts';
 
@@ -46,12 +47,13 @@ export async function pullAs(
   options: PullAsOptions,
 ): Promise<void> {
   const { file, format = image.disk_format, overwrite } = options;
+  await assertPlace(file);
   if (format === image.disk_format) return pullPlain(registry, image, { ...options, file });
   if (format === 'iso') throw noIso(image.disk_format);
   await assertReplaceable(file, overwrite);
   const path = `${file}.converting`;
   const folder = await openPinnedFolder(path, (reason) => notOwn(path, reason)).catch((error) => {
-    throw fileError(error, `Making the folder ${path}`, 'pull');
+    throw placeError(error, file);
   });
   try {
     await pullAndConvert(registry, image, { path, folder: folder.path }, { ...options, format });

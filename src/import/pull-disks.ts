@@ -1,13 +1,14 @@
 // The disks of an image into a directory, each as a file of its own.
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
+import { hasCode, PublishError } from '../errors.ts';
 import { makeTree } from '../files/make-tree.ts';
 import { foreignness } from '../files/own-file.ts';
 import { orMissing } from '../registry/file-errors.ts';
 import type { ImageObject, ImageRecord } from '../registry/image.ts';
 import { dataObjects, diskData, targetOf } from '../registry/image-objects.ts';
 import { assertReadable } from '../registry/pull-image.ts';
+import { placeError } from '../registry/pull-place.ts';
 import type { Registry } from '../registry/registry.ts';
 import { hashImage } from '../upload/hash-image.ts';
 import { fileSource } from '../upload/source.ts';
@@ -17,7 +18,7 @@ import { type PullAsOptions, pullAs } from './pull-as.ts';
  * Pulls all disks, or the one with this target, to `<directory>/<target>.<format>`. One that is
  * there already, byte for byte, is left as it is, so that a pull that was ended is gone on with.
  * Resolves to the files, the root disk's first.
- * @throws as pullAs; WORK_DIR where the directory cannot be made
+ * @throws as pullAs; USAGE where the directory cannot be made
  */
 export async function pullDisks(
   registry: Registry,
@@ -45,8 +46,9 @@ async function makeDirectory(path: string): Promise<void> {
   try {
     await makeTree(path);
   } catch (cause) {
-    const message = `cannot make the directory ${path}: ${messageOf(cause)}; name another one`;
-    throw new PublishError('WORK_DIR', message, { step: 'pull', cause });
+    if (!hasCode(cause, 'EEXIST', 'ENOTDIR')) throw placeError(cause, path);
+    const message = `${path} is no directory, or lies below a file; name another one`;
+    throw new PublishError('USAGE', message, { step: 'pull' });
   }
 }
 

@@ -16,10 +16,13 @@ const PACKINGS: readonly Packing[] = ['gzip', 'xz', 'zstd'];
  * up. The distribution's programs are, and a program can be given a limit of memory: 1 GiB is more
  * than the 128 MiB windows that are allowed below need.
  */
+const MEMORY_MIB = { xz: 256, zstd: 128 } as const;
 const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = {
-  xz: ['xz', '-dcq', '-T1', '--memlimit-decompress=256MiB'],
-  zstd: ['zstd', '-dcq', '--memory=128MiB'],
+  xz: ['xz', '-dcq', '-T1', `--memlimit-decompress=${MEMORY_MIB.xz}MiB`],
+  zstd: ['zstd', '-dcq', `--memory=${MEMORY_MIB.zstd}MiB`],
 };
+/** What both say of a dictionary or window that is larger. */
+const NEEDS_MEMORY = /memory is required|memory usage limit|--memory=|window size|allocate memory/i;
 const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
 
 /** How the bytes are packed; `undefined` where they are not, or in a way that is not unpacked. */
@@ -75,7 +78,7 @@ async function* unpackBy(
     });
     if (fed !== undefined) throw fed;
     if (signal.aborted) throw signal.reason;
-    if (exitCode !== 0) throw broken(packing, said);
+    if (exitCode !== 0) throw NEEDS_MEMORY.test(said) ? tooHungry(packing) : broken(packing, said);
   } finally {
     kill();
     packed.destroy();
@@ -94,6 +97,11 @@ export function unpackError(packing: Packing, error: unknown): unknown {
 function broken(packing: Packing, said: string): PublishError {
   const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
   const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+}
+
+function tooHungry(packing: Exclude<Packing, 'gzip'>): PublishError {
+  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed; nothing was imported. Unpack it yourself and import the plain file.`;
   return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
 }
 

@@ -137,5 +137,5 @@ function cure(error: LibvirtError): string {
   if (/denied|authentication|permission/i.test(error.message)) {
     return 'run as root or as a member of the group "libvirt"';
   }
-  return 'is libvirtd (or virtqemud) running on this host? Start it, then try again';
+  return 'is libvirtd (or virtqemud) running on this host? Start it, or name another with --connect';
 }

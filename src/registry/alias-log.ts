@@ -54,7 +54,7 @@ export async function rollbackAlias(
 ): Promise<AliasRecord> {
   const versions = await listVersions(store, aliasFolder(alias), { signal });
   const newest = versions.at(-1);
-  if (newest === undefined) throw noAlias(alias, store.url);
+  if (newest === undefined) throw await noAlias(store, alias, { signal });
   let last: PublishError | undefined;
   const log = await readAliasLog(store, alias, {
     signal,
@@ -72,7 +72,9 @@ export async function rollbackAlias(
   );
   if (target === undefined || target.image_id === null) {
     const which = toVersion === undefined ? 'before' : `in version ${toVersion}`;
-    throw nowhere(`Alias ${alias} pointed to no other image ${which}; see "alias log ${alias}".`);
+    throw nowhere(
+      `Alias ${alias} pointed to no other image ${which}; see virt-publish alias log ${alias}`,
+    );
   }
   return pointAlias(store, alias, target.image_id, { signal, expectVersion: newest });
 }

@@ -1,4 +1,5 @@
 // Names that move: where each alias points, and has pointed.
+import { closeNames, didYouMean } from '../close-names.ts';
 import { PublishError } from '../errors.ts';
 import { mapBounded } from './bounded.ts';
 import { assertAlias, describe, isAlias, isImageId } from './names.ts';
@@ -148,12 +149,28 @@ function aliasIn(read: Versioned, alias: string): AliasRecord | UnreadableAlias 
   return { alias, version, image_id, created_at };
 }
 
-export function noAlias(alias: string, url: string): PublishError {
-  const message = `There is no alias ${alias} in ${url}; see what there is with "alias list".`;
+/** The error for an alias that was never set, with the names that it may be meant for. */
+export async function noAlias(
+  store: ObjectStore,
+  alias: string,
+  options: CallOptions,
+): Promise<PublishError> {
+  const near = closeNames(alias, await aliasNames(store, options));
+  const cure = didYouMean(near) ?? 'see what there is with: virt-publish alias list';
+  const message = `there is no alias ${alias} in ${store.url}; ${cure}`;
   return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
 }
 
+/** Every alias that points somewhere; those that cannot be read are left out. */
+export async function aliasNames(store: ObjectStore, { signal }: CallOptions): Promise<string[]> {
+  const names: string[] = [];
+  const onUnreadable = () => undefined;
+  for await (const { alias } of listAliasRecords(store, { signal, onUnreadable }))
+    names.push(alias);
+  return names;
+}
+
 export function lostMove(alias: string, cause?: unknown): PublishError {
-  const message = `Alias ${alias} was moved by somebody else; look where it points now and decide anew.`;
+  const message = `Alias ${alias} was moved by somebody else; look where it points now (virt-publish alias log ${alias}) and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause });
 }

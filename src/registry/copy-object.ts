@@ -111,6 +111,6 @@ async function checkCopy({ to, key, object, policy, signal }: CopyObjectRequest)
 }
 
 function damaged(what: string, { sha256 }: ImageObject): PublishError {
-  const message = `${what}, but its record says ${sha256}; the copy was not made active. Verify the image.`;
+  const message = `${what}, but its record says ${sha256}; the copy was not made active. Read the image again with: virt-publish verify`;
   return new PublishError('INTEGRITY', message, { step: 'upload' });
 }

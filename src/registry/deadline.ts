@@ -104,7 +104,7 @@ function graceOf(signal: AbortSignal): {
 }
 
 function deadlineError({ what, ms, step }: DeadlineOptions): PublishError {
-  const message = `${what} gave no answer within ${ms / 1000} s.`;
+  const message = `${what} gave no answer within ${ms / 1000} s; see whether the server is well, or raise timeouts.${step === 'upload' || step === 'pull' ? 'partMs' : 'requestMs'}`;
   return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, {
     step,
     retryable: true,

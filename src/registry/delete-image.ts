@@ -113,7 +113,7 @@ async function withoutReaders(
 
 function refuseProtected({ id, protected: isProtected }: ImageRecord): void {
   if (!isProtected) return;
-  const message = `Image ${id} is protected; take its protection away before deleting it.`;
+  const message = `Image ${id} is protected; unprotect it first: virt-publish update ${id} --unprotected`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
 }
 
@@ -141,7 +141,7 @@ async function refuseAliased(store: ObjectStore, id: string, options: CallOption
   };
   for await (const { alias, image_id } of listAliasRecords(store, { ...options, onUnreadable })) {
     if (image_id !== id) continue;
-    const message = `Image ${id} is what alias ${alias} points to; move the alias, or force it.`;
+    const message = `Image ${id} is what alias ${alias} points to; move it (virt-publish alias set ${alias} IMAGE), or delete the image with --force.`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
   }
 }

@@ -137,6 +137,6 @@ function leadsAway(path: string): PublishError {
 
 // Not left to stand as EEXIST, which means a lost race everywhere else.
 function notFolder(path: string, cause: unknown): PublishError {
-  const message = `${path} is no directory, or lies below a file; name another one.`;
+  const message = `${path} is no directory, or lies below a file; name another one with --registry.`;
   return new PublishError('REGISTRY', message, { step: 'registry', cause });
 }

@@ -1,6 +1,7 @@
 // From what a user types to one image: id, alias, the beginning of an id, or a name.
+import { closeNames } from '../close-names.ts';
 import { PublishError } from '../errors.ts';
-import { readAlias } from './aliases.ts';
+import { aliasNames, readAlias } from './aliases.ts';
 import type { ImageRecord } from './image.ts';
 import { lookAtRecord, notFound, readRecord } from './image-records.ts';
 import { type ListRecordsOptions, listRecords } from './list-records.ts';
@@ -25,13 +26,15 @@ export async function findImage(
   ref: string,
   options: ListRecordsOptions = {},
 ): Promise<ImageRecord> {
+  const names = new Set<string>();
   const record =
     (await byId(store, ref, options)) ??
     (await byAlias(store, ref, options)) ??
     (await byIdPrefix(store, ref, options)) ??
-    (await byName(store, ref, options));
-  if (record === undefined || record.status === 'deleted') throw notFound(ref, store.url);
-  return record;
+    (await byName(store, ref, names, options));
+  if (record !== undefined && record.status !== 'deleted') return record;
+  const all = [...names, ...(await aliasNames(store, options))];
+  throw notFound(ref, store.url, closeNames(ref, [...new Set(all)]));
 }
 
 async function byId(store: ObjectStore, ref: string, options: CallOptions) {
@@ -44,7 +47,7 @@ async function byAlias(store: ObjectStore, ref: string, options: CallOptions) {
   if (alias === undefined || alias.image_id === null) return undefined;
   const record = await readRecord(store, alias.image_id, options);
   if (record !== undefined && record.status !== 'deleted') return record;
-  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; set it anew.`;
+  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; point it elsewhere: virt-publish alias set ${ref} IMAGE`;
   throw new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
 }
 
@@ -63,11 +66,20 @@ async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions)
   return one;
 }
 
-async function byName(store: ObjectStore, ref: string, options: ListRecordsOptions) {
+/** `names` gets those of the images that are looked at. */
+async function byName(
+  store: ObjectStore,
+  ref: string,
+  names: Set<string>,
+  options: ListRecordsOptions,
+) {
   const found: ImageRecord[] = [];
-  const isMeant = ({ name, status }: ImageRecord) =>
-    name === ref && status !== 'deleted' && status !== 'killed';
-  for await (const some of listRecords(store, options)) found.push(...some.filter(isMeant));
+  const isNamed = ({ status }: ImageRecord) => status !== 'deleted' && status !== 'killed';
+  for await (const some of listRecords(store, options))
+    for (const record of some.filter(isNamed)) {
+      names.add(record.name);
+      if (record.name === ref) found.push(record);
+    }
   return only(found, `Several images have the name ${ref}`);
 }
 

@@ -18,8 +18,12 @@ export interface ImageChanges
 /** @throws USAGE where something is both given and taken away. */
 export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageRecord {
   const { addTags = [], removeTags = [], setProperties = {}, removeProperties = [] } = changes;
-  refuseBoth('tag', addTags, removeTags);
-  refuseBoth('property', Object.keys(setProperties), removeProperties);
+  refuseBoth(['tag', '--tag', '--untag'], addTags, removeTags);
+  refuseBoth(
+    ['property', '--property', '--remove-property'],
+    Object.keys(setProperties),
+    removeProperties,
+  );
   const { addTags: _a, removeTags: _t, setProperties: _s, removeProperties: _p, ...rest } = changes;
   const kept = Object.entries(record.properties).filter(([key]) => !removeProperties.includes(key));
   const tags = [...record.tags.filter((tag) => !removeTags.includes(tag)), ...addTags];
@@ -44,8 +48,14 @@ export function reactivated(record: ImageRecord): ImageRecord {
   throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
 }
 
-function refuseBoth(what: string, given: readonly string[], taken: readonly string[]): void {
+function refuseBoth(
+  [what, give, take]: readonly [string, string, string],
+  given: readonly string[],
+  taken: readonly string[],
+): void {
   const both = given.find((name) => taken.includes(name));
   if (both !== undefined)
-    throw usage(`The ${what} ${JSON.stringify(both)} is both given and taken away; say one.`);
+    throw usage(
+      `the ${what} ${JSON.stringify(both)} is both given and taken away; leave ${give} or ${take} out`,
+    );
 }

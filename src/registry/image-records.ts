@@ -1,5 +1,6 @@
 // The image records of a registry: create, read, change, list.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { didYouMean } from '../close-names.ts';
 import { PublishError } from '../errors.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
 import { assertRecord, examineRecord } from './image-checks.ts';
@@ -174,13 +175,15 @@ function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
   return { id, version, key, problem };
 }
 
-export function notFound(ref: string, url: string): PublishError {
-  const message = `There is no image ${JSON.stringify(ref)} in ${url}; see what there is with "list".`;
+/** `near`: names that the reference may be meant for. */
+export function notFound(ref: string, url: string, near: readonly string[] = []): PublishError {
+  const cure = didYouMean(near) ?? 'see what there is with: virt-publish list';
+  const message = `there is no image ${JSON.stringify(ref)} in ${url}; ${cure}`;
   return new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
 }
 
 function lostRace(id: string, version: number, cause?: unknown): PublishError {
-  const message = `Image ${id} is no longer at version ${version}; look at it again and decide anew.`;
+  const message = `Image ${id} is no longer at version ${version}; look at it again (virt-publish show ${id}) and decide anew.`;
   return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause });
 }
 

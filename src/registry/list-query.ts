@@ -1,8 +1,10 @@
 // Which images of a registry are asked for, in which order, and from where on. Pure.
 import type { DiskFormat, Visibility } from '../snapshot-types.ts';
 import type { ImageRecord, ImageStatus } from './image.ts';
-import { dataSize } from './image-objects.ts';
 import { usage } from './names.ts';
+import { QueryMisses } from './query-misses.ts';
+import { isShown, partsOf, type QueryPart, sizeOf } from './query-parts.ts';
+import { ShortIds } from './short-ids.ts';
 
 export const SORT_KEYS = [
   'name',
@@ -47,59 +49,22 @@ export interface ListQuery {
   limit?: number | undefined;
 }
 
-export function matchesQuery(image: ImageRecord, query: ListQuery): boolean {
-  return hasFields(image, query) && hasLabels(image, query) && isWithin(image, query);
-}
-
-function hasFields(image: ImageRecord, query: ListQuery): boolean {
-  const isEqual = (wanted: unknown, value: unknown) => wanted === undefined || wanted === value;
-  const status = query.status;
-  return (
-    isEqual(query.name, image.name) &&
-    isEqual(query.visibility, image.visibility) &&
-    isEqual(query.owner, image.owner) &&
-    isEqual(query.diskFormat, image.disk_format) &&
-    image.os_hidden === (query.hidden ?? false) &&
-    (status === undefined
-      ? image.status !== 'killed' && image.status !== 'deleted'
-      : status.includes(image.status))
-  );
-}
-
-function hasLabels(image: ImageRecord, { tags = [], properties = {} }: ListQuery): boolean {
-  const wanted = Object.entries(properties);
-  return (
-    tags.every((tag) => image.tags.includes(tag)) &&
-    wanted.every(([key, value]) => image.properties[key] === value)
-  );
-}
-
-function isWithin(image: ImageRecord, query: ListQuery): boolean {
-  const { sizeMin, sizeMax } = query;
-  const size = sizeOf(image);
-  return (
-    (sizeMin === undefined || (size !== null && size >= sizeMin)) &&
-    (sizeMax === undefined || (size !== null && size <= sizeMax)) &&
-    isBetween(image.created_at, query.createdAfter, query.createdBefore) &&
-    isBetween(image.updated_at, query.updatedAfter, query.updatedBefore)
-  );
-}
-
-/** Of all disks, as the table shows it. */
-function sizeOf(image: ImageRecord): number | null {
-  return image.disks === undefined ? image.size : dataSize(image);
-}
-
-function isBetween(time: string, from: number | undefined, until: number | undefined): boolean {
-  if (from === undefined && until === undefined) return true;
-  const at = Date.parse(time);
-  return at >= (from ?? -Infinity) && at < (until ?? Infinity);
+export function matchesQuery(
+  image: ImageRecord,
+  query: ListQuery,
+  parts: readonly QueryPart[] = partsOf(query),
+): boolean {
+  return isShown(image, query) && parts.every((part) => part.passes(image));
 }
 
 export interface ImagePage {
   images: ImageRecord[];
   /** Where the next page begins: the id of this one's last image; null where there is no more. */
   marker: string | null;
+  /** Characters of an id that tell it apart from all others of the registry. */
+  idLength: number;
+  /** Of a page without images: which part of the query no image has, as `no image has the tag "x"`. */
+  miss: string | null;
 }
 
 /**
@@ -112,21 +77,26 @@ export async function selectPage(
   after?: ImageRecord,
 ): Promise<ImagePage> {
   const compare = comparer(query.sort ?? [{ key: 'created_at', descending: true }]);
-  const { limit } = query;
+  const parts = partsOf(query);
+  const [ids, misses] = [new ShortIds(), new QueryMisses(query, parts)];
   // One more than asked for, to know whether there is more.
-  const wanted = limit === undefined ? Infinity : limit + 1;
+  const wanted = query.limit === undefined ? Infinity : query.limit + 1;
   let found: ImageRecord[] = [];
   for await (const some of records) {
     for (const record of some) {
-      if (!matchesQuery(record, query)) continue;
+      ids.take(record.id);
+      if (found.length === 0) misses.take(record);
+      if (!matchesQuery(record, query, parts)) continue;
       if (after === undefined || compare(record, after) > 0) found.push(record);
     }
     if (found.length >= wanted * 2) found = found.sort(compare).slice(0, wanted);
   }
   found.sort(compare);
-  if (found.length < wanted) return { images: found, marker: null };
+  const idLength = ids.length;
+  const miss = found.length === 0 && after === undefined ? misses.explain() : null;
+  if (found.length < wanted) return { images: found, marker: null, idLength, miss };
   const images = found.slice(0, wanted - 1);
-  return { images, marker: images.at(-1)?.id ?? null };
+  return { images, marker: images.at(-1)?.id ?? null, idLength, miss };
 }
 
 /** `KEY[:asc|desc]`, several with commas; ascending where it says nothing. @throws USAGE */

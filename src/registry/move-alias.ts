@@ -83,7 +83,7 @@ export async function removeAlias(
 ): Promise<AliasRecord> {
   const options = { signal };
   const found = await lookAtAlias(store, alias, options);
-  if (found === undefined) throw noAlias(alias, store.url);
+  if (found === undefined) throw await noAlias(store, alias, options);
   assertVersion(found, alias, expectVersion);
   if (!isUnreadable(found) && found.image_id === null) return found;
   const { version } = found;

@@ -5,11 +5,11 @@ import { formatBytes } from '../format-bytes.ts';
 import { assertFlat } from '../formats/assert-flat.ts';
 import { bytesOfFile } from '../formats/image-bytes.ts';
 import type { DiskFormat } from '../snapshot-types.ts';
-import { fileError } from './file-errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { lockPull } from './pull-lock.ts';
 import { assertReplaceable, nameFile } from './pull-name.ts';
 import { openPartial, type Partial, type PullSource } from './pull-partial.ts';
+import { assertPlace, placeError } from './pull-place.ts';
 import { fetchRanges, type PullPolicy } from './pull-ranges.ts';
 
 /** `format`: what the data of a disk is said to be; undefined for an artefact. */
@@ -42,6 +42,7 @@ export async function pullFile(
   options: Options,
 ): Promise<void> {
   try {
+    await assertPlace(file);
     // Before the lock, whose file is beside it: what is there may be no place for files.
     await assertReplaceable(file, options.overwrite ?? false);
     const path = `${file}.partial`;
@@ -52,7 +53,7 @@ export async function pullFile(
       await lock.release();
     }
   } catch (error) {
-    throw fileError(error, `Pulling ${source.key} to ${file}`, 'pull');
+    throw placeError(error, file);
   }
 }
 

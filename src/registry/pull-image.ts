@@ -54,10 +54,12 @@ export async function presignImage(
   if (
     !(Number.isSafeInteger(expiresSeconds) && expiresSeconds >= 1 && expiresSeconds <= MAX_LINK_S)
   ) {
-    throw usage('A link lives 1 second to 7 days; ask for a time between them.');
+    throw usage('a link lives 1 second to 7 days; give --expires a time between them');
   }
   if (store.presign === undefined) {
-    throw usage(`${store.url} is a directory, and only S3 can give links; pull the image instead.`);
+    throw usage(
+      `${store.url} is a directory, and only S3 can give links; fetch the image with: virt-publish pull ${id}`,
+    );
   }
   const bare = disk === undefined ? name : `${name}-${disk}`;
   const fileName = `${fileNameOf(bare)}.${disk_format}`;
@@ -72,6 +74,6 @@ function readable(image: ImageRecord, { disk }: DiskChoice): ImageRecord & { dat
 /** @throws IMAGE_STATUS unless it is active */
 export function assertReadable({ id, status }: ImageRecord): void {
   if (status === 'active') return;
-  const message = `Image ${id} is ${status}; only an active image can be pulled.`;
+  const message = `Image ${id} is ${status}; only an active image can be pulled${status === 'deactivated' ? `; virt-publish reactivate ${id} makes it one` : ''}.`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, unlink } from 'node:fs/promises';
 import { hasCode, PublishError } from '../errors.ts';
 import { isNamed, openOwn } from '../files/own-file.ts';
-import { fileError } from './file-errors.ts';
+import { placeError } from './pull-place.ts';
 
 export interface PullLock {
   /** The note of which ranges are in the partial file. It is removed with the lock if it is empty. */
@@ -26,7 +26,7 @@ export async function lockPull(path: string, file: string): Promise<PullLock> {
       { mode: NOTE_MODE, flags: constants.O_APPEND },
       (reason) => notOwn(path, reason),
     ).catch((error: unknown) => {
-      throw fileError(error, `Opening ${path}`, 'pull');
+      throw placeError(error, file);
     });
     const isLocked = await lock(note);
     // The holder removes the note before it lets go: then there is a new one to lock.

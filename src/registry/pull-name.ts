@@ -73,6 +73,6 @@ async function assertNamed(file: FileHandle, path: string): Promise<void> {
 }
 
 function exists(file: string): PublishError {
-  const message = `${file} is there already; name another file, or say that it may be replaced.`;
+  const message = `${file} is there already; name another file, or replace it with --overwrite.`;
   return new PublishError('USAGE', message, { step: 'pull' });
 }

@@ -25,7 +25,6 @@ import {
   type ChangeOptions,
   changeRecord,
   killRecord,
-  notFound,
   readRecord,
   recordFolder,
 } from './image-records.ts';
@@ -271,12 +270,15 @@ export class Registry {
     }
   }
 
-  /** One page of the images that pass the query; `marker`: the id of the last image before it. */
+  /**
+   * One page of the images that pass the query; `marker`: the last image before it, deleted or not, by
+   * its id, or else as `getImage` takes it.
+   */
   async queryImages(
     query: ListQuery,
     { marker, signal }: CallOptions & { marker?: string | undefined } = {},
   ): Promise<ImagePage> {
-    const after = marker === undefined ? undefined : await this.#anyRecord(marker, { signal });
+    const after = marker === undefined ? undefined : await this.#markedRecord(marker, { signal });
     const images = listRecords(this.#store, this.#walk({ signal }));
     return selectPage(images, query, after);
   }
@@ -410,7 +412,7 @@ export class Registry {
   async aliasLog(alias: string, options: CallOptions = {}): Promise<AliasRecord[]> {
     const onUnreadable = this.#warn;
     const log = await readAliasLog(this.#store, alias, { ...options, onUnreadable });
-    if (log.length === 0) throw noAlias(alias, this.url);
+    if (log.length === 0) throw await noAlias(this.#store, alias, options);
     return log;
   }
 
@@ -435,9 +437,8 @@ export class Registry {
     return { ...options, onUnreadable, cache: this.#cache };
   }
 
-  async #anyRecord(id: string, options: CallOptions): Promise<ImageRecord> {
-    const record = isImageId(id) ? await readRecord(this.#store, id, options) : undefined;
-    if (record === undefined) throw notFound(id, this.url);
-    return record;
+  async #markedRecord(ref: string, options: CallOptions): Promise<ImageRecord> {
+    const record = isImageId(ref) ? await readRecord(this.#store, ref, options) : undefined;
+    return record ?? this.getImage(ref, options);
   }
 }

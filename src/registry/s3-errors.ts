@@ -57,7 +57,7 @@ export function isMissingUpload(error: unknown): boolean {
 
 function noAnswer(error: unknown, { server }: S3Request): Finding | undefined {
   if (!(error instanceof NotS3Answer)) return undefined;
-  return { says: `the answer of ${server} is not S3's: ${error.message}; look at the endpoint.` };
+  return { says: `the answer of ${server} is not S3's: ${error.message}; look at --endpoint.` };
 }
 
 const CREDENTIALS_CURE =
@@ -68,9 +68,7 @@ const CONFLICT = 'another request for the same key was under way.';
 function byName(name: string, { bucket, server }: S3Request): Finding | undefined {
   switch (name) {
     case 'NoSuchBucket':
-      return registry(
-        `there is no bucket ${bucket} at ${server}; make it, or correct the registry's URL.`,
-      );
+      return registry(`there is no bucket ${bucket} at ${server}; make it, or correct --registry.`);
     case 'InvalidAccessKeyId':
     case 'SignatureDoesNotMatch':
     case 'InvalidToken':
@@ -119,7 +117,7 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
 function bySystem(error: unknown, name: string, { server }: S3Request): Finding | undefined {
   const code = systemCode(error);
   if (code === 'ENOTFOUND')
-    return registry(`the host of ${server} is not known; correct the endpoint.`);
+    return registry(`the host of ${server} is not known; correct --endpoint.`);
   if (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH') {
     return {
       ...registry(`${server} cannot be reached (${code}); is it running?`),
@@ -127,7 +125,9 @@ function bySystem(error: unknown, name: string, { server }: S3Request): Finding 
     };
   }
   if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
-    return registry(`the certificate of ${server} is not trusted (${code}); set a CA file.`);
+    return registry(
+      `the certificate of ${server} is not trusted (${code}); name its authority with --ca-file.`,
+    );
   }
   if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
     return { retryable: true, says: `the connection to ${server} broke (${code}).` };

@@ -17,7 +17,7 @@ export class ListGuard {
   /** `doing`: the beginning of the message, as `Listing s3://bucket/prefix`. */
   constructor(doing: string, step: Step = 'registry') {
     this.#fail = (why) => {
-      const message = `${doing} failed: the list does not come to an end (${why}); look at the server, or name a smaller prefix.`;
+      const message = `${doing} failed: the list does not come to an end (${why}); look at the server, or name a smaller prefix with --registry.`;
       return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, { step });
     };
   }

@@ -144,6 +144,7 @@ export function describePlan(
     sysprep: settings.sysprep,
     registry: registry.url,
     space: space.map(({ device: _, ...row }) => row),
+    obstacles: [],
   };
 }
 

@@ -20,6 +20,9 @@ export async function keepLast(
         note('warning', `image ${old.id} (${old.name}) is kept: ${reasons.join(', ')}`);
     }
   } catch (error) {
-    note('warning', `older images could not be deleted (${messageOf(error)}); prune does it`);
+    note(
+      'warning',
+      `older images could not be deleted (${messageOf(error)}); virt-publish prune does it`,
+    );
   }
 }

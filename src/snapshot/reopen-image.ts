@@ -65,7 +65,7 @@ async function planAgain(
     return await planReadable(source, virtualSize, { findsZeros: true });
   } catch (error) {
     if (!isUnreadable(error)) throw error;
-    const message = `the layers of the image (${files}) cannot be read: ${messageOf(error)}; run recover --resume again when they can, or recover to give the image up`;
+    const message = `the layers of the image (${files}) cannot be read: ${messageOf(error)}; run virt-publish recover --resume again when they can, or virt-publish recover to give the image up`;
     throw new PublishError('UPLOAD', message, { step: 'upload', cause: error });
   }
 }

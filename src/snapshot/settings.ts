@@ -71,7 +71,7 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
   requireUntouched(options);
   for (const alias of settings.aliases) assertAlias(alias);
   if (settings.keep !== undefined && !(settings.keep >= 1)) {
-    throw new PublishError('USAGE', 'keep must be 1 or more: the new image is one', {
+    throw new PublishError('USAGE', '--keep must be 1 or more: the new image is one', {
       step: 'config',
     });
   }

@@ -59,7 +59,7 @@ export async function decideVolumes(
     const registry = await opening;
     const plan: VolumePlan = {
       domain: { name, uuid, state, persistent },
-      ...{ ...planned, quiesce, registry: registry.url },
+      ...{ ...planned, quiesce, registry: registry.url, obstacles: [] },
       image: { name: settings.name ?? defaultName(name) },
     };
     return { plan, active, description, agent, inactiveXml, hasManagedSave, registry };

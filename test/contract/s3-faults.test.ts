@@ -129,7 +129,7 @@ describe('access', () => {
     expect(await refusal(place.url, { s3: { endpoint: tlsEndpoint } })).toMatchObject({
       code: 'REGISTRY',
       retryable: false,
-      message: expect.stringContaining('set a CA file'),
+      message: expect.stringContaining('--ca-file'),
     });
     const s3 = { endpoint: tlsEndpoint, caFile };
     const registry = await openRegistry(place.url, { s3 });

@@ -95,7 +95,7 @@ test('killed in the middle of the upload: --resume makes the rest of the image o
   const early = await runCli(['recover', '--resume', '--json'], { sandbox, env });
   expect(early.exitCode, early.stdout + early.stderr).toBe(41);
   expect(early.stdout).toMatch(
-    /the layers of the image \(.*base\.qcow2\) cannot be read: ENOENT.*; run recover --resume again/,
+    /the layers of the image \(.*base\.qcow2\) cannot be read: ENOENT.*; run virt-publish recover --resume again/,
   );
   await expectResumable();
   expect(await partsThere()).toBe(1);

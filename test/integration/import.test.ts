@@ -9,7 +9,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CliOptions, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
+import {
+  CLI,
+  type CliOptions,
+  makeSandbox,
+  runCli,
+  type Sandbox,
+  startCli,
+} from '../support/cli.ts';
 import { must } from '../support/exec.ts';
 import { HOSTILE_IMAGES, qcow2 } from '../support/hostile-images.ts';
 import { sameContent } from '../support/judges.ts';
@@ -103,6 +110,33 @@ describe('a good image', () => {
       expect(statSync(stored).blocks * 512).toBeLessThan(6 * MIB);
     },
   );
+
+  it('comes in on standard input, packed or plain, and from a file that is redirected', async () => {
+    const main = `"$0" "$1" import "$2" --name stdin --registry "$3"`;
+    const registry = join(folder, 'from-stdin');
+    const env = { ...process.env, ...sandbox.env };
+    const script = [
+      `xz -c good.qcow2 | ${main}`,
+      `cat good.qcow2 | ${main}`,
+      `${main} < good.qcow2`,
+    ];
+    for (const [at, line] of script.entries()) {
+      const source = at === 1 ? '/dev/stdin' : '-';
+      const args = ['-c', line, process.execPath, CLI, source, registry];
+      const id = (await must('bash', args, { cwd: folder, env })).trim();
+      const file = join(folder, `stdin-${at}.qcow2`);
+      const ran = await runCli(['pull', id, file, '--registry', registry], { sandbox });
+      expect(ran.exitCode, ran.stderr).toBe(0);
+      expect(readFileSync(file).equals(readFileSync(join(folder, 'good.qcow2')))).toBe(true);
+    }
+    expect(await readdir(join(sandbox.stateDir, 'runs'))).toEqual([]);
+  });
+
+  it('has the name of its file where none is given', async () => {
+    expect(await importImage([join(folder, 'good.qcow2')])).toMatchObject({ name: 'good' });
+    const ran = await runCli(['import', '-'], { sandbox, input: '' });
+    expect(ran).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--name') });
+  });
 
   it.each(FORMATS)('is converted to %s on the way in', async (format) => {
     const source = join(folder, format === 'qcow2' ? 'good.vdi' : 'good.qcow2');

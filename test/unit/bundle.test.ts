@@ -42,7 +42,7 @@ it('names the licence of each package that is in it', async () => {
 });
 
 it('--help and a snapshot into a directory open few files, and none of the S3 client', async () => {
-  expect((await load('--help')).length).toBeLessThanOrEqual(14);
+  expect((await load('--help')).length).toBeLessThanOrEqual(15);
 
   // Up to the connection, which no such URI gets.
   const loaded = await load('snapshot', 'web01', '--connect', 'test:///default');

@@ -90,7 +90,13 @@ describe('lists of images', () => {
   const image = (name: string) => ({ ...activeRecord(), name, tags: [name], owner: name });
 
   it('have one line for each image, whatever its name', () => {
-    expect(imageTable([image(ALL)])).not.toMatch(UNSAFE);
+    expect(
+      imageTable([image(ALL)], {
+        columns: ['id', 'name', 'tags'],
+        idLength: 8,
+        aliases: new Map(),
+      }),
+    ).not.toMatch(UNSAFE);
     const csv = imageCsv([{ ...image(ALL), properties: { [ALL]: ALL } }]).split('\r\n');
     expect(csv).toHaveLength(2);
     expect(csv.join()).not.toMatch(UNSAFE);

@@ -2,9 +2,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { ChainOptions, CommitOptions } from '../../chain-types.ts';
-import { type GlobalFlags, given, wholeNumber } from '../options.ts';
+import { CONNECT, type GlobalFlags, given } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { wholeRateValue } from '../values.ts';
 
 type ChainFlags = GlobalFlags &
   Pick<CommitOptions, 'disk' | 'connect' | 'base' | 'top' | 'delete'> & { bandwidth?: number };
@@ -44,7 +45,11 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
   pull.option('--base <file>', 'the layer that stays below (default: none)');
   for (const command of [commit, pull])
     command
-      .option('--bandwidth <MiB/s>', 'cap of the job; 0 is none', wholeNumber)
+      .option(
+        '--bandwidth <MiB/s>',
+        'cap of the job, as 100 or 100M; 0 is none (default: 0)',
+        wholeRateValue,
+      )
       .option('--delete', 'remove the files that nobody uses any more');
 }
 
@@ -60,10 +65,7 @@ function onDisk(
     .description(description)
     .argument('<domain>', 'name, UUID or id of the domain')
     .option('--disk <target>', 'as vda (default: the root disk)')
-    .option(
-      '-c, --connect <uri>',
-      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
-    );
+    .option(...CONNECT);
   return command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<ChainFlags>();
     const { runCommand } = await import('../run-command.ts');

@@ -1,25 +1,58 @@
-// `virt-publish delete`: removes an image and its data from a registry.
+// `virt-publish delete`: removes images and their data from a registry.
 import type { Command } from 'commander';
+import { messageOf, PublishError } from '../../errors.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
+interface DeleteFlags {
+  force?: boolean;
+}
+
 export function addDeleteCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('delete')
-    .argument('<image>', 'id, the beginning of one, alias or name')
-    .summary('delete an image')
-    .description('Deletes an image and its data. A protected image stays.')
+    .argument('<images...>', 'ids, beginnings of ids, aliases or names')
+    .summary('delete images')
+    .description(
+      'Deletes images and their data, each by itself: one that cannot be deleted keeps no other.\nA protected image stays.',
+    )
     .option('--force', 'although an alias points to it, or its record cannot be read');
-  onRegistry<{ force?: boolean }>(command, setExitCode, deleteImage);
+  onRegistry<DeleteFlags>(command, setExitCode, deleteImages);
+}
+
+async function deleteImages(context: RegistryContext, flags: DeleteFlags): Promise<Product> {
+  const { args, signal } = context;
+  const deleted: string[] = [];
+  const errors: PublishError[] = [];
+  for (const ref of args) {
+    try {
+      deleted.push(await deleteImage(context, ref, flags));
+    } catch (error) {
+      if (signal.aborted || !(error instanceof PublishError)) throw error;
+      errors.push(error);
+    }
+  }
+  const product = { text: '', json: { deleted } };
+  return errors.length === 0 ? product : { ...product, failure: failureOf(errors, args.length) };
 }
 
 async function deleteImage(
   context: RegistryContext,
-  { force = false }: { force?: boolean },
-): Promise<Product> {
-  const { registry, signal, args } = context;
-  const image = await registry.deleteImage(args[0] ?? '', { force, signal });
+  ref: string,
+  { force = false }: DeleteFlags,
+): Promise<string> {
+  const { registry, signal } = context;
+  const image = await registry.deleteImage(ref, { force, signal });
   tell(context, `deleted ${image.id} (${image.name})`);
-  return { text: '', json: { deleted: image.id } };
+  return image.id;
+}
+
+/** The error of the first, with those of the others in its message. */
+function failureOf(errors: readonly PublishError[], all: number): PublishError {
+  const [first] = errors;
+  if (first !== undefined && all === 1) return first;
+  const { code = 'INTERNAL', step = 'registry', retryable = false } = first ?? {};
+  const message = `${errors.length} of ${all} images are not deleted: ${errors.map(messageOf).join('; ')}`;
+  return new PublishError(code, message, { step, retryable });
 }

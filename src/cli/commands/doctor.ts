@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import type { Finding } from '../../doctor/doctor.ts';
 import {
   addRegistryOptions,
+  CONNECT,
   type GlobalFlags,
   hostOverrides,
   type RegistryFlags,
+  WORK_DIR,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -20,8 +22,8 @@ export function addDoctorCommand(program: Command, setExitCode: SetExitCode): vo
     .description(
       'Looks at libvirt, qemu-img, the work directory, free space, agents, the registry and the\nclock, by trying them. Each line is ok, a warning or a failure with its cure. The exit code is\n0 where nothing failed, else the one that a run would end with.',
     )
-    .option('--work-dir <dir>', 'where delta and image would be written')
-    .option('-c, --connect <uri>', 'libvirt on this host');
+    .option(...WORK_DIR)
+    .option(...CONNECT);
   addRegistryOptions(command).action(async (domains: string[]) => {
     const flags = command.optsWithGlobals<DoctorFlags>();
     const { runCommand } = await import('../run-command.ts');

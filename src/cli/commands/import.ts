@@ -12,7 +12,6 @@ import {
 } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
-  byteCount,
   choiceOption,
   collect,
   collectChoices,
@@ -21,14 +20,15 @@ import {
   given,
   type RegistryFlags,
   registryOverrides,
-  wholeNumber,
+  withDefault,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { bytesValue, gibValue, mibValue } from '../values.ts';
 
 type ImportFlags = GlobalFlags &
   RegistryFlags & {
-    name: string;
+    name?: string;
     alias?: string[];
     tag?: string[];
     property?: Record<string, string>;
@@ -48,7 +48,7 @@ type ImportFlags = GlobalFlags &
 export function addImportCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('import')
-    .argument('<source>', 'a file, or an http or https URL')
+    .argument('<source>', 'a file, an http or https URL, or - for standard input')
     .summary('bring an existing image in')
     .description(
       'Brings an existing image in: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
@@ -67,32 +67,54 @@ export function addImportCommand(program: Command, setExitCode: SetExitCode): vo
 function addImageOptions(command: Command): void {
   command
     .optionsGroup('Image:')
-    .requiredOption('--name <name>', 'name of the image')
+    .option(
+      '--name <name>',
+      'name of the image (default: that of the file or URL, without endings)',
+    )
     .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
     .option('--tag <tag>', 'tag the image (repeatable)', collect)
     .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
-    .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
+    .addOption(
+      choiceOption(
+        '--visibility <who>',
+        withDefault('visibility of the image', 'snapshot', 'visibility'),
+        VISIBILITIES,
+      ),
+    )
     .option('--protected', 'the image cannot be deleted until it is unprotected')
-    .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', wholeNumber)
-    .option('--min-ram <MiB>', 'least memory of a guest', wholeNumber)
+    .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', gibValue)
+    .option('--min-ram <MiB>', 'least memory of a guest, as 512 or 2G (default: 0)', mibValue)
     .option(
       '--hash <algorithms>',
-      'digests beside sha256: md5, sha512',
+      withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash'),
       collectChoices(['md5', 'sha512']),
     )
     .addOption(
       choiceOption(
         '--format <format>',
-        'it is of this format, whatever its name says',
+        'it is of this format, whatever its name says (default: what its bytes say)',
         DISK_FORMATS,
       ),
     )
-    .addOption(choiceOption('--convert <format>', 'convert it to this format', TARGET_FORMATS))
+    .addOption(
+      choiceOption(
+        '--convert <format>',
+        'convert it to this format (default: none)',
+        TARGET_FORMATS,
+      ),
+    )
     .optionsGroup('Source:')
     .option('--sha256 <digest>', 'refuse other bytes, as they are before they are unpacked')
-    .option('--max-size <size>', 'most bytes fetched or unpacked, as 20G', byteCount)
+    .option(
+      '--max-size <size>',
+      'most bytes fetched or unpacked, as 20G (default: 128G)',
+      bytesValue,
+    )
     .option('--allow-private', 'URLs may lead into private networks and to this host')
-    .option('--work-dir <dir>', 'where it is fetched, unpacked and converted');
+    .option(
+      '--work-dir <dir>',
+      'where it is fetched, unpacked and converted (default: runs in the state directory)',
+    );
 }
 
 async function bringIn(
@@ -103,8 +125,9 @@ async function bringIn(
   const { importImage } = await import('../../import/import-image.ts');
   const { name, visibility, format, sha256, convert, hash, allowPrivate } = flags;
   const options: ImportOptions = {
-    ...{ source, name, signal, onEvent, workDir: config.workDir, registry: config.registry },
+    ...{ source, signal, onEvent, workDir: config.workDir, registry: config.registry },
     ...given({
+      name,
       visibility,
       format,
       sha256,

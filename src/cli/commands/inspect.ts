@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import type { InspectOptions } from '../../inspect-types.ts';
 import {
   addRegistryOptions,
+  CONNECT,
   type GlobalFlags,
   hostOverrides,
   type RegistryFlags,
+  WORK_DIR,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -20,14 +22,8 @@ export function addInspectCommand(program: Command, setExitCode: SetExitCode): v
     .description(
       'Shows a domain and its disks, what a snapshot would do with them, and every obstacle with\nits cure. Touches nothing; obstacles are no failure.',
     )
-    .option(
-      '--work-dir <dir>',
-      'where delta and image would be written (default: in the state directory)',
-    )
-    .option(
-      '-c, --connect <uri>',
-      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
-    );
+    .option(...WORK_DIR)
+    .option(...CONNECT);
   addRegistryOptions(command);
   command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<InspectFlags>();

@@ -1,18 +1,19 @@
 // `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
 import { IMAGE_STATUSES, type ImageStatus } from '../../registry/image.ts';
-import type { ListQuery } from '../../registry/list-query.ts';
+import type { ImagePage, ListQuery } from '../../registry/list-query.ts';
 import {
   DISK_FORMATS,
   type DiskFormat,
   VISIBILITIES,
   type Visibility,
 } from '../../snapshot-types.ts';
+import { COLUMN_NAMES, type ColumnName, USUAL_COLUMNS } from '../image-columns.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
-import { sizeValue, timeValue } from '../values.ts';
+import { bytesValue, timeValue } from '../values.ts';
 
 interface ListFlags {
   json?: boolean;
@@ -34,6 +35,8 @@ interface ListFlags {
   limit: number;
   marker?: string;
   format: 'table' | 'csv';
+  columns?: ColumnName[];
+  wide?: boolean;
 }
 
 /** A page: what a terminal still shows in one go, and memory holds whatever there is. */
@@ -44,7 +47,7 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
     .command('list')
     .summary('list the images of a registry')
     .description(
-      'Lists the images of a registry, the newest first; killed and deleted ones where --status\nasks for them, hidden ones where --hidden does.',
+      'Lists the images of a registry, the newest first; killed and deleted ones where --status\nasks for them, hidden ones where --hidden does. On a terminal the table fits: ids are\nshortened (to what every command takes), cells cut, columns left out. Elsewhere it has all.',
     );
   addFilters(command);
   command
@@ -54,7 +57,13 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
     .option('--marker <id>', 'begin after this image, the last one of the page before')
     .addOption(
       choiceOption('--format <format>', 'form of the list', ['table', 'csv']).default('table'),
-    );
+    )
+    .option(
+      '--columns <names>',
+      `columns of the table, with commas: ${COLUMN_NAMES.join(', ')} (default: ${USUAL_COLUMNS.join(',')})`,
+      collectChoices(COLUMN_NAMES),
+    )
+    .option('--wide', 'whole ids and cells, also on a terminal that is narrower');
   onRegistry<ListFlags>(command, setExitCode, list);
 }
 
@@ -68,8 +77,8 @@ function addFilters(command: Command): void {
     .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))
     .option('--owner <owner>', 'only of this owner')
     .addOption(choiceOption('--disk-format <format>', 'only of this format', DISK_FORMATS))
-    .option('--size-min <size>', 'only with so much data, as 1GiB', sizeValue)
-    .option('--size-max <size>', 'only with no more data', sizeValue)
+    .option('--size-min <size>', 'only with so much data, as 1GiB', bytesValue)
+    .option('--size-max <size>', 'only with no more data', bytesValue)
     .option('--created-after <time>', 'a date, a time, or an age as 7d', timeValue)
     .option('--created-before <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-after <time>', 'a date, a time, or an age', timeValue)
@@ -77,18 +86,45 @@ function addFilters(command: Command): void {
     .option('--hidden', 'only hidden images');
 }
 
+const CSV_COLUMNS = 'a CSV has all columns: leave --columns or --format csv out';
+
 async function list(context: RegistryContext, flags: ListFlags): Promise<Product> {
   const { registry, signal } = context;
   const { parseSort } = await import('../../registry/list-query.ts');
+  const { usage } = await import('../../registry/names.ts');
   const { tag: tags, property: properties, sort, marker, ...rest } = flags;
+  if (flags.format === 'csv' && flags.columns !== undefined) throw usage(CSV_COLUMNS);
   const order = sort === undefined ? {} : { sort: parseSort(sort) };
   const query: ListQuery = { ...rest, tags, properties, ...order };
   const page = await registry.queryImages(query, { marker, signal });
-  const { imageCsv, imageTable } = await import('../image-table.ts');
-  // The JSON has it as a field.
+  // The JSON has these as fields.
   if (page.marker !== null && flags.json !== true)
     tell(context, `there is more: list with --marker ${page.marker}`);
-  const text =
-    flags.json === true ? '' : (flags.format === 'csv' ? imageCsv : imageTable)(page.images);
-  return { text, json: { images: page.images, marker: page.marker } };
+  if (page.miss !== null && flags.json !== true) tell(context, `${registry.url}: ${page.miss}`);
+  const text = flags.json === true ? '' : await asText(context, flags, page);
+  return { text, json: { images: page.images, marker: page.marker, miss: page.miss } };
+}
+
+async function asText(
+  context: RegistryContext,
+  { format, columns: chosen, wide }: ListFlags,
+  { images, idLength }: ImagePage,
+): Promise<string> {
+  const { imageCsv, imageTable } = await import('../image-table.ts');
+  if (format === 'csv') return imageCsv(images);
+  const columns = chosen ?? USUAL_COLUMNS;
+  const needsAliases = images.length > 0 && columns.includes('aliases');
+  const aliases = needsAliases ? await aliasesOf(context) : new Map<string, string[]>();
+  const width = wide === true || !process.stdout.isTTY ? undefined : process.stdout.columns;
+  return imageTable(images, {
+    ...{ columns, isChosen: chosen !== undefined, idLength, aliases },
+    width: width || undefined,
+  });
+}
+
+async function aliasesOf({ registry, signal }: RegistryContext): Promise<Map<string, string[]>> {
+  const aliases = new Map<string, string[]>();
+  for await (const { alias, image_id } of registry.listAliases({ signal }))
+    if (image_id !== null) aliases.set(image_id, [...(aliases.get(image_id) ?? []), alias]);
+  return aliases;
 }

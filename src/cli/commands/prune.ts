@@ -47,6 +47,8 @@ async function prune(context: RegistryContext, flags: PruneFlags): Promise<Produ
   for (const { image, reasons, wrongDate } of pruned)
     if (wrongDate) warn(context, `image ${image.id} is kept: ${reasons.join(', ')}`);
   const what = dryRun ? 'would be deleted' : 'deleted';
+  if (name !== undefined && pruned.length === 0)
+    tell(context, `${registry.url}: no active image has the name ${JSON.stringify(name)}`);
   tell(context, `${gone.length} of ${pruned.length} images ${what}`);
   const images = pruned.map(({ image, kept, reasons }) => {
     return { id: image.id, name: image.name, created_at: image.created_at, kept, reasons };

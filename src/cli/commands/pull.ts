@@ -30,9 +30,18 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
     .description(
       'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again. A directory gets every disk, as <target>.<format>.',
     )
-    .addOption(choiceOption('--format <format>', 'convert to this format', DISK_FORMATS))
-    .option('--disk <target>', 'this disk of an image of several, as vda')
-    .option('--artefact <name>', 'not the data but this object beside it, as nvram.fd')
+    .addOption(
+      choiceOption(
+        '--format <format>',
+        "convert to this format (default: the image's own)",
+        DISK_FORMATS,
+      ),
+    )
+    .option('--disk <target>', 'this disk of an image of several, as vda (default: all)')
+    .option(
+      '--artefact <name>',
+      'not the data but this object beside it, as nvram.fd (default: the data)',
+    )
     .option('--overwrite', 'replace a file that exists');
   addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
     const flags = command.optsWithGlobals<PullFlags>();

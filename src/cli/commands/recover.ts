@@ -17,7 +17,10 @@ const RESTORING = {
 export function addRecoverCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('recover')
-    .argument('[run-or-domain...]', 'runs by id, domains by name or UUID (default: all)')
+    .argument(
+      '[run-or-domain...]',
+      'runs by id or its beginning, domains by name or UUID (default: all)',
+    )
     .summary('put right what interrupted runs left')
     .description(
       'Puts guests back as they were before a run that died, and clears its files and its image away.\nRuns that are going are left alone. Safe to run at any time.',
@@ -36,11 +39,12 @@ export function addRecoverCommand(program: Command, setExitCode: SetExitCode): v
 }
 
 async function recover(
-  refs: string[],
+  given: string[],
   flags: RecoverFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
-  const { recoverRuns } = await import('../../recover.ts');
+  const { recoverRuns, resolveRefs } = await import('../../recover.ts');
+  const refs = await resolveRefs(config.stateDir, given);
   const resume = flags.resume === true;
   const abandonThaw = flags.abandonThaw === true;
   const runs = await recoverRuns(config, { refs, resume, abandonThaw, signal, onEvent });
@@ -51,7 +55,8 @@ async function recover(
   const failure = worstOf(runs);
   if (failure) throw failure;
   const lines = runs.map((run) => printable(describe(run)));
-  const said = runs.length === 0 ? 'nothing to recover' : lines.join('\n');
+  const nothing = `nothing to recover${refs.length === 0 ? '' : ` of ${printable(refs.join(', '))}`}`;
+  const said = runs.length === 0 ? nothing : lines.join('\n');
   const text = flags.quiet === true ? '' : said;
   return { text, json: { runs: runs.map(({ error: _, ...run }) => run) } };
 }

@@ -1,29 +1,17 @@
 // `virt-publish snapshot`: takes an image of a domain and publishes it.
 import type { Command } from 'commander';
-import {
-  COMPRESSIONS,
-  MIRROR_METHODS,
-  QUIESCE_POLICIES,
-  SNAPSHOT_MODES,
-  type SnapshotOptions,
-  TARGET_FORMATS,
-  VISIBILITIES,
-} from '../../snapshot-types.ts';
+import type { SnapshotOptions } from '../../snapshot-types.ts';
 import { deadlinesHelp } from '../deadlines-help.ts';
 import {
   addRegistryOptions,
-  choiceOption,
-  collect,
-  collectChoices,
-  collectProperty,
   type GlobalFlags,
   given,
   hostOverrides,
   type RegistryFlags,
-  wholeNumber,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { addSnapshotOptions } from '../snapshot-options.ts';
 
 type SnapshotFlags = GlobalFlags &
   RegistryFlags &
@@ -57,8 +45,7 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
     .description(
       'Takes an image of a domain and publishes it. Prints the id of the image.\nThe guest is whole again when the command ends, however it ends.',
     );
-  addImageOptions(command);
-  addCaptureOptions(command);
+  addSnapshotOptions(command);
   addRegistryOptions(command);
   command.addHelpText('after', () => `\n${deadlinesHelp()}`);
   command.action(async (domain: string) => {
@@ -68,72 +55,6 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
     const frame = { flags, overrides, words: RESTORING, holdsGuest: true };
     setExitCode(await runCommand(frame, (context) => snapshot(domain, flags, context)));
   });
-}
-
-function addImageOptions(command: Command): void {
-  command
-    .optionsGroup('Image:')
-    .option('--name <name>', 'name of the image (default: domain and time)')
-    .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
-    .option('--tag <tag>', 'tag the image (repeatable)', collect)
-    .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
-    .addOption(choiceOption('--format <format>', 'format of the image', TARGET_FORMATS))
-    .addOption(choiceOption('--compress <how>', 'qcow2 has zstd and zlib, vmdk zlib', COMPRESSIONS))
-    .option(
-      '--hash <algorithms>',
-      'digests beside sha256: md5, sha512',
-      collectChoices(['md5', 'sha512']),
-    )
-    .addOption(choiceOption('--visibility <who>', 'visibility of the image', VISIBILITIES))
-    .option('--sysprep', 'seal the image with virt-sysprep; the guest is left as it is')
-    .option('--sysprep-operations <list>', 'as defaults,-ssh-userdir; implies --sysprep')
-    .option('--protected', 'the image cannot be deleted until it is unprotected')
-    .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
-    .option('--keep <n>', 'delete older images of the same disks and name beyond n', wholeNumber);
-}
-
-function addCaptureOptions(command: Command): void {
-  command
-    .optionsGroup('Capture:')
-    .addOption(
-      choiceOption(
-        '--mode <mode>',
-        'live: while the guest runs; cold: saved meanwhile',
-        SNAPSHOT_MODES,
-      ),
-    )
-    .addOption(
-      choiceOption(
-        '--method <method>',
-        'of the live mirror; copy needs no undefine',
-        MIRROR_METHODS,
-      ),
-    )
-    .option('--disk <target>', 'as vda (default: the root disk; repeatable)', collect)
-    .option('--all-disks', 'every disk, as at one point in time, in one image')
-    .option('--volume-snapshots', 'not the data, but snapshots that the storage pools make')
-    .addOption(
-      choiceOption(
-        '--quiesce <policy>',
-        'freeze the file systems for the point in time',
-        QUIESCE_POLICIES,
-      ),
-    )
-    .option(
-      '--from-snapshot <name>',
-      'publish a snapshot that the domain has, internal or external',
-    )
-    .option('--bandwidth <MiB/s>', 'cap of the mirror; 0 is none', wholeNumber)
-    .option('--upload-rate <MiB/s>', 'cap of what goes to a bucket; 0 is none', wholeNumber)
-    .option(
-      '--work-dir <dir>',
-      'where delta and image are written (default: in the state directory)',
-    )
-    .option(
-      '-c, --connect <uri>',
-      'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
-    )
-    .option('-n, --dry-run', 'print what would be done, and why; touch nothing');
 }
 
 async function snapshot(
@@ -150,8 +71,8 @@ async function snapshot(
   const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
   if (flags.dryRun === true) {
     const plan = await planSnapshot(options, config);
-    const { formatPlan } = await import('../plan-view.ts');
-    return { text: formatPlan(plan), json: { plan } };
+    const { formatPlan, refusalOf } = await import('../plan-view.ts');
+    return { text: formatPlan(plan), json: { plan }, ...refusalOf(plan) };
   }
   const result = await createSnapshot(options, config);
   return { text: result.image.id, json: { ...result } };

@@ -6,6 +6,7 @@ import { choiceOption, collect, collectProperty, given, wholeNumber } from '../o
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
+import { gibValue, mibValue } from '../values.ts';
 
 interface UpdateFlags {
   name?: string;
@@ -40,8 +41,8 @@ export function addUpdateCommand(program: Command, setExitCode: SetExitCode): vo
     .option('--unprotected', 'it can be deleted')
     .option('--hidden', 'list leaves it out')
     .option('--visible', 'list shows it')
-    .option('--min-disk <GiB>', 'disk that a guest needs', wholeNumber)
-    .option('--min-ram <MiB>', 'memory that a guest needs', wholeNumber)
+    .option('--min-disk <GiB>', 'disk that a guest needs, as 20 or 20G', gibValue)
+    .option('--min-ram <MiB>', 'memory that a guest needs, as 512 or 2G', mibValue)
     .option('--if-version <n>', 'only if its record still is this version', wholeNumber);
   onRegistry<UpdateFlags>(command, setExitCode, update);
 }

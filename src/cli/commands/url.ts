@@ -2,15 +2,15 @@
 import type { Command } from 'commander';
 import {
   addRegistryOptions,
-  durationSeconds,
   type GlobalFlags,
   type RegistryFlags,
   registryOverrides,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { secondsValue } from '../values.ts';
 
-type UrlFlags = GlobalFlags & RegistryFlags & { expires: number; disk?: string };
+type UrlFlags = GlobalFlags & RegistryFlags & { expires?: number; disk?: string };
 
 const HOUR_S = 3600;
 
@@ -22,8 +22,12 @@ export function addUrlCommand(program: Command, setExitCode: SetExitCode): void 
     .description(
       'Prints a link that fetches the data of an image without credentials until it expires.\nWhoever has the link has the image. S3 only.',
     )
-    .option('--disk <target>', 'this disk of an image of several, as vda')
-    .option('--expires <time>', 'as 90s, 15m, 1h, 7d', durationSeconds, HOUR_S);
+    .option('--disk <target>', 'this disk of an image of several, as vda (default: the only one)')
+    .option(
+      '--expires <time>',
+      'as 90s, 15m, 1h, 7d; a plain number is seconds (default: 1h)',
+      secondsValue,
+    );
   addRegistryOptions(command).action(async (ref: string) => {
     const flags = command.optsWithGlobals<UrlFlags>();
     const { runCommand } = await import('../run-command.ts');
@@ -34,7 +38,7 @@ export function addUrlCommand(program: Command, setExitCode: SetExitCode): void 
 
 async function link(
   ref: string,
-  { expires: expiresSeconds, disk }: UrlFlags,
+  { expires: expiresSeconds = HOUR_S, disk }: UrlFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   const { openConfiguredRegistry } = await import('../open-registry.ts');

@@ -192,7 +192,9 @@ describe('copy, prune, gc', () => {
     expect(dry.stdout).toMatch(new RegExp(`^keep +${second} .* last$`, 'm'));
     expect(dry.stdout).toMatch(new RegExp(`^delete +${first} `, 'm'));
     expect(json('list').images).toHaveLength(2);
-    expect(virtPublish('prune', '--keep-last', '1', '--name', 'other').status).toBe(0);
+    const none = virtPublish('prune', '--keep-last', '1', '--name', 'other');
+    expect(none).toMatchObject({ status: 0, stdout: expect.stringMatching(/^ *ID.*\n$/) });
+    expect(none.stderr).toContain(`${url}: no active image has the name "other"\n`);
     expect(json('list').images).toHaveLength(2);
     expect(virtPublish('prune', '--keep-last', '1').status).toBe(0);
     expect(json('list').images).toMatchObject([{ id: second }]);

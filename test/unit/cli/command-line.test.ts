@@ -3,14 +3,16 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
+import { buildProgram } from '#built/cli/program.js';
 
 const main = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function virtPublish(...args: string[]) {
-  const env = { PATH: process.env.PATH, HOME: folder };
+  const env = { PATH: process.env.PATH, HOME: folder, VIRT_PUBLISH_STATE_DIR: folder };
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env });
 }
 
@@ -18,6 +20,7 @@ describe('help', () => {
   const commands = [
     ...['snapshot', 'list', 'show', 'pull', 'update', 'deactivate', 'reactivate', 'delete'],
     ...['alias', 'verify', 'sums', 'copy', 'prune', 'gc', 'status', 'recover', 'chain', 'inspect'],
+    ...['import', 'url', 'doctor', 'config'],
   ];
   it('names every command', () => {
     const { status, stdout, stderr } = virtPublish('--help');
@@ -38,6 +41,50 @@ describe('help', () => {
     for (const command of commands)
       for (const line of virtPublish(command, '--help').stdout.split('\n'))
         expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  /** Filters, choices of a thing, and changes: without them there is none. */
+  const WITHOUT_DEFAULT = [
+    ...['--alias', '--tag', '--property', '--from-snapshot', '--log-file', '--config', '--untag'],
+    ...['--remove-property', '--if-version', '--to', '--marker', '--owner', '--disk-format'],
+    ...['--size-min', '--size-max', '--created-after', '--created-before', '--updated-after'],
+    ...['--updated-before', '--status', '--sha256', '--keep-last', '--keep-daily'],
+    ...['--keep-weekly', '--keep-monthly'],
+  ];
+  /** What these commands change or look for, or of another registry as of this one. */
+  const WITHOUT_DEFAULT_IN: Record<string, RegExp> = {
+    list: /^--(name|visibility)$/,
+    prune: /^--name$/,
+    update: /^--(name|visibility|min-disk|min-ram)$/,
+    copy: /^--to-/,
+  };
+
+  it('has the default of every flag that takes a value', () => {
+    const visit = (command: Command): string[] => [
+      ...command.options
+        .filter(({ required, defaultValue, description, long }) => {
+          const isNone = WITHOUT_DEFAULT.includes(long ?? '');
+          const isNoneHere = WITHOUT_DEFAULT_IN[command.name()]?.test(long ?? '');
+          const says = defaultValue !== undefined || description.includes('(default: ');
+          return required && !says && !isNone && !isNoneHere;
+        })
+        .map(({ long }) => `${command.name()} ${long}`),
+      ...command.commands.flatMap(visit),
+    ];
+    expect(visit(buildProgram(() => undefined))).toEqual([]);
+    const { stdout } = virtPublish('snapshot', '--help');
+    expect(stdout).toContain('freeze the file systems for the point in time (default: try)');
+  });
+
+  it('ends quietly if its reader goes away', () => {
+    for (const line of ['snapshot --help', '--help', 'help list', '--version', 'nosuch', '']) {
+      const script = `"$0" "$1" ${line} 2>&1 | true; echo "${'$'}{PIPESTATUS[0]}"`;
+      const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, main], {
+        encoding: 'utf8',
+      });
+      expect({ line, stderr }).toEqual({ line, stderr: '' });
+      expect(stdout).toMatch(/^[02]\n$/);
+    }
   });
 
   it('is what one gets without a command, on standard error and with exit 2', () => {
@@ -63,7 +110,7 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
       /'hot' is invalid\. Allowed choices are auto, live, cold;/,
     ],
     [['snapshot', 'x', '--property', 'novalue'], /It must be KEY=VALUE/],
-    [['snapshot', 'x', '--bandwidth', '1.5'], /It must be a whole number/],
+    [['snapshot', 'x', '--bandwidth', 'fast'], /It must be MiB, or a size such as .*100M/],
     [
       ['snapshot', 'x', '--volume-snapshots', '--sysprep'],
       /--sysprep is about an image's own data/,
@@ -78,8 +125,15 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
       /leave --quiesce out with --from-snapshot/,
     ],
     [['inspect'], /missing required argument 'domain'; see virt-publish inspect --help/],
-    [['chain', 'commit'], /missing required argument 'domain'; see virt-publish chain --help/],
-    [['chain', 'pull', 'x', '--bandwidth', 'fast'], /It must be a whole number/],
+    [['chain', 'commit'], /missing .* 'domain'; see virt-publish chain commit --help/],
+    [['chain', 'pull', 'x', '--bandwidth', 'fast'], /; see virt-publish chain pull --help/],
+    [['recover', 'deadbeef'], /no run that has left anything is deadbeef/],
+    [['chain', 'pul'], /unknown command 'pul' .*; see virt-publish chain --help/],
+    [['nosuch', 'list', '--name', 'show'], /unknown command 'nosuch'; see virt-publish --help/],
+    [['alias', 'set', 'list'], /missing .* 'image'; see virt-publish alias set --help/],
+    [['url', 'x', '--expires', 'soon'], /It must be seconds, or a time such as 90s/],
+    [['import', 'x', '--max-size', '10X'], /It must be bytes, or a size such as 100M/],
+    [['gc', '--older-than', '7'], /It must be an age, such as 90s/],
     [['show'], /missing required argument 'image'; see virt-publish show --help/],
   ];
   for (const [args, message] of cases)
@@ -109,4 +163,50 @@ it('a mistake in a configuration file names file and key', () => {
   const json = virtPublish('snapshot', 'x', '--config', file, '--json');
   expect(json.status).toBe(2);
   expect(JSON.parse(json.stdout)).toMatchObject({ type: 'error', code: 'CONFIG', exitCode: 2 });
+});
+
+describe('config show', () => {
+  const settings = (env: NodeJS.ProcessEnv, ...args: string[]) => {
+    const all = [main, 'config', 'show', '--json', ...args];
+    const { stdout } = spawnSync(process.execPath, all, {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, HOME: folder, ...env },
+    });
+    const list: { key: string }[] = JSON.parse(stdout).settings;
+    return new Map(list.map(({ key, ...setting }) => [key, setting]));
+  };
+
+  it('prints what is in force and where it is from', () => {
+    const file = join(folder, 'show.json');
+    writeFileSync(file, '{"timeouts": {"freezeMs": "4s"}, "upload": {"rateMib": "10M"}}');
+    const env = { VIRT_PUBLISH_UPLOAD_RATE_MIB: '512K', LIBVIRT_DEFAULT_URI: 'test:///default' };
+    const flags = [
+      '--config',
+      file,
+      '--endpoint',
+      'http://user:secret@s3.test',
+      '--work-dir',
+      '/w',
+    ];
+    const found = settings(env, ...flags);
+    expect(found.get('timeouts.freezeMs')).toEqual({ value: 4000, source: file });
+    expect(found.get('upload.rateMib')).toEqual({
+      ...{ value: 0.5, source: 'VIRT_PUBLISH_UPLOAD_RATE_MIB' },
+    });
+    expect(found.get('connect')).toEqual({
+      ...{ value: 'test:///default', source: 'LIBVIRT_DEFAULT_URI' },
+    });
+    expect(found.get('s3.endpoint')).toEqual({
+      ...{ value: 'http://***@s3.test', source: '--endpoint' },
+    });
+    expect(found.get('workDir')).toEqual({ value: '/w', source: '--work-dir' });
+    expect(found.get('snapshot.quiesce')).toEqual({ value: 'try', source: 'default' });
+  });
+
+  it('is a table for people', () => {
+    const { status, stdout } = virtPublish('config', 'show', '--registry', 's3://images');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^KEY +VALUE +SOURCE\n/);
+    expect(stdout).toMatch(/^registry +s3:\/\/images +--registry$/m);
+  });
 });

@@ -30,7 +30,7 @@ describe('format', () => {
   });
 
   it('dates, and what is none', () => {
-    expect(formatDate('2026-11-21T08:10:07Z')).toMatch(/^2026-11-2\d \d\d:\d0$/);
+    expect(formatDate('2026-11-21T08:10:07Z')).toMatch(/^2026-11-2\d \d\d:\d0(Z|[+-]\d\d:\d\d)$/);
     expect(formatDate('yester\u001bday')).toBe('yester\\u001bday');
   });
 
@@ -229,6 +229,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     sysprep: null,
     registry: 's3://images',
     space: [{ directory: '/w', purpose: 'delta and image', needed: 3 * GIB, available: 2 * GIB }],
+    obstacles: [],
   });
   expect(text.split('\n')).toEqual([
     'Domain       web01 (u), running, persistent, autostart',

@@ -95,6 +95,27 @@ describe('the order', () => {
     );
   });
 
+  it('times and sizes take units, and a plain number keeps its own', async () => {
+    const files = [
+      write('u.json', {
+        timeouts: { freezeMs: '30s', mirrorMs: '4h', pollMs: 250, checkMs: '250ms' },
+        import: { maxBytes: '10MiB' },
+        reserve: { minBytes: '10MB' },
+        upload: { partSizeMib: '32M', rateMib: '512K' },
+        snapshot: { bandwidthMib: '100MB' },
+      }),
+    ];
+    const variables = { ...env, VIRT_PUBLISH_TIMEOUTS_PART_MS: '5m' };
+    const config = await loadConfig({ env: variables, files });
+    expect(config.timeouts).toMatchObject({
+      ...{ freezeMs: 30_000, mirrorMs: 14_400_000, pollMs: 250, checkMs: 250, partMs: 300_000 },
+    });
+    expect(config.import.maxBytes).toBe(10 * 1024 ** 2);
+    expect(config.reserve.minBytes).toBe(10_000_000);
+    expect(config.upload).toMatchObject({ partSizeMib: 32, rateMib: 0.5 });
+    expect(config.snapshot.bandwidthMib).toBe(95);
+  });
+
   it('LIBVIRT_DEFAULT_URI wins over files, VIRT_PUBLISH_CONNECT over it', async () => {
     const files = [write('c.json', { connect: 'test:///file' })];
     const uri = { ...env, LIBVIRT_DEFAULT_URI: 'test:///libvirt' };
@@ -147,6 +168,18 @@ describe('a mistake is CONFIG, with the place, the key and what is allowed', () 
     ['out of range', { reserve: { fraction: 5 } }, /reserve\.fraction must be <= 1, not 5/],
     ['relative path', { workDir: 'runs' }, /workDir must be an absolute path, not "runs"/],
     ['no URL', { s3: { endpoint: 'ceph:80' } }, /s3\.endpoint must start with http/],
+    [
+      'no time',
+      { timeouts: { freezeMs: 'soon' } },
+      /x\.json: timeouts\.freezeMs must be milliseconds, or a time such as .*30s.*, not "soon"/,
+    ],
+    [
+      'less than a cap has',
+      { snapshot: { bandwidthMib: '512K' } },
+      /bandwidthMib must be MiB, or .*, not "512K" \(less than 1 MiB\)/,
+    ],
+    ['no time at all', { timeouts: { freezeMs: '0s' } }, /timeouts\.freezeMs must be >= 1, not 0/],
+    ['yes', { timeouts: { freezeMs: true } }, /must be milliseconds, or a time such as/],
     ['no object', [], /x\.json: the configuration must be an object with connect/],
     ['no JSON', '{', /x\.json: the configuration cannot be read: .*JSON/],
   ];

@@ -18,3 +18,22 @@ it('--sha256 takes 64 hex digits, in either case, and nothing else', async () =>
   ])
     expect(() => decide(malformed), malformed).toThrow(expect.objectContaining({ code: 'USAGE' }));
 });
+
+it.each([
+  ['/images/debian-13.qcow2', 'debian-13'],
+  ['cirros-0.6.2.img', 'cirros-0.6.2'],
+  ['db.vmdk.tar.gz', 'db'],
+  ['disk', 'disk'],
+  ['https://example.org/a/debian%2013.qcow2.xz?token=x', 'debian 13'],
+])('the image of %s is named %s, unless --name says otherwise', async (source, name) => {
+  const config = await loadConfig({ env: {} });
+  expect(decideImport({ source }, config).name).toBe(name);
+  expect(decideImport({ source, name: 'mine' }, config).name).toBe('mine');
+});
+
+it.each(['-', '/dev/stdin', 'https://example.org/', '.xz'])('%s gives no name', async (source) => {
+  const config = await loadConfig({ env: {} });
+  expect(() => decideImport({ source }, config)).toThrow(
+    expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('--name') }),
+  );
+});

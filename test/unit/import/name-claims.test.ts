@@ -20,7 +20,7 @@ describe('a name says', () => {
     ['', [], undefined],
     ['x.constructor', [], undefined],
   ])('%s', (name, packings, format) => {
-    expect(readName(name)).toEqual({ name, packings, format });
+    expect(readName(name)).toMatchObject({ name, packings, format });
   });
 });
 

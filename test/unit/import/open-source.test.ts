@@ -1,5 +1,5 @@
 // A file to import is opened through no link of another user, and nothing but a regular file is opened.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { lchownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -49,6 +49,18 @@ it('follows links of the caller, to files and folders, relative and absolute, an
   link(join(folder, 'images'), 'elsewhere');
   link('elsewhere', 'twice');
   expect((await open(`${folder}//twice/./../images/disk.qcow2`)).text).toBe('bytes');
+});
+
+it('says that what a process substitution leads to is a pipe', () => {
+  const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message))`;
+  const module = new URL('../../../build/import/open-source.js', import.meta.url).href;
+  const { stdout } = spawnSync(process.execPath, ['-e', script, module], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  expect(stdout).toMatch(
+    /^USAGE \/proc\/self\/fd\/3 is a (pipe|socket) and no regular file; .*import -/,
+  );
 });
 
 it('refuses a link of another user anywhere in the path', async () => {

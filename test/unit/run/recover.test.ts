@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listRuns, recoverRuns } from '#built/recover.js';
+import { listRuns, recoverRuns, resolveRefs } from '#built/recover.js';
 import { Journal, unsureActs } from '#built/run/journal.js';
 import { askLock, lockDomain } from '#built/run/lock.js';
 import { lockWholeDomain } from '#built/run/lock-whole.js';
@@ -268,3 +268,24 @@ async function config() {
   const { loadConfig } = await import('#built/config.js');
   return loadConfig({ env: {}, overrides: { stateDir } });
 }
+
+test('a run is named by its id or the beginning of it; an id of no run is an error', async () => {
+  const { runId, domain, journal } = await makeRun();
+  await journal.close();
+  const names = [runId, domain.name, domain.uuid, 'another-domain', 'db'];
+  expect(await resolveRefs(stateDir, [...names, runId.slice(0, 8)])).toEqual([...names, runId]);
+  for (const unknown of [randomUUID(), `${runId.slice(0, 8)}-ffff`, '00000000'])
+    await expect(resolveRefs(stateDir, [domain.name, unknown])).rejects.toMatchObject({
+      ...{ code: 'USAGE', message: expect.stringMatching(`is ${unknown}, .*status .*: ${runId}$`) },
+    });
+  expect(await resolveRefs(join(stateDir, 'none'), [])).toEqual([]);
+  await expect(resolveRefs(join(stateDir, 'none'), ['00000000'])).rejects.toThrow('none has');
+});
+
+test('the beginning of several ids is an error', async () => {
+  for (const end of ['0', '1']) {
+    const runId = `aaaaaaaa-0000-4000-8000-00000000000${end}`;
+    await mkdir(join(stateDir, 'runs', runId), { recursive: true });
+  }
+  await expect(resolveRefs(stateDir, ['aaaaaaaa'])).rejects.toMatchObject({ code: 'USAGE' });
+});

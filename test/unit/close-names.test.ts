@@ -1,6 +1,6 @@
-// The names that an unknown domain is told to be close to.
+// The names that a mistyped one is close to.
 import { expect, test } from 'vitest';
-import { closeNames } from '#built/libvirt/find-domain.js';
+import { closeNames } from '#built/close-names.js';
 
 const NAMES = ['web01', 'web02', 'db01', 'mail', 'web01-old', 'a'];
 

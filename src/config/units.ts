@@ -1,0 +1,48 @@
+// Times and sizes that a layer of the configuration has as texts with units, turned into numbers.
+import { PublishError } from '../errors.ts';
+import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../units.ts';
+import type { Layer } from './layers.ts';
+import type { SchemaNode } from './schema.ts';
+
+/**
+ * Returns the layer with each text such as `"30s"` of a key in `Ms`, `Bytes` or `Mib` as a number of
+ * that unit. All else stays, also what the schema refuses.
+ * @throws PublishError CONFIG naming the place, the key and what may be written there.
+ */
+export function withoutUnits({ source, values }: Layer, schema: SchemaNode): Layer {
+  return { source, values: convert(values, { node: schema, path: [], source }) };
+}
+
+interface Place {
+  node: SchemaNode;
+  path: readonly string[];
+  source: string;
+}
+
+function convert(value: unknown, { node, path, source }: Place): unknown {
+  const { properties } = node;
+  if (properties !== undefined) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, below]) => {
+        const child = Object.hasOwn(properties, key) ? properties[key] : undefined;
+        const place = child && { node: child, path: [...path, key], source };
+        return [key, place === undefined ? below : convert(below, place)];
+      }),
+    );
+  }
+  const unit = unitOfKey(path.at(-1) ?? '');
+  if (unit === undefined || typeof value !== 'string') return value;
+  return toNumber(value, unit, { node, path, source });
+}
+
+/** A cap that must be whole is rounded down, but never to 0, which means none. */
+function toNumber(text: string, unit: Unit, { node, path, source }: Place): number {
+  const exact = parseUnit(text, unit);
+  const isWhole = [node.type ?? []].flat().includes('integer');
+  const value = exact === undefined ? Number.NaN : isWhole ? Math.floor(exact) : exact;
+  if (!Number.isNaN(value) && (value > 0 || exact === 0)) return value;
+  const why = Number.isNaN(value) ? '' : ` (less than 1 ${unit})`;
+  const message = `${source}: ${path.join('.')} must be ${EXAMPLES[unit]}, not ${JSON.stringify(text)}${why}`;
+  throw new PublishError('CONFIG', message, { step: 'config' });
+}
