@@ -65,6 +65,7 @@ export interface Config {
     mirrorStallMs: number;
     pollMs: number;
     freezeMs: number;
+    windowsFreezeMs: number;
     managedSaveMs: number;
     cloneMs: number;
     convertMs: number;

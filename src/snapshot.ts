@@ -1,6 +1,7 @@
 // One whole run on one page: a running domain becomes an image in a registry.
 import { capture } from './capture/capture.ts';
 import type { CaptureRun } from './capture/capture-run.ts';
+import { freezeLimitMs } from './capture/freeze-limit.ts';
 import { NvramCopy } from './capture/nvram.ts';
 import { withReserveWatch } from './capture/reserve-watch.ts';
 import { onSameFileSystem, refuseTooLittleSpace } from './capture/space.ts';
@@ -150,7 +151,8 @@ function captureRun(
   const { timeouts } = config;
   return {
     ...{ host, domain, inspection, selection, plan, folder, journal, scope, guard },
-    ...{ timeouts, bandwidthMib, onEvent, signal },
+    ...{ timeouts, freezeLimitMs: freezeLimitMs(timeouts, inspection) },
+    ...{ bandwidthMib, onEvent, signal },
   };
 }
 

@@ -1,4 +1,5 @@
 // A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
+import { freezeLimitMs } from './capture/freeze-limit.ts';
 import { type Config, loadConfig } from './config.ts';
 import { messageOf } from './errors.ts';
 import { runStep } from './events.ts';
@@ -114,7 +115,7 @@ async function publish(
 
 async function take(
   { settings, host, domain, guard }: VolumeSession,
-  { plan, active, description, agent, hasManagedSave }: VolumeDecision,
+  { plan, active, description, agent, isWindows, hasManagedSave }: VolumeDecision,
   { runId, open: { folder, journal } }: { runId: string; open: OpenRun },
 ): Promise<TakenVolumes> {
   const { onEvent, signal, quiesce, config } = settings;
@@ -127,6 +128,7 @@ async function take(
     context: { host, name, uuid },
     onRemark,
   });
+  const limitMs = freezeLimitMs(timeouts, { isWindows });
   const work = () =>
     takeVolumes({
       ...{
@@ -140,10 +142,10 @@ async function take(
         imageId: runId,
       },
       ...{ inspection: { name, agent }, plan: { quiesce }, runPath: folder.path },
-      ...{ journal, scope, timeouts, onEvent, signal },
+      ...{ journal, scope, timeouts, freezeLimitMs: limitMs, onEvent, signal },
     });
   if (!active) return work();
-  const freezeMs = 2 * timeouts.freezeMs + GUARD_SLACK_MS;
+  const freezeMs = 2 * limitMs + GUARD_SLACK_MS;
   const options = { runPath: folder.path, freezeMs, guestMs: freezeMs };
   return underGuard({ name, guard, options, journal, scope, onEvent }, work);
 }

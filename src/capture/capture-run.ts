@@ -36,6 +36,8 @@ export interface CaptureRun {
   scope: GuestScope<GuestContext>;
   guard: SpareGuard;
   timeouts: Pick<Config['timeouts'], Deadline>;
+  /** How long this guest may stay frozen; a pause has `timeouts.freezeMs`. */
+  freezeLimitMs: number;
   /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
   checkReserve: () => Promise<void>;
   /**

@@ -34,8 +34,13 @@ async function restoring<T>(run: CaptureRun, work: () => Promise<T>): Promise<T>
   return underGuard({ name: run.inspection.name, guard, options, journal, scope, onEvent }, work);
 }
 
-function guardOptions({ folder, timeouts, inspection }: CaptureRun): GuardOptions {
-  const { freezeMs, mirrorMs, managedSaveMs, cloneMs, convertMs } = timeouts;
+function guardOptions({
+  folder,
+  timeouts,
+  inspection,
+  freezeLimitMs: freezeMs,
+}: CaptureRun): GuardOptions {
+  const { mirrorMs, managedSaveMs, cloneMs, convertMs } = timeouts;
   // This process keeps its own deadlines; the guard's come after them, for when it cannot.
   const readMs = inspection.disks.length * (cloneMs + convertMs);
   const guestMs = Math.max(mirrorMs, managedSaveMs + readMs) + 2 * freezeMs;

@@ -5,6 +5,7 @@ import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { pollUntil } from '../poll.ts';
 import type { MirrorData } from '../run/guest-acts.ts';
 import type { CaptureRun } from './capture-run.ts';
+import { holdLimitMs } from './freeze-limit.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 
 export const MIN_ABORT_MS = 1000;
@@ -55,8 +56,10 @@ async function endMirror(
   // Whatever the abort does now, the guest comes first.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
   await held?.letGo();
-  const { freezeMs, mirrorStallMs } = run.timeouts;
-  const within = held ? `${freezeMs} ms while the guest was ${held.how}` : `${mirrorStallMs} ms`;
+  const { mirrorStallMs } = run.timeouts;
+  const within = held
+    ? `${holdLimitMs(run, held)} ms while the guest was ${held.how}`
+    : `${mirrorStallMs} ms`;
   throw failed(run, mirror, `did not end within ${within}`);
 }
 
@@ -84,10 +87,10 @@ async function abortAside(
 }
 
 /** What the freeze itself took is gone from its time; some is left in any case. */
-function timeLeft({ timeouts }: CaptureRun, held: Held | undefined): number {
+function timeLeft(run: CaptureRun, held: Held | undefined): number {
   return held === undefined
-    ? timeouts.mirrorStallMs
-    : Math.max(MIN_ABORT_MS, timeouts.freezeMs - (performance.now() - held.since));
+    ? run.timeouts.mirrorStallMs
+    : Math.max(MIN_ABORT_MS, holdLimitMs(run, held) - (performance.now() - held.since));
 }
 
 async function lateAfter(timeoutMs: number): Promise<false> {

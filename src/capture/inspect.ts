@@ -52,6 +52,8 @@ export interface Inspection {
    * has frozen the guest's file systems already.
    */
   agent: AgentAnswer['agent'] | 'none';
+  /** What the agent says of its guest; false if it does not answer. */
+  isWindows: boolean;
 }
 
 export interface InspectOptions {
@@ -66,6 +68,9 @@ export interface InspectOptions {
 
 /** Of the domain alone, whatever its disks are like. */
 export type DomainFacts = Omit<Inspection, 'disks' | 'existing'>;
+
+/** What the guest itself says. */
+type GuestFacts = Pick<Inspection, 'agent' | 'isWindows'>;
 
 type AskOptions = Omit<InspectOptions, 'disks' | 'onEvent'>;
 
@@ -84,24 +89,25 @@ export async function inspectDomain(
   for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
   const { timeoutMs, signal, onEvent } = options;
   const opened = active ? await readOpenFiles(domain, onEvent) : null;
-  const [disks, agent] = await Promise.all([
+  const [disks, guest] = await Promise.all([
     readFacts(domain, chosen, { shared: active, opened, timeoutMs, signal }),
-    known?.agent ?? askIfRunning(domain, found, options),
+    known ?? askIfRunning(domain, found, options),
   ]);
-  return { ...found, disks, agent };
+  const { agent, isWindows } = guest;
+  return { ...found, disks, agent, isWindows };
 }
 
 /** Looks at a domain alone; changes nothing, and refuses nothing. */
 export async function readDomainFacts(domain: Domain, options: AskOptions): Promise<DomainFacts> {
   const found = await readDomain(domain, options);
-  return { ...found, agent: await askIfRunning(domain, found, options) };
+  return { ...found, ...(await askIfRunning(domain, found, options)) };
 }
 
 /** As `readDomainFacts`, with nobody in the guest asked for anything. */
 export async function readDomain(
   domain: Domain,
   { connection, libvirtVersion, timeoutMs, signal }: AskOptions,
-): Promise<Omit<DomainFacts, 'agent'>> {
+): Promise<Omit<DomainFacts, keyof GuestFacts>> {
   const { state } = await domain.getState();
   const active = await domain.isActive();
   const persistent = await domain.isPersistent();
@@ -168,8 +174,8 @@ async function askIfRunning(
   domain: Domain,
   { description, state }: Pick<DomainFacts, 'description' | 'state'>,
   { agentTimeoutMs }: AskOptions,
-): Promise<Inspection['agent']> {
-  if (!description.hasAgentChannel) return 'none';
-  if (state !== 'running' && state !== 'blocked') return 'silent';
-  return (await askAgent(domain, agentTimeoutMs)).agent;
+): Promise<GuestFacts> {
+  if (!description.hasAgentChannel) return { agent: 'none', isWindows: false };
+  if (state !== 'running' && state !== 'blocked') return { agent: 'silent', isWindows: false };
+  return { isWindows: false, ...(await askAgent(domain, agentTimeoutMs)) };
 }

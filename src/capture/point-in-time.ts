@@ -7,6 +7,7 @@ import type { MirrorData } from '../run/guest-acts.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
 import { endMirrors, type Held, MIN_ABORT_MS } from './end-mirrors.ts';
+import { holdLimitMs } from './freeze-limit.ts';
 import { withHoldDeadline } from './hold-deadline.ts';
 import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
 
@@ -59,14 +60,14 @@ function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
 
 /** The end of a mirror has a deadline of its own, which says more; this one comes after it. */
 async function whileHeld(
-  { host, timeouts }: CaptureRun,
+  run: CaptureRun,
   held: Held | undefined,
   work: () => Promise<void>,
 ): Promise<void> {
   if (!held) return work();
-  const left = timeouts.freezeMs - (performance.now() - held.since);
+  const left = holdLimitMs(run, held) - (performance.now() - held.since);
   const ms = Math.max(left, MIN_ABORT_MS) + SLACK_MS;
-  return withHoldDeadline({ host, ms, letGo: held.letGo }, work);
+  return withHoldDeadline({ host: run.host, ms, letGo: held.letGo }, work);
 }
 
 /** Undefined for a guest that somebody else has frozen: nobody but they may thaw it. */

@@ -17,7 +17,8 @@ export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
   host: Pick<CaptureRun['host'], 'giveUpWork'>;
   inspection: Pick<CaptureRun['inspection'], 'name' | 'agent'>;
   plan: Pick<CaptureRun['plan'], 'quiesce'>;
-  timeouts: Pick<CaptureRun['timeouts'], 'freezeMs'>;
+  /** How long this guest may stay frozen, in milliseconds. */
+  freezeLimitMs: number;
 };
 
 /** File systems that hold still. */
@@ -64,18 +65,18 @@ export async function freezeGuest(run: FreezeRun): Promise<FrozenGuest | undefin
 }
 
 async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefined> {
-  const { domain, scope, timeouts } = run;
-  const limit = await neededAgentLimit(domain, timeouts.freezeMs);
+  const { domain, scope, freezeLimitMs } = run;
+  const limit = await neededAgentLimit(domain, freezeLimitMs);
   if (limit) {
     await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
   }
-  if (await isFrozen(domain, timeouts.freezeMs)) return frozenAlready(run);
+  if (await isFrozen(domain, freezeLimitMs)) return frozenAlready(run);
   const runtime = await domain.runtime();
   try {
     const [since, count] = await scope.perform(freeze, { runtime }, async () => {
       const asked = performance.now();
       // libvirt's own limit for the agent comes first, if libvirt answers at all.
-      const deadline = { host: run.host, ms: timeouts.freezeMs + SLACK_MS };
+      const deadline = { host: run.host, ms: freezeLimitMs + SLACK_MS };
       return [asked, await withHoldDeadline(deadline, () => domain.fsFreeze())] as const;
     });
     if (count > 0) return { byUs: true, since };
@@ -137,11 +138,11 @@ async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
 }
 
 /** Of a guest that somebody else has frozen. */
-async function lookForThaw({ domain, timeouts }: FreezeRun): Promise<Thaw> {
+async function lookForThaw({ domain, freezeLimitMs }: FreezeRun): Promise<Thaw> {
   const obstacle = 'somebody else thawed the guest before its disks were taken';
   try {
     const at = performance.now();
-    return (await isFrozen(domain, timeouts.freezeMs)) ? { at } : { at, obstacle };
+    return (await isFrozen(domain, freezeLimitMs)) ? { at } : { at, obstacle };
   } catch (error) {
     return {
       at: performance.now(),

@@ -7,6 +7,7 @@ const SHOWN = [
   'mirrorMs',
   'mirrorStallMs',
   'freezeMs',
+  'windowsFreezeMs',
   'managedSaveMs',
   'convertMs',
   'partMs',

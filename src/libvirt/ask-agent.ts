@@ -8,12 +8,12 @@ import { isConnectionLost, isLibvirtError, type LibvirtError, VIR_ERR } from './
  * answer; `error` is libvirt's reason.
  */
 export type AgentAnswer =
-  | { agent: 'answers' }
+  | { agent: 'answers'; isWindows: boolean }
   | { agent: 'frozen' }
   | { agent: 'silent'; error: LibvirtError };
 
 /**
- * Asks for the guest's time, for `timeoutMs` at most.
+ * Asks for the guest's time, and for its system if it answers, for `timeoutMs` at most each.
  *
  * NOTE: this is the one harmless agent call that leaves no mark on the domain
  * (virDomainQemuAgentCommand taints it). An agent that answers now is the condition for a freeze:
@@ -25,10 +25,10 @@ export async function askAgent(domain: Domain, timeoutMs: number): Promise<Agent
     return await withAgentLimit(domain, timeoutMs, async () => {
       try {
         await domain.getTime();
-        return { agent: 'answers' };
+        return await answering(domain);
       } catch (error) {
         if (isFrozenAnswer(error)) return { agent: 'frozen' };
-        if (isAnswer(error)) return { agent: 'answers' };
+        if (isAnswer(error)) return await answering(domain);
         throw error;
       }
     });
@@ -36,6 +36,18 @@ export async function askAgent(domain: Domain, timeoutMs: number): Promise<Agent
     if (!isLibvirtError(error) || isConnectionLost(error)) throw error;
     return { agent: 'silent', error };
   }
+}
+
+/** What QEMU's agent calls its system there. */
+const WINDOWS = 'mswindows';
+
+/** An agent that does not say which system it runs on runs on another. */
+async function answering(domain: Domain): Promise<AgentAnswer> {
+  const os = await domain.getGuestOs().catch((error: unknown) => {
+    if (isLibvirtError(error) && !isConnectionLost(error)) return null;
+    throw error;
+  });
+  return { agent: 'answers', isWindows: os === WINDOWS };
 }
 
 /**

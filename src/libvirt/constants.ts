@@ -55,6 +55,7 @@ export const VIR_DOMAIN_SAVE_BYPASS_CACHE = 1 << 0;
 export const VIR_DOMAIN_SAVE_RUNNING = 1 << 1;
 export const VIR_DOMAIN_SAVE_PAUSED = 1 << 2;
 
+export const VIR_DOMAIN_GUEST_INFO_OS = 1 << 1;
 export const VIR_DOMAIN_START_PAUSED = 1 << 0;
 export const VIR_DOMAIN_START_AUTODESTROY = 1 << 1;
 export const VIR_DOMAIN_START_BYPASS_CACHE = 1 << 2;

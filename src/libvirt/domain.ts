@@ -202,6 +202,11 @@ export class Domain {
   }
 
   /** The guest's clock, in seconds since 1970; needs an agent that answers. */
+  /** What the guest's agent says its system is, as `debian` or `mswindows`; null if it does not say. */
+  getGuestOs(): Promise<string | null> {
+    return this.#invoke('getGuestOs', this.uuid);
+  }
+
   getTime(): Promise<number> {
     return this.#invoke('getTime', this.uuid);
   }

@@ -235,6 +235,15 @@ export const virDomainGetJobStats: (
 ) => number = c(
   'int virDomainGetJobStats(void *dom, _Out_ int *type, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
 );
+export const virDomainGetGuestInfo: (
+  dom: Pointer,
+  types: number,
+  params: Out<Pointer | null>,
+  count: Out<number>,
+  flags: number,
+) => number = c(
+  'int virDomainGetGuestInfo(void *dom, unsigned int types, _Out_ void **params, _Out_ int *nparams, unsigned int flags)',
+);
 export const virDomainAbortJob: (dom: Pointer) => number = c('int virDomainAbortJob(void *dom)');
 export const virDomainAttachDeviceFlags: (dom: Pointer, xml: string, flags: number) => number = c(
   'int virDomainAttachDeviceFlags(void *dom, const char *xml, unsigned int flags)',

@@ -5,11 +5,19 @@ import {
   DISK_ERRORS,
   VIR_DOMAIN_BLOCK_COPY_BANDWIDTH,
   VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES,
+  VIR_DOMAIN_GUEST_INFO_OS,
   VIR_DOMAIN_TIME_SYNC,
 } from './constants.ts';
 import * as ffi from './ffi.ts';
 import type { Handles } from './handles.ts';
-import { DISK_ERROR_SIZE, type Integer, type Out, type Pointer, takeDiskErrors } from './native.ts';
+import {
+  DISK_ERROR_SIZE,
+  type Integer,
+  type Out,
+  type Pointer,
+  takeDiskErrors,
+  takeTypedStrings,
+} from './native.ts';
 import type { BlockInfo, BlockJobInfo, DiskErrorKind, GuestApi } from './protocol.ts';
 import { type DomainStatus, readStatus, statusPath } from './status-xml.ts';
 
@@ -57,6 +65,7 @@ export function guestCalls(handles: Handles): GuestApi {
         'virDomainQemuAgentCommand',
         ffi.virDomainQemuAgentCommand(at(uuid), json, timeoutS, 0),
       ),
+    getGuestOs: (uuid) => getGuestOs(at(uuid)),
     getTime: (uuid) => {
       const seconds: Out<Integer> = [0];
       checkNumber('virDomainGetTime', ffi.virDomainGetTime(at(uuid), seconds, [0], 0));
@@ -75,6 +84,14 @@ function statusOf(handles: Handles, uuid: string): DomainStatus | undefined {
 
 function nameOf(handles: Handles, uuid: string): string {
   return checkNull('virDomainGetName', ffi.virDomainGetName(handles.domain(uuid)));
+}
+
+function getGuestOs(domain: Pointer): string | null {
+  const params: Out<Pointer | null> = [null];
+  const count: Out<number> = [0];
+  const result = ffi.virDomainGetGuestInfo(domain, VIR_DOMAIN_GUEST_INFO_OS, params, count, 0);
+  checkNumber('virDomainGetGuestInfo', result);
+  return takeTypedStrings(params[0], count[0]).get('os.id') ?? null;
 }
 
 function bandwidth(bytes: number): ffi.TypedParameter {

@@ -41,7 +41,7 @@ koffi.struct('virStorageVolInfo', {
   allocation: 'unsigned long long',
 });
 const diskError = koffi.struct('virDomainDiskError', { disk: 'void *', error: 'int' });
-// NOTE: the value is a union in C; all that is sent here is `unsigned long long`.
+// NOTE: the value is a union in C: 32 or 64 bits, or a pointer.
 koffi.struct('virTypedParameter', {
   field: koffi.array('char', 80, 'String'),
   type: 'int',
@@ -76,12 +76,36 @@ export function takePointers(array: Pointer | null, count: number): Pointer[] {
   return pointers;
 }
 
-/** Reads the numbers of a C array of virTypedParameter, by field, and frees the array. */
-export function takeTypedNumbers(array: Pointer | null, count: number): Map<string, number> {
-  if (array === null) return new Map();
-  const raw: { field: string; type: number; value: Integer }[] =
+interface RawParameter {
+  field: string;
+  type: number;
+  value: Integer;
+}
+
+/** Reads a C array of virTypedParameter and frees it, but not the strings that it points to. */
+function takeTyped(array: Pointer | null, count: number): RawParameter[] {
+  if (array === null) return [];
+  const raw: RawParameter[] =
     count === 0 ? [] : koffi.decode(array, koffi.array('virTypedParameter', count));
   koffi.free(array);
+  return raw;
+}
+
+/** Reads the strings of a C array of virTypedParameter, by field, and frees all of it. */
+export function takeTypedStrings(array: Pointer | null, count: number): Map<string, string> {
+  const strings = takeTyped(array, count).filter(({ type }) => type === TYPED_STRING);
+  return new Map(strings.map(({ field, value }) => [field, takeString(BigInt(value))]));
+}
+
+function takeString(pointer: Pointer): string {
+  const text: string = koffi.decode(pointer, 'char', -1);
+  koffi.free(pointer);
+  return text;
+}
+
+/** Reads the numbers of a C array of virTypedParameter without strings, by field, and frees it. */
+export function takeTypedNumbers(array: Pointer | null, count: number): Map<string, number> {
+  const raw = takeTyped(array, count);
   // NOTE: a 32-bit value fills the first half of the union; what is in the other half is undefined.
   return new Map(
     raw.map(({ field, type, value }) => [
@@ -93,6 +117,7 @@ export function takeTypedNumbers(array: Pointer | null, count: number): Map<stri
 
 /** virTypedParameterType UINT, after INT: the two that have 32 bits. */
 const TYPED_UINT = 2;
+const TYPED_STRING = 7;
 
 /** Bytes of one virDomainDiskError. */
 export const DISK_ERROR_SIZE = koffi.sizeof(diskError);

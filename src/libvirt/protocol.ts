@@ -157,6 +157,8 @@ export interface GuestApi {
   qemuAgentCommand(uuid: string, json: string, timeoutS: number): string;
   /** Seconds since 1970, as the guest's clock has it. */
   getTime(uuid: string): number;
+  /** The agent's word for the guest's system, as `debian`, `mswindows`; null if it has none. */
+  getGuestOs(uuid: string): string | null;
   setTimeSync(uuid: string): void;
 }
 

@@ -76,7 +76,11 @@ async function lookAt(
     return { inspection, capture };
   }
   const facts = await readDomain(domain, wishes);
-  return inspectSnapshot(domain, { ...facts, agent: 'none' }, { ...wishes, name });
+  return inspectSnapshot(
+    domain,
+    { ...facts, agent: 'none', isWindows: false },
+    { ...wishes, name },
+  );
 }
 
 /** What an inspection is told: which disks are meant, and how long to wait. */

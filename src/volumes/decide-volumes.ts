@@ -21,6 +21,7 @@ export interface VolumeDecision {
   active: boolean;
   description: Inspection['description'];
   agent: Inspection['agent'];
+  isWindows: boolean;
   inactiveXml: string;
   hasManagedSave: boolean;
   registry: Registry;
@@ -62,7 +63,8 @@ export async function decideVolumes(
       ...{ ...planned, quiesce, registry: registry.url, obstacles: [] },
       image: { name: settings.name ?? defaultName(name) },
     };
-    return { plan, active, description, agent, inactiveXml, hasManagedSave, registry };
+    const { isWindows } = facts;
+    return { plan, active, description, agent, isWindows, inactiveXml, hasManagedSave, registry };
   });
 }
 

@@ -1,6 +1,9 @@
 // One point in time of all volumes: freeze, a snapshot of each, thaw.
+
+import { holdLimitMs } from '../capture/freeze-limit.ts';
 import type { Hold } from '../capture/point-in-time.ts';
 import { type FreezeRun, freezeGuest, thawGuest } from '../capture/quiesce.ts';
+import type { Config } from '../config.ts';
 import { messageOf, PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import {
@@ -22,6 +25,7 @@ import type { TakenVolumes } from './image-of-volumes.ts';
 import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
 
 export interface VolumesRun extends FreezeRun {
+  timeouts: Pick<Config['timeouts'], 'freezeMs'>;
   host: Host;
   volumes: VolumePlan;
   active: boolean;
@@ -65,7 +69,7 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   }
   const { heldMs, ...taken } = await letGo(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
-  if (heldMs !== null && heldMs > run.timeouts.freezeMs) throw tooLate(run, heldMs);
+  if (heldMs !== null && heldMs > holdLimitMs(run, hold)) throw tooLate(run, hold, heldMs);
   await refuseIfTakenOver(run.runPath, 'quiesce');
   await checkTakenVolumes(run);
   if (hold.how === 'frozen' && taken.consistency === 'crash') throw notOneMoment(run);
@@ -118,7 +122,8 @@ async function unheld({ active, domain, hasManagedSave }: VolumesRun): Promise<T
  * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
  * a pause, that has lasted long enough is ended on the other one.
  */
-function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, hold: Hold): () => void {
+function letGoLate(run: VolumesRun, hold: Hold): () => void {
+  const { host, domain, onEvent } = run;
   const { how } = hold;
   const since = hold.how === 'frozen' ? hold.frozen.since : hold.since;
   const letGo = async () => {
@@ -130,7 +135,7 @@ function letGoLate({ host, domain, timeouts, onEvent }: VolumesRun, hold: Hold):
       onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
     }
   };
-  const timer = setTimeout(() => void letGo(), since + timeouts.freezeMs - performance.now());
+  const timer = setTimeout(() => void letGo(), since + holdLimitMs(run, hold) - performance.now());
   return () => clearTimeout(timer);
 }
 
@@ -180,8 +185,8 @@ function gone(pool: string, volume: string): PublishError {
   return new PublishError('VOLUMES', message, { step: 'volumes' });
 }
 
-function tooLate({ inspection, timeouts }: VolumesRun, heldMs: number): PublishError {
-  const message = `the snapshots of domain ${inspection.name} took ${heldMs} ms, and it is frozen or paused for ${timeouts.freezeMs} ms at most; none is kept. Raise timeouts.freezeMs`;
+function tooLate(run: VolumesRun, hold: Hold, heldMs: number): PublishError {
+  const message = `the snapshots of domain ${run.inspection.name} took ${heldMs} ms, and it is frozen or paused for ${holdLimitMs(run, hold)} ms at most; none is kept. Raise timeouts.freezeMs`;
   return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
 }
 

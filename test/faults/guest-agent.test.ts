@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -118,6 +119,34 @@ test('an image is filesystem-consistent only if the agent froze a file system an
   const well = await runCli(['snapshot', domain.name, '--quiesce', 'require'], { sandbox });
   expect(well.exitCode, well.stderr).toBe(0);
   expect(await newestImage()).toMatchObject(FILESYSTEM);
+  await domain.destroy();
+});
+
+test('a Windows guest, whose freeze takes long, has a longer deadline, and no other guest has it', async () => {
+  const { domain, agent } = await lyingGuest();
+  agent.onCommand = (command) => (command === FREEZE ? sleep(4000) : undefined);
+  const env = {
+    VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '2s',
+    VIRT_PUBLISH_TIMEOUTS_WINDOWS_FREEZE_MS: '7s',
+  };
+  for (const [id, consistency] of [
+    ['debian', CRASH],
+    ['mswindows', FILESYSTEM],
+  ] as const) {
+    agent.answers.set('guest-get-osinfo', { return: { id, name: id } });
+    const ran = await runCli(['snapshot', domain.name], { sandbox, env });
+    expect(ran.exitCode, ran.stderr).toBe(0);
+    expect(await newestImage(), `${id}: ${ran.stderr}`).toMatchObject(consistency);
+    // The agent works off what it was asked for in order.
+    await waitFor('the last thaw', async () => agent.commands.at(-1) === THAW);
+  }
+  agent.onCommand = (command) => (command === FREEZE ? sleep(12_000) : undefined);
+  const late = await runCli(['snapshot', domain.name], { sandbox, env });
+  expect(late.exitCode, late.stderr).toBe(0);
+  expect(late.stderr).toContain('the freeze failed');
+  expect(await newestImage()).toMatchObject(CRASH);
+  agent.onCommand = () => undefined;
+  await expectNothingLeft(sandbox);
   await domain.destroy();
 });
 

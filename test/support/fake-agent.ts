@@ -47,11 +47,14 @@ export class FakeAgent {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
     let text = '';
+    // As the real one: a command waits until the one before it is answered.
+    let answered = Promise.resolve();
     socket.on('data', (data) => {
       text += data.toString('latin1').replaceAll('\xff', '');
       const lines = text.split('\n');
       text = lines.pop() ?? '';
-      for (const line of lines) if (line.trim() !== '') void this.#answer(socket, line);
+      for (const line of lines.filter((each) => each.trim() !== ''))
+        answered = answered.then(() => this.#answer(socket, line));
     });
   }
 

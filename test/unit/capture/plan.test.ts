@@ -46,6 +46,7 @@ function inspection(changes = {}, devices = disk('vda')) {
     missing: [],
     libvirtVersion: 9_000_000,
     agent: 'answers' as const,
+    isWindows: false,
     ...changes,
   };
 }
