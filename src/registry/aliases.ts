@@ -132,7 +132,8 @@ async function* newestVersions(
 function aliasIn(read: Versioned, alias: string): AliasRecord | UnreadableAlias {
   const { key, version } = read;
   const bad = (problem: string) => ({ alias, version, key, problem });
-  if (read.problem !== undefined) return bad(read.problem);
+  if (read.problem !== undefined)
+    return { ...bad(read.problem), ...(read.isNewer ? { isNewer: true } : {}) };
   const { value } = read;
   const record = (typeof value === 'object' && value !== null ? value : {}) as Partial<AliasRecord>;
   const { image_id, created_at } = record;
