@@ -11,8 +11,6 @@ import { IMAGES } from './walk-images.ts';
 /** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
 const CHANGE_ATTEMPTS = 50;
 const CHANGE_PAUSE_MS = 20;
-/** Characters of a `status_reason`. */
-const MAX_REASON = 2000;
 
 export function imageFolder(id: string): string {
   return `${IMAGES}${id}/`;
@@ -113,24 +111,6 @@ export async function changeRecord(
     }
     await pause(attempt, options.signal);
   }
-}
-
-/** Kills an image; one that is killed already keeps its first reason. */
-export async function killRecord(
-  store: ObjectStore,
-  id: string,
-  reason: string,
-  options: CallOptions = {},
-): Promise<ImageRecord> {
-  const record = await readRecord(store, id, options);
-  if (record?.status === 'killed') return record;
-  const status_reason = reason.slice(0, MAX_REASON);
-  return changeRecord(
-    store,
-    id,
-    (current) => ({ ...current, status: 'killed', status_reason }),
-    options,
-  );
 }
 
 /** @throws IMAGE_NOT_FOUND, IMAGE_STATUS unless the image is one that an alias may point to. */

@@ -13,7 +13,7 @@ import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliase
 import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
-import { discardImage } from './discard-image.ts';
+import { discardImage, killRecord, saveRecord } from './discard-image.ts';
 import { findImage } from './find-image.ts';
 import { cacheFolder, FirstWrite } from './first-write.ts';
 import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
@@ -24,7 +24,6 @@ import { allObjects, asStored } from './image-objects.ts';
 import {
   type ChangeOptions,
   changeRecord,
-  killRecord,
   notFound,
   readRecord,
   recordFolder,
@@ -170,8 +169,10 @@ export class Registry {
     return changeRecord(this.#store, id, change, options);
   }
 
-  markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
-    return this.updateImage(id, (record) => ({ ...record, status: 'saving' }), options);
+  /** One that is `saving` already is left as it is. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
+  async markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
+    await this.#firstWrite?.check(options);
+    return saveRecord(this.#store, id, options);
   }
 
   /** The image failed; an image that is killed already keeps its first reason. */
