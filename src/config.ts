@@ -132,11 +132,16 @@ async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Prom
   return read.filter((layer) => layer !== null);
 }
 
+/** Where images are kept if no registry is configured. */
+export function defaultRegistry(stateDir: string): string {
+  return join(stateDir, 'registry');
+}
+
 function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
   const values = merged as Unresolved;
   const stateDir = values.stateDir ?? usualStateDir(env);
   const workDir = values.workDir ?? join(stateDir, 'runs');
-  const registry = values.registry ?? join(stateDir, 'registry');
+  const registry = values.registry ?? defaultRegistry(stateDir);
   return { ...values, stateDir, workDir, registry };
 }
 

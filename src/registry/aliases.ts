@@ -20,7 +20,7 @@ export interface AliasRecord {
   created_at: string;
 }
 
-const ALIASES = 'aliases/';
+export const ALIASES = 'aliases/';
 const READS_AT_ONCE = 16;
 
 export function aliasFolder(alias: string): string {

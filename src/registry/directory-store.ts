@@ -1,12 +1,12 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
-import { access, constants, lstat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { PublishError, type Step } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
 import { createFile, openRegular, readSmall, withFile } from './directory-files.ts';
-import { withFolder } from './directory-folder.ts';
 import { moveFile, removeFile } from './directory-move.ts';
+import { checkPlace, makePlace, type PlaceOptions } from './directory-place.ts';
 import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, startDirectoryUpload } from './directory-upload.ts';
 import { readUploads } from './directory-upload-files.ts';
@@ -43,17 +43,24 @@ export class DirectoryStore implements ObjectStore {
   // No byte leaves the machine, and the digests of the whole are taken from the source anyway.
   readonly wantsPartMd5 = false;
   readonly #root: string;
+  readonly #makeParents: boolean;
 
-  constructor(root: string) {
+  constructor(root: string, { makeParents = false }: PlaceOptions = {}) {
     this.#root = resolve(root);
+    this.#makeParents = makeParents;
     this.url = this.#root;
   }
 
   async checkAccess(options: CallOptions = {}): Promise<void> {
-    await this.#do(`Opening the registry ${this.url}`, options, async () => {
-      await withFolder(this.#root, '', { forWriting: true }, () => Promise.resolve());
-      await access(this.#root, constants.R_OK | constants.W_OK | constants.X_OK);
-    });
+    await this.#do(`Opening the registry ${this.url}`, options, () =>
+      checkPlace(this.#root, { makeParents: this.#makeParents }),
+    );
+  }
+
+  async makePlace(options: CallOptions = {}): Promise<void> {
+    await this.#do(`Making the registry ${this.url}`, options, () =>
+      makePlace(this.#root, { makeParents: this.#makeParents }),
+    );
   }
 
   async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
@@ -96,9 +103,9 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
-    const path = this.#path(key);
+    assertKey(key);
     return this.#do(`Looking at ${key} in ${this.url}`, options, async () => {
-      const facts = await orMissing(lstat(path));
+      const facts = await orMissing(lstat(join(this.#root, key)));
       if (!facts?.isFile()) return undefined;
       return { key, size: facts.size, etag: null, lastModified: facts.mtime };
     });
@@ -178,11 +185,6 @@ export class DirectoryStore implements ObjectStore {
     yield* await this.#do(`Listing uploads in ${this.url}`, options, () =>
       readUploads(this.#root, prefix),
     );
-  }
-
-  #path(key: string): string {
-    assertKey(key);
-    return join(this.#root, key);
   }
 
   async #do<T>(doing: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {

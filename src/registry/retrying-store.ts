@@ -26,6 +26,7 @@ export class RetryingStore implements ObjectStore {
   readonly limits;
   readonly wantsPartMd5: boolean;
   readonly location?: StoreLocation;
+  readonly makePlace?: NonNullable<ObjectStore['makePlace']>;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
   readonly prepare?: NonNullable<ObjectStore['prepare']>;
   readonly serverTime?: NonNullable<ObjectStore['serverTime']>;
@@ -184,10 +185,10 @@ async function holds(
 
 /** What only some stores can do is passed on as it is. */
 function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
-  const { moveIn, prepare, presign, followLink, serverTime } = store;
+  const { makePlace, moveIn, prepare, presign, followLink, serverTime } = store;
   const { listStrays, removeStray } = store;
   const links = { presign, followLink };
-  const methods = { moveIn, prepare, serverTime, listStrays, removeStray, ...links };
+  const methods = { makePlace, moveIn, prepare, serverTime, listStrays, removeStray, ...links };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);
   return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }

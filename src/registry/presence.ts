@@ -1,0 +1,27 @@
+// Whether a place holds a registry, and what makes one of it.
+import { PublishError } from '../errors.ts';
+import { ALIASES } from './aliases.ts';
+import type { CallOptions, ObjectStore } from './object-store.ts';
+import { IMAGES } from './walk-images.ts';
+
+/** True if the place has an image or an alias, even one that was deleted: their last versions stay. */
+export async function holdsRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {
+  for (const prefix of [IMAGES, ALIASES])
+    for await (const page of store.listPages(prefix, { ...options, limit: 1 }))
+      if (page.length > 0) return true;
+  return false;
+}
+
+/** @throws REGISTRY if the place holds no registry. */
+export async function assertRegistry(store: ObjectStore, options: CallOptions): Promise<void> {
+  if (await holdsRegistry(store, options)) return;
+  const message = `there is no registry at ${store.url}: nothing is published there; correct --registry, or make one with the first snapshot, import or copy`;
+  throw new PublishError('REGISTRY', message, { step: 'registry' });
+}
+
+/** True if the place held none; a directory is made then. @throws REGISTRY */
+export async function makeRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {
+  if (await holdsRegistry(store, options)) return false;
+  await store.makePlace?.(options);
+  return true;
+}
