@@ -64,6 +64,8 @@ export interface ReadTier {
    * a directory that cannot be written to, or made. Makes nothing.
    */
   checkAccess(options?: CallOptions): Promise<void>;
+  /** Whether the whole bucket, whatever the prefix, has no object. Only buckets have it. */
+  isVacant?(options?: CallOptions): Promise<boolean>;
   /** A small object, whole. @throws INTEGRITY if it is larger than `maxBytes`. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
   /** The object as a stream; `undefined` where it is not there. Errors arrive on the stream. */

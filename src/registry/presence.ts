@@ -12,9 +12,16 @@ export async function holdsRegistry(store: ObjectStore, options: CallOptions): P
   return false;
 }
 
-/** @throws REGISTRY if the place holds no registry. */
-export async function assertRegistry(store: ObjectStore, options: CallOptions): Promise<void> {
-  if (await holdsRegistry(store, options)) return;
+/**
+ * Returns true if the place holds a registry, false if it is a bucket with nothing in it at all.
+ *
+ * NOTE: in such a bucket no prefix can be the wrong one. An empty directory may be the place where a
+ * share is not mounted.
+ * @throws REGISTRY if it is any other place without a registry
+ */
+export async function assertRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {
+  if (await holdsRegistry(store, options)) return true;
+  if (await store.isVacant?.(options)) return false;
   const message = `there is no registry at ${store.url}: nothing is published there; correct --registry, or make one with the first snapshot, import or copy`;
   throw new PublishError('REGISTRY', message, { step: 'registry' });
 }

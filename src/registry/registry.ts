@@ -147,9 +147,11 @@ export class Registry {
     return holdsRegistry(this.#store, options);
   }
 
-  /** @throws REGISTRY if the place holds no registry; the default one counts as an empty one. */
+  /** @throws REGISTRY if the place holds no registry; the default one, and a bare bucket, are empty ones. */
   async assertExists(options: CallOptions = {}): Promise<void> {
-    if (!this.#isDefault) await assertRegistry(this.#store, options);
+    if (this.#isDefault || (await assertRegistry(this.#store, options))) return;
+    const message = `nothing is published at ${this.url} yet: its bucket is empty`;
+    this.#tell?.({ type: 'note', level: 'warning', step: 'registry', message });
   }
 
   /** Loads what an upload needs, in the background: for who waits for something else meanwhile. */

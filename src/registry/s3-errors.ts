@@ -127,7 +127,9 @@ function bySystem(error: unknown, name: string, { server }: S3Request): Finding 
     };
   }
   if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
-    return registry(`the certificate of ${server} is not trusted (${code}); set a CA file.`);
+    return registry(
+      `the certificate of ${server} is not trusted (${code}); set a CA file (--ca-file or AWS_CA_BUNDLE).`,
+    );
   }
   if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
     return { retryable: true, says: `the connection to ${server} broke (${code}).` };

@@ -1,4 +1,5 @@
 // The listings of a bucket, page after page: objects, folders, open uploads.
+import { PublishError } from '../errors.ts';
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
 import { assertPage, noS3Answer } from './s3-answer.ts';
@@ -27,6 +28,21 @@ export async function* listObjectPages(
     yield page.objects;
     token = page.nextToken;
   } while (token !== undefined);
+}
+
+/** False also for credentials that may list their own prefix alone. */
+export async function isBucketEmpty(s3: S3Requests, { signal }: CallOptions): Promise<boolean> {
+  const doing = `looking into ${s3.url}`;
+  try {
+    const page = await s3.call({ doing, signal }, (abortSignal) =>
+      checkedPage(s3, { Bucket: s3.options.bucket, MaxKeys: 1 }, abortSignal),
+    );
+    return (page.Contents ?? []).length === 0;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'REGISTRY' && !error.retryable)
+      return false;
+    throw error;
+  }
 }
 
 export async function* listFolders(

@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { openRegistry } from '#built/registry/registry.js';
 import { type CliOptions, makeSandbox, runCli } from '../support/cli.ts';
-import { createBucket, listKeys, s3Env } from '../support/s3.ts';
+import { createBucket, listKeys, s3Client, s3Env } from '../support/s3.ts';
 import { bucketPlace, scratchFolder } from './places.ts';
 
 const ID = '4c1d0a2b-0000-4000-8000-000000000000';
@@ -55,7 +56,8 @@ describe.each(['directory', 'empty directory', 'S3'])('%s', (kind) => {
     if (kind === 'S3') {
       const bucket = await createBucket();
       url = `s3://${bucket}/mistyped`;
-      left = () => listKeys(bucket);
+      await s3Client().send(new PutObjectCommand({ Bucket: bucket, Key: 'other', Body: 'x' }));
+      left = async () => (await listKeys(bucket)).filter((key) => key !== 'other');
     } else {
       url = join(folder, 'registry');
       if (kind === 'empty directory') await mkdir(url);
@@ -114,6 +116,13 @@ test('a directory below a missing one is not made, and that is said before the i
   const { stderr } = await run('import', image, '--name', 'x', '--registry', url);
   expect(stderr).toContain(`the directory ${join(folder, 'missing')} is missing`);
   expect(existsSync(join(folder, 'missing'))).toBe(false);
+});
+
+test('a bucket with nothing in it is an empty registry, which is said', async () => {
+  const { run } = await runIn({ env: s3Env() });
+  const listed = await run('list', '--quiet', '--registry', `s3://${await createBucket()}/any`);
+  expect(listed.exitCode, listed.stderr).toBe(0);
+  expect(listed.stderr).toContain('its bucket is empty');
 });
 
 test('the default registry is an empty one before the first image, which makes it', async () => {
