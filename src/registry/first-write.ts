@@ -64,8 +64,7 @@ export class FirstWrite {
         this.#warn(`this registry is not safe for many: ${createOnly.says}`);
       const isBucket = this.#store.location !== undefined;
       const untried = found.find(({ name, works }) => name !== 'checksum' && works === null);
-      if (isBucket && untried !== undefined)
-        this.#warn(`${untried.name}: ${untried.says}`);
+      if (isBucket && untried !== undefined) this.#warn(`${untried.name}: ${untried.says}`);
       return found;
     } catch (error) {
       this.#warn(`whether writes can be lost in a race could not be tried: ${messageOf(error)}`);

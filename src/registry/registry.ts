@@ -60,6 +60,7 @@ import type { RetentionPolicy } from './retention.ts';
 import { RetryingStore } from './retrying-store.ts';
 import type { OnUnreadable } from './unreadable.ts';
 import type { Verified, VerifyOptions } from './verify-image.ts';
+import { waitNotes } from './wait-notes.ts';
 
 export { parseSort, SORT_KEYS } from './list-query.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
@@ -123,7 +124,8 @@ export class Registry {
     };
     // Nobody listens: nobody would be warned.
     if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
-    this.#store = new RetryingStore(store, policy);
+    const onWait = tell && waitNotes(store, tell);
+    this.#store = new RetryingStore(store, { ...policy, onWait });
     this.#bare = store;
     this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };
     this.url = store.url;

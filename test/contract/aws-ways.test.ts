@@ -166,3 +166,38 @@ async function noRetries(): Promise<string> {
   await writeFile(file, JSON.stringify({ upload: { retries: 0 } }));
   return file;
 }
+
+describe('what does not answer is said after two seconds, while it is waited for', () => {
+  const waits = async (env: Record<string, string>, ...flags: string[]) => {
+    const sandbox = await makeSandbox();
+    const args = ['list', '--json', '--registry', place.url, ...flags];
+    const ran = await runCli(args, { sandbox, env, timeoutMs: 7000 });
+    const begun = Date.parse(String(ran.events[0]?.time));
+    expect(String(ran.events[0]?.message)).toMatch(/^waiting for s3:\/\/\S+ at http/);
+    return { ran, begun };
+  };
+
+  test('a server that takes connections and says nothing', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const { ran } = await waits({ ...keys, AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` });
+    expect(String(ran.events[0]?.message)).toContain('no answer yet');
+    silent.closeAllConnections();
+    silent.close();
+  });
+
+  test('a server that refuses connections, with that as the reason', async () => {
+    const { ran } = await waits({ ...keys, AWS_ENDPOINT_URL: 'http://127.0.0.1:1' });
+    expect(String(ran.events[0]?.message)).toContain('ECONNREFUSED');
+  });
+});
+
+test('without keys the look-up of an instance role ends, and says that there are none', async () => {
+  const started = performance.now();
+  const env = { AWS_ENDPOINT_URL: endpoint, AWS_EC2_METADATA_DISABLED: undefined };
+  const ran = await runCli(['list', '--registry', place.url], { env });
+  expect(ran.exitCode).toBe(44);
+  expect(ran.stderr).toContain('no credentials were found');
+  expect(performance.now() - started).toBeLessThan(10_000);
+});
