@@ -33,6 +33,8 @@ export interface S3Access extends Agents {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A program or service that gives credentials; one that hangs would be asked again by every try. */
+const CREDENTIALS_MS = 20_000;
 
 /**
  * Makes no request and looks up no credential.
@@ -52,7 +54,27 @@ export async function openAccess(options: S3Options): Promise<S3Access> {
     logger: SILENT,
     ...(await tokenClients(`https://sts.${region}.amazonaws.com`, caFile)),
   });
-  return { ...agents, endpoint, region, caFile, credentials };
+  return { ...agents, endpoint, region, caFile, credentials: inTime(credentials) };
+}
+
+/** @throws REGISTRY where the look-up takes too long */
+function inTime(lookUp: S3Access['credentials']): S3Access['credentials'] {
+  return async (...properties) => {
+    let giveUp: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      giveUp = setTimeout(() => reject(noCredentials()), CREDENTIALS_MS);
+    });
+    try {
+      return await Promise.race([lookUp(...properties), late]);
+    } finally {
+      clearTimeout(giveUp);
+    }
+  };
+}
+
+function noCredentials(): PublishError {
+  const message = `no credentials were given within ${CREDENTIALS_MS / 1000} s: a metadata service, or the credential_process of a profile, does not answer; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile`;
+  return new PublishError('REGISTRY', message, { step: 'registry' });
 }
 
 /** How long a connection may take at most; less where a whole request may take no longer. */

@@ -193,6 +193,26 @@ describe('what does not answer is said after two seconds, while it is waited for
   });
 });
 
+test('a service for credentials that hangs is given up, and nothing of the SDK is on standard error', async () => {
+  const silent = createServer(() => undefined);
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+  const run = (env: Record<string, string | undefined>) =>
+    runCli(['list', '--registry', place.url, '--quiet'], {
+      env: { AWS_ENDPOINT_URL: endpoint, ...env },
+      timeoutMs: 40_000,
+    });
+  const [instance, container] = await Promise.all([
+    run({ AWS_EC2_METADATA_DISABLED: undefined, AWS_EC2_METADATA_SERVICE_ENDPOINT: url }),
+    run({ AWS_CONTAINER_CREDENTIALS_FULL_URI: url }),
+  ]);
+  silent.closeAllConnections();
+  silent.close();
+  expect([instance.exitCode, container.exitCode]).toEqual([44, 44]);
+  expect(instance.stderr).toContain('no credentials were found');
+  expect(container.stderr).toMatch(/^virt-publish: no credentials were given within 20 s/);
+});
+
 test('without keys the look-up of an instance role ends, and says that there are none', async () => {
   const started = performance.now();
   const env = { AWS_ENDPOINT_URL: endpoint, AWS_EC2_METADATA_DISABLED: undefined };
