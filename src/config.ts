@@ -1,5 +1,5 @@
 // The configuration: defaults, files, environment and flags, laid over each other and checked.
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { environmentLayers } from './config/environment.ts';
 import { type Layer, overlay, readLayer } from './config/layers.ts';
@@ -21,6 +21,7 @@ export interface Config {
   workDir: string;
   managedSaveDir: string;
   registry: string;
+  registryMode: string | null;
   s3: {
     endpoint: string | null;
     region: string | null;
@@ -146,7 +147,8 @@ function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
 }
 
 function usualStateDir(env: NodeJS.ProcessEnv): string {
-  if (userInfo().uid === 0) return '/var/lib/virt-publish';
+  // NOTE: os.userInfo fails for a user without a name, as in a container.
+  if (process.geteuid?.() === 0) return '/var/lib/virt-publish';
   return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
 }
 

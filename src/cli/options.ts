@@ -45,7 +45,7 @@ export function addRegistryOptions(command: Command): Command {
     .option('--endpoint <url>', 'S3 server other than AWS')
     .option('--region <name>', 'region of the bucket')
     .option('--profile <name>', 'profile of ~/.aws/config')
-    .option('--path-style', 'put the bucket into the path (default where --endpoint is given)')
+    .option('--path-style', 'put the bucket into the path (default where an endpoint is given)')
     .option('--no-path-style', 'put the bucket into the host name')
     .option('--ca-file <file>', "PEM file of the authority that signed the server's certificate");
 }

@@ -17,10 +17,11 @@ export interface ConfiguredOptions {
 
 /** Names the registry to `onEvent`. Makes no request. @throws USAGE, CONFIG */
 export async function openConfigured(
-  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'>,
+  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'> &
+    Partial<Pick<Config, 'registryMode'>>,
   { url, s3, rateMib, onEvent, writes = false }: ConfiguredOptions,
 ): Promise<Registry> {
-  const { upload, timeouts, stateDir, reserve } = config;
+  const { upload, timeouts, stateDir, reserve, registryMode = null } = config;
   const registry = await openRegistry(url, {
     ...(s3 === undefined ? {} : { s3 }),
     requestTimeoutMs: timeouts.requestMs,
@@ -30,6 +31,7 @@ export async function openConfigured(
     },
     cacheDir: join(stateDir, 'cache'),
     reserve,
+    ...(registryMode === null ? {} : { mode: Number.parseInt(registryMode, 8) }),
     isDefault: url === defaultRegistry(stateDir),
     ...(onEvent === undefined ? {} : { onEvent }),
   });

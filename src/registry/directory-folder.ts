@@ -112,9 +112,13 @@ export async function made(path: string): Promise<boolean> {
   }
 }
 
+/** Whether every member of the folder's group makes and removes what is in it. */
+export async function isShared({ handle }: Pick<RegistryFolder, 'handle'>): Promise<boolean> {
+  return ((await handle.stat()).mode & IS_SHARED) === IS_SHARED;
+}
+
 async function settle(parent: RegistryFolder, folder: RegistryFolder): Promise<void> {
-  const { mode } = await parent.handle.stat();
-  if ((mode & IS_SHARED) === IS_SHARED) await folder.handle.chmod(SHARED_MODE);
+  if (await isShared(parent)) await folder.handle.chmod(SHARED_MODE);
   await parent.handle.sync();
 }
 

@@ -1,15 +1,14 @@
 // From a registry's URL to its store.
+import type { PlaceOptions } from './directory-place.ts';
 import { DirectoryStore } from './directory-store.ts';
 import type { ObjectStore } from './object-store.ts';
 import { parseRegistryUrl } from './registry-url.ts';
 import type { S3Options } from './s3-access.ts';
 
-export interface OpenStoreOptions {
+export interface OpenStoreOptions extends PlaceOptions {
   s3?: S3Options | undefined;
   requestMs: number;
   partMs: number;
-  /** A new directory registry is made with the directories above it. */
-  makeParents?: boolean | undefined;
 }
 
 /**
@@ -19,8 +18,8 @@ export interface OpenStoreOptions {
  */
 export async function openStore(url: string, options: OpenStoreOptions): Promise<ObjectStore> {
   const place = parseRegistryUrl(url);
-  const { requestMs, partMs, s3, makeParents } = options;
-  if (place.kind === 'directory') return new DirectoryStore(place.path, { makeParents });
+  const { requestMs, partMs, s3, makeParents, mode } = options;
+  if (place.kind === 'directory') return new DirectoryStore(place.path, { makeParents, mode });
   const { openS3Store } = await import('./s3-store.ts');
   const { bucket, prefix } = place;
   return openS3Store({ ...s3, bucket, prefix, requestMs, partMs });

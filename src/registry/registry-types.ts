@@ -18,6 +18,8 @@ export interface RegistryOptions {
   cacheDir?: string;
   /** What that leaves free on its file system. */
   reserve?: CacheReserve;
+  /** Of a directory that is made new; what the umask leaves of 0750 if left out. */
+  mode?: number;
   /** It is the default one: made with the directories above it, and an empty one until then. */
   isDefault?: boolean;
   /**

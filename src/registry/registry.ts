@@ -78,8 +78,9 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
   const defaults = readDefaults();
   const policy = withTimeForRate({ ...defaults.upload, ...options.upload });
   const requestMs = options.requestTimeoutMs ?? defaults.requestMs;
-  const { s3, isDefault: makeParents } = options;
-  const store = await openStore(url, { s3, requestMs, partMs: policy.partMs, makeParents });
+  const { s3, mode, isDefault: makeParents } = options;
+  const place = { s3, mode, makeParents };
+  const store = await openStore(url, { ...place, requestMs, partMs: policy.partMs });
   return new Registry(store, policy, { reserve: defaults.reserve, ...options });
 }
 
