@@ -1,5 +1,5 @@
 // The configuration: defaults, files, environment and flags, laid over each other and checked.
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { environmentLayers } from './config/environment.ts';
 import { type Layer, overlay, readLayer } from './config/layers.ts';
@@ -22,6 +22,7 @@ export interface Config {
   workDir: string;
   managedSaveDir: string;
   registry: string;
+  registryMode: string | null;
   s3: {
     endpoint: string | null;
     region: string | null;
@@ -176,16 +177,22 @@ async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Prom
   return read.filter((layer) => layer !== null);
 }
 
+/** Where images are kept if no registry is configured. */
+export function defaultRegistry(stateDir: string): string {
+  return join(stateDir, 'registry');
+}
+
 function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
   const values = merged as Unresolved;
   const stateDir = values.stateDir ?? usualStateDir(env);
   const workDir = values.workDir ?? join(stateDir, 'runs');
-  const registry = values.registry ?? join(stateDir, 'registry');
+  const registry = values.registry ?? defaultRegistry(stateDir);
   return { ...values, stateDir, workDir, registry };
 }
 
 function usualStateDir(env: NodeJS.ProcessEnv): string {
-  if (userInfo().uid === 0) return '/var/lib/virt-publish';
+  // NOTE: os.userInfo fails for a user without a name, as in a container.
+  if (process.geteuid?.() === 0) return '/var/lib/virt-publish';
   return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
 }
 

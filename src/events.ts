@@ -8,6 +8,8 @@ export type NoteLevel = 'debug' | 'info' | 'warning';
 /** Bytes are bytes of the source of the step; `total` is unknown for a stream of unknown length. */
 export type RunEvent =
   | { type: 'run'; runId: string; domain: string }
+  /** Where images come from or go to; `writes` if they are made there. */
+  | { type: 'registry'; registry: string; writes: boolean }
   | { type: 'step'; step: Step; state: 'started'; detail?: string }
   | { type: 'step'; step: Step; state: 'done' | 'failed'; ms: number; detail?: string }
   | { type: 'progress'; step: Step; bytes: number; total: number }

@@ -22,6 +22,8 @@ process.on('warning', (warning) => {
   if (!String(warning).includes('NodeVersionSupportWarning'))
     standardError().report(`virt-publish: warning: ${warning.message}\n`);
 });
+// Packages write there; this program does not.
+Object.assign(console, { warn: () => undefined, info: () => undefined, log: () => undefined });
 process.on('uncaughtException', (error) => void crash(error));
 
 const testAt = process.env.VIRT_PUBLISH_TEST_AT;

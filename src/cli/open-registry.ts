@@ -1,31 +1,30 @@
 // Opens the registry that configuration and flags name.
-import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import type { OnEvent } from '../events.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { CommandContext } from './run-command.ts';
 
 export interface OpenOptions {
   /** Another registry than the configured one. */
   url?: string;
   /** Where its S3 server or its credentials are others. */
   s3?: Partial<Config['s3']>;
-  /** Told once, before the first write, where the registry is not safe for many clients. */
-  onEvent?: OnEvent;
+  /** Images are going to be made there. */
+  writes?: boolean;
+  /** It need not be a registry yet. */
+  mayBeNew?: boolean;
 }
 
-/** Loaded late: the S3 client is the heaviest import there is. */
+/**
+ * Loaded late: the S3 client is the heaviest import there is.
+ * @throws REGISTRY if it is no registry and must be one
+ */
 export async function openConfiguredRegistry(
-  config: Config,
-  { url, s3: others, onEvent }: OpenOptions = {},
+  { config, signal, onEvent }: Pick<CommandContext, 'config' | 'signal' | 'onEvent'>,
+  { url = config.registry, s3, writes = false, mayBeNew = writes }: OpenOptions = {},
 ): Promise<Registry> {
-  const { openRegistry } = await import('../registry/registry.ts');
-  const { registry, s3, upload, timeouts, stateDir, reserve } = config;
-  return openRegistry(url ?? registry, {
-    s3: { ...s3, ...others },
-    requestTimeoutMs: timeouts.requestMs,
-    upload: { ...upload, partMs: timeouts.partMs },
-    cacheDir: join(stateDir, 'cache'),
-    reserve,
-    ...(onEvent === undefined ? {} : { onEvent }),
-  });
+  const { openConfigured } = await import('../registry/configured-registry.ts');
+  const place = { url, s3: { ...config.s3, ...s3 } };
+  const registry = await openConfigured(config, { ...place, onEvent, writes });
+  if (!mayBeNew) await registry.assertExists({ signal });
+  return registry;
 }

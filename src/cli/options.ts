@@ -57,7 +57,7 @@ export function addRegistryOptions(command: Command): Command {
     .option('--endpoint <url>', 'S3 server (default: that of AWS)')
     .option('--region <name>', "region of the bucket (default: the environment's or the profile's)")
     .option('--profile <name>', 'profile of ~/.aws/config (default: AWS_PROFILE, else default)')
-    .option('--path-style', 'put the bucket into the path (default where --endpoint is given)')
+    .option('--path-style', 'put the bucket into the path (default where an endpoint is given)')
     .option('--no-path-style', 'put the bucket into the host name')
     .option(
       '--ca-file <file>',

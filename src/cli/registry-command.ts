@@ -28,8 +28,7 @@ export function onRegistry<Flags extends object>(
     const frame = { flags, overrides: registryOverrides(flags) };
     const exitCode = await runCommand(frame, async (context) => {
       const { openConfiguredRegistry } = await import('./open-registry.ts');
-      const { config, onEvent } = context;
-      const registry = await openConfiguredRegistry(config, { onEvent });
+      const registry = await openConfiguredRegistry(context);
       return work({ ...context, registry, args: command.args }, flags);
     });
     setExitCode(exitCode);

@@ -1,7 +1,7 @@
 // The frame of every command: configuration, signals, reporter, product, error, exit code.
 import { resolve } from 'node:path';
 import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
-import { listener, type OnEvent } from '../events.ts';
+import { listener, type OnEvent, type RunEvent } from '../events.ts';
 import { printableJson } from '../printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
@@ -55,6 +55,7 @@ export async function runCommand(
   const writeJson = (value: object) => output.write(`${printableJson(value)}\n`);
   const json = flags.json === true;
   let runId: string | null = null;
+  let registry: string | undefined;
   let reporter: Reporter | undefined;
   let log: LogFile | undefined;
   try {
@@ -71,8 +72,9 @@ export async function runCommand(
     const onEvent = listener((event) => {
       if (event.type === 'run') runId = event.runId;
       log?.onEvent(event);
-      const isDebug = event.type === 'note' && event.level === 'debug';
-      if (!isDebug || flags.verbose === true) live.onEvent(event);
+      // A command's own registry, and not the one that it copies to.
+      if (event.type === 'registry') registry ??= event.registry;
+      if (flags.verbose === true || !isForVerbose(event)) live.onEvent(event);
     });
     const files = flags.config === undefined ? [] : [resolve(flags.config)];
     const run = () =>
@@ -86,7 +88,7 @@ export async function runCommand(
     await reports.drained(ORDER_MS);
     const { text, failure } = product;
     const end = failure === undefined ? { type: 'result' } : failureJson(failure);
-    if (json) writeJson({ time: now(), runId, ...end, ...product.json });
+    if (json) writeJson({ time: now(), runId, registry, ...end, ...product.json });
     else if (text !== '') output.write(`${text}\n`);
     await output.finish();
     if (failure === undefined) return 0;
@@ -95,12 +97,19 @@ export async function runCommand(
   } catch (error) {
     reporter?.stop();
     log?.onError(error);
-    if (json) writeJson({ time: now(), runId, ...failureJson(error) });
+    if (json) writeJson({ time: now(), runId, registry, ...failureJson(error) });
     else void reports.write(failureText(error, styleFor(process.stderr)));
     return exitCodeOf(error);
   } finally {
     await log?.finish();
   }
+}
+
+/** Readers name their registry to whoever asks: what they print is their product alone. */
+function isForVerbose(event: RunEvent): boolean {
+  return event.type === 'note'
+    ? event.level === 'debug'
+    : event.type === 'registry' && !event.writes;
 }
 
 async function controlled<T>(say: (text: string) => void, work: () => Promise<T>): Promise<T> {

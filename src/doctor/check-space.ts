@@ -2,6 +2,7 @@
 import { measureSpace, type SpaceNeed } from '../capture/space.ts';
 import type { Config } from '../config.ts';
 import { formatBytes } from '../format-bytes.ts';
+import { parseRegistryUrl } from '../registry/registry-url.ts';
 import { type Finding, failure, ok, warning } from './finding.ts';
 
 const GIB = 1024 ** 3;
@@ -18,9 +19,9 @@ export async function checkSpace(config: Config): Promise<Finding[]> {
     { directory: config.workDir, purpose: 'work directory', needed: 0 },
     { directory: config.managedSaveDir, purpose: 'managed save', needed: 0 },
   ];
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(config.registry)) {
-    needs.push({ directory: config.registry, purpose: 'registry', needed: 0 });
-  }
+  const place = parseRegistryUrl(config.registry);
+  if (place.kind === 'directory')
+    needs.push({ directory: place.path, purpose: 'registry', needed: 0 });
   const rows = await measureSpace(needs, config.reserve);
   return rows.map(({ directory, purpose, available }) => {
     const name = `space, ${purpose}`;

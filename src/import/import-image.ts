@@ -7,8 +7,9 @@ import { checkImage, flatten } from '../flatten/flatten.ts';
 import { qemuFormat } from '../flatten/qemu-img.ts';
 import type { Inspected } from '../formats/inspect-image.ts';
 import { quiet } from '../quiet.ts';
+import { openConfigured } from '../registry/configured-registry.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../registry/queued-image.ts';
-import { openRegistry, type Registry } from '../registry/registry.ts';
+import type { Registry } from '../registry/registry.ts';
 import { withScratchFolder } from '../run/scratch-folder.ts';
 import type { TargetFormat } from '../snapshot-types.ts';
 import { fileSource } from '../upload/source.ts';
@@ -83,14 +84,7 @@ async function publishBrought(
 }
 
 async function openFor({ registry, config, onEvent }: ImportSettings): Promise<Registry> {
-  const { s3, upload, timeouts, stateDir } = config;
-  return openRegistry(registry, {
-    s3,
-    upload: { ...upload, partMs: timeouts.partMs },
-    requestTimeoutMs: timeouts.requestMs,
-    cacheDir: join(stateDir, 'cache'),
-    onEvent,
-  });
+  return openConfigured(config, { url: registry, s3: config.s3, onEvent, writes: true });
 }
 
 /** The registry is asked while the image is looked at. Where both are bad the image is told. */

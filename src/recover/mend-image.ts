@@ -5,7 +5,8 @@ import type { Config } from '../config.ts';
 import { publicReason } from '../error-meanings.ts';
 import { hasCode, messageOf, PublishError } from '../errors.ts';
 import type { OnEvent } from '../events.ts';
-import { openRegistry, type Registry } from '../registry/registry.ts';
+import { openConfigured } from '../registry/configured-registry.ts';
+import type { Registry } from '../registry/registry.ts';
 import { allReached, JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal.ts';
 import type { RunOnDisk } from '../run/runs.ts';
 import { shellQuote } from '../run/shell-quote.ts';
@@ -41,20 +42,15 @@ export interface MendedImage {
  * it may go through another time.
  */
 export async function mendImage(
-  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir'>,
+  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'>,
   run: RunOnDisk,
   facts: RunFacts,
   options: MendImageOptions,
 ): Promise<MendedImage> {
   if (facts.registry === null) return { status: null, published: false };
-  const registry = await openRegistry(facts.registry, {
-    ...(facts.s3 === undefined ? {} : { s3: facts.s3 }),
-    requestTimeoutMs: config.timeouts.requestMs,
-    upload: { ...config.upload, partMs: config.timeouts.partMs },
-    // What the store can do decides how its open upload is gone on with, as it was begun.
-    cacheDir: join(config.stateDir, 'cache'),
-    onEvent: options.onEvent,
-  });
+  // NOTE: what the store can do, as its cache has it, decides how its open upload is gone on with.
+  const { registry: url, s3 } = facts;
+  const registry = await openConfigured(config, { url, s3, onEvent: options.onEvent });
   const image = (reached(run.entries, IMAGE_POINT) ?? undefined) as ImageToPublish | undefined;
   let reason = `the run died (last: ${lastStep(run) ?? 'nothing'})`;
   if (options.resume && image && (await isStillThere(run, image))) {

@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../errors.ts';
 import { PROBES } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
-import { tryChecksum, tryContentMd5 } from './probe-parts.ts';
+import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts';
 
 export const ABILITIES = [
   'create-only',
+  'create-only-parts',
   'content-md5',
   'checksum',
   'part-copy',
@@ -32,6 +33,7 @@ const RACERS = 16;
 
 /**
  * Tries what is asked for, side by side; told in the order of ABILITIES. A few dozen small requests.
+ * Where nothing may be removed, what leaves an object is not tried.
  * @throws what the store raises where it cannot be used at all: the first write is not caught.
  */
 export async function probeAbilities(
@@ -39,16 +41,46 @@ export async function probeAbilities(
   { only = ABILITIES, signal }: ProbeOptions = {},
 ): Promise<Ability[]> {
   const folder = `${PROBES}${randomUUID()}/`;
+  const leavesNothing = await mayRemove(store, `${folder}none`, { signal });
   try {
-    await store.create(`${folder}first`, Buffer.from(folder), { signal });
+    if (leavesNothing) await store.create(`${folder}first`, Buffer.from(folder), { signal });
     const names = ABILITIES.filter((each) => only.includes(each));
     const probe = { store, folder, signal };
     return await allOf(
-      names.map(async (name) => ({ name, ...(await tryOne(PROBERS[name], probe)) })),
+      names.map(async (name) => ({
+        name,
+        ...(leavesNothing || WITHOUT_OBJECTS.includes(name)
+          ? await tryOne(PROBERS[name], probe)
+          : UNTRIED),
+      })),
     );
   } finally {
     // Deaf to the signal: what a probe leaves behind is everybody's rubbish.
-    await removeFolder(store, folder);
+    if (leavesNothing) await removeFolder(store, folder);
+  }
+}
+
+/** What is tried with uploads alone, which are aborted. */
+const WITHOUT_OBJECTS: readonly AbilityName[] = ['content-md5', 'checksum'];
+
+const UNTRIED: Finding = {
+  works: null,
+  says: 'not tried: these credentials may not delete what the trial would write',
+};
+
+/** NOTE: S3 answers the removal of what is not there with success, or says that it is denied. */
+export async function mayRemove(
+  store: ObjectStore,
+  key: string,
+  options: CallOptions,
+): Promise<boolean> {
+  try {
+    await store.remove([key], options);
+    return true;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'REGISTRY' && !error.retryable)
+      return false;
+    throw error;
   }
 }
 
@@ -62,6 +94,7 @@ export interface Probe {
 
 const PROBERS: Readonly<Record<AbilityName, (probe: Probe) => Promise<Finding>>> = {
   'create-only': tryCreateOnly,
+  'create-only-parts': tryCreateOnlyParts,
   'content-md5': tryContentMd5,
   checksum: tryChecksum,
   'part-copy': tryPartCopy,

@@ -21,7 +21,7 @@ export interface AliasRecord {
   created_at: string;
 }
 
-const ALIASES = 'aliases/';
+export const ALIASES = 'aliases/';
 const READS_AT_ONCE = 16;
 
 export function aliasFolder(alias: string): string {
@@ -133,7 +133,8 @@ async function* newestVersions(
 function aliasIn(read: Versioned, alias: string): AliasRecord | UnreadableAlias {
   const { key, version } = read;
   const bad = (problem: string) => ({ alias, version, key, problem });
-  if (read.problem !== undefined) return bad(read.problem);
+  if (read.problem !== undefined)
+    return { ...bad(read.problem), ...(read.isNewer ? { isNewer: true } : {}) };
   const { value } = read;
   const record = (typeof value === 'object' && value !== null ? value : {}) as Partial<AliasRecord>;
   const { image_id, created_at } = record;

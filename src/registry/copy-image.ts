@@ -3,12 +3,12 @@ import { PublishError } from '../errors.ts';
 import type { UploadPolicy } from '../upload/upload-image.ts';
 import { type CopyWay, copyObject } from './copy-object.ts';
 import type { ImageRecord } from './image.ts';
-import { assertRecord } from './image-checks.ts';
+import { assertRecord, keepUnknown } from './image-checks.ts';
 import { checkObjects } from './image-data.ts';
 import { allObjects, asStored, dataObjects } from './image-objects.ts';
 import { imageFolder, readRecord, recordFolder } from './image-records.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
-import { createVersion } from './records.ts';
+import { createVersion, readVersion } from './records.ts';
 
 export interface CopyImageRequest extends CallOptions {
   from: ObjectStore;
@@ -45,7 +45,7 @@ export async function copyImage(request: CopyImageRequest): Promise<CopiedImage>
     way = await copyObject({ ...request, key: imageFolder(id) + object.name, object, onProgress });
     before += object.size;
   }
-  return { image: await createRecord(to, image, { signal }), way };
+  return { image: await createRecord(request), way };
 }
 
 /** The same image, where it is there already. @throws IMAGE_STATUS where its id is taken. */
@@ -62,16 +62,17 @@ async function findThere(
   );
 }
 
-async function createRecord(
-  to: ObjectStore,
-  image: ImageRecord,
-  options: CallOptions,
-): Promise<ImageRecord> {
+async function createRecord({ from, to, image, signal }: CopyImageRequest): Promise<ImageRecord> {
+  const options = { signal };
   const stored = await checkObjects(to, image.id, allObjects(image), options);
   const updated_at = new Date().toISOString();
   const record = assertRecord({ ...image, ...asStored(image, stored), version: 1, updated_at });
+  const folder = recordFolder(image.id);
+  const before = await readVersion(from, folder, image.version, options);
   try {
-    await createVersion(to, recordFolder(image.id), 1, record, options);
+    const kept =
+      before?.problem === undefined ? keepUnknown(record, before?.value ?? image) : record;
+    await createVersion(to, folder, 1, kept, options);
     return record;
   } catch (error) {
     const isLost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';

@@ -152,9 +152,17 @@ async function removeAll(
   deleted: ImageRecord,
   options: CallOptions,
 ): Promise<ImageRecord> {
-  const keep = versionKey(recordFolder(deleted.id), deleted.version);
-  await removeObjects(store, deleted.id, (key) => key !== keep, options);
-  return deleted;
+  const { id } = deleted;
+  const keep = versionKey(recordFolder(id), deleted.version);
+  try {
+    await removeObjects(store, id, (key) => key !== keep, options);
+    return deleted;
+  } catch (error) {
+    if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
+    const { code, step = 'registry', retryable } = error;
+    const message = `image ${id} is deleted, and objects of it are left: ${error.message} With credentials that may delete, run it again: virt-publish delete ${id}; or virt-publish gc --delete`;
+    throw new PublishError(code, message, { step, retryable, cause: error });
+  }
 }
 
 /** NOTE: no version can follow to say that the image is deleted, so its id becomes free again. */

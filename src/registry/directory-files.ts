@@ -14,12 +14,24 @@ import { basename, dirname, join } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
 import { descriptorPath, isNamed, readAtMost } from '../files/own-file.ts';
 import { throwIfInterrupted } from './deadline.ts';
-import { withFolder } from './directory-folder.ts';
+import { isShared, withFolder } from './directory-folder.ts';
 import { notFile, type RegistryFolder } from './directory-owner.ts';
 import { orMissing } from './file-errors.ts';
 
-// NOTE: an upper bound, as the mode of folders.
+// NOTE: an upper bound, as the mode of folders; in a folder that a group shares it is the mode itself.
 export const FILE_MODE = 0o640;
+
+/** Opens a new file of the folder; every member of a group that shares the folder may read it. */
+export async function openNew(
+  folder: RegistryFolder,
+  name: string,
+  flags: 'wx' | 'wx+' | 'ax+',
+): Promise<FileHandle> {
+  const file = await open(folder.at(name), flags, FILE_MODE);
+  // The umask of a member may have taken that right away.
+  if (await isShared(folder)) await file.chmod(FILE_MODE);
+  return file;
+}
 
 /** Where uploads and files that are not whole yet live, below the root. */
 export const UPLOADS_FOLDER = '.uploads';
@@ -29,8 +41,9 @@ const FOLDER_ATTEMPTS = 5;
 /** Writes a file under its final name in one step. @throws EEXIST if the name is taken. */
 export async function createFile(root: string, key: string, body: Uint8Array): Promise<void> {
   await withFolder(root, UPLOADS_FOLDER, { forWriting: true }, async (uploads) => {
-    const temporary = uploads.at(`${randomUUID()}.new`);
-    const file = await open(temporary, 'wx', FILE_MODE);
+    const name = `${randomUUID()}.new`;
+    const temporary = uploads.at(name);
+    const file = await openNew(uploads, name, 'wx');
     try {
       await file.writeFile(body);
       await file.sync();

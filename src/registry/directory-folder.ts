@@ -1,10 +1,9 @@
 // Folders of a directory registry, opened from its root down without following a link, and worked in by descriptor.
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { hasCode, PublishError } from '../errors.ts';
 import { descriptorPath } from '../files/own-file.ts';
-import { makeFoldersDurably } from '../files/own-folders.ts';
 import { assertTrusted, type RegistryFolder } from './directory-owner.ts';
 
 // NOTE: an upper bound: the umask takes away from it. Images hold whatever the guest held, so only
@@ -16,14 +15,14 @@ const IS_SHARED = 0o2020;
 
 /** What `openFolder` does with a folder that is missing, and one that is there. */
 export interface FolderUse {
-  /** Makes what is missing, each folder durable in its parent, and holds the owners of the rest. */
+  /** Makes what is missing below the root, each folder durable in its parent, and checks the owners of the rest. */
   forWriting: boolean;
 }
 
 /**
  * Opens the folder `key` (`images/4c1d/record`, or empty for the root itself) for the time of
  * `work`. `undefined` if it is missing, or a file is in its way, and it is not for writing.
- * @throws REGISTRY if a symbolic link, or a folder that another user planted, is in its way.
+ * @throws REGISTRY if it is for writing and the root is missing; if a symbolic link, or a folder that another user planted, is in its way.
  */
 export async function withFolder<T>(
   root: string,
@@ -65,19 +64,12 @@ export async function openFolder(
 async function openRoot(root: string, forWriting: boolean): Promise<RegistryFolder | undefined> {
   const { O_RDONLY, O_DIRECTORY } = constants;
   try {
-    if (forWriting) await makeRoot(root);
     return folderOf(await open(root, O_RDONLY | O_DIRECTORY), root);
   } catch (error) {
     if (!forWriting && hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw hasCode(error, 'EEXIST', 'ENOTDIR') ? notFolder(root, error) : error;
+    if (hasCode(error, 'ENOENT')) throw gone(root, error);
+    throw hasCode(error, 'ENOTDIR') ? notFolder(root, error) : error;
   }
-}
-
-async function makeRoot(root: string): Promise<void> {
-  await makeFoldersDurably(dirname(root));
-  if (!(await made(root))) return;
-  const parent = await open(dirname(root), constants.O_RDONLY | constants.O_DIRECTORY);
-  await parent.sync().finally(() => parent.close());
 }
 
 async function openChild(
@@ -109,8 +101,8 @@ async function openChild(
   }
 }
 
-/** False if there is something of this name. */
-async function made(path: string): Promise<boolean> {
+/** Makes one folder; false if there is something of this name. */
+export async function made(path: string): Promise<boolean> {
   try {
     await mkdir(path, { mode: FOLDER_MODE });
     return true;
@@ -120,9 +112,13 @@ async function made(path: string): Promise<boolean> {
   }
 }
 
+/** Whether every member of the folder's group makes and removes what is in it. */
+export async function isShared({ handle }: Pick<RegistryFolder, 'handle'>): Promise<boolean> {
+  return ((await handle.stat()).mode & IS_SHARED) === IS_SHARED;
+}
+
 async function settle(parent: RegistryFolder, folder: RegistryFolder): Promise<void> {
-  const { mode } = await parent.handle.stat();
-  if ((mode & IS_SHARED) === IS_SHARED) await folder.handle.chmod(SHARED_MODE);
+  if (await isShared(parent)) await folder.handle.chmod(SHARED_MODE);
   await parent.handle.sync();
 }
 
@@ -135,8 +131,13 @@ function leadsAway(path: string): PublishError {
   return new PublishError('REGISTRY', message, { step: 'registry' });
 }
 
+function gone(root: string, cause: unknown): PublishError {
+  const message = `the directory ${root} of the registry is missing; mount it, or correct --registry`;
+  return new PublishError('REGISTRY', message, { step: 'registry', cause });
+}
+
 // Not left to stand as EEXIST, which means a lost race everywhere else.
-function notFolder(path: string, cause: unknown): PublishError {
+export function notFolder(path: string, cause: unknown): PublishError {
   const message = `${path} is no directory, or lies below a file; name another one with --registry.`;
   return new PublishError('REGISTRY', message, { step: 'registry', cause });
 }

@@ -6,7 +6,7 @@ import { basename, dirname } from 'node:path';
 import { hasCode } from '../errors.ts';
 import { openByUmask } from '../files/private-file.ts';
 import { FILE_MODE, linkInto, removeNamed, withFile } from './directory-files.ts';
-import { withFolder } from './directory-folder.ts';
+import { isShared, withFolder } from './directory-folder.ts';
 import { orMissing } from './file-errors.ts';
 
 /** False, with no name changed, if the file cannot be moved in. @throws EEXIST */
@@ -21,7 +21,8 @@ export async function moveFile(root: string, from: string, key: string): Promise
     if (target?.dev !== facts.dev) return false;
     await file.sync();
     if (!(await takeGroup(file, facts.gid, target))) return false;
-    await openByUmask(file, FILE_MODE);
+    if (target.isShared) await file.chmod(FILE_MODE);
+    else await openByUmask(file, FILE_MODE);
     // Its age in the registry counts from now.
     const now = new Date();
     await file.utimes(now, now);
@@ -31,14 +32,24 @@ export async function moveFile(root: string, from: string, key: string): Promise
   });
 }
 
-function factsOf(root: string, folder: string): Promise<Stats | undefined> {
-  return withFolder(root, folder, { forWriting: true }, ({ handle }) => handle.stat());
+async function factsOf(
+  root: string,
+  key: string,
+): Promise<(Pick<Stats, 'dev' | 'gid' | 'mode'> & { isShared: boolean }) | undefined> {
+  return withFolder(root, key, { forWriting: true }, async (folder) => {
+    const { dev, gid, mode } = await folder.handle.stat();
+    return { dev, gid, mode, isShared: await isShared(folder) };
+  });
 }
 
 const S_ISGID = 0o2000;
 
 /** A file made in a setgid folder gets its group; one that is linked into it does not. */
-async function takeGroup(file: FileHandle, gid: number, folder: Stats): Promise<boolean> {
+async function takeGroup(
+  file: FileHandle,
+  gid: number,
+  folder: Pick<Stats, 'gid' | 'mode'>,
+): Promise<boolean> {
   if ((folder.mode & S_ISGID) === 0 || folder.gid === gid) return true;
   try {
     await file.chown(-1, folder.gid);

@@ -1,17 +1,17 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
-import { access, constants, lstat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { PublishError, type Step } from '../errors.ts';
+import { PublishError } from '../errors.ts';
 import { interruption, throwIfInterrupted } from './deadline.ts';
 import { createFile, openRegular, readSmall, withFile } from './directory-files.ts';
-import { withFolder } from './directory-folder.ts';
 import { moveFile, removeFile } from './directory-move.ts';
+import { checkPlace, DIRECTORY_LIMITS, makePlace, type PlaceOptions } from './directory-place.ts';
 import { listStrays, removeStray } from './directory-strays.ts';
 import { DirectoryUpload, startDirectoryUpload } from './directory-upload.ts';
 import { readUploads } from './directory-upload-files.ts';
 import { sortedEntries, walkKeys } from './directory-walk.ts';
-import { fileError, orMissing } from './file-errors.ts';
+import { fileError, type Need, orMissing } from './file-errors.ts';
 import { assertKey } from './object-key.ts';
 import {
   type CallOptions,
@@ -24,36 +24,36 @@ import {
   type RangeOptions,
   type ReadOptions,
   SMALL_OBJECT_BYTES,
-  type StoreLimits,
 } from './object-store.ts';
 
-const TIB = 1024 ** 4;
 const READ_CHUNK_BYTES = 1024 * 1024;
 /** Keys that `listPages` gives at once. */
 const PAGE = 1000;
 
 export class DirectoryStore implements ObjectStore {
   readonly url: string;
-  readonly limits: StoreLimits = {
-    minPartBytes: 1,
-    maxPartBytes: 5 * TIB,
-    maxParts: 10_000,
-    maxObjectBytes: 5 * TIB,
-  };
+  readonly limits = DIRECTORY_LIMITS;
   // No byte leaves the machine, and the digests of the whole are taken from the source anyway.
   readonly wantsPartMd5 = false;
   readonly #root: string;
+  readonly #place: PlaceOptions;
 
-  constructor(root: string) {
+  constructor(root: string, place: PlaceOptions = {}) {
     this.#root = resolve(root);
+    this.#place = place;
     this.url = this.#root;
   }
 
   async checkAccess(options: CallOptions = {}): Promise<void> {
-    await this.#do(`Opening the registry ${this.url}`, options, async () => {
-      await withFolder(this.#root, '', { forWriting: true }, () => Promise.resolve());
-      await access(this.#root, constants.R_OK | constants.W_OK | constants.X_OK);
-    });
+    await this.#do(`Opening the registry ${this.url}`, options, () =>
+      checkPlace(this.#root, this.#place),
+    );
+  }
+
+  async makePlace(options: CallOptions = {}): Promise<void> {
+    await this.#do(`Making the registry ${this.url}`, options, () =>
+      makePlace(this.#root, this.#place),
+    );
   }
 
   async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
@@ -65,7 +65,7 @@ export class DirectoryStore implements ObjectStore {
 
   async read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
     assertKey(key);
-    return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
+    return this.#look(`Reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       const { maxBytes = SMALL_OBJECT_BYTES } = options;
@@ -76,7 +76,7 @@ export class DirectoryStore implements ObjectStore {
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
     assertKey(key);
     const { start = 0, end, signal } = options;
-    return this.#do(`Reading ${key} in ${this.url}`, options, async () => {
+    return this.#look(`Reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       // Whoever asked has gone on by then, and nobody would close it.
@@ -96,9 +96,9 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
-    const path = this.#path(key);
-    return this.#do(`Looking at ${key} in ${this.url}`, options, async () => {
-      const facts = await orMissing(lstat(path));
+    assertKey(key);
+    return this.#look(`Looking at ${key} in ${this.url}`, options, async () => {
+      const facts = await orMissing(lstat(join(this.#root, key)));
       if (!facts?.isFile()) return undefined;
       return { key, size: facts.size, etag: null, lastModified: facts.mtime };
     });
@@ -107,7 +107,7 @@ export class DirectoryStore implements ObjectStore {
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
     const keys = walkKeys(this.#root, prefix, options.startAfter);
     for (;;) {
-      const next = await this.#do(`Listing ${this.url}`, options, () => keys.next());
+      const next = await this.#look(`Listing ${this.url}`, options, () => keys.next());
       if (next.done) return;
       // Removed since the folder was read: not there is not there.
       const info = await this.stat(next.value, options);
@@ -128,7 +128,7 @@ export class DirectoryStore implements ObjectStore {
 
   async *listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    const names = await this.#do(`Listing ${this.url}`, options, () =>
+    const names = await this.#look(`Listing ${this.url}`, options, () =>
       sortedEntries(this.#root, folder),
     );
     const keys = names.map((name) => folder + name);
@@ -175,23 +175,26 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async *listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {
-    yield* await this.#do(`Listing uploads in ${this.url}`, options, () =>
+    yield* await this.#look(`Listing uploads in ${this.url}`, options, () =>
       readUploads(this.#root, prefix),
     );
   }
 
-  #path(key: string): string {
-    assertKey(key);
-    return join(this.#root, key);
+  #look<T>(doing: string, options: CallOptions, work: () => Promise<T>): Promise<T> {
+    return this.#do(doing, options, work, 'read');
   }
 
-  async #do<T>(doing: string, { signal }: CallOptions, work: () => Promise<T>): Promise<T> {
-    const step: Step = 'registry';
-    throwIfInterrupted(signal, step);
+  async #do<T>(
+    doing: string,
+    { signal }: CallOptions,
+    work: () => Promise<T>,
+    need: Need = 'write',
+  ): Promise<T> {
+    throwIfInterrupted(signal, 'registry');
     try {
       return await work();
     } catch (error) {
-      throw fileError(error, doing, step);
+      throw fileError(error, doing, 'registry', need);
     }
   }
 }

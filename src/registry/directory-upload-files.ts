@@ -1,16 +1,9 @@
 // The files of one upload in a directory registry, made exclusively and held by descriptor.
-import {
-  constants,
-  type FileHandle,
-  open as openFile,
-  readdir,
-  rename,
-  writeFile,
-} from 'node:fs/promises';
+import { constants, type FileHandle, readdir, rename } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PublishError } from '../errors.ts';
 import { descriptorPath, readAtMost } from '../files/own-file.ts';
-import { FILE_MODE, openRegular, UPLOADS_FOLDER, withFile } from './directory-files.ts';
+import { openNew, openRegular, UPLOADS_FOLDER, withFile } from './directory-files.ts';
 import { openFolder, withFolder } from './directory-folder.ts';
 import { openOwnFile, type RegistryFolder } from './directory-owner.ts';
 import { byBytes } from './directory-walk.ts';
@@ -41,8 +34,8 @@ export async function createUploadFiles(
   const folder = await writableUploads(root);
   const open: FileHandle[] = [folder.handle];
   try {
-    const create = async (name: string, flags: string) => {
-      const file = await openFile(folder.at(name), flags, FILE_MODE);
+    const create = async (name: string, flags: 'wx' | 'wx+' | 'ax+') => {
+      const file = await openNew(folder, name, flags);
       open.push(file);
       return file;
     };
@@ -50,9 +43,12 @@ export async function createUploadFiles(
     await data.sync();
     const parts = await create(names.parts, 'ax+');
     const about = JSON.stringify({ key, started_at: new Date().toISOString() });
-    const temporary = folder.at(`${names.about}.new`);
-    await writeFile(temporary, about, { flag: 'wx', mode: FILE_MODE, flush: true });
-    await rename(temporary, folder.at(names.about));
+    const note = await create(`${names.about}.new`, 'wx');
+    await note.writeFile(about);
+    await note.sync();
+    await rename(folder.at(`${names.about}.new`), folder.at(names.about));
+    await note.close();
+    open.pop();
     await folder.handle.sync();
     return { folder, data, parts };
   } catch (error) {

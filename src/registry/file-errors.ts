@@ -21,10 +21,18 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** The right that a user lacks who is denied. */
+export type Need = 'read' | 'write';
+
 /** A failure of the file system as one of ours; one of ours is passed through. */
-export function fileError(error: unknown, doing: string, step: Step): PublishError {
+export function fileError(
+  error: unknown,
+  doing: string,
+  step: Step,
+  need: Need = 'write',
+): PublishError {
   if (error instanceof PublishError) return error;
-  const [code, cure] = explain(error, step);
+  const [code, cure] = explain(error, step, need);
   return new PublishError(code, `${doing} failed: ${withoutDescriptors(messageOf(error))}${cure}`, {
     step,
     cause: error,
@@ -36,11 +44,11 @@ function withoutDescriptors(text: string): string {
   return text.replaceAll(/\/proc\/(self|\d+)\/fd\/\d+\/?/g, '');
 }
 
-function explain(error: unknown, step: Step): [ErrorCode, string] {
+function explain(error: unknown, step: Step, need: Need): [ErrorCode, string] {
   if (hasCode(error, 'EEXIST')) return ['PRECONDITION_LOST', '; somebody else was first.'];
   if (hasCode(error, 'ENOSPC', 'EDQUOT')) return ['NO_SPACE', '; make room there.'];
   if (hasCode(error, 'EACCES', 'EPERM', 'EROFS')) {
-    return ['REGISTRY', '; give this user the right to write there.'];
+    return ['REGISTRY', `; give this user the right to ${need} there.`];
   }
   return [step === 'upload' ? 'UPLOAD' : 'REGISTRY', '.'];
 }

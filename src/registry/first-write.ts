@@ -19,7 +19,7 @@ export function cacheFolder(cacheDir: string, store: ObjectStore): string {
 }
 
 /** What matters before a write, in the order of trying. */
-const MATTERS = ['create-only', 'checksum'] as const;
+const MATTERS = ['create-only', 'create-only-parts', 'checksum'] as const;
 
 /** Tries, before the first write of a process, what is not known from before. */
 export class FirstWrite {
@@ -62,6 +62,9 @@ export class FirstWrite {
       const createOnly = found.find(({ name }) => name === 'create-only');
       if (createOnly?.works === false)
         this.#warn(`this registry is not safe for many: ${createOnly.says}`);
+      const isBucket = this.#store.location !== undefined;
+      const untried = found.find(({ name, works }) => name !== 'checksum' && works === null);
+      if (isBucket && untried !== undefined) this.#warn(`${untried.name}: ${untried.says}`);
       return found;
     } catch (error) {
       this.#warn(`whether writes can be lost in a race could not be tried: ${messageOf(error)}`);
@@ -82,7 +85,7 @@ export class FirstWrite {
     const { probeAbilities } = await import('./abilities.ts');
     const abilities = await probeAbilities(this.#store, { only: MATTERS, signal });
     const isSure = abilities.every(
-      ({ name, works }) => works !== null || (name === 'checksum' && !this.#store.location),
+      ({ name, works }) => works !== null || (name !== 'create-only' && !this.#store.location),
     );
     if (this.#folder === undefined || !isSure) return abilities;
     const temporary = `${this.#path()}.new`;
@@ -98,8 +101,8 @@ export class FirstWrite {
   }
 
   #path(): string {
-    // The first one told of crc32; this one of crc32c.
-    return join(this.#folder ?? '', 'abilities-2.json');
+    // Earlier ones told of crc32, and not of uploads.
+    return join(this.#folder ?? '', 'abilities-3.json');
   }
 
   #warn(message: string): void {

@@ -1,5 +1,6 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
+import { mayRemove } from './abilities.ts';
 import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { isImageId, PROBES } from './names.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from './object-store.ts';
@@ -113,6 +114,8 @@ function idOf(key: string): string | undefined {
 // make every live upload look dead.
 async function storeTime(store: ObjectStore, options: CallOptions): Promise<number> {
   const key = `${PROBES}${randomUUID()}/now`;
+  if (!(await mayRemove(store, key, options)))
+    return (await store.serverTime?.(options))?.getTime() ?? Date.now();
   await store.create(key, Buffer.from('now'), options);
   try {
     return (await store.stat(key, options))?.lastModified?.getTime() ?? Date.now();

@@ -3,7 +3,8 @@ import { DISK_FORMATS, VISIBILITIES } from '../snapshot-types.ts';
 import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
 import { volumeSnapshots } from './image-objects.ts';
 import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';
-import { pickFields } from './pick-fields.ts';
+import { OBJECT_FIELDS, pickFields } from './pick-fields.ts';
+import { withUnknownFields } from './record-format.ts';
 
 const MAX_VALUE = 65_535;
 
@@ -24,6 +25,11 @@ export function assertRecord(record: ImageRecord): ImageRecord {
   const problem = recordProblem(record as unknown as Record<string, unknown>);
   if (problem !== undefined) throw usage(`The image cannot be written: ${problem}.`);
   return pickFields(record, FIELDS);
+}
+
+/** The record with what `before`, the stored version that it follows, has and this program does not know. */
+export function keepUnknown(record: ImageRecord, before: unknown): ImageRecord {
+  return withUnknownFields(record, before, { record: Object.keys(FIELDS), object: OBJECT_FIELDS });
 }
 
 type Check = (value: unknown) => boolean;

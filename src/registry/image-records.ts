@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { didYouMean } from '../close-names.ts';
 import { PublishError } from '../errors.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
-import { assertRecord, examineRecord } from './image-checks.ts';
+import { assertRecord, examineRecord, keepUnknown } from './image-checks.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
 import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
@@ -12,8 +12,6 @@ import { IMAGES } from './walk-images.ts';
 /** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
 const CHANGE_ATTEMPTS = 50;
 const CHANGE_PAUSE_MS = 20;
-/** Characters of a `status_reason`. */
-const MAX_REASON = 2000;
 
 export function imageFolder(id: string): string {
   return `${IMAGES}${id}/`;
@@ -43,8 +41,19 @@ export async function lookAtRecord(
   id: string,
   options: CallOptions = {},
 ): Promise<ImageRecord | UnreadableRecord | undefined> {
+  return (await lookAtNewest(store, id, options)).record;
+}
+
+/** As `lookAtRecord`, with the JSON value that the record was read from. */
+async function lookAtNewest(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions,
+): Promise<{ record: ImageRecord | UnreadableRecord | undefined; stored?: unknown }> {
   const newest = await readNewest(store, recordFolder(id), options);
-  return newest === undefined ? lookForUnknown(store, id, options) : recordIn(newest, id);
+  if (newest === undefined) return { record: await lookForUnknown(store, id, options) };
+  const stored = newest.problem === undefined ? newest.value : undefined;
+  return { record: recordIn(newest, id), stored };
 }
 
 /** What stands in the folder of the record and is no version: perhaps one of a later program. */
@@ -77,7 +86,7 @@ export interface ChangeOptions extends CallOptions {
 
 /**
  * Writes the next version of a record. Where somebody else's came first, the change is made again,
- * on theirs.
+ * on theirs. Fields of the stored version that this program does not know stay.
  * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (the transition is refused), USAGE (the record would be
  * wrong), PRECONDITION_LOST.
  */
@@ -88,10 +97,11 @@ export async function changeRecord(
   options: ChangeOptions = {},
 ): Promise<ImageRecord> {
   for (let attempt = 1; ; attempt += 1) {
-    const current = await currentRecord(store, id, options);
+    const { current, stored } = await currentRecord(store, id, options);
     const next = nextRecord(current, change(structuredClone(current)));
     try {
-      await createVersion(store, recordFolder(id), next.version, next, options);
+      const kept = keepUnknown(next, stored);
+      await createVersion(store, recordFolder(id), next.version, kept, options);
       return next;
     } catch (error) {
       const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
@@ -102,24 +112,6 @@ export async function changeRecord(
     }
     await pause(attempt, options.signal);
   }
-}
-
-/** Kills an image; one that is killed already keeps its first reason. */
-export async function killRecord(
-  store: ObjectStore,
-  id: string,
-  reason: string,
-  options: CallOptions = {},
-): Promise<ImageRecord> {
-  const record = await readRecord(store, id, options);
-  if (record?.status === 'killed') return record;
-  const status_reason = reason.slice(0, MAX_REASON);
-  return changeRecord(
-    store,
-    id,
-    (current) => ({ ...current, status: 'killed', status_reason }),
-    options,
-  );
 }
 
 /** @throws IMAGE_NOT_FOUND, IMAGE_STATUS unless the image is one that an alias may point to. */
@@ -139,14 +131,15 @@ async function currentRecord(
   store: ObjectStore,
   id: string,
   options: ChangeOptions,
-): Promise<ImageRecord> {
-  const current = await readRecord(store, id, options);
+): Promise<{ current: ImageRecord; stored: unknown }> {
+  const { record: current, stored } = await lookAtNewest(store, id, options);
   if (current === undefined) throw notFound(id, store.url);
+  if (isUnreadable(current)) throw unreadableRecord(current);
   const { expectVersion } = options;
   if (expectVersion !== undefined && current.version !== expectVersion) {
     throw lostRace(id, expectVersion);
   }
-  return current;
+  return { current, stored };
 }
 
 /** What identifies the record and its place in time is not the caller's to change. */
@@ -166,7 +159,10 @@ function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
 /** The record in what was read, held against the key it was read from. */
 function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
   const { key, version } = read;
-  if (read.problem !== undefined) return { id, version, key, problem: read.problem };
+  if (read.problem !== undefined) {
+    const { problem, isNewer } = read;
+    return { id, version, key, problem, ...(isNewer ? { isNewer } : {}) };
+  }
   const examined = examineRecord(read.value);
   if (examined.problem !== undefined) return { id, version, key, problem: examined.problem };
   const { record } = examined;

@@ -1,5 +1,15 @@
 // What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
 import type { Readable } from 'node:stream';
+import type { OpenUpload, PartCheck, PartUpload } from './part-upload.ts';
+
+export type {
+  OpenUpload,
+  PartBody,
+  PartCheck,
+  PartInfo,
+  PartOrigin,
+  PartUpload,
+} from './part-upload.ts';
 
 /** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
 export interface ObjectInfo {
@@ -35,6 +45,8 @@ export interface StoreLocation {
 export interface ListOptions extends CallOptions {
   /** Only keys after this one, in the order of their UTF-8 bytes. */
   startAfter?: string;
+  /** Keys of one page at most. */
+  limit?: number;
 }
 
 /**
@@ -48,10 +60,12 @@ export interface ReadTier {
   /** Where a bucket's objects are for its own server; only buckets have it. */
   readonly location?: StoreLocation;
   /**
-   * One cheap request that shows a missing bucket, refused credentials or an unreachable server.
-   * A directory that is not there yet is made.
+   * One cheap request that shows a missing bucket, refused credentials or an unreachable server, or
+   * a directory that cannot be written to, or made. Makes nothing.
    */
   checkAccess(options?: CallOptions): Promise<void>;
+  /** Whether the whole bucket, whatever the prefix, has no object. Only buckets have it. */
+  isVacant?(options?: CallOptions): Promise<boolean>;
   /** A small object, whole. @throws INTEGRITY if it is larger than `maxBytes`. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
   /** The object as a stream; `undefined` where it is not there. Errors arrive on the stream. */
@@ -78,6 +92,11 @@ export interface WriteTier {
   /** Creates a small object, whole or not at all. @throws PRECONDITION_LOST if the key exists. */
   create(key: string, body: Uint8Array, options?: CreateOptions): Promise<void>;
   /**
+   * Makes the place itself, which no other method does. Only a directory needs it.
+   * @throws REGISTRY if the directory above it is missing
+   */
+  makePlace?(options?: CallOptions): Promise<void>;
+  /**
    * Takes a local file into the store without copying it, and removes it from where it was.
    * Resolves to false, with nothing changed, where that cannot be done (another file system, a
    * file with other names). Only stores that can do so have it.
@@ -88,63 +107,6 @@ export interface WriteTier {
   prepare?(): void;
 }
 
-export type PartCheck = 'none' | 'md5' | 'crc32c';
-
-/** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
-export interface PartBody {
-  /** Where the part stands in the object, in bytes. */
-  start: number;
-  length: number;
-  /** In hex; the store refuses the part if it received something else. */
-  md5?: string | undefined;
-  crc32c?: string | undefined;
-  open(): Readable;
-}
-
-/** Bytes `start` (included) to `end` (not included) of an object that the same server has. */
-export interface PartOrigin {
-  location: StoreLocation;
-  key: string;
-  start: number;
-  end: number;
-  /** Only if the object still is this one. */
-  etag: string | null;
-}
-
-/** A part the store has. */
-export interface PartInfo {
-  number: number;
-  size: number;
-  etag: string | null;
-  /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
-  opaqueEtag?: boolean;
-  /** In hex; not listed. */
-  crc32c?: string;
-}
-
-/** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */
-export interface PartUpload {
-  readonly key: string;
-  readonly uploadId: string;
-  /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
-  putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
-  /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
-  copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
-  /**
-   * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
-   * object itself is looked at, since only that tells.
-   * @throws PRECONDITION_LOST where the key exists and the store can tell.
-   */
-  complete(parts: readonly PartInfo[], options?: CallOptions): Promise<ObjectInfo>;
-  /** Throws the upload and its parts away; no error where it is gone already. */
-  abort(options?: CallOptions): Promise<void>;
-  /** The parts that are there, by number; empty where the upload is gone. */
-  listParts(options?: CallOptions): Promise<PartInfo[]>;
-  /** When its last part came, by the store's clock; null where it has none or is gone. */
-  touchedAt(options?: CallOptions): Promise<Date | null>;
-}
-
-export type OpenUpload = { key: string; uploadId: string; startedAt: Date | null };
 export interface StoreLimits {
   /** Of every part but the last. */
   minPartBytes: number;

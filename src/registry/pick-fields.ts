@@ -1,7 +1,7 @@
 // What is taken over of a record: the fields that were checked, and nothing else, however deep it nests. Pure.
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
 
-const OBJECT_FIELDS: readonly (keyof ImageDisk)[] = [
+export const OBJECT_FIELDS: readonly (keyof ImageDisk)[] = [
   'name',
   'size',
   'sha256',

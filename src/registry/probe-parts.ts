@@ -7,6 +7,34 @@ import type { PartUpload } from './object-store.ts';
 
 const PROBE_BODY = Buffer.from('some bytes');
 
+/** Whether an upload that ends is refused where its key has an object already. */
+export async function tryCreateOnlyParts(probe: Probe): Promise<Finding> {
+  const first = await completeUpload(probe, PROBE_BODY);
+  if (first !== undefined) throw first;
+  const second = await completeUpload(probe, Buffer.concat([PROBE_BODY, PROBE_BODY]));
+  if (second?.code === 'PRECONDITION_LOST')
+    return { works: true, says: 'an upload of a key that is taken is refused at its end' };
+  if (second !== undefined) throw second;
+  return { works: false, says: 'an upload replaces what another client put at its key meanwhile' };
+}
+
+/** How an upload of one part is refused; undefined where the object was made. */
+async function completeUpload(
+  { store, folder, signal }: Probe,
+  body: Uint8Array,
+): Promise<PublishError | undefined> {
+  const upload = await store.startUpload(`${folder}parts`, { signal });
+  try {
+    const part = { start: 0, length: body.byteLength, open: () => Readable.from([body]) };
+    await upload.complete([await upload.putPart(1, part, { signal })], { signal });
+    return undefined;
+  } catch (error) {
+    await upload.abort();
+    if (error instanceof PublishError && error.code !== 'INTERRUPTED') return error;
+    throw error;
+  }
+}
+
 export async function tryContentMd5({ store, folder, signal }: Probe): Promise<Finding> {
   const body = PROBE_BODY;
   const upload = await store.startUpload(`${folder}md5`, { signal });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../errors.ts';
 import { usage } from './names.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
+import { FORMAT_VERSION, formatProblem } from './record-format.ts';
 import { lastVersion } from './unreadable.ts';
 
 /**
@@ -52,8 +53,14 @@ export async function listVersions(
 /** One version as it was read: its JSON value, or the problem why there is none. */
 export type Versioned = { version: number; key: string } & (
   | { value: unknown; problem?: undefined }
-  | { problem: string }
+  | Problem
 );
+
+interface Problem {
+  problem: string;
+  /** A later version of this program wrote it. */
+  isNewer?: boolean;
+}
 
 /** The newest version, readable or not; `undefined` where there is none. */
 export async function readNewest(
@@ -107,7 +114,11 @@ export async function createVersion(
   options: CallOptions = {},
 ): Promise<void> {
   if (version > MAX_VERSION) throw lastVersion(versionKey(folder, MAX_VERSION), store.url);
-  const text = JSON.stringify({ ...value, write_id: randomUUID() }, undefined, 2);
+  const text = JSON.stringify(
+    { ...value, format_version: FORMAT_VERSION, write_id: randomUUID() },
+    undefined,
+    2,
+  );
   const body = Buffer.from(`${text}\n`);
   if (body.byteLength > MAX_RECORD_BYTES) {
     throw usage(
@@ -119,9 +130,10 @@ export async function createVersion(
   await store.create(versionKey(folder, version), body, { ...options, contentType });
 }
 
-function parse(body: Uint8Array): { value: unknown } | { problem: string } {
+function parse(body: Uint8Array): { value: unknown } | Problem {
   try {
-    return { value: JSON.parse(UTF_8.decode(body)) as unknown };
+    const value = JSON.parse(UTF_8.decode(body)) as unknown;
+    return formatProblem(value) ?? { value };
   } catch (error) {
     return { problem: `it is no JSON (${messageOf(error)})` };
   }

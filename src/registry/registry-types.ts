@@ -18,8 +18,12 @@ export interface RegistryOptions {
   cacheDir?: string;
   /** What that leaves free on its file system. */
   reserve?: CacheReserve;
+  /** Of a directory that is made new; what the umask leaves of 0750 if left out. */
+  mode?: number;
+  /** It is the default one: made with the directories above it, and an empty one until then. */
+  isDefault?: boolean;
   /**
-   * Warnings about the registry itself: before the first write to one that is not safe, and of
+   * That a new registry was made. Warnings about the registry itself: before the first write to one that is not safe, and of
    * records and aliases that cannot be read and are left out.
    */
   onEvent?: OnEvent;

@@ -1,7 +1,7 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 
 import type { PublishError } from '../errors.ts';
-import { listener } from '../events.ts';
+import { listener, type OnEvent } from '../events.ts';
 import type { ImageSource } from '../files/image-source.ts';
 import { quiet } from '../quiet.ts';
 import type { EarlyUpload } from '../upload/early-upload.ts';
@@ -13,7 +13,7 @@ import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliase
 import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './delete-image.ts';
-import { discardImage } from './discard-image.ts';
+import { discardImage, killRecord, saveRecord } from './discard-image.ts';
 import { findImage } from './find-image.ts';
 import { cacheFolder, FirstWrite } from './first-write.ts';
 import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
@@ -21,13 +21,7 @@ import type { ImageObject, ImageRecord } from './image.ts';
 import { applyChanges, deactivated, type ImageChanges, reactivated } from './image-changes.ts';
 import type { EarlyFile } from './image-data.ts';
 import { allObjects, asStored } from './image-objects.ts';
-import {
-  type ChangeOptions,
-  changeRecord,
-  killRecord,
-  readRecord,
-  recordFolder,
-} from './image-records.ts';
+import { type ChangeOptions, changeRecord, readRecord, recordFolder } from './image-records.ts';
 import { findImagesBySize } from './images-by-size.ts';
 import { type ImagePage, type ListQuery, selectPage } from './list-query.ts';
 import { listRecords } from './list-records.ts';
@@ -41,6 +35,7 @@ import { isImageId } from './names.ts';
 import { newRecord } from './new-image.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { openStore } from './open-store.ts';
+import { assertRegistry, holdsRegistry, makeRegistry } from './presence.ts';
 import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
 import type { PullOptions } from './pull-file.ts';
 import type { DiskChoice } from './pull-image.ts';
@@ -59,6 +54,7 @@ import type { RetentionPolicy } from './retention.ts';
 import { RetryingStore } from './retrying-store.ts';
 import type { OnUnreadable } from './unreadable.ts';
 import type { Verified, VerifyOptions } from './verify-image.ts';
+import { waitNotes } from './wait-notes.ts';
 
 export { parseSort, SORT_KEYS } from './list-query.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
@@ -76,7 +72,9 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
   const defaults = readDefaults();
   const policy = withTimeForRate({ ...defaults.upload, ...options.upload });
   const requestMs = options.requestTimeoutMs ?? defaults.requestMs;
-  const store = await openStore(url, { s3: options.s3, requestMs, partMs: policy.partMs });
+  const { s3, mode, isDefault: makeParents } = options;
+  const place = { s3, mode, makeParents };
+  const store = await openStore(url, { ...place, requestMs, partMs: policy.partMs });
   return new Registry(store, policy, { reserve: defaults.reserve, ...options });
 }
 
@@ -92,6 +90,9 @@ export class Registry {
   readonly #policy: UploadPolicy;
   readonly #cache: RecordCache | undefined;
   readonly #firstWrite: FirstWrite | undefined;
+  readonly #isDefault: boolean;
+  readonly #tell: OnEvent | undefined;
+  #making: Promise<void> | undefined;
   /** Tells `onEvent` of what cannot be read, each once. */
   readonly #warn: OnUnreadable;
 
@@ -102,20 +103,24 @@ export class Registry {
     {
       cacheDir,
       reserve = readDefaults().reserve,
+      isDefault = false,
       onEvent,
-    }: Pick<RegistryOptions, 'cacheDir' | 'reserve' | 'onEvent'> = {},
+    }: Pick<RegistryOptions, 'cacheDir' | 'reserve' | 'isDefault' | 'onEvent'> = {},
   ) {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
     this.#cache = folder === undefined ? undefined : new RecordCache(folder, reserve);
     const warned = new Set<string>();
     const tell = onEvent && listener(onEvent);
+    this.#tell = tell;
+    this.#isDefault = isDefault;
     this.#warn = ({ message }) => {
       if (warned.size === warned.add(message).size) return;
       tell?.({ type: 'note', level: 'warning', step: 'registry', message });
     };
     // Nobody listens: nobody would be warned.
     if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
-    this.#store = new RetryingStore(store, policy);
+    const onWait = tell && waitNotes(store, tell);
+    this.#store = new RetryingStore(store, { ...policy, onWait });
     this.#bare = store;
     this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };
     this.url = store.url;
@@ -126,9 +131,24 @@ export class Registry {
     return this.#store.moveIn === undefined ? null : this.url;
   }
 
-  /** One cheap request. @throws REGISTRY that says what is wrong: bucket, credentials or server. */
+  /**
+   * One cheap request that shows whether images can be published there. Makes nothing.
+   * @throws REGISTRY that says what is wrong: bucket, credentials, server or directory.
+   */
   checkAccess(options: CallOptions = {}): Promise<void> {
     return this.#store.checkAccess(options);
+  }
+
+  /** Whether there is an image or an alias, even one that was deleted. */
+  exists(options: CallOptions = {}): Promise<boolean> {
+    return holdsRegistry(this.#store, options);
+  }
+
+  /** @throws REGISTRY if the place holds no registry; the default one, and a bare bucket, are empty ones. */
+  async assertExists(options: CallOptions = {}): Promise<void> {
+    if (this.#isDefault || (await assertRegistry(this.#store, options))) return;
+    const message = `nothing is published at ${this.url} yet: its bucket is empty`;
+    this.#tell?.({ type: 'note', level: 'warning', step: 'registry', message });
   }
 
   /** Loads what an upload needs, in the background: for who waits for something else meanwhile. */
@@ -148,9 +168,13 @@ export class Registry {
     return this.#store.serverTime?.(options);
   }
 
-  /** Version 1 of a new image, `queued`. @throws USAGE, PRECONDITION_LOST (the id is taken) */
+  /**
+   * Version 1 of a new image, `queued`; the first one makes the registry.
+   * @throws USAGE, REGISTRY, PRECONDITION_LOST (the id is taken)
+   */
   async queueImage(fields: NewImage, options: CallOptions = {}): Promise<ImageRecord> {
     const record = newRecord(fields);
+    await this.#makeIfNew(options);
     await this.#firstWrite?.check(options);
     await createVersion(this.#store, recordFolder(record.id), 1, record, options);
     return record;
@@ -169,8 +193,10 @@ export class Registry {
     return changeRecord(this.#store, id, change, options);
   }
 
-  markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
-    return this.updateImage(id, (record) => ({ ...record, status: 'saving' }), options);
+  /** One that is `saving` already is left as it is. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
+  async markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
+    await this.#firstWrite?.check(options);
+    return saveRecord(this.#store, id, options);
   }
 
   /** The image failed; an image that is killed already keeps its first reason. */
@@ -341,6 +367,7 @@ export class Registry {
     options: CallOptions & { onProgress?: ((bytes: number) => void) | undefined } = {},
   ): Promise<CopiedImage> {
     const image = await this.getImage(ref, options);
+    await target.#makeIfNew(options);
     await target.#firstWrite?.check(options);
     const stores = { from: this.#store, to: target.#store, policy: target.#policy };
     const { copyImage } = await import('./copy-image.ts');
@@ -424,6 +451,16 @@ export class Registry {
 
   listAliases(options: CallOptions = {}): AsyncIterable<AliasRecord> {
     return listAliasRecords(this.#store, { onUnreadable: this.#warn, ...options });
+  }
+
+  /** Before the first image of this process. A bucket needs nothing but to be told of. */
+  async #makeIfNew(options: CallOptions): Promise<void> {
+    if (this.#tell === undefined && this.directory === null) return;
+    this.#making ??= makeRegistry(this.#store, options).then((isNew) => {
+      const message = `made a new registry at ${this.url}`;
+      if (isNew) this.#tell?.({ type: 'note', level: 'info', step: 'registry', message });
+    });
+    await this.#making;
   }
 
   /** What every walk over all images gets. */

@@ -8,7 +8,11 @@ export interface RetryPolicy {
   retries: number;
   retryMinMs: number;
   retryMaxMs: number;
+  /** Called once, while there is no result after two seconds, with what the last try failed with. */
+  onWait?: ((failure: unknown) => void) | undefined;
 }
+
+const WAIT_MS = 2000;
 
 export const NO_RETRIES: RetryPolicy = { retries: 0, retryMinMs: 0, retryMaxMs: 0 };
 
@@ -23,6 +27,30 @@ export async function withRetries<T>(
   attempt: (attemptNumber: number) => Promise<T>,
 ): Promise<T> {
   throwIfInterrupted(signal, step);
+  let failure: unknown;
+  const tried = async (n: number) => {
+    try {
+      return await attempt(n);
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
+  };
+  const { onWait } = policy;
+  if (onWait === undefined) return retry(policy, { signal, step }, attempt);
+  const timer = setTimeout(() => onWait(failure), WAIT_MS);
+  try {
+    return await retry(policy, { signal, step }, tried);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function retry<T>(
+  policy: RetryPolicy,
+  { signal, step }: { signal?: AbortSignal | undefined; step: Step },
+  attempt: (attemptNumber: number) => Promise<T>,
+): Promise<T> {
   // NOTE: nearly every first try works, and a listing makes ten thousand of them.
   let first: unknown;
   try {

@@ -13,6 +13,7 @@ import type {
   ReadOptions,
   StoreLocation,
 } from './object-store.ts';
+import { optionalMethods } from './optional-methods.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 import { RetryingUpload } from './retrying-upload.ts';
 
@@ -26,6 +27,8 @@ export class RetryingStore implements ObjectStore {
   readonly limits;
   readonly wantsPartMd5: boolean;
   readonly location?: StoreLocation;
+  readonly isVacant?: NonNullable<ObjectStore['isVacant']>;
+  readonly makePlace?: NonNullable<ObjectStore['makePlace']>;
   readonly moveIn?: NonNullable<ObjectStore['moveIn']>;
   readonly prepare?: NonNullable<ObjectStore['prepare']>;
   readonly serverTime?: NonNullable<ObjectStore['serverTime']>;
@@ -180,16 +183,6 @@ async function holds(
     if (error instanceof PublishError && error.code === 'INTEGRITY') return false;
     throw error;
   }
-}
-
-/** What only some stores can do is passed on as it is. */
-function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
-  const { moveIn, prepare, presign, followLink, serverTime } = store;
-  const { listStrays, removeStray } = store;
-  const links = { presign, followLink };
-  const methods = { moveIn, prepare, serverTime, listStrays, removeStray, ...links };
-  const there = Object.entries(methods).filter(([, method]) => method !== undefined);
-  return Object.fromEntries(there.map(([name, method]) => [name, method?.bind(store as never)]));
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

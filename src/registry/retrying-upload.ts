@@ -20,7 +20,8 @@ export class RetryingUpload implements PartUpload {
     this.key = upload.key;
     this.uploadId = upload.uploadId;
     this.#upload = upload;
-    this.#policy = policy;
+    // What moves data takes its time.
+    this.#policy = { ...policy, onWait: undefined };
     if (upload.copyPart !== undefined) this.copyPart = (...copy) => this.#copyPart(...copy);
   }
 

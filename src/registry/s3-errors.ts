@@ -126,7 +126,7 @@ function bySystem(error: unknown, name: string, { server }: S3Request): Finding 
   }
   if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
     return registry(
-      `the certificate of ${server} is not trusted (${code}); name its authority with --ca-file.`,
+      `the certificate of ${server} is not trusted (${code}); name its authority with --ca-file or AWS_CA_BUNDLE.`,
     );
   }
   if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {

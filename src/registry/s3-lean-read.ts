@@ -19,14 +19,18 @@ export async function leanBody(
   return { body: isPlain ? body : undefined };
 }
 
+/** With the registry's prefix. */
+export interface PageQuery {
+  prefix: string;
+  startAfter?: string | undefined;
+  token?: string | undefined;
+  limit?: number | undefined;
+}
+
 /** One page of keys, or `undefined`: ask the SDK. */
 export async function leanPage(
   s3: S3Requests,
-  {
-    prefix,
-    startAfter,
-    token,
-  }: { prefix: string; startAfter?: string | undefined; token?: string | undefined },
+  { prefix, startAfter, token, limit }: PageQuery,
   signal: AbortSignal,
 ): Promise<ListPage | undefined> {
   const query = {
@@ -34,6 +38,7 @@ export async function leanPage(
     prefix,
     ...(startAfter === undefined ? {} : { 'start-after': startAfter }),
     ...(token === undefined ? {} : { 'continuation-token': token }),
+    ...(limit === undefined ? {} : { 'max-keys': String(limit) }),
   };
   const { body } = (await s3.lean.send({ method: 'GET', query }, signal)) ?? {};
   return body === undefined ? undefined : parseListPage(body.toString('utf8'), s3.prefix);

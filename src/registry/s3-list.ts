@@ -1,9 +1,10 @@
 // The listings of a bucket, page after page: objects, folders, open uploads.
+import { PublishError } from '../errors.ts';
 import { objectInfo } from './etag.ts';
 import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from './object-store.ts';
 import { assertPage, noS3Answer } from './s3-answer.ts';
 import type { S3 } from './s3-client.ts';
-import { leanPage } from './s3-lean-read.ts';
+import { leanPage, type PageQuery } from './s3-lean-read.ts';
 import { ListGuard } from './s3-list-guard.ts';
 import type { ListPage } from './s3-list-xml.ts';
 import type { S3Requests } from './s3-requests.ts';
@@ -11,14 +12,14 @@ import type { S3Requests } from './s3-requests.ts';
 export async function* listObjectPages(
   s3: S3Requests,
   prefix: string,
-  { startAfter, signal }: ListOptions,
+  { startAfter, limit, signal }: ListOptions,
 ): AsyncGenerator<ObjectInfo[]> {
   const from = startAfter === undefined ? undefined : s3.prefix + startAfter;
   const guard = new ListGuard(`Listing ${s3.url}`);
   let token: string | undefined;
   do {
     const page = await s3.call({ doing: `listing ${s3.url}`, signal }, async (abortSignal) => {
-      const query = { prefix: s3.prefix + prefix, startAfter: from, token };
+      const query = { prefix: s3.prefix + prefix, startAfter: from, token, limit };
       return (await leanPage(s3, query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
     });
     const names = page.objects.map(({ key }) => key);
@@ -27,6 +28,21 @@ export async function* listObjectPages(
     yield page.objects;
     token = page.nextToken;
   } while (token !== undefined);
+}
+
+/** False also for credentials that may list their own prefix alone. */
+export async function isBucketEmpty(s3: S3Requests, { signal }: CallOptions): Promise<boolean> {
+  const doing = `looking into ${s3.url}`;
+  try {
+    const page = await s3.call({ doing, signal }, (abortSignal) =>
+      checkedPage(s3, { Bucket: s3.options.bucket, MaxKeys: 1 }, abortSignal),
+    );
+    return (page.Contents ?? []).length === 0;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'REGISTRY' && !error.retryable)
+      return false;
+    throw error;
+  }
 }
 
 export async function* listFolders(
@@ -91,15 +107,16 @@ async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal 
 
 async function sdkPage(
   s3: S3Requests,
-  query: { prefix: string; startAfter: string | undefined; token: string | undefined },
+  query: PageQuery,
   abortSignal: AbortSignal,
 ): Promise<ListPage> {
-  const { prefix, startAfter, token } = query;
+  const { prefix, startAfter, token, limit } = query;
   const input = {
     Bucket: s3.options.bucket,
     Prefix: prefix,
     ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
     ...(token === undefined ? {} : { ContinuationToken: token }),
+    ...(limit === undefined ? {} : { MaxKeys: limit }),
   };
   const page = await checkedPage(s3, input, abortSignal);
   const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>

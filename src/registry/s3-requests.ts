@@ -37,6 +37,9 @@ export class S3Requests {
   /** For what is asked often, or is large. */
   readonly lean: LeanRequests;
 
+  /** False once the server has refused If-None-Match as something that it does not know. */
+  knowsConditions = true;
+
   #client: Promise<S3> | undefined;
 
   constructor(access: S3Access, options: S3StoreOptions) {
@@ -83,8 +86,10 @@ export class S3Requests {
     return s3Error(error, { doing, step, bucket: this.options.bucket, server: this.server });
   }
 
+  /** For messages. */
   get server(): string {
-    return this.options.endpoint ?? 'S3';
+    const { proxy } = this.access;
+    return `${this.options.endpoint ?? 'S3'}${proxy === undefined ? '' : ` by the proxy ${proxy}`}`;
   }
 }
 

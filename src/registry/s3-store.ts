@@ -1,7 +1,6 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import type { Readable } from 'node:stream';
 import { quiet } from '../quiet.ts';
-import { eachBounded } from './bounded.ts';
 import { PROBES } from './names.ts';
 import {
   type CallOptions,
@@ -24,7 +23,8 @@ import { hasEtag, noS3Answer } from './s3-answer.ts';
 import { assertSmall, readSmallBody, watchBody } from './s3-body.ts';
 import { createObject } from './s3-create.ts';
 import { leanBody, leanPage } from './s3-lean-read.ts';
-import { listFolders, listObjectPages, listUploads } from './s3-list.ts';
+import { isBucketEmpty, listFolders, listObjectPages, listUploads } from './s3-list.ts';
+import { removeObjects } from './s3-remove.ts';
 import {
   absent,
   checkBucket,
@@ -36,7 +36,6 @@ import {
 import { S3Upload } from './s3-upload.ts';
 
 const MIB = 1024 * 1024;
-const REMOVALS_AT_ONCE = 8;
 
 /** Limits of S3 itself; the servers that speak it have the same ones. */
 export const S3_LIMITS: StoreLimits = {
@@ -48,7 +47,10 @@ export const S3_LIMITS: StoreLimits = {
 
 /** @throws CONFIG where an option cannot be used. No request is made. */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
-  return new S3Store(new S3Requests(await openAccess(options), options));
+  const access = await openAccess(options);
+  // What was looked up is used as if it was given.
+  const { endpoint = null, caFile = null } = access;
+  return new S3Store(new S3Requests(access, { ...options, endpoint, caFile }));
 }
 
 export class S3Store implements ObjectStore {
@@ -74,6 +76,10 @@ export class S3Store implements ObjectStore {
       leanPage(this.#s3, query, abortSignal),
     );
     if (page === undefined) await checkBucket(this.#s3, { signal });
+  }
+
+  isVacant(options: CallOptions = {}): Promise<boolean> {
+    return isBucketEmpty(this.#s3, options);
   }
 
   prepare(): void {
@@ -126,7 +132,7 @@ export class S3Store implements ObjectStore {
     const { followLink } = await import('./follow-link.ts');
     const call = { doing: 'following a link', signal };
     return this.#s3.call(call, (abortSignal) =>
-      followLink(link, { caFile: this.#s3.options.caFile, signal: abortSignal }),
+      followLink(link, { access: this.#s3.access, signal: abortSignal }),
     );
   }
 
@@ -158,14 +164,8 @@ export class S3Store implements ObjectStore {
     return listUploads(this.#s3, prefix, options);
   }
 
-  // NOTE: one request a key: DeleteObjects needs a checksum of its body, and which one a server
-  // takes (Content-MD5, CRC32C) differs; the SDK offers only the newer one.
-  async remove(keys: readonly string[], { signal }: CallOptions = {}): Promise<void> {
-    await eachBounded(keys, REMOVALS_AT_ONCE, async (key) => {
-      await this.#s3.send({ doing: `removing ${key}`, signal }, (client, abortSignal) =>
-        absent(client.deleteObject(this.#s3.at(key), { abortSignal })),
-      );
-    });
+  remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    return removeObjects(this.#s3, keys, options);
   }
 
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {

@@ -9,6 +9,7 @@ import type {
   PartOrigin,
   PartUpload,
 } from './object-store.ts';
+import { createOnly } from './s3-create.ts';
 import { copyPart, gone, listParts } from './s3-parts.ts';
 import { base64, putPart } from './s3-put-part.ts';
 import { type S3Requests, statObject } from './s3-requests.ts';
@@ -45,20 +46,7 @@ export class S3Upload implements PartUpload {
   // object is looked at: the right size and ETag under our key can only come from our parts.
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     try {
-      await this.#s3.send(
-        this.#call(`completing the upload of ${this.key}`, options),
-        (client, abortSignal) =>
-          client.completeMultipartUpload(
-            {
-              ...this.#at(),
-              IfNoneMatch: '*',
-              MultipartUpload: {
-                Parts: parts.map(completedPart),
-              },
-            },
-            { abortSignal },
-          ),
-      );
+      await this.#complete(parts, options);
     } catch (error) {
       const made = await this.#lookIfMade(parts, options, error);
       if (made === undefined) throw error;
@@ -75,6 +63,17 @@ export class S3Upload implements PartUpload {
       step: 'upload',
       retryable: true,
     });
+  }
+
+  async #complete(parts: readonly PartInfo[], options: CallOptions): Promise<void> {
+    const call = this.#call(`completing the upload of ${this.key}`, options);
+    const input = { ...this.#at(), MultipartUpload: { Parts: parts.map(completedPart) } };
+    await this.#s3.send(call, (client, abortSignal) =>
+      createOnly(this.#s3, { key: this.key, signal: abortSignal }, (isConditional) => {
+        const condition = isConditional ? { IfNoneMatch: '*' } : {};
+        return client.completeMultipartUpload({ ...input, ...condition }, { abortSignal });
+      }),
+    );
   }
 
   async abort(options: CallOptions = {}): Promise<void> {

@@ -8,6 +8,8 @@ export interface UnreadableRecord {
   key: string;
   /** As `it is no JSON (…)`. */
   problem: string;
+  /** A later version of this program wrote it. */
+  isNewer?: boolean;
 }
 
 /** The newest version of an alias, which no reader understands: it may point to any image. */
@@ -16,6 +18,7 @@ export interface UnreadableAlias {
   version: number;
   key: string;
   problem: string;
+  isNewer?: boolean;
 }
 
 /** Is given what was left out of a walk, as the error that reading it alone raises. */
@@ -28,18 +31,20 @@ export function isUnreadable<T extends object, U extends UnreadableRecord | Unre
   return 'problem' in found;
 }
 
+const NEWER_CURE = 'use a later version of virt-publish';
+
 /**
  * NOTE: an older version that can be read is no way out. What the newest one says is not known: it
  * may have deactivated or deleted the image.
  */
-export function unreadableRecord({ id, key, problem }: UnreadableRecord): PublishError {
-  const cure = `put its right bytes back, or remove the image with: virt-publish delete ${id} --force`;
+export function unreadableRecord({ id, key, problem, isNewer }: UnreadableRecord): PublishError {
+  const cure = `${isNewer ? NEWER_CURE : 'put its right bytes back'}, or remove the image with: virt-publish delete ${id} --force`;
   const message = `the record of image ${id} cannot be read: ${key}: ${problem}; nothing of the image is used, changed or removed: ${cure}`;
   return new PublishError('REGISTRY', message, { step: 'registry' });
 }
 
-export function unreadableAlias({ alias, key, problem }: UnreadableAlias): PublishError {
-  const cure = `move it with: virt-publish alias set ${alias} IMAGE, or take it away with: virt-publish alias rm ${alias}`;
+export function unreadableAlias({ alias, key, problem, isNewer }: UnreadableAlias): PublishError {
+  const cure = `${isNewer ? `${NEWER_CURE}, or ` : ''}move it with: virt-publish alias set ${alias} IMAGE, or take it away with: virt-publish alias rm ${alias}`;
   const message = `alias ${alias} cannot be read: ${key}: ${problem}; it may point to any image: ${cure}`;
   return new PublishError('REGISTRY', message, { step: 'alias' });
 }

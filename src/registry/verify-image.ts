@@ -1,7 +1,7 @@
 // Holds what a store has of an image against the image's record; a damaged image is taken out of use.
 import { messageOf, PublishError } from '../errors.ts';
 import type { ImageObject, ImageRecord } from './image.ts';
-import { deactivated } from './image-changes.ts';
+import { deactivated, reactivated } from './image-changes.ts';
 import { allObjects, volumeSnapshots } from './image-objects.ts';
 import { changeRecord, imageFolder } from './image-records.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -13,11 +13,13 @@ export interface VerifyOptions extends ReadDigestOptions {
 }
 
 export interface Verified {
-  /** As it is now: deactivated where it is damaged. */
+  /** As it is now: deactivated if it is damaged, active again if it was found damaged before and is whole. */
   image: ImageRecord;
-  /** One sentence each; empty where all is as it should be. */
+  /** One sentence each; empty if nothing wrong was found. */
   problems: string[];
-  /** Why a damaged image could not be marked; null where it was, or is sound. */
+  /** What a quick look cannot tell, one sentence each; a full one leaves it empty. */
+  doubts: string[];
+  /** Why the record could not be changed to what was found; null if it was, or needed no change. */
   unmarked: string | null;
   /** Volume snapshots that hold its data, as `pool/volume`: not looked at. */
   unseen: string[];
@@ -27,8 +29,9 @@ export interface Verified {
 const DAMAGED = 'damaged: ';
 
 /**
- * Looks at every disk and artefact. A damaged image becomes `deactivated` with the reason, so
- * that no reader is given it; one that is sound again is left as it is (see reactivate).
+ * Looks at every disk and artefact. A damaged image becomes `deactivated` with the reason, so that no
+ * reader is given it. One that was deactivated as damaged becomes `active` again if a full look finds
+ * it whole.
  * @throws IMAGE_STATUS where the image has no data to look at, REGISTRY, INTERRUPTED
  */
 export async function verifyImage(
@@ -36,17 +39,30 @@ export async function verifyImage(
   image: ImageRecord,
   options: VerifyOptions,
 ): Promise<Verified> {
-  const problems = await findDamage(store, image, options);
+  const { problems, doubts } = await examine(store, image, options);
   const unseen = volumeSnapshots(image) ?? [];
-  if (problems.length === 0) return { image, problems, unmarked: null, unseen };
   try {
-    const marked = await markDamaged(store, image.id, problems, options);
-    return { image: marked, problems, unmarked: null, unseen };
+    const marked = await mark(store, image, problems, options);
+    return { image: marked, problems, doubts, unmarked: null, unseen };
   } catch (error) {
     // What was found counts, whether or not this user may write it down.
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-    return { image, problems, unmarked: messageOf(error), unseen };
+    return { image, problems, doubts, unmarked: messageOf(error), unseen };
   }
+}
+
+/** The record after what was found. NOTE: only a full look says that an image is whole. */
+async function mark(
+  store: ObjectStore,
+  image: ImageRecord,
+  problems: readonly string[],
+  options: VerifyOptions,
+): Promise<ImageRecord> {
+  if (problems.length > 0) return markDamaged(store, image.id, problems, options);
+  if (options.quick || !isMarkedDamaged(image)) return image;
+  // Whoever deactivated it meanwhile has another reason.
+  const { signal } = options;
+  return changeRecord(store, image.id, reactivated, { signal, expectVersion: image.version });
 }
 
 /** @throws INTEGRITY where an image that was found damaged still is. */
@@ -56,34 +72,38 @@ export async function assertMended(
   options: VerifyOptions,
 ): Promise<void> {
   if (!isMarkedDamaged(image)) return;
-  const problems = await findDamage(store, image, options);
+  const { problems } = await examine(store, image, options);
   if (problems.length === 0) return;
   const message = `Image ${image.id} still is damaged: ${problems.join('; ')}. Publish it again.`;
   throw new PublishError('INTEGRITY', message, { step: 'registry' });
 }
 
-/** What is wrong with the objects of an image. @throws as verifyImage */
-async function findDamage(
+/** What was found of the objects of an image. */
+type Findings = Pick<Verified, 'problems' | 'doubts'>;
+
+/** @throws as verifyImage */
+async function examine(
   store: ObjectStore,
   image: ImageRecord,
   options: VerifyOptions,
-): Promise<string[]> {
+): Promise<Findings> {
   const { id, status } = image;
   if (status !== 'active' && status !== 'deactivated') {
     const message = `Image ${id} is ${status} and has no data to verify; only active and deactivated images have.`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
   }
-  const problems: string[] = [];
+  const found: Findings = { problems: [], doubts: [] };
   let before = 0;
   for (const object of allObjects(image)) {
     const onProgress = (bytes: number) => options.onProgress?.(before + bytes);
-    const problem = options.quick
-      ? await quickProblem(store, id, object, options)
-      : await readProblem(store, id, object, { ...options, onProgress });
-    if (problem !== undefined) problems.push(`${object.name} ${problem}`);
+    const { problem, doubt } = options.quick
+      ? await lookQuickly(store, id, object, options)
+      : { problem: await readProblem(store, id, object, { ...options, onProgress }) };
+    if (problem !== undefined) found.problems.push(`${object.name} ${problem}`);
+    if (doubt !== undefined) found.doubts.push(`${object.name} ${doubt}`);
     before += object.size;
   }
-  return problems;
+  return found;
 }
 
 async function readProblem(
@@ -99,18 +119,22 @@ async function readProblem(
   return `has the sha256 ${found.sha256} instead of ${object.sha256}`;
 }
 
-async function quickProblem(
+/**
+ * NOTE: an ETag is the store's own: a bucket that another tool copied, in parts of another size or
+ * with another key, has the same bytes under other ETags.
+ */
+async function lookQuickly(
   store: ObjectStore,
   id: string,
   object: ImageObject,
   { signal }: VerifyOptions,
-): Promise<string | undefined> {
+): Promise<{ problem?: string; doubt?: string }> {
   const info = await store.stat(imageFolder(id) + object.name, { signal });
-  if (info === undefined) return 'is not there';
-  if (info.size !== object.size) return `has ${info.size} bytes instead of ${object.size}`;
-  const { etag } = object;
-  if (etag === undefined || info.etag === null || info.etag === etag) return undefined;
-  return `has the ETag ${info.etag} instead of ${etag}: it was written again`;
+  if (info === undefined) return { problem: 'is not there' };
+  const { size, etag } = object;
+  if (info.size !== size) return { problem: `has ${info.size} bytes instead of ${size}` };
+  if (etag === undefined || info.etag === null || info.etag === etag) return {};
+  return { doubt: `has the ETag ${info.etag} and not ${etag}: it was written again or copied` };
 }
 
 function markDamaged(

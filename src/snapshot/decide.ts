@@ -1,5 +1,4 @@
 // Looks at everything and decides how the image is taken; changes nothing.
-import { join } from 'node:path';
 import { inspectSnapshot } from '../capture/existing-snapshot.ts';
 import {
   type DomainFacts,
@@ -15,8 +14,9 @@ import { type CapturePlan, planCapture } from '../capture/plan.ts';
 import { describeRoot } from '../capture/root-disk.ts';
 import type { SpaceRow } from '../capture/space.ts';
 import { type OnEvent, runStep } from '../events.ts';
+import { openConfigured } from '../registry/configured-registry.ts';
 import { MAX_NAME } from '../registry/names.ts';
-import { openRegistry, type Registry } from '../registry/registry.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { PlannedDisk, SnapshotPlan } from '../snapshot-types.ts';
 import { requireSealing } from './seal.ts';
 import type { Session } from './session.ts';
@@ -100,18 +100,8 @@ export async function openForWriting({
   signal,
   onEvent,
 }: Session['settings']): Promise<Registry> {
-  const registry = await openRegistry(url, {
-    s3: config.s3,
-    upload: {
-      ...config.upload,
-      rateMib: uploadRateMib,
-      partMs: config.timeouts.partMs,
-    },
-    requestTimeoutMs: config.timeouts.requestMs,
-    cacheDir: join(config.stateDir, 'cache'),
-    reserve: config.reserve,
-    onEvent,
-  });
+  const options = { url, s3: config.s3, rateMib: uploadRateMib, onEvent, writes: true };
+  const registry = await openConfigured(config, options);
   await registry.checkAccess({ signal });
   return registry;
 }

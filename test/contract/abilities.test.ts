@@ -19,6 +19,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     const link = place.store.presign === undefined ? null : true;
     expect(works(await probeAbilities(place.store))).toEqual({
       'create-only': true,
+      'create-only-parts': true,
       'content-md5': true,
       checksum: isBucket ? true : null,
       'part-copy': isBucket ? true : null,

@@ -131,7 +131,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await registry.pullImage(id, join(folder, 'out'));
   });
 
-  test('quick verify finds what is gone or of another size, and in a bucket what was rewritten', async () => {
+  test('quick verify finds what is gone or of another size, and cannot say of another ETag', async () => {
     const folder = await scratchFolder();
     const gone = await publish(registry, { name: 'gone' }, { artefact: '<x/>' });
     await place.store.remove([`images/${gone.id}/domain.xml`]);
@@ -147,8 +147,23 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     ]);
     const again = await publish(registry, { name: 'again' });
     await flipBit(place, `images/${again.id}/vda.raw`, 1);
-    const { problems } = await registry.verifyImage(again.id, quick);
-    expect(problems).toHaveLength(placeName === 'S3' ? 1 : 0);
+    const { problems, doubts, image } = await registry.verifyImage(again.id, quick);
+    expect(problems).toEqual([]);
+    expect(doubts).toHaveLength(placeName === 'S3' ? 1 : 0);
+    expect(image.status).toBe('active');
+  });
+
+  test('a full verify gives an image back that it finds whole, and leaves one with another reason', async () => {
+    const { id } = await publish(registry, { name: 'healed' });
+    await flipBit(place, `images/${id}/vda.raw`, 1);
+    await registry.verifyImage(id);
+    await flipBit(place, `images/${id}/vda.raw`, 1);
+    const quick = await registry.verifyImage(id, { quick: true });
+    expect(quick.image.status).toBe('deactivated');
+    const { image } = await registry.verifyImage(id);
+    expect(image).toMatchObject({ status: 'active', status_reason: null });
+    await registry.deactivateImage(id);
+    expect((await registry.verifyImage(id)).image.status).toBe('deactivated');
   });
 
   test('an alias has a history and goes back in it', async () => {

@@ -46,7 +46,7 @@ beforeEach(async () => {
   await mkdir(outside);
   await writeFile(victim, SECRET, { mode: 0o600 });
   store = new DirectoryStore(root);
-  await store.checkAccess();
+  await store.makePlace();
 });
 
 const uploads = () => join(root, '.uploads');

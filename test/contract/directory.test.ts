@@ -74,6 +74,7 @@ test('a file with another name is copied: what is published must not change', as
 
 test('moving in does not replace what is there, and leaves the file', async () => {
   const store = new DirectoryStore(root);
+  await store.makePlace();
   await store.create('a/b', Buffer.from('first'));
   await expect(store.moveIn('a/b', file)).rejects.toMatchObject({ code: 'PRECONDITION_LOST' });
   expect(existsSync(file)).toBe(true);
@@ -121,6 +122,7 @@ test('a path that is a file is no registry', async () => {
 
 test('what a killed writer left is not listed as anything but an upload', async () => {
   const store = new DirectoryStore(root);
+  await store.makePlace();
   const upload = await store.startUpload('images/x/vda.raw');
   await writeFile(join(root, '.uploads', 'dead.new'), 'half');
   await writeFile(join(root, '.uploads', 'broken.json'), '{"key": ');

@@ -1,6 +1,6 @@
 // The places the contract suites run in: a directory and a bucket of a real server, each with its judge.
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
@@ -44,6 +44,7 @@ const TIMES = { requestMs: 60_000, partMs: 60_000 };
 
 async function directoryPlace(): Promise<Place> {
   const root = join(await scratchFolder(), 'registry');
+  await mkdir(root);
   const path = (key: string) => join(root, key);
   return {
     url: root,

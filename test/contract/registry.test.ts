@@ -176,6 +176,13 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await registry.getImage(id)).toMatchObject({ status: 'saving', version: 2 });
   });
 
+  test('an image that several mark as saving at once gets one version for it', async () => {
+    const { id } = await registry.queueImage({ name: 'saved', disk_format: 'raw' });
+    const marked = await Promise.all([1, 2, 3, 4].map(() => registry.markSaving(id)));
+    marked.push(await registry.markSaving(id));
+    expect(marked.map(({ version }) => version)).toEqual([2, 2, 2, 2, 2]);
+  });
+
   test('updates made at once are all kept, each as a version', async () => {
     const { id, version } = await publish('updates');
     await Promise.all(

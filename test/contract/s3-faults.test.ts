@@ -161,8 +161,8 @@ describe('records', () => {
     const store = await storeThroughProxy();
     spoil(1, /^PUT .*taken/, 'reset');
     let theirs: Promise<unknown> = Promise.resolve();
-    proxy.fault = ((inner) => (method: string, url: string) => {
-      const fault = inner(method, url);
+    proxy.fault = ((inner) => (method, url, headers) => {
+      const fault = inner(method, url, headers);
       const write = () => place.store.create('taken', Buffer.from('theirs'));
       if (fault === 'reset') theirs = write().catch((error: unknown) => error);
       return fault;

@@ -223,6 +223,53 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(await registry.getImage(good.id)).toMatchObject({ version: 3 });
   });
 
+  test('a record or an alias of a later format is refused by that name, with a later program as the cure', async () => {
+    const text = async (key: string) =>
+      Buffer.from((await place.store.read(key)) ?? []).toString('utf8');
+    const later = (stored: string) => JSON.stringify({ ...JSON.parse(stored), format_version: 2 });
+    expect(JSON.parse(await text(keyOf(good, 3)))).toMatchObject({ format_version: 1 });
+    await plant(keyOf(bad, 3), later(await text(keyOf(bad, 3))));
+    await expect(registry.changeImage(bad.id, { name: 'new' })).rejects.toMatchObject({
+      code: 'REGISTRY',
+      message: expect.stringMatching(
+        /it has format 2, and this program reads formats up to 1; .*use a later version of virt-publish/,
+      ),
+    });
+    await registry.setAlias('odd', good.id);
+    const move = 'aliases/odd/00000001.json';
+    await plant(move, later(await text(move)));
+    await expect(registry.getImage('odd')).rejects.toMatchObject({
+      message: expect.stringContaining('it has format 2'),
+    });
+  });
+
+  test('a change keeps the fields that this program does not know, of the record and of its objects', async () => {
+    const stored = async (version: number) =>
+      JSON.parse(Buffer.from((await place.store.read(keyOf(good, version))) ?? []).toString());
+    const { data, ...rest } = await stored(3);
+    const more = { parent: randomUUID(), blocks: { size: 4096 }, __proto__: null };
+    const later = { ...rest, ...more, data: { ...data, map: 'vda.blocks' } };
+    await plant(keyOf(good, 3), JSON.stringify(later));
+    const changed = await registry.changeImage(good.id, { name: 'renamed' });
+    expect(changed).not.toHaveProperty('parent');
+    const { write_id, ...next } = await stored(4);
+    expect(write_id).not.toBe(later.write_id);
+    expect(next).toMatchObject({ parent: more.parent, blocks: more.blocks, name: 'renamed' });
+    expect(next.data).toEqual(later.data);
+    await registry.deactivateImage(good.id);
+    expect(await stored(5)).toMatchObject({ parent: more.parent, status: 'deactivated' });
+    await registry.reactivateImage(good.id);
+    const other = await make();
+    const target = await openRegistry(other.url, other.options);
+    await target.checkAccess();
+    await registry.copyImage(good.id, target);
+    const copied = await other.store.read(keyOf(good, 1));
+    expect(JSON.parse(Buffer.from(copied ?? []).toString())).toMatchObject({
+      parent: more.parent,
+      data: { map: 'vda.blocks' },
+    });
+  });
+
   test('the commands go on with exit 0, and say what they left out', async () => {
     await plant(keyOf(bad), '{"id":"cut sho');
     const env = placeName === 'S3' ? s3Env() : {};

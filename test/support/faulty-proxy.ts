@@ -52,7 +52,7 @@ export interface Seen {
 export interface FaultyProxy {
   endpoint: string;
   /** Asked for each request; undefined passes it on. */
-  fault: (method: string, url: string) => Fault | undefined;
+  fault: (method: string, url: string, headers: IncomingHttpHeaders) => Fault | undefined;
   /** Method and URL of each request so far. */
   seen: string[];
   /** The same, each with what was done to it. */
@@ -66,8 +66,8 @@ export interface FaultyProxy {
 
 export async function startFaultyProxy(upstream: string): Promise<FaultyProxy> {
   const server = createServer((incoming, outgoing) => {
-    const { method = '', url = '' } = incoming;
-    const fault = proxy.fault(method, url);
+    const { method = '', url = '', headers } = incoming;
+    const fault = proxy.fault(method, url, headers);
     proxy.seen.push(`${method} ${url}`);
     proxy.log.push({ method, url, fault });
     // A client that goes away in the middle is what these tests are made of.

@@ -125,6 +125,9 @@ const IMPORTERS: Record<string, string> = {
   '@node-rs/crc32': 'files/crc32c.ts',
   '@smithy/core': 'registry/s3-access.ts',
   '@smithy/signature-v4': 'registry/s3-access.ts',
+  'http-proxy-agent': 'registry/proxy-agents.ts',
+  'https-proxy-agent': 'registry/proxy-agents.ts',
+  'proxy-from-env': 'registry/s3-agents.ts',
   ajv: 'config/validate.ts',
   koffi: 'native/koffi.ts',
   execa: 'flatten/run-program.ts',
@@ -141,7 +144,8 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
-  'config.ts': ['env'],
+  // Whose state directory it is.
+  'config.ts': ['env', 'geteuid'],
   // Where the daemon of this user has its files.
   'libvirt/status-xml.ts': ['env'],
   'native/thread-end.ts': ['on'],

@@ -42,10 +42,12 @@ export function addCopyCommand(program: Command, setExitCode: SetExitCode): void
 }
 
 async function copy(context: RegistryContext, flags: CopyFlags): Promise<Product> {
-  const { config, registry, signal, onEvent, args } = context;
+  const { registry, signal, onEvent, args } = context;
   const { to, alias } = flags;
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const target = await openConfiguredRegistry(config, { url: to, s3: targetS3(flags), onEvent });
+  const target = await openConfiguredRegistry(context, {
+    ...{ url: to, s3: targetS3(flags), writes: true },
+  });
   await target.checkAccess({ signal });
   const found = await registry.getImage(args[0] ?? '', { signal });
   const { allObjects, totalSize } = await import('../../registry/image-objects.ts');

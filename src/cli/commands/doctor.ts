@@ -34,11 +34,12 @@ export function addDoctorCommand(program: Command, setExitCode: SetExitCode): vo
 
 async function examine(
   domains: readonly string[],
-  { config, signal }: CommandContext,
+  { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
   const { examineHost } = await import('../../doctor/doctor.ts');
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const openRegistry = () => openConfiguredRegistry(config);
+  const openRegistry = () =>
+    openConfiguredRegistry({ config, signal, onEvent }, { mayBeNew: true });
   const findings: Finding[] = [];
   for await (const finding of examineHost({ config, domains, openRegistry, signal })) {
     findings.push(finding);

@@ -57,12 +57,13 @@ async function pull(
   ref: string,
   named: string | undefined,
   { format, disk, artefact, overwrite = false }: PullFlags,
-  { config, signal, onEvent }: CommandContext,
+  context: CommandContext,
 ): Promise<Product> {
+  const { config, signal, onEvent } = context;
   if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const { pullAs } = await import('../../import/pull-as.ts');
-  const registry = await openConfiguredRegistry(config, { onEvent });
+  const registry = await openConfiguredRegistry(context);
   const image = await registry.getImage(ref, { signal });
   const { fileNameOf } = await import('../../registry/names.ts');
   const options = { disk, format, artefact, overwrite, config, signal, onEvent };

@@ -39,10 +39,11 @@ export function addUrlCommand(program: Command, setExitCode: SetExitCode): void 
 async function link(
   ref: string,
   { expires: expiresSeconds = HOUR_S, disk }: UrlFlags,
-  { config, signal, onEvent }: CommandContext,
+  context: CommandContext,
 ): Promise<Product> {
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const registry = await openConfiguredRegistry(config, { onEvent });
+  const { signal } = context;
+  const registry = await openConfiguredRegistry(context);
   const expires = new Date(Date.now() + expiresSeconds * 1000).toISOString();
   const { image, url } = await registry.presignImage(ref, { expiresSeconds, disk, signal });
   const { diskData } = await import('../../registry/image-objects.ts');

@@ -18,10 +18,13 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('[images...]', 'ids, beginnings of ids, aliases or names')
     .summary('read images back and compare them with their records')
     .description(
-      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42. Volume snapshots that an image names are\nnot looked at.',
+      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42; one that was deactivated as damaged and is\nwhole becomes active again. Volume snapshots that an image names are not looked at.',
     )
     .option('--all', 'every active or deactivated image of the registry')
-    .option('--quick', 'compare size and ETag as the store has them; read nothing back');
+    .option(
+      '--quick',
+      'compare size and ETag as the store has them; read nothing back. Another ETag is no damage',
+    );
   onRegistry<VerifyFlags>(command, setExitCode, verify);
 }
 
@@ -39,16 +42,17 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
   const damaged = results.filter(({ problems }) => problems.length > 0);
   const { formatTable } = await import('../table.ts');
   const { printable } = await import('../format.ts');
-  const rows = results.map(({ image, problems, unseen }) => [
-    image.id,
-    printable(image.name),
-    image.status,
-    printable(describe(problems, unseen)),
+  const rows = results.map((result) => [
+    result.image.id,
+    printable(result.image.name),
+    result.image.status,
+    printable(describe(result)),
   ]);
   const columns = [{ title: 'ID' }, { title: 'NAME' }, { title: 'STATUS' }, { title: 'RESULT' }];
-  const images = results.map(({ image, problems, unseen }) => {
-    const { id, name, status } = image;
-    return { id, name, status, result: problems.length === 0 ? 'ok' : 'damaged', problems, unseen };
+  const images = results.map((verified) => {
+    const { id, name, status } = verified.image;
+    const { problems, doubts, unseen } = verified;
+    return { id, name, status, result: resultOf(verified), problems, doubts, unseen };
   });
   const product = { text: formatTable(columns, rows), json: { images, unreadable } };
   if (damaged.length + unreadable.length === 0) return product;
@@ -68,8 +72,23 @@ function failureMessage(
   return unreadable.length === 0 ? message : `${message} And ${records}.`;
 }
 
-function describe(problems: readonly string[], unseen: readonly string[]): string {
-  const result = problems.length === 0 ? 'ok' : `damaged: ${problems.join('; ')}`;
+const STEP_WORDS: Record<Result, string> = { ok: 'ok', damaged: 'DAMAGED', unknown: 'cannot say' };
+
+type Result = 'ok' | 'damaged' | 'unknown';
+
+function resultOf({ problems, doubts }: Verified): Result {
+  if (problems.length > 0) return 'damaged';
+  return doubts.length > 0 ? 'unknown' : 'ok';
+}
+
+function describe(verified: Verified): string {
+  const { problems, doubts, unseen } = verified;
+  const words: Record<Result, string> = {
+    ok: 'ok',
+    damaged: `damaged: ${problems.join('; ')}`,
+    unknown: `cannot say: ${doubts.join('; ')}; verify without --quick reads it`,
+  };
+  const result = words[resultOf(verified)];
   return unseen.length === 0 ? result : `${result}; its volume snapshots are not looked at`;
 }
 
@@ -96,11 +115,17 @@ async function verifyOne(
     onEvent,
     'verify',
     () => registry.verifyImage(image.id, { quick, signal, onProgress }),
-    ({ problems }) => `${image.id} ${problems.length === 0 ? 'ok' : 'DAMAGED'}`,
+    (found) => `${image.id} ${STEP_WORDS[resultOf(found)]}`,
   );
-  if (verified.unmarked !== null) {
-    const message = `${image.id} is damaged but could not be deactivated: ${verified.unmarked}`;
+  const { problems, unmarked } = verified;
+  if (unmarked !== null) {
+    const [state, change] =
+      problems.length > 0 ? ['damaged', 'deactivated'] : ['whole', 'made active'];
+    const message = `${image.id} is ${state} but could not be ${change}: ${unmarked}`;
     onEvent({ type: 'note', level: 'warning', step: 'verify', message });
+  } else if (image.status === 'deactivated' && verified.image.status === 'active') {
+    const message = `${image.id} was deactivated as damaged, is whole, and is active again`;
+    onEvent({ type: 'note', level: 'info', step: 'verify', message });
   }
   return verified;
 }

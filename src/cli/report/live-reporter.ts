@@ -109,6 +109,8 @@ function lastingLine(
 ): string {
   if (event.type === 'run')
     return `${style.bold(printable(event.domain))} ${style.dim(`run ${event.runId}`)}`;
+  if (event.type === 'registry')
+    return `${style.dim('·')} ${pad('registry', STEP_WIDTH)} ${printable(event.registry)}`;
   if (event.type === 'note') {
     const text = `${pad(event.step, STEP_WIDTH)} ${printable(event.message)}`;
     return event.level === 'warning' ? style.yellow(`! ${text}`) : `${style.dim('·')} ${text}`;

@@ -68,6 +68,8 @@ function describe(event: RunEvent): string {
   switch (event.type) {
     case 'run':
       return `run on ${printable(event.domain)}`;
+    case 'registry':
+      return `registry ${printable(event.registry)}`;
     case 'progress':
       return `${event.step}: ${event.bytes} of ${event.total} bytes`;
     case 'note':

@@ -25,6 +25,7 @@ export function createPlainReporter(
       return log(`warning: ${event.step}: ${printable(event.message)}`);
     if (quiet) return;
     if (event.type === 'run') log(`run ${event.runId} on ${printable(event.domain)}`);
+    if (event.type === 'registry') log(`registry ${printable(event.registry)}`);
     if (event.type === 'note') log(`${event.step}: ${printable(event.message)}`);
     if (event.type === 'progress') onProgress(event);
     if (event.type === 'step') onStep(event);

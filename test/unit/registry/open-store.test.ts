@@ -2,33 +2,73 @@
 
 import { expect, test } from 'vitest';
 import { assertKey } from '#built/registry/object-key.js';
-import { openStore, parseBucketUrl } from '#built/registry/open-store.js';
+import { openStore } from '#built/registry/open-store.js';
+import { parseRegistryUrl } from '#built/registry/registry-url.js';
 
 const OPTIONS = { requestMs: 1000, partMs: 1000, s3: { endpoint: 'http://127.0.0.1:1' } };
 
 test.each([
   ['s3://bucket', { bucket: 'bucket', prefix: '' }],
   ['s3://bucket/', { bucket: 'bucket', prefix: '' }],
-  ['s3://my.bucket-1/golden/images/', { bucket: 'my.bucket-1', prefix: 'golden/images' }],
+  ['S3://my.bucket-1/golden/images/', { bucket: 'my.bucket-1', prefix: 'golden/images' }],
+  ["s3://bucket/a+b (c)/d'e@f=g!h*", { bucket: 'bucket', prefix: "a+b (c)/d'e@f=g!h*" }],
 ])('%s is a bucket and a prefix', (url, expected) => {
-  expect(parseBucketUrl(url)).toEqual(expected);
+  expect(parseRegistryUrl(url)).toEqual({ kind: 'bucket', ...expected });
 });
 
 test.each([
-  '',
-  's3://',
-  's3:///x',
-  's3://b/x',
-  's3://bucket/../x',
-  's3://bucket/a//b',
-  'http://host/x',
-  'file://host/x',
-])('%j is refused', async (url) => {
-  await expect(openStore(url, OPTIONS)).rejects.toMatchObject({ code: 'USAGE' });
+  ['/srv/images', '/srv/images'],
+  ['images', 'images'],
+  ['./s3:images', './s3:images'],
+  ['/mnt/host:share/~x', '/mnt/host:share/~x'],
+  ['file:///srv/images%20x', '/srv/images x'],
+])('%s is a directory', (url, path) => {
+  expect(parseRegistryUrl(url)).toEqual({ kind: 'directory', path });
 });
 
-test('a password in a URL is not repeated', async () => {
-  await expect(openStore('s3://key:hunter2@bucket/x', OPTIONS)).rejects.toMatchObject({
+test.each([
+  ['', 'write s3://bucket/prefix or a directory'],
+  ['s3:/bucket/x', 'write s3://bucket/x'],
+  ['s3:bucket', 'write s3://bucket'],
+  ['S3:/bucket', 'write s3://bucket'],
+  [' s3://bucket', 'write s3://bucket'],
+  ['s3:', 'write s3://'],
+  ['file:/srv/images', 'write file:///srv/images'],
+  ['file:images', 'write file:///images'],
+  ['http://host/x', 'the server as --endpoint'],
+  ['https:/host/x', 'the server as --endpoint'],
+  ['gs://bucket/x', 'only s3:// and file:// are known'],
+  ['host:/export', './host:/export for a directory of that name'],
+  ['c:images', './c:images for a directory of that name'],
+  ['~/images', 'no shell replaced the ~'],
+  ['~', 'no shell replaced the ~'],
+  ['~other/images', 'no shell replaced the ~'],
+  ['s3://', 'the name of a bucket has'],
+  ['s3:///x', 'the name of a bucket has'],
+  ['s3://b/x', 'the name of a bucket has'],
+  ['s3://bucket?x=1', 'the name of a bucket has'],
+  ['s3://bucket/../x', 'a prefix has letters a to z'],
+  ['s3://bucket/a//b', 'a prefix has letters a to z'],
+  ['s3://bucket/ü', 'a prefix has letters a to z'],
+  ['s3://bucket/a%20b', 'a prefix has letters a to z'],
+  ['s3://bucket/a\nb', 'a prefix has letters a to z'],
+  ['file://host/x', 'write file:///directory'],
+  ['file:///srv/a?b', 'write %3F for a ?'],
+  ['file:///srv/a#b', 'write %3F for a ?'],
+])('%j is refused, with what to write', async (url, cure) => {
+  const refused = { code: 'USAGE', message: expect.stringContaining(cure) };
+  await expect(openStore(url, OPTIONS)).rejects.toMatchObject(refused);
+});
+
+test.each([
+  's3://key:hunter2@bucket/x',
+  's3:/key:hunter2@bucket/x',
+  'https://key:hunter2@host/x',
+  'ftp://key:hunter2@host/x',
+  'key:hunter2@host/x',
+  '~/key:hunter2@host',
+])('a password in %s is not repeated', async (url) => {
+  await expect(openStore(url, OPTIONS)).rejects.toMatchObject({
     code: 'USAGE',
     message: expect.not.stringContaining('hunter2'),
   });

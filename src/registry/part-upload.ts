@@ -1,0 +1,61 @@
+// An upload in parts, as any store has it.
+import type { Readable } from 'node:stream';
+import type { CallOptions, ObjectInfo, StoreLocation } from './object-store.ts';
+
+export type PartCheck = 'none' | 'md5' | 'crc32c';
+
+/** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
+export interface PartBody {
+  /** Where the part stands in the object, in bytes. */
+  start: number;
+  length: number;
+  /** In hex; the store refuses the part if it received something else. */
+  md5?: string | undefined;
+  crc32c?: string | undefined;
+  open(): Readable;
+}
+
+/** Bytes `start` (included) to `end` (not included) of an object that the same server has. */
+export interface PartOrigin {
+  location: StoreLocation;
+  key: string;
+  start: number;
+  end: number;
+  /** Only if the object still is this one. */
+  etag: string | null;
+}
+
+/** A part the store has. */
+export interface PartInfo {
+  number: number;
+  size: number;
+  etag: string | null;
+  /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
+  opaqueEtag?: boolean;
+  /** In hex; not listed. */
+  crc32c?: string;
+}
+
+/** A multipart upload that is open. Parts count from 1; a part sent again replaces the first one. */
+export interface PartUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
+  putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
+  /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
+  copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
+  /**
+   * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
+   * object itself is looked at, since only that tells.
+   * @throws PRECONDITION_LOST where the key exists and the store can tell.
+   */
+  complete(parts: readonly PartInfo[], options?: CallOptions): Promise<ObjectInfo>;
+  /** Throws the upload and its parts away; no error where it is gone already. */
+  abort(options?: CallOptions): Promise<void>;
+  /** The parts that are there, by number; empty where the upload is gone. */
+  listParts(options?: CallOptions): Promise<PartInfo[]>;
+  /** When its last part came, by the store's clock; null where it has none or is gone. */
+  touchedAt(options?: CallOptions): Promise<Date | null>;
+}
+
+export type OpenUpload = { key: string; uploadId: string; startedAt: Date | null };
