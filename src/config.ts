@@ -1,6 +1,6 @@
 // The configuration: defaults, files, environment and flags, laid over each other and checked.
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { defaultRegistry, usualStateDir, xdgFolder } from './config/directories.ts';
 import { environmentLayers } from './config/environment.ts';
 import { type Layer, overlay, readLayer } from './config/layers.ts';
 import { isPlainlyValid } from './config/plainly-valid.ts';
@@ -177,27 +177,10 @@ async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Prom
   return read.filter((layer) => layer !== null);
 }
 
-/** Where images are kept if no registry is configured. */
-export function defaultRegistry(stateDir: string): string {
-  return join(stateDir, 'registry');
-}
-
 function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
   const values = merged as Unresolved;
   const stateDir = values.stateDir ?? usualStateDir(env);
   const workDir = values.workDir ?? join(stateDir, 'runs');
   const registry = values.registry ?? defaultRegistry(stateDir);
   return { ...values, stateDir, workDir, registry };
-}
-
-function usualStateDir(env: NodeJS.ProcessEnv): string {
-  // NOTE: os.userInfo fails for a user without a name, as in a container.
-  if (process.geteuid?.() === 0) return '/var/lib/virt-publish';
-  return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
-}
-
-// NOTE: the XDG specification has a relative path ignored.
-function xdgFolder(env: NodeJS.ProcessEnv, variable: string, below: string): string {
-  const folder = env[variable];
-  return folder !== undefined && isAbsolute(folder) ? folder : join(env.HOME || homedir(), below);
 }

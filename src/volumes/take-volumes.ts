@@ -50,23 +50,20 @@ export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
 }
 
 async function take(run: VolumesRun): Promise<TakenVolumes> {
-  const { signal, journal, active } = run;
+  const { journal, active, signal } = run;
   signal.throwIfAborted();
   await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
   const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
-  const stopWatch = isOurs ? letGoLate(run, hold) : undefined;
+  const stopWatch = isOurs && letGoLate(run, hold);
   try {
     await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
   } finally {
-    stopWatch?.();
+    if (stopWatch) stopWatch();
   }
   await journal.reach(TAKEN_POINT);
-  if (!hold) {
-    await checkTakenVolumes(run);
-    return unheld(run);
-  }
+  if (!hold) return unheld(run);
   const { heldMs, ...taken } = await letGo(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
   if (heldMs !== null && heldMs > holdLimitMs(run, hold)) throw tooLate(run, hold, heldMs);
@@ -109,7 +106,9 @@ async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
 }
 
 /** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */
-async function unheld({ active, domain, hasManagedSave }: VolumesRun): Promise<TakenVolumes> {
+async function unheld(run: VolumesRun): Promise<TakenVolumes> {
+  const { active, domain, hasManagedSave } = run;
+  await checkTakenVolumes(run);
   if (active) return { consistency: 'crash', freezeMs: null };
   if (await domain.isActive()) {
     const message = `domain ${domain.name} was off, and was started while its volumes were taken; none of the snapshots is kept. Run it again`;
@@ -196,7 +195,6 @@ function notOneMoment({ inspection }: VolumesRun): PublishError {
 }
 
 function describe({ consistency, freezeMs }: TakenVolumes): string {
-  return freezeMs === null
-    ? `${consistency}-consistent`
-    : `${consistency}-consistent, frozen for ${freezeMs} ms`;
+  const frozen = freezeMs === null ? '' : `, frozen for ${freezeMs} ms`;
+  return `${consistency}-consistent${frozen}`;
 }

@@ -64,11 +64,15 @@ const firstUses: [string, () => Promise<unknown>][] = [
   ['doctor', () => withProbeFolder(join(stateDir, 'runs'), nothing)],
   [
     'a look at the default registry',
-    () => new DirectoryStore(`${stateDir}/registry`).checkAccess(),
+    () => new DirectoryStore(`${stateDir}/registry`, { makeParents: true }).checkAccess(),
   ],
   [
     'a write to the default registry',
-    () => new DirectoryStore(`${stateDir}/registry`).create('a/b', Buffer.from('x')),
+    async () => {
+      const store = new DirectoryStore(`${stateDir}/registry`, { makeParents: true });
+      await store.makePlace();
+      await store.create('a/b', Buffer.from('x'));
+    },
   ],
   [
     'a list of an S3 registry',
