@@ -410,7 +410,8 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     const opened = await openRegistry(fresh.url, { ...fresh.options, onEvent });
     await opened.checkAccess();
     await opened.queueImage({ name: 'first', disk_format: 'raw' });
-    expect(events).toEqual([]);
+    const message = `made a new registry at ${opened.url}`;
+    expect(events).toEqual([{ type: 'note', level: 'info', step: 'registry', message }]);
     expect((await fresh.keys()).every((key) => key.startsWith('images/'))).toBe(true);
   });
 });

@@ -85,6 +85,27 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await all(registry.collectGarbage(ALL))).toEqual([]);
   });
 
+  test('gc beside publishes takes nothing of them, and one that takes all ends a publish as killed or lost', async () => {
+    let isOver = false;
+    const collect = async (olderThanMs: number) => {
+      while (!isOver) await all(registry.collectGarbage({ olderThanMs, remove: true }));
+    };
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const publishAll = () =>
+      Promise.allSettled(names.map((name) => publish(registry, { name }, { artefact: '<x/>' })));
+    const gentle = collect(HOUR_MS);
+    const published = await publishAll().finally(() => (isOver = true));
+    await gentle;
+    expect(published.map(({ status }) => status)).toEqual(names.map(() => 'fulfilled'));
+    isOver = false;
+    const greedy = collect(-60_000);
+    await publishAll().finally(() => (isOver = true));
+    await greedy;
+    for (const image of await all(registry.listImages()))
+      if (image.status === 'active')
+        expect((await registry.verifyImage(image.id)).problems, image.name).toEqual([]);
+  });
+
   test('what moved on since it was found is left alone', async () => {
     const id = await deadRun(registry, place);
     const found = await all(registry.collectGarbage(ALL));
