@@ -144,8 +144,9 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
+  'config.ts': ['env'],
   // Whose state directory it is.
-  'config.ts': ['env', 'geteuid'],
+  'config/directories.ts': ['geteuid'],
   // Where the daemon of this user has its files.
   'libvirt/status-xml.ts': ['env'],
   'native/thread-end.ts': ['on'],
