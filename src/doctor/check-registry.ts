@@ -12,11 +12,13 @@ export async function checkRegistry(options: DoctorOptions): Promise<Finding[]> 
   const { openRegistry, signal } = options;
   const registry = await openRegistry();
   await registry.checkAccess({ signal });
-  if (registry.directory !== null && !(await registry.exists({ signal })))
-    return [ok('registry', `${registry.url} is none yet; the first snapshot or import makes it`)];
+  const isThere = registry.directory === null || (await registry.exists({ signal }));
+  const says = isThere ? 'answers' : 'is none yet; the first snapshot or import makes it';
   return [
-    ok('registry', `${registry.url} answers`),
-    ...(await lookOrFail('registry abilities', signal, () => abilities(registry, signal))),
+    ok('registry', `${registry.url} ${says}`),
+    ...(isThere
+      ? await lookOrFail('registry abilities', signal, () => abilities(registry, signal))
+      : []),
     ...(await lookOrFail('clock', signal, () => clock(registry, signal))),
   ];
 }
