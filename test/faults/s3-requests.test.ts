@@ -184,7 +184,9 @@ describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
         message: expect.stringContaining('check the credentials'),
       });
     }
-    expect(place.count(kind)).toBe(1);
+    // What a server that knows no conditions answers as well: asked for once more, without one.
+    const isConditional = code === '' && (kind === 'put' || kind === 'complete');
+    expect(place.count(kind)).toBe(isConditional ? 2 : 1);
   });
 });
 
