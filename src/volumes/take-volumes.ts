@@ -4,7 +4,7 @@ import { holdLimitMs } from '../capture/freeze-limit.ts';
 import type { Hold } from '../capture/point-in-time.ts';
 import { type FreezeRun, freezeGuest, thawGuest } from '../capture/quiesce.ts';
 import type { Config } from '../config.ts';
-import { messageOf, PublishError } from '../errors.ts';
+import { PublishError } from '../errors.ts';
 import { runStep } from '../events.ts';
 import {
   VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC,
@@ -21,6 +21,7 @@ import type { Journal } from '../run/journal.ts';
 import { refuseIfTakenOver } from '../run/take-over.ts';
 import type { VolumePlan } from '../volume-types.ts';
 import { checkTakenVolumes, checkVolumes } from './check-volumes.ts';
+import { HoldWatch, sinceOf } from './hold-watch.ts';
 import type { TakenVolumes } from './image-of-volumes.ts';
 import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
 
@@ -55,15 +56,16 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
   const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
-  const stopWatch = isOurs && letGoLate(run, hold);
+  const watch = isOurs ? new HoldWatch(run, hold) : undefined;
   try {
     await journal.reach(TAKING_POINT);
     await makeSnapshots(run);
   } finally {
-    if (stopWatch) stopWatch();
+    watch?.stop();
   }
   await journal.reach(TAKEN_POINT);
   if (!hold) return unheld(run);
+  if (watch?.isOver) throw tooLate(run, hold, Math.round(performance.now() - sinceOf(hold)));
   const { heldMs, ...taken } = await letGo(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
   if (heldMs !== null && heldMs > holdLimitMs(run, hold)) throw tooLate(run, hold, heldMs);
@@ -115,27 +117,6 @@ async function unheld(run: VolumesRun): Promise<TakenVolumes> {
     throw new PublishError('VOLUMES', message, { step: 'volumes', retryable: true });
   }
   return { consistency: hasManagedSave ? 'crash' : 'offline', freezeMs: null };
-}
-
-/**
- * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
- * a pause, that has lasted long enough is ended on the other one.
- */
-function letGoLate(run: VolumesRun, hold: Hold): () => void {
-  const { host, domain, onEvent } = run;
-  const { how } = hold;
-  const since = hold.how === 'frozen' ? hold.frozen.since : hold.since;
-  const letGo = async () => {
-    try {
-      const control = await host.domainForControl(domain.uuid);
-      await (how === 'frozen' ? control?.fsThaw() : control?.resume());
-    } catch (error) {
-      const message = `the guest is held for too long, and could not be let go yet: ${messageOf(error)}`;
-      onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
-    }
-  };
-  const timer = setTimeout(() => void letGo(), since + holdLimitMs(run, hold) - performance.now());
-  return () => clearTimeout(timer);
 }
 
 async function makeSnapshots(run: VolumesRun): Promise<void> {
