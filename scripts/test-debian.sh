@@ -72,7 +72,7 @@ run_inside() {
     mount -t tmpfs -o mode=755 tmpfs "$root/dev"
     cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/loop-control "$root/dev/"
     for ((i = 0; i < 64; i++)); do mknod -m 600 "$root/dev/loop$i" b 7 "$i"; done
-    ln -s /proc/self/fd "$root/dev/fd"
+    for name in fd stdin stdout stderr; do cp -a "/dev/$name" "$root/dev/"; done
     ln -s pts/ptmx "$root/dev/ptmx"
     mkdir "$root/dev/pts" "$root/dev/shm"
     mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts "$root/dev/pts"
