@@ -10,7 +10,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/s3.sh
 . "$ROOT_DIR/scripts/lib/s3.sh"
 
-INSIDE=/root/virt-publish
+INSIDE=/srv/virt-publish # tests run the command as nobody, who may not enter /root
 declare -A SUITES=([12]=bookworm [13]=trixie)
 
 main() {
