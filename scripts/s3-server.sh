@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # A real S3 server on 127.0.0.1 (one-node Ceph with radosgw), one for each DIR; needs no systemd.
 #
-#   s3-server.sh start DIR [PORT=18480] [memstore|bluestore] [ROOT]   ROOT: the chroot that has Ceph, or /
+#   s3-server.sh start DIR [memstore|bluestore] [ROOT]   ROOT: the chroot that has Ceph, or /
 #   s3-server.sh running DIR        exit 0 if its gateways answer
 #   s3-server.sh kill-gateway DIR   SIGKILL to the main gateway; what is stored stays
 #   s3-server.sh start-gateway DIR  starts it again
 #   s3-server.sh stop DIR           ends exactly the daemons of DIR, by their pid files, and removes DIR
 #
-# PORT is plain http, PORT+1 https (DIR/cert.pem), PORT+2 a second gateway on the same data that takes
-# multipart parts of any size, for tests of ten thousand parts; PORT+1000, PORT+1001 Ceph itself.
-# DIR/env holds endpoints and keys. memstore needs as much memory as is stored.
+# DIR/env holds keys and endpoints, on ports that are free when the server starts: plain http, https
+# (DIR/cert.pem), and a second gateway on the same data that takes multipart parts of any size, for
+# tests of ten thousand parts. memstore needs as much memory as is stored.
 # NOTE: the pid files lie in DIR/run; a pid is ours only if its command line names DIR.
 set -euo pipefail
 HERE=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
@@ -24,10 +24,10 @@ GATEWAYS=(client.rgw client.tiny)
 
 main() {
   case $1 in
-  start) start "${3:-18480}" "${4:-memstore}" "${5:-/var/cache/virt-publish/ceph}" ;;
+  start) start "${3:-memstore}" "${4:-/var/cache/virt-publish/ceph}" ;;
   running) running ;;
   kill-gateway) kill -9 "$(pid_of client.rgw)" ;;
-  start-gateway) start_gateway client.rgw "$(cat "$DIR/port")" ;;
+  start-gateway) start_gateway client.rgw S3_ENDPOINT ;;
   stop) stop ;;
   *) usage ;;
   esac
@@ -43,39 +43,56 @@ pid_of() {
   printf '%s' "$pid"
 }
 
-answers() { curl -sf -m 5 -o /dev/null "http://127.0.0.1:$1/"; }
-
-running() {
-  local port
-  port=$(cat "$DIR/port" 2>/dev/null) || return 1
-  pid_of osd.0 >/dev/null && answers "$port" && answers $((port + 2))
+# answers NAME: true if the endpoint that DIR/env has as NAME answers.
+answers() {
+  local endpoint
+  endpoint=$(sed -n "s/^export $1=//p" "$DIR/env" 2>/dev/null)
+  [ -n "$endpoint" ] && curl -sf -m 5 -o /dev/null "$endpoint/"
 }
 
+running() { pid_of osd.0 >/dev/null && answers S3_ENDPOINT && answers S3_TINY_PARTS_ENDPOINT; }
+
 start() {
-  local port=$1 store=$2 root=$3
+  local store=$1 root=$2
   [ ! -e "$DIR/ceph.conf" ] || { echo "$DIR holds a server already: s3-server.sh stop $DIR" >&2; exit 1; }
   mkdir -p "$DIR"/{mon.a,osd.0,rgw,log,run}
   printf '%s\n' "$root" >"$DIR/root"
-  printf '%s\n' "$port" >"$DIR/port"
   ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=localhost \
     -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -keyout "$DIR/key.pem" -out "$DIR/cert.pem" 2>/dev/null
-  write_config "$port" "$store"
-  start_cluster "$port"
-  start_gateway client.tiny $((port + 2)) &
-  start_gateway client.rgw "$port"
+  choose_ports
+  write_config "$store"
+  write_env
+  start_cluster
+  start_gateway client.tiny S3_TINY_PARTS_ENDPOINT &
+  start_gateway client.rgw S3_ENDPOINT
   wait $!
-  write_env "$port"
 }
 
-# write_config PORT STORE: no authentication inside, one copy of everything, short waits.
+# choose_ports: sets HTTP_PORT, HTTPS_PORT, TINY_PORT and MON_ADDRESSES to ports that no socket uses.
+# NOTE: random, so that two servers that start at once choose different ones; and below 32768, from
+# where the kernel gives ports to clients, one of which could take a port before it is listened on.
+choose_ports() {
+  local ports
+  mapfile -t ports < <(shuf -i 20000-32767 | grep -vxFf <(used_ports) | head -n 5)
+  HTTP_PORT=${ports[0]} HTTPS_PORT=${ports[1]} TINY_PORT=${ports[2]}
+  MON_ADDRESSES="[v2:127.0.0.1:${ports[3]},v1:127.0.0.1:${ports[4]}]"
+}
+
+# used_ports: the local ports of all TCP sockets, one a line; /proc has them in hexadecimal.
+used_ports() {
+  # shellcheck disable=SC2046 # one argument each
+  printf '%d\n' $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | sed -nE 's/^ *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) .*/0x\1/p')
+}
+
+# write_config STORE: no authentication inside, one copy of everything, short waits.
 write_config() {
-  local port=$1 bytes=$((12 << 30))
-  [ "$2" = memstore ] || bytes=$((64 << 30)) # a sparse file
+  local bytes=$((12 << 30))
+  [ "$1" = memstore ] || bytes=$((64 << 30)) # a sparse file
   cat >"$DIR/ceph.conf" <<C
 [global]
 fsid = $(cat /proc/sys/kernel/random/uuid)
-mon_host = [v2:127.0.0.1:$((port + 1000)),v1:127.0.0.1:$((port + 1001))]
+mon_host = $MON_ADDRESSES
 mon_initial_members = a
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
@@ -113,7 +130,7 @@ mon_data = $DIR/mon.\$id
 mon_cluster_log_file = $DIR/log/cluster.log
 [osd]
 osd_data = $DIR/osd.\$id
-osd_objectstore = $2
+osd_objectstore = $1
 osd_memory_target = 1073741824
 memstore_device_bytes = $bytes
 bluestore_block_create = true
@@ -136,18 +153,17 @@ rgw_crypt_require_ssl = false
 rgw_gc_obj_min_wait = 2
 rgw_gc_processor_period = 5
 [client.rgw]
-rgw_frontends = beast endpoint=127.0.0.1:$port ssl_endpoint=127.0.0.1:$((port + 1)) ssl_certificate=$DIR/cert.pem ssl_private_key=$DIR/key.pem
+rgw_frontends = beast endpoint=127.0.0.1:$HTTP_PORT ssl_endpoint=127.0.0.1:$HTTPS_PORT ssl_certificate=$DIR/cert.pem ssl_private_key=$DIR/key.pem
 [client.tiny]
-rgw_frontends = beast endpoint=127.0.0.1:$((port + 2))
+rgw_frontends = beast endpoint=127.0.0.1:$TINY_PORT
 rgw_multipart_min_part_size = 1
 rgw_enable_gc_threads = false
 rgw_enable_lc_threads = false
 C
 }
 
-# start_cluster PORT: the monitor, the one OSD, and the user of the tests.
+# start_cluster: the monitor, the one OSD, and the user of the tests.
 start_cluster() {
-  local addresses="[v2:127.0.0.1:$(($1 + 1000)),v1:127.0.0.1:$(($1 + 1001))]"
   # shellcheck disable=SC2016 # the inner shell expands these
   in_root bash -ec '
     dir=$1 addresses=$2 conf=$1/ceph.conf
@@ -164,13 +180,13 @@ start_cluster() {
     ceph-osd -c "$conf" -i 0
     timeout 60 radosgw-admin -c "$conf" user create --uid=test --display-name=test \
       --access-key=testkey --secret-key=testsecret0123456789
-  ' bash "$DIR" "$addresses" >>"$DIR/log/start.log" 2>&1 || {
+  ' bash "$DIR" "$MON_ADDRESSES" >>"$DIR/log/start.log" 2>&1 || {
     tail -n 15 "$DIR/log/start.log" >&2
     exit 1
   }
 }
 
-# start_gateway NAME PORT: returns when it answers.
+# start_gateway NAME ENDPOINT: returns when what DIR/env has as ENDPOINT answers.
 start_gateway() {
   local i
   rm -f "$DIR/run/$1.asok"
@@ -179,16 +195,16 @@ start_gateway() {
     answers "$2" && return
     sleep 0.1
   done
-  echo "radosgw ($1) does not answer on port $2; see $DIR/log" >&2
+  echo "radosgw ($1) does not answer at $2; see $DIR/log" >&2
   return 1
 }
 
 write_env() {
   cat >"$DIR/env" <<C
-export S3_ENDPOINT=http://127.0.0.1:$1
-export S3_TLS_ENDPOINT=https://localhost:$(($1 + 1))
+export S3_ENDPOINT=http://127.0.0.1:$HTTP_PORT
+export S3_TLS_ENDPOINT=https://localhost:$HTTPS_PORT
 export S3_CA_FILE=$DIR/cert.pem
-export S3_TINY_PARTS_ENDPOINT=http://127.0.0.1:$(($1 + 2))
+export S3_TINY_PARTS_ENDPOINT=http://127.0.0.1:$TINY_PORT
 export AWS_ACCESS_KEY_ID=testkey
 export AWS_SECRET_ACCESS_KEY=testsecret0123456789
 export AWS_REGION=us-east-1

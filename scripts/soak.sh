@@ -12,6 +12,11 @@ cd "$ROOT_DIR"
 minutes=${1:-10}
 seed=${2:-$RANDOM}
 [ -e "${VIRT_PUBLISH_LAB:-/var/lib/virt-publish-lab}/env" ] || scripts/setup.sh
+# shellcheck source=scripts/lib/say.sh
+. scripts/lib/say.sh
+# shellcheck source=scripts/lib/packages.sh
+. scripts/lib/packages.sh
+use_lab_node
 npm run --silent build
 VIRT_PUBLISH_TEST_EVERY_POINT=1 npx --no-install vitest run --config config/vitest.config.ts \
   --project faults --project faults-alone other-clients journal process.test

@@ -2,7 +2,7 @@
 # Stops what scripts/setup.sh started and removes the lab: its domains, loop devices, servers, files.
 #
 # Packages, dist/ and the chroot with Ceph (/var/cache/virt-publish) stay, they are slow to get back;
-# with --all the chroot goes too. A libvirtd that was running before the lab is left alone.
+# with --all the chroot goes too, and those of test-debian.sh. A libvirtd that was running before the lab is left alone.
 set -euo pipefail
 # shellcheck source=scripts/lib/lab.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lab.sh"
@@ -20,6 +20,6 @@ else
   say "no lab in $LAB"
 fi
 if [ "${1:-}" = --all ]; then
-  rm -rf --one-file-system "$LAB_CEPH_ROOT"
-  say "removed $LAB_CEPH_ROOT"
+  rm -rf --one-file-system "$LAB_CEPH_ROOT" /var/cache/virt-publish/debian-{12,13}{,.log}
+  say "removed $LAB_CEPH_ROOT and the chroots of test-debian.sh"
 fi

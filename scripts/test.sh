@@ -10,6 +10,11 @@ ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT_DIR" || exit 1
 
 if [ "${1:-}" = --no-setup ]; then shift; else scripts/setup.sh || exit 1; fi
+# shellcheck source=scripts/lib/say.sh
+. scripts/lib/say.sh
+# shellcheck source=scripts/lib/packages.sh
+. scripts/lib/packages.sh
+use_lab_node # where apt has none that is new enough
 [ $# -gt 0 ] || set -- unit contract integration faults faults-alone
 
 reports=$(mktemp -d)

@@ -5,6 +5,7 @@ LAB_PACKAGES=(
   qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients tini # the hypervisor
   ovmf swtpm swtpm-tools                                                # UEFI and vTPM guests
   busybox-static cpio e2fsprogs xfsprogs kmod xz-utils zstd             # the tiny guest, file systems
+  procps                                                                # tests that look for processes
   debootstrap ca-certificates openssl curl                              # the S3 server
 )
 

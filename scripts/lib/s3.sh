@@ -1,7 +1,7 @@
 # The S3 server: Ceph's radosgw, version 20 in a Debian chroot, or the distribution's own.
 # shellcheck shell=bash
 
-: "${LAB_S3_PORT:=18480}" "${LAB_S3_STORE:=memstore}" "${LAB_S3_SUITE:=forky}"
+: "${LAB_S3_STORE:=memstore}" "${LAB_S3_SUITE:=forky}"
 : "${LAB_CEPH_ROOT:=/var/cache/virt-publish/ceph}"
 
 S3_DIR=$LAB/s3
@@ -64,10 +64,13 @@ debian_mirror() {
 
 start_s3() {
   if "$ROOT_DIR/scripts/s3-server.sh" running "$S3_DIR"; then
-    say "S3: running on http://127.0.0.1:$LAB_S3_PORT"
+    say "S3: running on $(s3_endpoint)"
     return
   fi
-  say "S3: starting Ceph on http://127.0.0.1:$LAB_S3_PORT ($LAB_S3_STORE)"
+  say "S3: starting Ceph ($LAB_S3_STORE)"
   "$ROOT_DIR/scripts/s3-server.sh" stop "$S3_DIR"
-  quietly s3 "$ROOT_DIR/scripts/s3-server.sh" start "$S3_DIR" "$LAB_S3_PORT" "$LAB_S3_STORE" "$CEPH_ROOT"
+  quietly s3 "$ROOT_DIR/scripts/s3-server.sh" start "$S3_DIR" "$LAB_S3_STORE" "$CEPH_ROOT"
+  say "S3: started on $(s3_endpoint)"
 }
+
+s3_endpoint() { sed -n 's/^export S3_ENDPOINT=//p' "$S3_DIR/env"; }

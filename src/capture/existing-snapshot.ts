@@ -6,6 +6,7 @@ import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { parseDomainXml } from '../libvirt/domain-xml.ts';
 import { parseSnapshotXml, type SnapshotDescription } from '../libvirt/snapshot-xml.ts';
+import { shellQuote } from '../run/shell-quote.ts';
 import type { Consistency } from '../snapshot-types.ts';
 import { readDiskFacts } from './backing-chain.ts';
 import { chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
@@ -49,8 +50,11 @@ export async function inspectSnapshot(
   const all = await domain.listSnapshots();
   const xml = all.find(({ name }) => name === wish.name)?.xml;
   if (xml === undefined) {
-    const names = all.map(({ name }) => name).join(', ') || 'none';
-    refuse(`domain ${facts.name} has no snapshot ${wish.name}; it has: ${names}`);
+    const names = all.map(({ name }) => shellQuote(name)).join(', ') || 'none';
+    const wished = shellQuote(wish.name);
+    refuse(
+      `domain ${facts.name} has no snapshot ${wished}; it has: ${names}${nameHint(wish.name)}`,
+    );
   }
   const snapshot = parseSnapshotXml(xml);
   const { domainXml } = snapshot;
@@ -69,6 +73,16 @@ export async function inspectSnapshot(
   const existing = describe(snapshot);
   const inspection = { ...facts, inactiveXml: domainXml, description, disks, existing };
   return { inspection, capture: planOf(existing) };
+}
+
+/**
+ * Says that libvirt may have refused to make a snapshot of that name; empty if it cannot have.
+ *
+ * NOTE: libvirt 11 makes the id of a QEMU job out of the name, and QEMU refuses other characters in it.
+ */
+function nameHint(name: string): string {
+  if (/^[\w.-]*$/.test(name)) return '';
+  return '. libvirt 11 refuses an internal snapshot of a running domain ("Invalid job ID") if its name has other characters than A-Z a-z 0-9 . _ -';
 }
 
 function describe({ name, createdAt, memory, state }: SnapshotDescription): ExistingSnapshot {

@@ -15,7 +15,7 @@ import {
   sameContent,
   sha256Of,
 } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
+import { lab, makeFolder } from '../support/lab.ts';
 import {
   createBucket,
   listKeys,
@@ -160,8 +160,23 @@ describe('S3', () => {
     expect(await rclone('lsd', 'lab:')).not.toContain(bucket);
   });
 
+  test('two servers that start at once choose different free ports', async () => {
+    const servers = await Promise.all([startS3Server(), startS3Server()]);
+    const all = [lab().s3, ...servers.map(({ access }) => access)];
+    const ports = all.flatMap(({ endpoint, tlsEndpoint, tinyPartsEndpoint }) =>
+      [endpoint, tlsEndpoint, tinyPartsEndpoint].map((url) => new URL(url).port),
+    );
+    expect(new Set(ports).size).toBe(9);
+    for (const { access } of servers) {
+      const bucket = await createBucket(access);
+      expect(await listKeys(bucket, '', access)).toEqual([]);
+      await removeBucket(bucket);
+    }
+    await Promise.all(servers.map((server) => server.stop()));
+  });
+
   test('a private server loses nothing when its gateway is killed', async () => {
-    const server = await startS3Server(18600);
+    const server = await startS3Server();
     const bucket = await createBucket(server.access);
     const client = s3Client(server.access);
     await client.send(new PutObjectCommand({ Bucket: bucket, Key: 'k', Body: 'kept' }));

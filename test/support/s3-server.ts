@@ -14,15 +14,15 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-/** Starts a server on `port` (and port + 1, + 2, + 1000, + 1001); it goes with its test file. */
-export async function startS3Server(port: number, store = 'memstore'): Promise<S3Server> {
+/** Starts a server on free ports; it goes with its test file. */
+export async function startS3Server(store = 'memstore'): Promise<S3Server> {
   const dir = join(await makeFolder('vp-test-s3'), 'server');
   const control = async (...args: string[]): Promise<void> => {
     await must(SCRIPT, args, { timeoutMs: 120_000 });
   };
   const owner = {};
   cleanUpLater(owner, () => control('stop', dir));
-  await control('start', dir, `${port}`, store);
+  await control('start', dir, store);
   return {
     access: s3AccessOf(readEnvFile(join(dir, 'env'))),
     killGateway: () => control('kill-gateway', dir),

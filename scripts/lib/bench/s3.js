@@ -4,14 +4,13 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { command } from './run.js';
 
 const SERVER = new URL('../../s3-server.sh', import.meta.url).pathname;
-const PORT = '18760';
 export const BUCKET = 'bench';
 
 /** `work` gets the environment that reaches an empty bucket. The server is gone afterwards. */
 export async function withEmptyBucket(folder, store, work) {
   const directory = `${folder}/s3`;
   await command(SERVER, 'stop', directory);
-  await command(SERVER, 'start', directory, PORT, store);
+  await command(SERVER, 'start', directory, store);
   try {
     const env = readEnv(`${directory}/env`);
     const client = new S3Client({
