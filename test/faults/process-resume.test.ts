@@ -1,6 +1,6 @@
 // An upload that another process began: the parts that are there and right are kept, all others are sent.
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { crc32c } from '@node-rs/crc32';
@@ -57,10 +57,12 @@ test.each(['s3', 's3 with checksums', 'directory'])(
   async (kind) => {
     const folder = await makeFolder('vp-test-resume');
     const bucket = await createBucket();
+    const directory = join(folder, 'registry');
+    await mkdir(directory);
     const store =
       kind !== 'directory'
         ? await s3Store(bucket)
-        : await openStore(join(folder, 'registry'), { requestMs: 60_000, partMs: 60_000 });
+        : await openStore(directory, { requestMs: 60_000, partMs: 60_000 });
     const path = join(folder, 'image');
     const bytes = randomBytes(4 * PART + 1000);
     await writeFile(path, bytes);
