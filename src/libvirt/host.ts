@@ -7,7 +7,7 @@ import type { CallLimits } from './worker-client.ts';
 /** The longest that one call may take, on either connection. */
 export interface HostTimeouts {
   callMs: number;
-  /** Of a call that waits for a guest's memory or for a storage, on the work connection; `callMs` if left out. */
+  /** Of a call on the work connection that waits for a guest or for a storage; `callMs` if left out. */
   longMs?: number;
 }
 

@@ -8,15 +8,21 @@ import type { Call, Invoke, Method, Reply } from './protocol.ts';
 /** How long one call may take, in milliseconds; for ever if left out. */
 export interface CallLimits {
   callTimeoutMs?: number | undefined;
-  /** Of calls that wait for a guest's memory or for a storage; as the others if left out. */
+  /** Of calls that wait for a guest or for a storage; as the others if left out. */
   longCallTimeoutMs?: number | undefined;
 }
 
-/** libvirt answers them only when data are written, read or flushed. */
-const LONG_CALLS: ReadonlySet<Method> = new Set<Method>([
-  ...(['managedSave', 'createWithFlags', 'blockJobAbort'] as const),
+/** libvirt answers these when a guest's memory or a storage is written, read or flushed. */
+const STORAGE_CALLS = [
+  ...(['managedSave', 'createWithFlags', 'blockJobAbort', 'refreshPool'] as const),
   ...(['snapshotCreateXML', 'snapshotDelete', 'createVolume', 'deleteVolume'] as const),
-]);
+] as const;
+/** The domain's agent limit ends these, and it may be longer than the limit of a call. */
+const AGENT_CALLS = [
+  ...(['fsFreeze', 'fsThaw', 'getTime', 'setTimeSync', 'getGuestOs'] as const),
+  'qemuAgentCommand',
+] as const;
+const LONG_CALLS: ReadonlySet<Method> = new Set([...STORAGE_CALLS, ...AGENT_CALLS]);
 
 interface Pending {
   method: Method;

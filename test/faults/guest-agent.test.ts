@@ -124,10 +124,12 @@ test('an image is filesystem-consistent only if the agent froze a file system an
 
 test('a Windows guest, whose freeze takes long, has a longer deadline, and no other guest has it', async () => {
   const { domain, agent } = await lyingGuest();
-  agent.onCommand = (command) => (command === FREEZE ? sleep(4000) : undefined);
+  agent.onCommand = (command) => (command === FREEZE ? sleep(8000) : undefined);
   const env = {
     VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '2s',
-    VIRT_PUBLISH_TIMEOUTS_WINDOWS_FREEZE_MS: '7s',
+    VIRT_PUBLISH_TIMEOUTS_WINDOWS_FREEZE_MS: '12s',
+    // The limit of a call to libvirt does not end a freeze that has a longer one.
+    VIRT_PUBLISH_TIMEOUTS_LIBVIRT_MS: '6s',
   };
   for (const [id, consistency] of [
     ['debian', CRASH],
@@ -140,7 +142,7 @@ test('a Windows guest, whose freeze takes long, has a longer deadline, and no ot
     // The agent works off what it was asked for in order.
     await waitFor('the last thaw', async () => agent.commands.at(-1) === THAW);
   }
-  agent.onCommand = (command) => (command === FREEZE ? sleep(12_000) : undefined);
+  agent.onCommand = (command) => (command === FREEZE ? sleep(16_000) : undefined);
   const late = await runCli(['snapshot', domain.name], { sandbox, env });
   expect(late.exitCode, late.stderr).toBe(0);
   expect(late.stderr).toContain('the freeze failed');
