@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readConfigAsset } from '../config/schema.ts';
 import type { ConfigOverrides } from '../config.ts';
+import { VISIBILITIES } from '../snapshot-types.ts';
 
 export { InvalidArgumentError };
 
@@ -109,6 +110,20 @@ export function choiceOption(
   choices: readonly string[],
 ): Option {
   return new Option(flags, description).choices(choices);
+}
+
+/** `--visibility`, as snapshot and import have it. */
+export function visibilityOption(): Option {
+  const description = withDefault('visibility of the image', 'snapshot', 'visibility');
+  return choiceOption('--visibility <who>', description, VISIBILITIES);
+}
+
+/** `--hash`, as snapshot and import have it. */
+export function hashOption(): Option {
+  const description = withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash');
+  return new Option('--hash <algorithms>', description).argParser(
+    collectChoices(['md5', 'sha512']),
+  );
 }
 
 /** For a flag that may be given more than once. */

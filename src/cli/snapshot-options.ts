@@ -6,14 +6,14 @@ import {
   QUIESCE_POLICIES,
   SNAPSHOT_MODES,
   TARGET_FORMATS,
-  VISIBILITIES,
 } from '../snapshot-types.ts';
 import {
   CONNECT,
   choiceOption,
   collect,
-  collectChoices,
   collectProperty,
+  hashOption,
+  visibilityOption,
   WORK_DIR,
   wholeNumber,
   withDefault,
@@ -46,18 +46,8 @@ function addImageOptions(command: Command): void {
         COMPRESSIONS,
       ),
     )
-    .option(
-      '--hash <algorithms>',
-      withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash'),
-      collectChoices(['md5', 'sha512']),
-    )
-    .addOption(
-      choiceOption(
-        '--visibility <who>',
-        withDefault('visibility of the image', 'snapshot', 'visibility'),
-        VISIBILITIES,
-      ),
-    )
+    .addOption(hashOption())
+    .addOption(visibilityOption())
     .option('--sysprep', 'seal the image with virt-sysprep; the guest is left as it is')
     .option(
       '--sysprep-operations <list>',

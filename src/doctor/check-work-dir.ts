@@ -1,18 +1,16 @@
 // Whether QEMU's own user can reach and write a file in the work directory: tried as that user.
-import { execFile } from 'node:child_process';
 import { chown, readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
 import { closedFolder } from '../files/closed-folder.ts';
+import { type RunLimits, runAs } from '../files/run-as.ts';
 import { createOverlay } from '../flatten/qemu-img.ts';
 import { type Finding, failure, ok, warning } from './finding.ts';
 import { withProbeFolder } from './probe-folder.ts';
 import { findQemuUser, type QemuUser } from './qemu-user.ts';
 
-const run = promisify(execFile);
 const NAME = 'work directory';
 
 export async function checkWorkDir(config: Config, signal: AbortSignal): Promise<Finding[]> {
@@ -26,10 +24,7 @@ export async function checkWorkDir(config: Config, signal: AbortSignal): Promise
   return [reach, await confinement()];
 }
 
-async function tryReach(
-  path: string,
-  { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
-): Promise<Finding> {
+async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
   const folder = dirname(dirname(path));
   const user = await findQemuUser();
   if (user === undefined) {
@@ -42,17 +37,12 @@ async function tryReach(
   if (userInfo().uid !== 0) return byPermissions(path, user);
   // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
   await chown(path, user.uid, user.gid);
-  const as = [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', '--'];
   try {
     // Opens it for writing and changes nothing.
-    await run('setpriv', [...as, 'truncate', '-c', '-s', '+0', path], {
-      signal,
-      timeout: timeoutMs,
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-    });
+    await runAs(user, ['truncate', '-c', '-s', '+0', path], limits);
     return ok(NAME, `${folder} can be reached and written by QEMU (uid ${user.uid}, ${user.from})`);
   } catch (error) {
-    signal.throwIfAborted();
+    limits.signal.throwIfAborted();
     const closed = await closedFolder(path);
     const says = `QEMU (uid ${user.uid}, ${user.from}) cannot write in ${folder}: ${lastLine(messageOf(error))}`;
     const cure = closed === undefined ? 'choose another --work-dir' : openIt(closed);

@@ -14,10 +14,11 @@ export async function foresee(
   { settings, domain }: Session,
   { capture, space }: Pick<Decision, 'capture' | 'space'>,
 ): Promise<PlanObstacle[]> {
-  const { workDir, onEvent } = settings;
+  const { workDir, onEvent, signal, config } = settings;
   const warn = (message: string) =>
     onEvent({ type: 'note', level: 'warning', step: 'delta', message });
-  const place = { workDir: resolve(workDir), prepared: foldersOf(settings) };
+  const limits = { signal, timeoutMs: config.timeouts.requestMs };
+  const place = { workDir: resolve(workDir), prepared: foldersOf(settings), ...limits };
   const reach = () => refuseUnreachable(domain, place, warn);
   return [
     ...(await obstacleOf(async () => refuseTooLittleSpace(space))),

@@ -7,20 +7,19 @@ import {
   type DiskFormat,
   TARGET_FORMATS,
   type TargetFormat,
-  VISIBILITIES,
   type Visibility,
 } from '../../snapshot-types.ts';
 import {
   addRegistryOptions,
   choiceOption,
   collect,
-  collectChoices,
   collectProperty,
   type GlobalFlags,
   given,
+  hashOption,
   type RegistryFlags,
   registryOverrides,
-  withDefault,
+  visibilityOption,
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -74,21 +73,11 @@ function addImageOptions(command: Command): void {
     .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
     .option('--tag <tag>', 'tag the image (repeatable)', collect)
     .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
-    .addOption(
-      choiceOption(
-        '--visibility <who>',
-        withDefault('visibility of the image', 'snapshot', 'visibility'),
-        VISIBILITIES,
-      ),
-    )
+    .addOption(visibilityOption())
     .option('--protected', 'the image cannot be deleted until it is unprotected')
     .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', gibValue)
     .option('--min-ram <MiB>', 'least memory of a guest, as 512 or 2G (default: 0)', mibValue)
-    .option(
-      '--hash <algorithms>',
-      withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash'),
-      collectChoices(['md5', 'sha512']),
-    )
+    .addOption(hashOption())
     .addOption(
       choiceOption(
         '--format <format>',
