@@ -3,9 +3,10 @@ import { defineConfig } from 'vitest/config';
 // A project's turn where several are run at once: those of one turn would have to share their workers.
 const turn = (groupOrder: number) => ({ sequence: { groupOrder } });
 const timeouts = { testTimeout: 180_000, hookTimeout: 180_000 };
-const oneByOne = { ...timeouts, fileParallelism: false };
+const withDomains = { ...timeouts, globalSetup: 'test/support/leftovers.ts' };
+const oneByOne = { ...withDomains, fileParallelism: false };
 // A guest that boots, and a server that answers, are waited for as often as they compute.
-const twoAtOnce = { ...timeouts, fileParallelism: true, maxWorkers: 2 };
+const twoAtOnce = { ...withDomains, fileParallelism: true, maxWorkers: 2 };
 
 // Within two seconds a killed run's guest is whole again: who looks at that runs alone.
 const ALONE = ['test/faults/process.test.ts', 'test/faults/process-guard.test.ts'];

@@ -5,7 +5,7 @@ import { chmod, chown, lstat, mkdir, readdir, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { CLI, type CliResult } from '../support/cli.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 
 const GROUP = 61_234;
 const [ANNA, BERT, GUEST] = [61_001, 61_002, 61_003];

@@ -7,8 +7,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
 import { FakeAgent, type FakeAnswer } from '../support/fake-agent.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
-import { makeFolder } from '../support/lab.ts';
 import { waitFor } from '../support/wait.ts';
 import { expectNothingLeft, imagesIn } from './whole.ts';
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUpLater } from '../support/cleanup.ts';
 import { run } from '../support/exec.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 import { waitFor } from '../support/wait.ts';
 
 export interface PrivateLibvirtd {

@@ -10,7 +10,8 @@ import type { ObjectStore, PartUpload } from '#built/registry/object-store.js';
 import { openStore } from '#built/registry/open-store.js';
 import { fileSource } from '#built/upload/source.js';
 import { uploadImage } from '#built/upload/upload-image.js';
-import { lab, makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
+import { lab } from '../support/lab.ts';
 import { createBucket, listUploads } from '../support/s3.ts';
 
 const MIB = 1024 * 1024;

@@ -9,7 +9,8 @@ import { RetryingStore } from '#built/registry/retrying-store.js';
 import { fileSource } from '#built/upload/source.js';
 import type { UploadPolicy } from '#built/upload/upload-image.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
-import { lab, makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
+import { lab } from '../support/lab.ts';
 import { createBucket, listKeys, listUploads, s3Env } from '../support/s3.ts';
 import { kindOf, type RequestKind } from './s3-schedule.ts';
 

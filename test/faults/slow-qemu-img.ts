@@ -2,7 +2,7 @@
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from '../support/exec.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 
 /**
  * An environment in which images are converted by qemu-img, which a priority of its own asks for, and

@@ -5,7 +5,7 @@ import { cleanUpLater } from '../support/cleanup.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import type { TestDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 import { backingXml, createStill, diskOf, makeNoise, makeOverlay } from '../support/layers.ts';
 import { meddleAt } from '../support/meddling-qemu-img.ts';
 import { expectNoRunLeft, failToPublish } from '../support/publishing.ts';

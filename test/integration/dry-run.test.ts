@@ -6,7 +6,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { cleanUpLater } from '../support/cleanup.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 
 const NOBODY = 65_534;
 let sandbox: Sandbox;

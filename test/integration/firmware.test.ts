@@ -5,9 +5,9 @@ import { expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { makeRootDisk } from '../support/disks.ts';
 import { createDomain, createDomainOn, type TestDomain } from '../support/domains.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sha256Of } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import { expectNoRunLeft, publish, pull } from '../support/publishing.ts';
 
 const TPM =

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { bootImage } from '../support/boot.ts';
 import { createDomain, virsh } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/folders.ts';
 import {
   fsckExt4,
   imageCheck,
@@ -15,7 +16,7 @@ import {
   sameContent,
   sha256Of,
 } from '../support/judges.ts';
-import { lab, makeFolder } from '../support/lab.ts';
+import { lab } from '../support/lab.ts';
 import {
   createBucket,
   listKeys,

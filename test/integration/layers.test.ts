@@ -6,8 +6,8 @@ import { expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import type { TestDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/folders.ts';
 import { sameContent } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import {
   backingXml,
   createStill,

@@ -6,9 +6,9 @@ import { type CliResult, makeSandbox, runCli, type Sandbox } from '../support/cl
 import { makeRootDisk } from '../support/disks.ts';
 import { createDomainOn, type TestDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sameContent } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import { expectNoRunLeft } from '../support/publishing.ts';
 
 const HURTING = `-a b,c,,d=e;f%41&<g>"h"'i'é猫$(touch x)\`j\`|k*?[l]#~{m}:n\\o nbd:`;

@@ -6,7 +6,7 @@ import { type CliResult, makeSandbox, runCli } from '../support/cli.ts';
 import { makeDataDisk, type TestDisk } from '../support/disks.ts';
 import { createDomainOn } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
-import { makeFolder } from '../support/lab.ts';
+import { makeFolder } from '../support/folders.ts';
 
 let planted = 0;
 const secrets: string[] = [];

@@ -6,9 +6,9 @@ import { makeSandbox, runCli } from '../support/cli.ts';
 import { makeDataDisk, makeRootDisk, type TestDisk } from '../support/disks.ts';
 import { createDomainOn, virsh } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { sameContent } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import { serveNbd } from '../support/nbd-server.ts';
 import {
   expectGoodImage,

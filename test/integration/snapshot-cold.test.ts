@@ -6,9 +6,9 @@ import { makeSandbox, runCli } from '../support/cli.ts';
 import { DISK_SHAPES } from '../support/disks.ts';
 import { createDomain } from '../support/domains.ts';
 import { must } from '../support/exec.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import { expectGoodImage, expectNoRunLeft, publish, pull } from '../support/publishing.ts';
 
 test('a running domain is saved, read, and goes on where it was', async () => {

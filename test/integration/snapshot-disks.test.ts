@@ -7,9 +7,9 @@ import { bootImage } from '../support/boot.ts';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { makeFileSystemDisk, makeRootDisk } from '../support/disks.ts';
 import { createDomainOn, type TestDomain } from '../support/domains.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { fsckExt4, imageCheck, readFileFromImage, replayedCopy } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import { expectNoRunLeft, failToPublish, type Published, publish } from '../support/publishing.ts';
 import { createBucket, s3Env } from '../support/s3.ts';
 

@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 import { makeSandbox, runCli } from '../support/cli.ts';
 import { DISK_SHAPES, type DiskShape, makeRootDisk } from '../support/disks.ts';
 import { createDomain, createDomainOn } from '../support/domains.ts';
+import { makeFolder } from '../support/folders.ts';
 import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { imageCheck } from '../support/judges.ts';
-import { makeFolder } from '../support/lab.ts';
 import {
   expectGoodImage,
   expectNoRunLeft,

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { createDomainOn, type TestDomain } from './domains.ts';
 import { must } from './exec.ts';
-import { makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
 
 /** Boots a copy of the image as a throw-away domain, and waits until its agent answers. */
 export async function bootImage(path: string, format: string): Promise<TestDomain> {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { makeRootDisk, type TestDisk } from './disks.ts';
 import { must } from './exec.ts';
-import { makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
 
 const SIZE_MIB = 192;
 

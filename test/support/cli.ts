@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collect, type Ran } from './exec.ts';
-import { lab, makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
+import { lab } from './lab.ts';
 
 export interface CliResult extends Ran {
   /** The lines of standard output that are JSON objects (`--json`). */

@@ -7,8 +7,10 @@ import { cleanUp, cleanUpLater } from './cleanup.ts';
 import { type DiskShape, makeDataDisk, makeRootDisk, type TestDisk } from './disks.ts';
 import { type DomainXmlOptions, domainXml } from './domain-xml.ts';
 import { must, type Ran, run } from './exec.ts';
+import { makeFolder } from './folders.ts';
 import { GuestAgent } from './guest-agent.ts';
-import { lab, makeFolder } from './lab.ts';
+import { lab } from './lab.ts';
+import { forgetDomain, recordDomain, UNDEFINE_FLAGS } from './leftovers.ts';
 import { lastTick } from './ticks.ts';
 import { waitFor } from './wait.ts';
 
@@ -64,6 +66,7 @@ export async function createDomainOn(
   const xml = domainXml({ ...options, name, uuid, dir, kernel, initrd, disks, agent });
   const xmlFile = join(dir, 'define.xml');
   await writeFile(xmlFile, xml, { mode: 0o600 });
+  recordDomain(uuid, dir);
   const domain = new TestDomain(name, uuid, dir, disks, agent);
   await bringTo(domain, xmlFile, options);
   return domain;
@@ -216,15 +219,9 @@ export class TestDomain {
       await disk.release();
     }
     await rm(this.dir, { recursive: true, force: true });
+    forgetDomain(this.uuid);
   }
 }
-
-const UNDEFINE_FLAGS = [
-  '--managed-save',
-  '--snapshots-metadata',
-  '--checkpoints-metadata',
-  '--nvram',
-];
 
 /** Runs virsh against the lab's libvirt. @throws where it fails. */
 export function virsh(...args: string[]): Promise<string> {

@@ -1,7 +1,7 @@
 // Independent judges of an image: qemu-img, e2fsck, debugfs, sha256sum.
 import { join } from 'node:path';
 import { must, type Ran, run } from './exec.ts';
-import { makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
 
 export interface ImageInfo {
   format: string;

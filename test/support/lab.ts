@@ -1,9 +1,6 @@
 // The lab that scripts/setup.sh brought up: its paths, its endpoints, its keys.
-import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cleanUpLater } from './cleanup.ts';
 
 export interface S3Access {
   /** Plain http, path style. */
@@ -34,16 +31,6 @@ let cached: Lab | undefined;
 export function lab(): Lab {
   cached ??= readLab();
   return cached;
-}
-
-/** A new empty folder below the lab's, open to QEMU's user; it goes with its test file. */
-export async function makeFolder(prefix: string): Promise<string> {
-  const folder = join(lab().dir, 'domains', `${prefix}-${randomBytes(5).toString('hex')}`);
-  await mkdir(folder, { recursive: true });
-  // NOTE: QEMU runs as a user of its own, who has to walk through
-  await chmod(folder, 0o711);
-  cleanUpLater({ folder }, () => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Endpoint and keys as an `env` file of scripts/s3-server.sh names them. */

@@ -2,7 +2,7 @@
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from './exec.ts';
-import { makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
 
 /** An environment in which `meddle`, a line of shell, runs once, before the first `qemu-img COMMAND`. */
 export async function meddleAt(command: string, meddle: string): Promise<Record<string, string>> {

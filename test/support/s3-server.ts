@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { cleanUp, cleanUpLater } from './cleanup.ts';
 import { must } from './exec.ts';
-import { makeFolder, readEnvFile, type S3Access, s3AccessOf } from './lab.ts';
+import { makeFolder } from './folders.ts';
+import { readEnvFile, type S3Access, s3AccessOf } from './lab.ts';
 
 const SCRIPT = new URL('../../scripts/s3-server.sh', import.meta.url).pathname;
 

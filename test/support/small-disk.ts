@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cleanUp, cleanUpLater } from './cleanup.ts';
 import { must, run } from './exec.ts';
-import { makeFolder } from './lab.ts';
+import { makeFolder } from './folders.ts';
 
 const MIB = 1024 * 1024;
 

@@ -1,0 +1,16 @@
+// Makes folders for tests below the lab's; each is removed with its test file.
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanUpLater } from './cleanup.ts';
+import { lab } from './lab.ts';
+
+/** A new empty folder below the lab's, open to QEMU's user; it goes with its test file. */
+export async function makeFolder(prefix: string): Promise<string> {
+  const folder = join(lab().dir, 'domains', `${prefix}-${randomBytes(5).toString('hex')}`);
+  await mkdir(folder, { recursive: true });
+  // NOTE: QEMU runs as a user of its own, who has to walk through
+  await chmod(folder, 0o711);
+  cleanUpLater({ folder }, () => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
