@@ -10,11 +10,11 @@ const PROGRAMS = { 'cli/main': 'cli/main', 'library/index': 'index' };
 const BESIDE = [
   'run/guard-main',
   'libvirt/worker',
-  'upload/digest-worker',
-  'flatten/image-worker',
-  'flatten/compressed-image-worker',
-  'flatten/compress-worker',
-  'flatten/planned-reader-worker',
+  'transfer/digest-worker',
+  'image/image-worker',
+  'image/compressed-image-worker',
+  'image/compress-worker',
+  'image/planned-reader-worker',
 ];
 /** Their code is not JavaScript, or finds it beside its own files. */
 const NATIVE = ['koffi', '@node-rs/crc32'];
@@ -29,7 +29,7 @@ export default defineConfig([
 
 /**
  * NOTE: every file lies one folder deep, as the modules that name a file by `import.meta.url` do
- * (`../libvirt/worker.js`). Not minified: the lines of a stack can be read without a source map.
+ * (core/package-files.ts). Not minified: the lines of a stack can be read without a source map.
  */
 function options(
   modules: Record<string, string>,

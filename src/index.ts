@@ -1,21 +1,30 @@
 // The public API of virt-publish: exports only.
-export { commitChain, pullChain, showChain } from './chain.ts';
-export type * from './chain-types.ts';
-export { type Config, type ConfigOverrides, type ConfigSources, loadConfig } from './config.ts';
-export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './errors.ts';
-export type { OnEvent, RunEvent } from './events.ts';
-export { inspect } from './inspect.ts';
-export type * from './inspect-types.ts';
+
+export {
+  type Config,
+  type ConfigOverrides,
+  type ConfigSources,
+  loadConfig,
+} from './config/config.ts';
+export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './core/errors.ts';
+export type { OnEvent, RunEvent } from './core/events.ts';
+export { commitChain, pullChain, showChain } from './operations/chain/chain.ts';
+export type * from './operations/chain/chain-types.ts';
+export { inspect } from './operations/inspect/inspect.ts';
+export type * from './operations/inspect/inspect-types.ts';
+export { createSnapshot, planSnapshot } from './operations/snapshot/snapshot.ts';
+export type * from './operations/snapshot/snapshot-types.ts';
+export {
+  createVolumeSnapshot,
+  planVolumeSnapshot,
+} from './operations/volume-snapshot/volume-snapshot.ts';
+export type * from './operations/volume-snapshot/volume-types.ts';
 export {
   listRuns,
   type RecoveredRun,
   type RecoverOptions,
   type RunStatus,
   recoverRuns,
-} from './recover.ts';
-export type { ImageDisk, ImageObject, ImageRecord, ImageStatus } from './registry/image.ts';
+} from './recovery/recover.ts';
+export type { ImageDisk, ImageObject, ImageRecord, ImageStatus } from './registry/record/image.ts';
 export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';
-export { createSnapshot, planSnapshot } from './snapshot.ts';
-export type * from './snapshot-types.ts';
-export { createVolumeSnapshot, planVolumeSnapshot } from './volume-snapshot.ts';
-export type * from './volume-types.ts';

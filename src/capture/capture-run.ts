@@ -1,16 +1,16 @@
 // What every step of a capture is given, and what a capture hands on.
-import type { Config } from '../config.ts';
-import type { OnEvent } from '../events.ts';
+import type { Config } from '../config/config.ts';
+import type { OnEvent } from '../core/events.ts';
+import type { DiskWish } from '../domain/choose-disk.ts';
+import type { InspectedDisk, Inspection } from '../domain/inspect.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
-import type { SpareGuard } from '../run/guard.ts';
-import type { GuestContext } from '../run/guest-acts.ts';
+import type { Consistency } from '../operations/snapshot/snapshot-types.ts';
+import type { GuestContext } from '../run/acts/guest-acts.ts';
+import type { SpareGuard } from '../run/guard/guard.ts';
 import type { GuestScope } from '../run/guest-scope.ts';
-import type { Journal } from '../run/journal.ts';
-import type { RunFolder } from '../run/run-folder.ts';
-import type { Consistency } from '../snapshot-types.ts';
-import type { DiskWish } from './choose-disk.ts';
-import type { InspectedDisk, Inspection } from './inspect.ts';
+import type { Journal } from '../run/journal/journal.ts';
+import type { RunFolder } from '../run/journal/run-folder.ts';
 import type { CapturePlan } from './plan.ts';
 
 type Deadline =

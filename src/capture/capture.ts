@@ -1,10 +1,10 @@
 // Makes disks hold still for as long as they are used, and puts the guest back whatever happens.
-import type { GuardOptions } from '../run/guard.ts';
+import type { GuardOptions } from '../run/guard/guard.ts';
 import { underGuard } from '../run/under-guard.ts';
 import type { CaptureRun, UseStillDisks } from './capture-run.ts';
-import { captureCold, captureOffline } from './cold.ts';
-import { captureExisting } from './existing.ts';
-import { captureLive } from './live.ts';
+import { captureCold, captureOffline } from './cold/cold.ts';
+import { captureExisting } from './existing/existing.ts';
+import { captureLive } from './live/live.ts';
 
 /**
  * Captures as planned and hands the still disks to `use`. The guest is whole again when this

@@ -1,6 +1,6 @@
 // How long a guest may stay frozen: a Windows guest needs longer than the usual deadline.
-import type { Config } from '../config.ts';
-import type { Inspection } from './inspect.ts';
+import type { Config } from '../config/config.ts';
+import type { Inspection } from '../domain/inspect.ts';
 
 /**
  * NOTE: on Windows the agent freezes through VSS, which asks every application first and gives them a

@@ -1,7 +1,7 @@
 // The deadline of a guest that is frozen or paused, whatever hangs meanwhile.
-import { PublishError } from '../errors.ts';
+import { PublishError } from '../core/errors.ts';
+import { quiet } from '../core/quiet.ts';
 import type { Host } from '../libvirt/host.ts';
-import { quiet } from '../quiet.ts';
 
 export interface HoldDeadline {
   host: Pick<Host, 'giveUpWork'>;

@@ -1,12 +1,12 @@
 // Compares a domain with what its capture was planned for, right before the first act on it and after.
-import { PublishError } from '../errors.ts';
-import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/constants.ts';
-import { type DiskDescription, parseDomainXml } from '../libvirt/domain-xml.ts';
+import { PublishError } from '../core/errors.ts';
+import { chooseDisks } from '../domain/choose-disk.ts';
+import { type Inspection, readDomain, refuseBusyDisk } from '../domain/inspect.ts';
+import { assertLayersOpen } from '../domain/open-files.ts';
+import { placeVolumes } from '../domain/remote-disk.ts';
+import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/ffi/constants.ts';
+import { type DiskDescription, parseDomainXml } from '../libvirt/xml/domain-xml.ts';
 import type { CaptureRun } from './capture-run.ts';
-import { chooseDisks } from './choose-disk.ts';
-import { type Inspection, readDomain, refuseBusyDisk } from './inspect.ts';
-import { assertLayersOpen } from './open-files.ts';
-import { placeVolumes } from './remote-disk.ts';
 
 type Look = Pick<CaptureRun, 'host' | 'domain' | 'inspection'>;
 

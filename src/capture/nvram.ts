@@ -1,10 +1,10 @@
 // The file with a UEFI guest's variables: found, and read at the image's point in time.
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
-import { inTime, type TimeLimits } from '../flatten/in-time.ts';
-import type { DomainDescription } from '../libvirt/domain-xml.ts';
-import { writeSecret } from '../run/run-folder.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
+import { inTime, type TimeLimits } from '../core/in-time.ts';
+import type { DomainDescription } from '../libvirt/xml/domain-xml.ts';
+import { writeSecret } from '../run/journal/run-folder.ts';
 
 /** The largest known (aarch64) have 64 MiB; it is read in one piece. */
 const MAX_BYTES = 128 * 1024 * 1024;

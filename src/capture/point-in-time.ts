@@ -1,14 +1,14 @@
 // The point in time: the guest is frozen, or paused, while its mirrors are ended, and let go at once.
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
-import { pause, pauseGuest } from '../run/chain-acts.ts';
-import { freeze } from '../run/freeze-act.ts';
-import type { MirrorData } from '../run/guest-acts.ts';
-import { refuseIfTakenOver } from '../run/take-over.ts';
+import { pause, pauseGuest } from '../run/acts/chain-acts.ts';
+import { freeze } from '../run/acts/freeze-act.ts';
+import type { MirrorData } from '../run/acts/guest-acts.ts';
+import { refuseIfTakenOver } from '../run/guard/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
-import { endMirrors, type Held, MIN_ABORT_MS } from './end-mirrors.ts';
 import { holdLimitMs } from './freeze-limit.ts';
 import { withHoldDeadline } from './hold-deadline.ts';
+import { endMirrors, type Held, MIN_ABORT_MS } from './live/end-mirrors.ts';
 import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
 
 const SLACK_MS = 500;

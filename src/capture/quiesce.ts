@@ -1,10 +1,10 @@
 // Freezes the guest's file systems where the policy wants it and the agent can, and thaws them.
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
 import { isFrozen, isFrozenAnswer } from '../libvirt/ask-agent.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
-import { agentLimit, freeze } from '../run/freeze-act.ts';
-import type { Consistency } from '../snapshot-types.ts';
+import type { Consistency } from '../operations/snapshot/snapshot-types.ts';
+import { agentLimit, freeze } from '../run/acts/freeze-act.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { withHoldDeadline } from './hold-deadline.ts';
 

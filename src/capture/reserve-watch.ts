@@ -1,9 +1,9 @@
 // Watches the free space while a run writes: it gives itself up before the reserve is touched.
 import { setMaxListeners } from 'node:events';
-import { PublishError } from '../errors.ts';
-import { formatBytes } from '../format-bytes.ts';
-import { repeat } from '../poll.ts';
-import { nearestExisting, OTHER_WORK_DIR, type Reserve, readSpace } from './space.ts';
+import { PublishError } from '../core/errors.ts';
+import { formatBytes } from '../core/format-bytes.ts';
+import { repeat } from '../core/poll.ts';
+import { nearestExisting, OTHER_WORK_DIR, type Reserve, readSpace } from '../domain/space.ts';
 
 export interface ReserveWatch {
   /** Aborts as the run's own signal does, and with PublishError NO_SPACE. */

@@ -1,15 +1,15 @@
 // Makes a running domain transient, with all on disk and in memory that defines it again.
 import { join } from 'node:path';
+import type { Inspection } from '../domain/inspect.ts';
+import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import {
   VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
   VIR_DOMAIN_UNDEFINE_KEEP_TPM,
-} from '../libvirt/constants.ts';
-import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
-import { saveMetadata } from '../run/domain-metadata.ts';
-import { liveSources, type UndefineData, undefine } from '../run/guest-acts.ts';
-import { DOMAIN_XML_FILE, writeSecret } from '../run/run-folder.ts';
+} from '../libvirt/ffi/constants.ts';
+import { saveMetadata } from '../run/acts/domain-metadata.ts';
+import { liveSources, type UndefineData, undefine } from '../run/acts/guest-acts.ts';
+import { DOMAIN_XML_FILE, writeSecret } from '../run/journal/run-folder.ts';
 import type { CaptureRun } from './capture-run.ts';
-import type { Inspection } from './inspect.ts';
 import { changed, readStoredXml } from './look-again.ts';
 
 /**

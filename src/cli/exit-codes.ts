@@ -1,6 +1,6 @@
 // The exit codes: one table for the program, `--help` and the README.
-import { ERROR_MEANINGS } from '../error-meanings.ts';
-import { codeOf, type ErrorCode } from '../errors.ts';
+import { ERROR_MEANINGS } from '../core/error-meanings.ts';
+import { codeOf, type ErrorCode } from '../core/errors.ts';
 
 export interface ExitCode {
   exit: number;

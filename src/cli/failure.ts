@@ -1,8 +1,8 @@
 // How an error is told: to people on standard error, to programs as one JSON object.
-import { codeOf, messageOf, PublishError } from '../errors.ts';
+import { codeOf, messageOf, PublishError } from '../core/errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
-import { printable } from './format.ts';
-import type { Style } from './style.ts';
+import { printable } from './views/format.ts';
+import type { Style } from './views/style.ts';
 
 /** The error as the final object of `--json`. */
 export function failureJson(error: unknown): Record<string, unknown> {

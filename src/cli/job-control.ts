@@ -1,8 +1,8 @@
 // Ctrl-Z and background jobs: the process is not stopped while it holds a guest.
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
-import { isGuestHeld, whenNoGuestIsHeld } from '../run/held-guests.ts';
-import { continuePrograms } from '../running-programs.ts';
+import { continuePrograms } from '../core/running-programs.ts';
+import { isGuestHeld, whenNoGuestIsHeld } from '../run/lock/held-guests.ts';
 
 /** Those that stop a process and can be handled; SIGSTOP cannot, and there the guard acts. */
 const STOP_SIGNALS = ['SIGTSTP', 'SIGTTIN'] as const;
@@ -21,7 +21,7 @@ export async function withJobControl<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   if (isatty(1) || isatty(2)) {
-    (await import('../native/ignore-signal.ts')).ignoreSignal(constants.signals.SIGTTOU);
+    (await import('../host/native/ignore-signal.ts')).ignoreSignal(constants.signals.SIGTTOU);
   }
   let isStopping = false;
   const onStop = () => {

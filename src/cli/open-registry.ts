@@ -1,5 +1,5 @@
 // Opens the registry that configuration and flags name.
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CommandContext } from './run-command.ts';
 

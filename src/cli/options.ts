@@ -1,9 +1,9 @@
 // Flags that several commands share, and what their descriptions say of defaults.
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ConfigOverrides } from '../config/config.ts';
 import { readConfigAsset } from '../config/schema.ts';
-import type { ConfigOverrides } from '../config.ts';
-import { VISIBILITIES } from '../snapshot-types.ts';
+import { VISIBILITIES } from '../operations/snapshot/snapshot-types.ts';
 
 export { InvalidArgumentError };
 

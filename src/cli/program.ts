@@ -1,8 +1,8 @@
 // The command line as a whole: its commands, its help, and what wrong usage is answered with.
 import { readFileSync } from 'node:fs';
 import { Command, type CommanderError } from 'commander';
-import { PublishError } from '../errors.ts';
-import { printableJson } from '../printable.ts';
+import { PublishError } from '../core/errors.ts';
+import { printableJson } from '../core/printable.ts';
 import { addAliasCommand } from './commands/alias.ts';
 import { addChainCommand } from './commands/chain.ts';
 import { addConfigCommand } from './commands/config.ts';
@@ -130,7 +130,7 @@ async function tellUsageError(args: readonly string[], error: unknown): Promise<
   if (isNamed && error.commanderError.code === 'commander.help') return 2;
   const failure = isNamed ? usageError(error) : error;
   const { failureJson, failureText } = await import('./failure.ts');
-  const { styleFor } = await import('./style.ts');
+  const { styleFor } = await import('./views/style.ts');
   if (args.includes('--json'))
     void standardOutput().write(
       `${printableJson({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,

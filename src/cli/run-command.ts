@@ -1,8 +1,8 @@
 // The frame of every command: configuration, signals, reporter, product, error, exit code.
 import { resolve } from 'node:path';
-import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
-import { listener, type OnEvent, type RunEvent } from '../events.ts';
-import { printableJson } from '../printable.ts';
+import { type Config, type ConfigOverrides, loadConfig } from '../config/config.ts';
+import { listener, type OnEvent, type RunEvent } from '../core/events.ts';
+import { printableJson } from '../core/printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
 import type { GlobalFlags } from './options.ts';
@@ -11,7 +11,7 @@ import type { LogFile } from './report/log-file.ts';
 import { createReporter, type Reporter } from './report/reporter.ts';
 import { type SignalWords, withSignals } from './signals.ts';
 import { standardError, standardOutput } from './standard-streams.ts';
-import { styleFor } from './style.ts';
+import { styleFor } from './views/style.ts';
 
 export interface CommandContext {
   config: Config;

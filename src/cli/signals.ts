@@ -1,6 +1,6 @@
 // Ctrl-C and its kin: the first one aborts the work, the next ones only ask for patience.
 import { setMaxListeners } from 'node:events';
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

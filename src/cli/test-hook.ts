@@ -1,5 +1,5 @@
 // For the fault tests alone: VIRT_PUBLISH_TEST_AT ends or stops this process at a point of its journal.
-import { type NewEntry, observeJournals } from '../run/journal.ts';
+import { type NewEntry, observeJournals } from '../run/journal/journal.ts';
 
 /**
  * `intent:undefine=SIGKILL`, `done:mirror=SIGSTOP`, `point:image=SIGKILL,guard` (the guard dies

@@ -1,5 +1,5 @@
 // Sizes, rates, ages and times as people write them on the command line.
-import { EXAMPLES, parseUnit, type Unit } from '../units.ts';
+import { EXAMPLES, parseUnit, type Unit } from '../core/units.ts';
 import { InvalidArgumentError } from './options.ts';
 
 /** Whole bytes: `500`, `1GiB`, `1.5G` (1024), `10MB` (1000). */

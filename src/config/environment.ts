@@ -1,5 +1,5 @@
 // The part of the configuration that stands in the environment: VIRT_PUBLISH_* and libvirt's URI.
-import { PublishError } from '../errors.ts';
+import { PublishError } from '../core/errors.ts';
 import type { Layer } from './layers.ts';
 import { describeAllowed, listSettings, readSchema, type Setting } from './schema.ts';
 

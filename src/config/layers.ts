@@ -1,6 +1,6 @@
 // Configuration from files, and how one layer is laid over another.
 import { readFile } from 'node:fs/promises';
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 
 /** Settings from one place; `source` is its name in messages. */
 export interface Layer {

@@ -1,6 +1,6 @@
 // Times and sizes that a layer of the configuration has as texts with units, turned into numbers.
-import { PublishError } from '../errors.ts';
-import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../units.ts';
+import { PublishError } from '../core/errors.ts';
+import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../core/units.ts';
 import type { Layer } from './layers.ts';
 import type { SchemaNode } from './schema.ts';
 

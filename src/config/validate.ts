@@ -1,7 +1,7 @@
 // Checks configuration layers against config/schema.json; the only importer of ajv.
 import { Ajv, type ErrorObject } from 'ajv';
-import { PublishError } from '../errors.ts';
-import { EXAMPLES, unitOfKey } from '../units.ts';
+import { PublishError } from '../core/errors.ts';
+import { EXAMPLES, unitOfKey } from '../core/units.ts';
 import type { Layer } from './layers.ts';
 import { describeAllowed, readSchema, type SchemaNode } from './schema.ts';
 

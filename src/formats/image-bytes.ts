@@ -1,6 +1,6 @@
 // Bytes of an untrusted file at any place: a bounded piece at a time, short only at its end.
 import { constants, type FileHandle, open } from 'node:fs/promises';
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 
 export interface ImageBytes {
   readonly size: number;

@@ -1,5 +1,5 @@
 // The refusal of an image that somebody else made: what is wrong with it, and what to do.
-import { PublishError } from '../errors.ts';
+import { PublishError } from '../core/errors.ts';
 
 /** IMAGE_REFUSED; `why` completes "The image ...", `cure` stands by itself. */
 export function refused(why: string, cure: string): PublishError {

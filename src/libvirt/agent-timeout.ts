@@ -1,6 +1,7 @@
 // How long libvirt waits for a domain's guest agent: limited for our own calls, and given back.
-import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './constants.ts';
+
 import type { Domain } from './domain.ts';
+import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 
 /** A limit that is to be set, and what undoes it. */
 export interface AgentLimit {

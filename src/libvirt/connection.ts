@@ -1,11 +1,11 @@
 // A connection to the libvirt daemon of this host.
-import { messageOf, PublishError } from '../errors.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
 import { Domain } from './domain.ts';
 import { isLibvirtError, type LibvirtError, VIR_ERR } from './errors.ts';
-import type { VolumePlace } from './protocol.ts';
+import type { VolumePlace } from './ffi/protocol.ts';
+import { type CallLimits, WorkerClient } from './ffi/worker-client.ts';
 import { Storage } from './storage.ts';
 import { requireLocalQemu } from './uri.ts';
-import { type CallLimits, WorkerClient } from './worker-client.ts';
 
 /**
  * Opens a connection with a thread of its own.

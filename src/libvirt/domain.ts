@@ -10,7 +10,7 @@ import type {
   JobInfo,
   NamedXml,
   SnapshotXml,
-} from './protocol.ts';
+} from './ffi/protocol.ts';
 import { processStartTime, type Runtime } from './runtime.ts';
 import type { DomainStatus } from './status-xml.ts';
 

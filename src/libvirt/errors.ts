@@ -1,5 +1,5 @@
 // The error of a libvirt call, and the codes this package tells apart.
-import { withoutSecrets } from '../secrets.ts';
+import { withoutSecrets } from '../core/secrets.ts';
 
 /** Values of virErrorNumber, from libvirt/virterror.h. */
 export const VIR_ERR = {

@@ -1,6 +1,6 @@
 // Finds a domain by what a person may call it: name, UUID or id.
-import { closeNames, didYouMean } from '../close-names.ts';
-import { PublishError } from '../errors.ts';
+import { closeNames, didYouMean } from '../core/close-names.ts';
+import { PublishError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';

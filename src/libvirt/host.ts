@@ -2,7 +2,7 @@
 import { type Connection, openConnection } from './connection.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
-import type { CallLimits } from './worker-client.ts';
+import type { CallLimits } from './ffi/worker-client.ts';
 
 /** The longest that one call may take, on either connection. */
 export interface HostTimeouts {

@@ -1,5 +1,5 @@
 // Whether a call failed because its domain is off.
-import { pollUntil } from '../poll.ts';
+import { pollUntil } from '../core/poll.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
 

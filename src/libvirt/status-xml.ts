@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './constants.ts';
+import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 
 /** What libvirt holds of a running domain and shows in no domain XML. */
 export interface DomainStatus {

@@ -1,10 +1,10 @@
 // The storage pools of one libvirt, and the volumes in them.
 import { dirname } from 'node:path';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
-import type { Invoke, VolumeXml } from './protocol.ts';
-import { describeVolume, type Volume, volumeSnapshotXml } from './storage-xml.ts';
+import type { Invoke, VolumeXml } from './ffi/protocol.ts';
+import { describeVolume, type Volume, volumeSnapshotXml } from './xml/storage-xml.ts';
 
-export type { Volume } from './storage-xml.ts';
+export type { Volume } from './xml/storage-xml.ts';
 
 /** Rejects as the methods of `Connection` do; what is not there is undefined, not an error. */
 export class Storage {

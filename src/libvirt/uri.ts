@@ -1,5 +1,5 @@
 // Which libvirt URIs this package can work with: QEMU, on this very host. Pure.
-import { PublishError } from '../errors.ts';
+import { PublishError } from '../core/errors.ts';
 
 /**
  * Passes for `qemu:///system`, `qemu:///session`, and the same with `qemu+unix` and its `?socket=`.

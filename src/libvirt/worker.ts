@@ -1,14 +1,14 @@
 // The thread behind one connection: takes calls one by one, makes them in C, and answers.
 import { parentPort, workerData } from 'node:worker_threads';
-import { isGivenUp, type ThreadState, tellLoaded } from '../native/thread-end.ts';
-import { CallFailure, refuseNul } from './check.ts';
-import { connectionCalls } from './connection-calls.ts';
-import { domainCalls } from './domain-calls.ts';
+import { isGivenUp, type ThreadState, tellLoaded } from '../host/native/thread-end.ts';
 import type { LibvirtErrorFields } from './errors.ts';
-import { guestCalls } from './guest-calls.ts';
-import { Handles } from './handles.ts';
-import type { Method, Reply, Request, WorkerApi } from './protocol.ts';
-import { storageCalls } from './storage-calls.ts';
+import { CallFailure, refuseNul } from './ffi/check.ts';
+import { connectionCalls } from './ffi/connection-calls.ts';
+import { domainCalls } from './ffi/domain-calls.ts';
+import { guestCalls } from './ffi/guest-calls.ts';
+import { Handles } from './ffi/handles.ts';
+import type { Method, Reply, Request, WorkerApi } from './ffi/protocol.ts';
+import { storageCalls } from './ffi/storage-calls.ts';
 
 // NOTE: no libvirt event loop is registered, on purpose. Without one libvirt sends no keepalive
 // and expects none, delivers no events, and starts no thread of its own; so each call here is one

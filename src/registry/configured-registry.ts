@@ -1,10 +1,10 @@
 // Opens a registry with the settings of the configuration.
 import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
 import { defaultRegistry } from '../config/directories.ts';
-import type { Config } from '../config.ts';
-import type { OnEvent } from '../events.ts';
+import type { OnEvent } from '../core/events.ts';
+import type { S3Options } from '../store/s3/access.ts';
 import { openRegistry, type Registry } from './registry.ts';
-import type { S3Options } from './s3-access.ts';
 
 export interface ConfiguredOptions {
   url: string;

@@ -1,14 +1,14 @@
 // An image from one registry to another, under the same id; there it is active when it is whole, or not at all.
-import { PublishError } from '../errors.ts';
-import type { UploadPolicy } from '../upload/upload-image.ts';
-import { type CopyWay, copyObject } from './copy-object.ts';
-import type { ImageRecord } from './image.ts';
-import { assertRecord, keepUnknown } from './image-checks.ts';
+import { PublishError } from '../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { type CopyWay, copyObject } from '../transfer/upload/copy-object.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
 import { checkObjects } from './image-data.ts';
-import { allObjects, asStored, dataObjects } from './image-objects.ts';
-import { imageFolder, readRecord, recordFolder } from './image-records.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
-import { createVersion, readVersion } from './records.ts';
+import type { ImageRecord } from './record/image.ts';
+import { assertRecord, keepUnknown } from './record/image-checks.ts';
+import { allObjects, asStored, dataObjects } from './record/image-objects.ts';
+import { imageFolder, readRecord, recordFolder } from './record/image-records.ts';
+import { createVersion, readVersion } from './record/records.ts';
 
 export interface CopyImageRequest extends CallOptions {
   from: ObjectStore;

@@ -1,7 +1,7 @@
 // The defaults of uploads and requests, for callers that bring no configuration.
 import { readConfigAsset } from '../config/schema.ts';
-import type { UploadPolicy } from '../upload/upload-image.ts';
-import type { CacheReserve } from './cache-files.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { CacheReserve } from './catalog/cache-files.ts';
 
 /** What config/default.json says; read when a registry is opened, never written down twice. */
 export function readDefaults(): {

@@ -1,20 +1,24 @@
 // The objects of an image: its data and what lies beside it, in and asked for.
 import { createHash } from 'node:crypto';
-import { PublishError } from '../errors.ts';
-import type { ImageSource } from '../files/image-source.ts';
-import { type DigestAlgorithm, type Digests, digestAlgorithms } from '../upload/digests.ts';
+import { PublishError } from '../core/errors.ts';
+import type { ImageSource } from '../host/io/image-source.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import {
+  type DigestAlgorithm,
+  type Digests,
+  digestAlgorithms,
+} from '../transfer/digests/digests.ts';
+import { hashImage } from '../transfer/digests/hash-image.ts';
 import {
   type EarlyUpload,
   type EarlyUploadOptions,
   startEarlyUpload,
-} from '../upload/early-upload.ts';
-import { hashImage } from '../upload/hash-image.ts';
-import { findUploaded } from '../upload/resume-upload.ts';
-import { type UploadPolicy, uploadImage } from '../upload/upload-image.ts';
-import type { ImageObject } from './image.ts';
-import { imageFolder } from './image-records.ts';
-import { assertObjectName } from './names.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
+} from '../transfer/upload/early-upload.ts';
+import { findUploaded } from '../transfer/upload/resume-upload.ts';
+import { type UploadPolicy, uploadImage } from '../transfer/upload/upload-image.ts';
+import type { ImageObject } from './record/image.ts';
+import { imageFolder } from './record/image-records.ts';
+import { assertObjectName } from './record/names.ts';
 import type { UploadDataOptions, UploadedObject } from './registry-types.ts';
 
 interface UploadRequest extends UploadDataOptions {

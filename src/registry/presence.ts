@@ -1,8 +1,8 @@
 // Whether a place holds a registry, and what makes one of it.
-import { PublishError } from '../errors.ts';
-import { ALIASES } from './aliases.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
-import { IMAGES } from './walk-images.ts';
+import { PublishError } from '../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { ALIASES } from './aliases/aliases.ts';
+import { IMAGES } from './catalog/walk-images.ts';
 
 /** True if the place has an image or an alias, even one that was deleted: their last versions stay. */
 export async function holdsRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {

@@ -1,12 +1,12 @@
 // The data of an active image: to a file, or as a link.
-import { PublishError } from '../errors.ts';
-import type { ImageObject, ImageRecord } from './image.ts';
-import { diskData } from './image-objects.ts';
-import { imageFolder } from './image-records.ts';
-import { describe, fileNameOf, usage } from './names.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
-import { type PullOptions, pullFile } from './pull-file.ts';
-import type { PullPolicy } from './pull-ranges.ts';
+import { PublishError } from '../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { type PullOptions, pullFile } from '../transfer/download/pull-file.ts';
+import type { PullPolicy } from '../transfer/download/pull-ranges.ts';
+import type { ImageObject, ImageRecord } from './record/image.ts';
+import { diskData } from './record/image-objects.ts';
+import { imageFolder } from './record/image-records.ts';
+import { describe, fileNameOf, usage } from './record/names.ts';
 
 /** Which disk of an image of several. */
 export interface DiskChoice {

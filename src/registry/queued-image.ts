@@ -1,8 +1,8 @@
 // An image's record around the work that makes its data: queued before, killed with the reason where it fails.
-import { publicReason } from '../error-meanings.ts';
-import { messageOf } from '../errors.ts';
-import { type OnEvent, runStep } from '../events.ts';
-import type { Digests } from '../upload/digests.ts';
+import { publicReason } from '../core/error-meanings.ts';
+import { messageOf } from '../core/errors.ts';
+import { type OnEvent, runStep } from '../core/events.ts';
+import type { Digests } from '../transfer/digests/digests.ts';
 import type { Registry } from './registry.ts';
 import type { NewImage } from './registry-types.ts';
 

@@ -1,13 +1,13 @@
 // What goes into a registry's methods and what comes out of them.
-import type { OnEvent } from '../events.ts';
-import type { Digests } from '../upload/digests.ts';
-import type { EarlyParts } from '../upload/early-upload.ts';
-import type { UploadPolicy } from '../upload/upload-image.ts';
-import type { CacheReserve } from './cache-files.ts';
-import type { ImageObject, ImageRecord } from './image.ts';
-import type { CallOptions } from './object-store.ts';
-import type { S3Options } from './s3-access.ts';
-import type { OnUnreadable } from './unreadable.ts';
+import type { OnEvent } from '../core/events.ts';
+import type { CallOptions } from '../store/object-store.ts';
+import type { S3Options } from '../store/s3/access.ts';
+import type { Digests } from '../transfer/digests/digests.ts';
+import type { EarlyParts } from '../transfer/upload/early-upload.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { CacheReserve } from './catalog/cache-files.ts';
+import type { ImageObject, ImageRecord } from './record/image.ts';
+import type { OnUnreadable } from './record/unreadable.ts';
 
 export interface RegistryOptions {
   s3?: S3Options;

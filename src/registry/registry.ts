@@ -1,46 +1,61 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
 
-import type { PublishError } from '../errors.ts';
-import { listener, type OnEvent } from '../events.ts';
-import type { ImageSource } from '../files/image-source.ts';
-import { quiet } from '../quiet.ts';
-import type { EarlyUpload } from '../upload/early-upload.ts';
-import { RateLimit, withTimeForRate } from '../upload/rate-limit.ts';
-import type { UploadPolicy } from '../upload/upload-image.ts';
-import type { Ability, ProbeOptions } from './abilities.ts';
-import { type RollbackOptions, readAliasLog, rollbackAlias } from './alias-log.ts';
-import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliases.ts';
-import type { CopiedImage } from './copy-image.ts';
-import { readDefaults } from './defaults.ts';
-import { deleteImage } from './delete-image.ts';
-import { discardImage, killRecord, saveRecord } from './discard-image.ts';
-import { findImage } from './find-image.ts';
-import { cacheFolder, FirstWrite } from './first-write.ts';
-import { collectGarbage, type Garbage, type GarbageOptions } from './garbage.ts';
-import type { ImageObject, ImageRecord } from './image.ts';
-import { applyChanges, deactivated, type ImageChanges, reactivated } from './image-changes.ts';
-import type { EarlyFile } from './image-data.ts';
-import { allObjects, asStored } from './image-objects.ts';
-import { type ChangeOptions, changeRecord, readRecord, recordFolder } from './image-records.ts';
-import { findImagesBySize } from './images-by-size.ts';
-import { type ImagePage, type ListQuery, selectPage } from './list-query.ts';
-import { listRecords } from './list-records.ts';
+import type { PublishError } from '../core/errors.ts';
+import { listener, type OnEvent } from '../core/events.ts';
+import { quiet } from '../core/quiet.ts';
+import type { ImageSource } from '../host/io/image-source.ts';
+import type { Ability, ProbeOptions } from '../store/abilities.ts';
+import { cacheFolder, FirstWrite } from '../store/first-write.ts';
+import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import { openStore } from '../store/open-store.ts';
+import { RetryingStore } from '../store/retrying-store.ts';
+import { waitNotes } from '../store/wait-notes.ts';
+import type { PullOptions } from '../transfer/download/pull-file.ts';
+import type { EarlyUpload } from '../transfer/upload/early-upload.ts';
+import { RateLimit, withTimeForRate } from '../transfer/upload/rate-limit.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import { type RollbackOptions, readAliasLog, rollbackAlias } from './aliases/alias-log.ts';
+import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliases/aliases.ts';
 import {
   type MoveOptions,
   pointAlias,
   type RemoveAliasOptions,
   removeAlias,
-} from './move-alias.ts';
-import { isImageId } from './names.ts';
-import { newRecord } from './new-image.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
-import { openStore } from './open-store.ts';
+} from './aliases/move-alias.ts';
+import { findImage } from './catalog/find-image.ts';
+import { findImagesBySize } from './catalog/images-by-size.ts';
+import { type ImagePage, type ListQuery, selectPage } from './catalog/list-query.ts';
+import { listRecords } from './catalog/list-records.ts';
+import { RecordCache } from './catalog/record-cache.ts';
+import type { CopiedImage } from './copy-image.ts';
+import { readDefaults } from './defaults.ts';
+import type { EarlyFile } from './image-data.ts';
+import { deleteImage } from './lifecycle/delete-image.ts';
+import { discardImage, killRecord, saveRecord } from './lifecycle/discard-image.ts';
+import { collectGarbage, type Garbage, type GarbageOptions } from './lifecycle/garbage.ts';
+import { type Pruned, type PruneOptions, pruneImages } from './lifecycle/prune-images.ts';
+import type { RetentionPolicy } from './lifecycle/retention.ts';
+import type { Verified, VerifyOptions } from './lifecycle/verify-image.ts';
 import { assertRegistry, holdsRegistry, makeRegistry } from './presence.ts';
-import { type Pruned, type PruneOptions, pruneImages } from './prune-images.ts';
-import type { PullOptions } from './pull-file.ts';
 import type { DiskChoice } from './pull-image.ts';
-import { RecordCache } from './record-cache.ts';
-import { createVersion } from './records.ts';
+import type { ImageObject, ImageRecord } from './record/image.ts';
+import {
+  applyChanges,
+  deactivated,
+  type ImageChanges,
+  reactivated,
+} from './record/image-changes.ts';
+import { allObjects, asStored } from './record/image-objects.ts';
+import {
+  type ChangeOptions,
+  changeRecord,
+  readRecord,
+  recordFolder,
+} from './record/image-records.ts';
+import { isImageId } from './record/names.ts';
+import { newRecord } from './record/new-image.ts';
+import { createVersion } from './record/records.ts';
+import type { OnUnreadable } from './record/unreadable.ts';
 import type {
   ActiveFields,
   DeleteOptions,
@@ -50,13 +65,8 @@ import type {
   UploadDataOptions,
   UploadedObject,
 } from './registry-types.ts';
-import type { RetentionPolicy } from './retention.ts';
-import { RetryingStore } from './retrying-store.ts';
-import type { OnUnreadable } from './unreadable.ts';
-import type { Verified, VerifyOptions } from './verify-image.ts';
-import { waitNotes } from './wait-notes.ts';
 
-export { parseSort, SORT_KEYS } from './list-query.ts';
+export { parseSort, SORT_KEYS } from './catalog/list-query.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
 export { sumLines } from './sums.ts';
 
@@ -159,7 +169,7 @@ export class Registry {
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
   async probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
-    const { probeAbilities } = await import('./abilities.ts');
+    const { probeAbilities } = await import('../store/abilities.ts');
     return probeAbilities(this.#bare, options);
   }
 
@@ -333,7 +343,7 @@ export class Registry {
   async reactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     const image = await this.getImage(ref, options);
     if (image.status === 'active') return image;
-    const { assertMended } = await import('./verify-image.ts');
+    const { assertMended } = await import('./lifecycle/verify-image.ts');
     await assertMended(this.#store, image, { ...options, policy: this.#policy });
     return this.updateImage(image.id, reactivated, options);
   }
@@ -341,7 +351,7 @@ export class Registry {
   /** Reads everything back (or asks the store, `quick`); a damaged image is deactivated. */
   async verifyImage(ref: string, options: Omit<VerifyOptions, 'policy'> = {}): Promise<Verified> {
     const image = await this.getImage(ref, options);
-    const { verifyImage } = await import('./verify-image.ts');
+    const { verifyImage } = await import('./lifecycle/verify-image.ts');
     return verifyImage(this.#store, image, { ...options, policy: this.#policy });
   }
 

@@ -1,6 +1,6 @@
 // Lines for `sha256sum -c`: what every object of an image must be. Pure.
-import type { ImageRecord } from './image.ts';
-import { allObjects } from './image-objects.ts';
+import type { ImageRecord } from './record/image.ts';
+import { allObjects } from './record/image-objects.ts';
 
 /**
  * `<sha256>  <id>/<name>` for each disk and artefact, without line ends: the paths below

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openConnection } from '../libvirt/connection.ts';
-import { ActTimers } from './act-timers.ts';
-import { guardLock } from './guard-lock.ts';
+import { ActTimers } from './guard/act-timers.ts';
+import { guardLock } from './guard/guard-lock.ts';
 import {
   type ActEntry,
   parseMessage,
@@ -13,11 +13,11 @@ import {
   type RunMemory,
   TOOK_OVER,
   type WatchedRun,
-} from './guard-protocol.ts';
-import { JOURNAL_FILE, type JournalEntry, parseJournal } from './journal.ts';
-import { noteRemarks } from './remarks.ts';
+} from './guard/guard-protocol.ts';
+import { markTakenOver } from './guard/take-over.ts';
+import { JOURNAL_FILE, type JournalEntry, parseJournal } from './journal/journal.ts';
+import { noteRemarks } from './journal/remarks.ts';
 import { isHold, pendingOf, type RestoreOptions, restoreGuest } from './restore-guest.ts';
-import { markTakenOver } from './take-over.ts';
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
 const RESTORE_FOR_MS = 10 * 60_000;

@@ -1,10 +1,10 @@
 // The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../errors.ts';
-import type { Journal, PendingAct } from './journal.ts';
-import { UndoError, UndoFailure } from './undo-failure.ts';
+import { messageOf } from '../core/errors.ts';
+import { UndoError, UndoFailure } from './acts/undo-failure.ts';
+import type { Journal, PendingAct } from './journal/journal.ts';
 
-export { NotYet, UndoError, UndoFailure } from './undo-failure.ts';
+export { NotYet, UndoError, UndoFailure } from './acts/undo-failure.ts';
 
 /** An act on the domain: its name in the journal, and how it is taken back. */
 export interface GuestAct<Data, Context> {

@@ -1,8 +1,8 @@
 // A run's folder and journal, made before its first act and gone after its last.
 import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf, PublishError } from '../errors.ts';
-import { makeRunFolder, PASSABLE, PRIVATE } from '../files/own-folders.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
+import { makeRunFolder, PASSABLE, PRIVATE } from '../host/files/own-folders.ts';
 import type { Host } from '../libvirt/host.ts';
 import {
   JOURNAL_FILE,
@@ -12,15 +12,15 @@ import {
   type RunFacts,
   reached,
   readJournal,
-} from './journal.ts';
-import { removeUnusedRun } from './remove-run.ts';
+} from './journal/journal.ts';
 import {
   prepareDirectories,
   type RunFolder,
   readBootId,
   readMachineId,
   runFolder,
-} from './run-folder.ts';
+} from './journal/run-folder.ts';
+import { removeUnusedRun } from './remove-run.ts';
 
 export interface OpenRun {
   folder: RunFolder;

@@ -1,12 +1,12 @@
 // Removes what a run worked on, unless somebody has come to rely on it.
 import { basename } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { PublishError } from '../core/errors.ts';
+import { shellQuote } from '../core/shell-quote.ts';
 import { Host } from '../libvirt/host.ts';
-import { type FileUser, findFileUsers } from './file-users.ts';
-import { virsh } from './guest-context.ts';
-import { JOURNAL_FILE, type RunFacts } from './journal.ts';
-import { type RunFolder, removeRunFolder, whyNotScratch } from './run-folder.ts';
-import { shellQuote } from './shell-quote.ts';
+import { virsh } from './acts/guest-context.ts';
+import { JOURNAL_FILE, type RunFacts } from './journal/journal.ts';
+import { type RunFolder, removeRunFolder, whyNotScratch } from './journal/run-folder.ts';
+import { type FileUser, findFileUsers } from './lock/file-users.ts';
 
 /**
  * Removes both folders of a run.

@@ -1,15 +1,14 @@
 // Puts a guest back from the journal of a run, and from what its guard knows of it: for the guard, and for recover.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../errors.ts';
+import { messageOf } from '../core/errors.ts';
+import { quiet } from '../core/quiet.ts';
 import { Host } from '../libvirt/host.ts';
-import { quiet } from '../quiet.ts';
-import { pause } from './chain-acts.ts';
-import { freeze } from './freeze-act.ts';
-import { type RunMemory, withMemory, withSecrets } from './guard-protocol.ts';
-import { guestActs } from './guest-acts.ts';
+import { pause } from './acts/chain-acts.ts';
+import { freeze } from './acts/freeze-act.ts';
+import { guestActs } from './acts/guest-acts.ts';
+import { type RunMemory, withMemory, withSecrets } from './guard/guard-protocol.ts';
 import { GuestScope, type GuestScopeOptions, type UndoFailure } from './guest-scope.ts';
-import { whileGuestIsHeld } from './held-guests.ts';
 import {
   JOURNAL_FILE,
   Journal,
@@ -19,9 +18,10 @@ import {
   readJournal,
   runFacts,
   unsureActs,
-} from './journal.ts';
-import { endOrphans } from './orphans.ts';
-import { readBootId } from './run-folder.ts';
+} from './journal/journal.ts';
+import { readBootId } from './journal/run-folder.ts';
+import { whileGuestIsHeld } from './lock/held-guests.ts';
+import { endOrphans } from './lock/orphans.ts';
 
 export interface RestoreOptions {
   onRemark: (remark: string) => void;

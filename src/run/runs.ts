@@ -1,8 +1,8 @@
 // The runs that have a folder in the state directory: going, or dead and to be mended.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode } from '../errors.ts';
-import { isTrustedFolder, whyUntrusted } from '../files/own-folders.ts';
+import { hasCode } from '../core/errors.ts';
+import { isTrustedFolder, whyUntrusted } from '../host/files/own-folders.ts';
 import {
   JOURNAL_FILE,
   type JournalEntry,
@@ -11,9 +11,9 @@ import {
   type RunFacts,
   readJournal,
   runFacts,
-} from './journal.ts';
-import { askLock, isRunAlive } from './lock.ts';
-import { DOMAIN_XML_FILE, readBootId, readMachineId, runsFolder } from './run-folder.ts';
+} from './journal/journal.ts';
+import { DOMAIN_XML_FILE, readBootId, readMachineId, runsFolder } from './journal/run-folder.ts';
+import { askLock, isRunAlive } from './lock/lock.ts';
 
 /** Point before the first volume snapshot: from here on the domain may have a longer chain. */
 export const VOLUMES_POINT = 'volumes';

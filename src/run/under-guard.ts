@@ -1,12 +1,12 @@
 // The time in which a guest is not as it was: a guard from before the first act, all undone after the last.
-import { messageOf, PublishError } from '../errors.ts';
-import { type OnEvent, runStep } from '../events.ts';
-import type { Guard, GuardOptions, SpareGuard } from './guard.ts';
-import type { GuestContext } from './guest-acts.ts';
+import { messageOf, PublishError } from '../core/errors.ts';
+import { type OnEvent, runStep } from '../core/events.ts';
+import type { GuestContext } from './acts/guest-acts.ts';
+import type { Guard, GuardOptions, SpareGuard } from './guard/guard.ts';
+import { keepJournal } from './guard/keep-run.ts';
 import type { GuestScope, UndoFailure } from './guest-scope.ts';
-import { whileGuestIsHeld } from './held-guests.ts';
-import { type Journal, PARKED_POINT } from './journal.ts';
-import { keepJournal } from './keep-run.ts';
+import { type Journal, PARKED_POINT } from './journal/journal.ts';
+import { whileGuestIsHeld } from './lock/held-guests.ts';
 
 /** As long as a guest that was reset may take until its agent is back. */
 const GUEST_BACK_MS = 120_000;

@@ -1,7 +1,7 @@
 // What a store can do is tried, on a directory and a real S3 server, and nothing is left behind.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Ability, probeAbilities } from '#built/registry/abilities.js';
-import type { ObjectStore } from '#built/registry/object-store.js';
+import { type Ability, probeAbilities } from '#built/store/abilities.js';
+import type { ObjectStore } from '#built/store/object-store.js';
 import { PLACES, type Place } from './places.ts';
 
 const works = (abilities: readonly Ability[]) =>

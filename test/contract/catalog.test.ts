@@ -13,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { RunEvent } from '#built/events.js';
+import type { RunEvent } from '#built/core/events.js';
 import { openRegistry, type Registry, sumLines } from '#built/registry/registry.js';
 import { flipBit, PLACES, type Place, scratchFolder } from './places.ts';
 import { all, publish } from './publish.ts';

@@ -25,9 +25,9 @@ import {
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { DirectoryStore } from '#built/registry/directory-store.js';
 import { openRegistry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { DirectoryStore } from '#built/store/directory/directory-store.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { scratchFolder } from './places.ts';
 
 const OTHER_USER = 12_345;

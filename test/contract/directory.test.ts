@@ -15,9 +15,9 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { DirectoryStore } from '#built/registry/directory-store.js';
 import { openRegistry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { DirectoryStore } from '#built/store/directory/directory-store.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { scratchFolder } from './places.ts';
 
 let folder: string;

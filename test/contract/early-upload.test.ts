@@ -6,12 +6,12 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { crc32c } from '@node-rs/crc32';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { flatten } from '#built/flatten/flatten.js';
+import { flatten } from '#built/image/flatten.js';
 import { readDefaults } from '#built/registry/defaults.js';
-import type { ObjectStore, PartBody, PartUpload } from '#built/registry/object-store.js';
-import { startEarlyUpload } from '#built/upload/early-upload.js';
-import { fileSource } from '#built/upload/source.js';
-import { uploadImage } from '#built/upload/upload-image.js';
+import type { ObjectStore, PartBody, PartUpload } from '#built/store/object-store.js';
+import { startEarlyUpload } from '#built/transfer/upload/early-upload.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
+import { uploadImage } from '#built/transfer/upload/upload-image.js';
 import { waitFor } from '../support/wait.ts';
 import { bucketPlace, type Place, scratchFolder } from './places.ts';
 

@@ -3,8 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { eachBounded } from '#built/registry/bounded.js';
-import type { ObjectStore, PartBody } from '#built/registry/object-store.js';
+import { eachBounded } from '#built/core/bounded.js';
+import type { ObjectStore, PartBody } from '#built/store/object-store.js';
 import { PLACES, type Place } from './places.ts';
 
 const MIB = 1024 ** 2;

@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import type { ObjectStore } from '#built/registry/object-store.js';
-import { openStore } from '#built/registry/open-store.js';
 import type { RegistryOptions } from '#built/registry/registry.js';
+import type { ObjectStore } from '#built/store/object-store.js';
+import { openStore } from '#built/store/open-store.js';
 import { lab } from '../support/lab.ts';
 import { createBucket, listKeys, listUploads, rclone } from '../support/s3.ts';
 

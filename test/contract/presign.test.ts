@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { runCli } from '../support/cli.ts';
 import { s3Env } from '../support/s3.ts';
 import { PLACES, type Place, scratchFolder } from './places.ts';

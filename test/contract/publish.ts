@@ -2,9 +2,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ImageRecord } from '#built/registry/image.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import type { NewImage, Registry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { scratchFolder } from './places.ts';
 
 /** An active image of some random bytes, with an artefact where one is given. */

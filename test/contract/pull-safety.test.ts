@@ -16,12 +16,12 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { loadConfig } from '#built/config.js';
-import { pullAs } from '#built/import/pull-as.js';
-import type { ImageRecord } from '#built/registry/image.js';
+import { loadConfig } from '#built/config/config.js';
+import { pullAs } from '#built/operations/pull/pull-as.js';
+import type { DiskFormat } from '#built/operations/snapshot/snapshot-types.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
-import type { DiskFormat } from '#built/snapshot-types.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { runCli } from '../support/cli.ts';
 import { HOSTILE_IMAGES, qcow2 } from '../support/hostile-images.ts';
 import { scratchFolder } from './places.ts';

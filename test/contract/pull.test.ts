@@ -5,9 +5,9 @@ import { existsSync, statSync } from 'node:fs';
 import { open, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ImageRecord } from '#built/registry/image.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { bucketPlace, flipBit, PLACES, type Place, scratchFolder } from './places.ts';
 

@@ -5,9 +5,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { ImageRecord } from '#built/registry/image.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 import { flipBit, PLACES, type Place, scratchFolder } from './places.ts';
 
 const MIB = 1024 ** 2;

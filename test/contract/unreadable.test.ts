@@ -1,9 +1,9 @@
 // Records and aliases that no reader understands: told, left alone, and taken away where that is forced.
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { RunEvent } from '#built/events.js';
-import type { ImageRecord } from '#built/registry/image.js';
-import { MAX_RECORD_BYTES, MAX_VERSION } from '#built/registry/records.js';
+import type { RunEvent } from '#built/core/events.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
+import { MAX_RECORD_BYTES, MAX_VERSION } from '#built/registry/record/records.js';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
 import { runCli } from '../support/cli.ts';
 import { s3Env } from '../support/s3.ts';

@@ -6,7 +6,7 @@ import {
   ListMultipartUploadsCommand,
 } from '@aws-sdk/client-s3';
 import { expect } from 'vitest';
-import type { ImageRecord } from '#built/registry/image.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import type { Seen } from '../support/faulty-proxy.ts';
 import { listKeys, s3Client } from '../support/s3.ts';
 import { kindOf } from './s3-schedule.ts';

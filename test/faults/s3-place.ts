@@ -2,12 +2,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ObjectStore } from '#built/registry/object-store.js';
-import { openStore } from '#built/registry/open-store.js';
 import { Registry } from '#built/registry/registry.js';
-import { RetryingStore } from '#built/registry/retrying-store.js';
-import { fileSource } from '#built/upload/source.js';
-import type { UploadPolicy } from '#built/upload/upload-image.js';
+import type { ObjectStore } from '#built/store/object-store.js';
+import { openStore } from '#built/store/open-store.js';
+import { RetryingStore } from '#built/store/retrying-store.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
+import type { UploadPolicy } from '#built/transfer/upload/upload-image.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { makeFolder } from '../support/folders.ts';
 import { lab } from '../support/lab.ts';

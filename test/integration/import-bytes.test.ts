@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeBounded } from '#built/import/write-bounded.js';
+import { writeBounded } from '#built/operations/import/fetch/write-bounded.js';
 import { type CliOptions, makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { must } from '../support/exec.ts';
 import { makeSmallDisk } from '../support/small-disk.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { must } from '../support/exec.ts';
 
-const download = new URL('../../build/import/download.js', import.meta.url).href;
+const download = new URL('../../build/operations/import/fetch/download.js', import.meta.url).href;
 
 /** Public by its number; in the new network namespace it is this host's. */
 const PUBLIC = '11.22.33.44';

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openConnection } from '#built/libvirt/connection.js';
 import { isConnectionLost } from '#built/libvirt/errors.js';
+import { WorkerClient } from '#built/libvirt/ffi/worker-client.js';
 import { Host } from '#built/libvirt/host.js';
-import { WorkerClient } from '#built/libvirt/worker-client.js';
 import type { Ran } from '../support/exec.ts';
 import { runScript } from '../support/run-script.ts';
 

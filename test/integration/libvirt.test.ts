@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, openConnection } from '#built/libvirt/connection.js';
+import { type Domain, findDomain } from '#built/libvirt/domain.js';
+import { isLibvirtError, VIR_ERR } from '#built/libvirt/errors.js';
 import {
   VIR_DOMAIN_BLOCK_COPY_REUSE_EXT,
   VIR_DOMAIN_BLOCK_COPY_SHALLOW,
@@ -22,10 +24,8 @@ import {
   VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
   VIR_DOMAIN_XML_INACTIVE,
   VIR_DOMAIN_XML_SECURE,
-} from '#built/libvirt/constants.js';
-import { type Domain, findDomain } from '#built/libvirt/domain.js';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
-import { isLibvirtError, VIR_ERR } from '#built/libvirt/errors.js';
+} from '#built/libvirt/ffi/constants.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const run = promisify(execFile);
 const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';

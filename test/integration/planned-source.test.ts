@@ -2,12 +2,12 @@
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { stat, truncate } from 'node:fs/promises';
 import { afterAll, expect, it } from 'vitest';
-import { alignedSharedMemory } from '#built/files/direct-file.js';
-import type { RangeReader } from '#built/files/image-source.js';
-import { markOfPlan, type PlannedImage, planImage } from '#built/flatten/plan-image.js';
-import { plannedSource, writeTables } from '#built/flatten/planned-source.js';
-import { writeImage } from '#built/flatten/write-image.js';
-import { hashImage } from '#built/upload/hash-image.js';
+import { alignedSharedMemory } from '#built/host/io/direct-file.js';
+import type { RangeReader } from '#built/host/io/image-source.js';
+import { markOfPlan, type PlannedImage, planImage } from '#built/image/plan/plan-image.js';
+import { plannedSource, writeTables } from '#built/image/plan/planned-source.js';
+import { writeImage } from '#built/image/write-image.js';
+import { hashImage } from '#built/transfer/digests/hash-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
@@ -198,7 +198,7 @@ it('closes with reads under way, and holds no process', async () => {
 
   const built = new URL('../../build/', import.meta.url).href;
   const { exitCode, stdout, stderr } = await runScript(`
-    import { plannedSource } from '${built}flatten/planned-source.js';
+    import { plannedSource } from '${built}image/plan/planned-source.js';
     const file = '${chain[1].path}';
     const one = (n) => Float64Array.of(n);
     const extents = { count: 1, start: one(0), length: one(${MIB}), depth: Uint8Array.of(0), at: one(0) };

@@ -24,7 +24,7 @@ import {
   measure,
   supportsCompression,
   version,
-} from '#built/flatten/qemu-img.js';
+} from '#built/qemu/qemu-img.js';
 
 const MIB = 1024 * 1024;
 const SIZE = 64 * MIB;

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCompressors } from '#built/flatten/compressors.js';
-import { type PlannedImage, planImage } from '#built/flatten/plan-image.js';
-import { writeCompressedImage } from '#built/flatten/write-image.js';
+import { startCompressors } from '#built/image/compress/compressors.js';
+import { type PlannedImage, planImage } from '#built/image/plan/plan-image.js';
+import { writeCompressedImage } from '#built/image/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
 import { must } from '../support/exec.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
@@ -175,7 +175,7 @@ describe('fails with', () => {
     );
     for (const script of [...scripts, ...exits]) {
       const ended = await runScript(`
-        import { flatten } from '${BUILT}flatten/flatten.js';
+        import { flatten } from '${BUILT}image/flatten.js';
         const request = { ...${JSON.stringify(request)}, onEvent: () => undefined };
         ${script}`);
       expect(ended, script).toEqual({ exitCode: 0, stdout: 'enough\n', stderr: '' });

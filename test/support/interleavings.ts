@@ -1,5 +1,5 @@
 // Two actors on one store whose requests are let through one by one, in every order that can matter.
-import type { ObjectStore } from '#built/registry/object-store.js';
+import type { ObjectStore } from '#built/store/object-store.js';
 
 /** One request of an actor, held until it is its turn. */
 interface Held {

@@ -1,6 +1,6 @@
 // The names that a mistyped one is close to.
 import { expect, test } from 'vitest';
-import { closeNames } from '#built/close-names.js';
+import { closeNames } from '#built/core/close-names.js';
 
 const NAMES = ['web01', 'web02', 'db01', 'mail', 'web01-old', 'a'];
 

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '#built/cli/exit-codes.js';
 import { failureJson, failureText } from '#built/cli/failure.js';
-import { styleFor } from '#built/cli/style.js';
-import { codeOf, PublishError } from '#built/errors.js';
+import { styleFor } from '#built/cli/views/style.js';
+import { codeOf, PublishError } from '#built/core/errors.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
 
 const errno = (code: string) => Object.assign(new Error(`${code}: write`), { code });

@@ -1,7 +1,7 @@
 // Work that is repeated at intervals.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { repeat } from '#built/poll.js';
+import { repeat } from '#built/core/poll.js';
 
 test('repeat() starts no call while an earlier one hangs, and goes on when it has ended', async () => {
   const ends: (() => void)[] = [];

@@ -1,14 +1,14 @@
 // Foreign text in all that is printed: tables, CSV, JSON, errors, shell commands.
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { formatChain } from '#built/cli/chain-view.js';
 import { failureText } from '#built/cli/failure.js';
-import { imageCsv, imageTable } from '#built/cli/image-table.js';
-import { styleFor } from '#built/cli/style.js';
-import { formatPairs, formatTable } from '#built/cli/table.js';
-import { PublishError } from '#built/errors.js';
-import { printable, printableJson } from '#built/printable.js';
-import { shellQuote } from '#built/run/shell-quote.js';
+import { formatChain } from '#built/cli/views/chain-view.js';
+import { imageCsv, imageTable } from '#built/cli/views/image-table.js';
+import { styleFor } from '#built/cli/views/style.js';
+import { formatPairs, formatTable } from '#built/cli/views/table.js';
+import { PublishError } from '#built/core/errors.js';
+import { printable, printableJson } from '#built/core/printable.js';
+import { shellQuote } from '#built/core/shell-quote.js';
 import { activeRecord } from './registry/record.ts';
 
 /** One of each kind, and how it is shown. */

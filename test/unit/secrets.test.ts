@@ -1,12 +1,12 @@
 // Secrets in text that is shown: every form in which URLs, QEMU, libvirt, S3 and HTTP have them.
 import { describe, expect, it } from 'vitest';
 import { failureJson, failureText } from '#built/cli/failure.js';
-import { styleFor } from '#built/cli/style.js';
-import { ERROR_MEANINGS, publicReason } from '#built/error-meanings.js';
-import { ERROR_CODES, PublishError } from '#built/errors.js';
-import { listener, type RunEvent } from '#built/events.js';
+import { styleFor } from '#built/cli/views/style.js';
+import { ERROR_MEANINGS, publicReason } from '#built/core/error-meanings.js';
+import { ERROR_CODES, PublishError } from '#built/core/errors.js';
+import { listener, type RunEvent } from '#built/core/events.js';
+import { withoutSecrets } from '#built/core/secrets.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
-import { withoutSecrets } from '#built/secrets.js';
 
 const S = 'HUNTER2x9';
 

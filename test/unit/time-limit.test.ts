@@ -1,10 +1,10 @@
 // A deadline fires while its work waits, even if garbage is collected and nothing else keeps the process alive.
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
-import { withTimeLimit } from '#built/time-limit.js';
+import { withTimeLimit } from '#built/core/time-limit.js';
 import { run } from '../support/exec.ts';
 
-const module = new URL('../../build/time-limit.js', import.meta.url).href;
+const module = new URL('../../build/core/time-limit.js', import.meta.url).href;
 
 const untilAborted = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => {

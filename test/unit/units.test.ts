@@ -1,7 +1,7 @@
 // Sizes, rates and times with units: what each text means, and what is refused.
 import { describe, expect, it } from 'vitest';
 import { bytesValue, gibValue, secondsValue, wholeRateValue } from '#built/cli/values.js';
-import { parseUnit, type Unit, unitOfKey } from '#built/units.js';
+import { parseUnit, type Unit, unitOfKey } from '#built/core/units.js';
 
 describe('parseUnit', () => {
   const cases: [string, Unit, number][] = [

@@ -1,7 +1,7 @@
 // Uploads a finished image file and nothing else: usage upload.js s3://bucket/prefix, the file in BENCH_IMAGE.
-import { loadConfig } from '../../../build/config.js';
+import { loadConfig } from '../../../build/config/config.js';
 import { openRegistry } from '../../../build/registry/registry.js';
-import { fileSource } from '../../../build/upload/source.js';
+import { fileSource } from '../../../build/transfer/upload/file-source.js';
 
 const [, , url] = process.argv;
 const { s3, upload, timeouts } = await loadConfig();

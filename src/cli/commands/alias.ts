@@ -1,6 +1,6 @@
 // `virt-publish alias`: names that move from image to image, with their history.
 import type { Command } from 'commander';
-import type { AliasRecord } from '../../registry/aliases.ts';
+import type { AliasRecord } from '../../registry/aliases/aliases.ts';
 import { wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
@@ -86,8 +86,8 @@ async function logAlias({ registry, signal, args }: RegistryContext): Promise<Pr
 }
 
 async function table(title: string, records: readonly AliasRecord[]): Promise<string> {
-  const { formatTable } = await import('../table.ts');
-  const { formatDate, printable } = await import('../format.ts');
+  const { formatTable } = await import('../views/table.ts');
+  const { formatDate, printable } = await import('../views/format.ts');
   const columns = [
     { title },
     { title: 'IMAGE' },

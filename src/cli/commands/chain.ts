@@ -1,7 +1,7 @@
 // `virt-publish chain`: shows the backing chain of a disk, and shortens it while the guest runs.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { ChainOptions, CommitOptions } from '../../chain-types.ts';
+import type { ChainOptions, CommitOptions } from '../../operations/chain/chain-types.ts';
 import { CONNECT, type GlobalFlags, given } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -88,17 +88,17 @@ function toOptions(
 }
 
 async function show(options: ChainOptions, { config }: CommandContext): Promise<Product> {
-  const { showChain } = await import('../../chain.ts');
+  const { showChain } = await import('../../operations/chain/chain.ts');
   const chain = await showChain(options, config);
-  const { formatChain } = await import('../chain-view.ts');
+  const { formatChain } = await import('../views/chain-view.ts');
   return { text: formatChain(chain), json: { chain } };
 }
 
 function shortenWith(call: 'commitChain' | 'pullChain'): Work {
   return async (options, { config }) => {
-    const chain = await import('../../chain.ts');
+    const chain = await import('../../operations/chain/chain.ts');
     const result = await chain[call](options, config);
-    const { formatShortened } = await import('../chain-view.ts');
+    const { formatShortened } = await import('../views/chain-view.ts');
     return { text: formatShortened(result), json: { ...result } };
   };
 }

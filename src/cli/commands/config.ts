@@ -1,7 +1,7 @@
 // `virt-publish config`: the settings that are in force, and where each is from.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { SettingInForce } from '../../config.ts';
+import type { SettingInForce } from '../../config/config.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -38,13 +38,13 @@ export function addConfigCommand(program: Command, setExitCode: SetExitCode): vo
 async function list(flags: ConfigFlags): Promise<Product> {
   const files = flags.config === undefined ? [] : [resolve(flags.config)];
   const sources = { env: process.env, files, overrides: hostOverrides(flags) };
-  const { explainConfig } = await import('../../config.ts');
-  const { withoutSecrets } = await import('../../secrets.ts');
+  const { explainConfig } = await import('../../config/config.ts');
+  const { withoutSecrets } = await import('../../core/secrets.ts');
   // A URL may hold a user and a password.
   const settings: SettingInForce[] = (await explainConfig(sources)).map(({ value, ...setting }) => {
     return { ...setting, value: typeof value === 'string' ? withoutSecrets(value) : value };
   });
-  const { formatTable } = await import('../table.ts');
+  const { formatTable } = await import('../views/table.ts');
   const columns = [{ title: 'KEY' }, { title: 'VALUE' }, { title: 'SOURCE' }];
   const rows = settings.map(({ key, value, source }) => [key, shown(value), source]);
   return { text: formatTable(columns, rows), json: { settings } };

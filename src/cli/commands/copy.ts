@@ -1,8 +1,8 @@
 // `virt-publish copy`: an image into another registry, under the same id.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { Config } from '../../config.ts';
-import { runStep } from '../../events.ts';
+import type { Config } from '../../config/config.ts';
+import { runStep } from '../../core/events.ts';
 import { given } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
@@ -50,7 +50,7 @@ async function copy(context: RegistryContext, flags: CopyFlags): Promise<Product
   });
   await target.checkAccess({ signal });
   const found = await registry.getImage(args[0] ?? '', { signal });
-  const { allObjects, totalSize } = await import('../../registry/image-objects.ts');
+  const { allObjects, totalSize } = await import('../../registry/record/image-objects.ts');
   const total = totalSize(allObjects(found));
   const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'copy', bytes, total });
   const { image, way } = await runStep(

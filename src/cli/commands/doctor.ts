@@ -1,6 +1,6 @@
 // `virt-publish doctor`: looks at all that a run needs, and says the cure.
 import type { Command } from 'commander';
-import type { Finding } from '../../doctor/doctor.ts';
+import type { Finding } from '../../operations/doctor/doctor.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -36,7 +36,7 @@ async function examine(
   domains: readonly string[],
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
-  const { examineHost } = await import('../../doctor/doctor.ts');
+  const { examineHost } = await import('../../operations/doctor/doctor.ts');
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const openRegistry = () =>
     openConfiguredRegistry({ config, signal, onEvent }, { mayBeNew: true });
@@ -48,15 +48,15 @@ async function examine(
   const product = { text: await asText(findings), json: { findings } };
   const [first] = failed;
   if (first === undefined) return product;
-  const { PublishError } = await import('../../errors.ts');
+  const { PublishError } = await import('../../core/errors.ts');
   const names = failed.map(({ name }) => name).join(', ');
   const message = `${failed.length} of ${findings.length} looks failed: ${names}; the cures stand beside them.`;
   return { ...product, failure: new PublishError(first.code ?? 'INTERNAL', message, {}) };
 }
 
 async function asText(findings: readonly Finding[]): Promise<string> {
-  const { printable } = await import('../format.ts');
-  const { styleFor } = await import('../style.ts');
+  const { printable } = await import('../views/format.ts');
+  const { styleFor } = await import('../views/style.ts');
   const style = styleFor(process.stdout);
   const width = Math.max(...findings.map(({ name }) => name.length));
   const lines = findings.flatMap(({ name, state, says, cure }) => {

@@ -1,6 +1,6 @@
 // `virt-publish gc`: removes what no image record owns.
 import type { Command } from 'commander';
-import type { Garbage } from '../../registry/garbage.ts';
+import type { Garbage } from '../../registry/lifecycle/garbage.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
@@ -35,8 +35,8 @@ async function gc(context: RegistryContext, flags: GcFlags): Promise<Product> {
     signal,
   }))
     found.push(garbage);
-  const { formatTable } = await import('../table.ts');
-  const { formatBytes, formatDate, printable } = await import('../format.ts');
+  const { formatTable } = await import('../views/table.ts');
+  const { formatBytes, formatDate, printable } = await import('../views/format.ts');
   const bytes = formatBytes(found.reduce((sum, { size }) => sum + (size ?? 0), 0));
   const end = remove ? 'removed' : 'found; --delete removes them';
   tell(

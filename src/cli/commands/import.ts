@@ -1,14 +1,14 @@
 // `virt-publish import`: an existing image file, or one behind a URL, into the registry.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { ImportOptions } from '../../import/import-types.ts';
+import type { ImportOptions } from '../../operations/import/import-types.ts';
 import {
   DISK_FORMATS,
   type DiskFormat,
   TARGET_FORMATS,
   type TargetFormat,
   type Visibility,
-} from '../../snapshot-types.ts';
+} from '../../operations/snapshot/snapshot-types.ts';
 import {
   addRegistryOptions,
   choiceOption,
@@ -111,7 +111,7 @@ async function bringIn(
   flags: ImportFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
-  const { importImage } = await import('../../import/import-image.ts');
+  const { importImage } = await import('../../operations/import/import-image.ts');
   const { name, visibility, format, sha256, convert, hash, allowPrivate } = flags;
   const options: ImportOptions = {
     ...{ source, signal, onEvent, workDir: config.workDir, registry: config.registry },

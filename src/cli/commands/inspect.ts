@@ -1,6 +1,6 @@
 // `virt-publish inspect`: what of a domain would be taken, and how; touches nothing.
 import type { Command } from 'commander';
-import type { InspectOptions } from '../../inspect-types.ts';
+import type { InspectOptions } from '../../operations/inspect/inspect-types.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -34,8 +34,8 @@ export function addInspectCommand(program: Command, setExitCode: SetExitCode): v
 }
 
 async function report(domain: string, { config, signal }: CommandContext): Promise<Product> {
-  const { inspect } = await import('../../inspect.ts');
+  const { inspect } = await import('../../operations/inspect/inspect.ts');
   const found = await inspect({ domain, signal }, config);
-  const { formatReport } = await import('../inspect-view.ts');
+  const { formatReport } = await import('../views/inspect-view.ts');
   return { text: formatReport(found), json: { ...found } };
 }

@@ -1,19 +1,19 @@
 // `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
-import { IMAGE_STATUSES, type ImageStatus } from '../../registry/image.ts';
-import type { ImagePage, ListQuery } from '../../registry/list-query.ts';
 import {
   DISK_FORMATS,
   type DiskFormat,
   VISIBILITIES,
   type Visibility,
-} from '../../snapshot-types.ts';
-import { COLUMN_NAMES, type ColumnName, USUAL_COLUMNS } from '../image-columns.ts';
+} from '../../operations/snapshot/snapshot-types.ts';
+import type { ImagePage, ListQuery } from '../../registry/catalog/list-query.ts';
+import { IMAGE_STATUSES, type ImageStatus } from '../../registry/record/image.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { bytesValue, timeValue } from '../values.ts';
+import { COLUMN_NAMES, type ColumnName, USUAL_COLUMNS } from '../views/image-columns.ts';
 
 interface ListFlags {
   json?: boolean;
@@ -90,8 +90,8 @@ const CSV_COLUMNS = 'a CSV has all columns: leave --columns or --format csv out'
 
 async function list(context: RegistryContext, flags: ListFlags): Promise<Product> {
   const { registry, signal } = context;
-  const { parseSort } = await import('../../registry/list-query.ts');
-  const { usage } = await import('../../registry/names.ts');
+  const { parseSort } = await import('../../registry/catalog/list-query.ts');
+  const { usage } = await import('../../registry/record/names.ts');
   const { tag: tags, property: properties, sort, marker, ...rest } = flags;
   if (flags.format === 'csv' && flags.columns !== undefined) throw usage(CSV_COLUMNS);
   const order = sort === undefined ? {} : { sort: parseSort(sort) };
@@ -110,7 +110,7 @@ async function asText(
   { format, columns: chosen, wide }: ListFlags,
   { images, idLength }: ImagePage,
 ): Promise<string> {
-  const { imageCsv, imageTable } = await import('../image-table.ts');
+  const { imageCsv, imageTable } = await import('../views/image-table.ts');
   if (format === 'csv') return imageCsv(images);
   const columns = chosen ?? USUAL_COLUMNS;
   const needsAliases = images.length > 0 && columns.includes('aliases');

@@ -1,6 +1,6 @@
 // `virt-publish prune`: old images go by a retention policy.
 import type { Command } from 'commander';
-import type { Pruned } from '../../registry/prune-images.ts';
+import type { Pruned } from '../../registry/lifecycle/prune-images.ts';
 import { wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell, warn } from '../registry-command.ts';
@@ -57,8 +57,8 @@ async function prune(context: RegistryContext, flags: PruneFlags): Promise<Produ
 }
 
 async function table(pruned: readonly Pruned[]): Promise<string> {
-  const { formatTable } = await import('../table.ts');
-  const { formatDate, printable } = await import('../format.ts');
+  const { formatTable } = await import('../views/table.ts');
+  const { formatDate, printable } = await import('../views/format.ts');
   const columns = [
     { title: '' },
     { title: 'ID' },

@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { ImageRecord } from '../../registry/image.ts';
-import { DISK_FORMATS, type DiskFormat } from '../../snapshot-types.ts';
+import { DISK_FORMATS, type DiskFormat } from '../../operations/snapshot/snapshot-types.ts';
+import type { ImageRecord } from '../../registry/record/image.ts';
 import {
   addRegistryOptions,
   choiceOption,
@@ -62,13 +62,13 @@ async function pull(
   const { config, signal, onEvent } = context;
   if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
   const { openConfiguredRegistry } = await import('../open-registry.ts');
-  const { pullAs } = await import('../../import/pull-as.ts');
+  const { pullAs } = await import('../../operations/pull/pull-as.ts');
   const registry = await openConfiguredRegistry(context);
   const image = await registry.getImage(ref, { signal });
-  const { fileNameOf } = await import('../../registry/names.ts');
+  const { fileNameOf } = await import('../../registry/record/names.ts');
   const options = { disk, format, artefact, overwrite, config, signal, onEvent };
   if (artefact === undefined && (await wantsDirectory(named, { disk, disks: image.disks }))) {
-    const { pullDisks } = await import('../../import/pull-disks.ts');
+    const { pullDisks } = await import('../../operations/pull/pull-disks.ts');
     const directory = resolve(named ?? fileNameOf(image.name));
     const files = await pullDisks(registry, image, { ...options, directory });
     return { text: named === undefined ? directory : '', json: { image, directory, files } };
@@ -99,7 +99,7 @@ async function pullToOutput(
 ): Promise<Product> {
   if (flags.json === true) throw await usageError(NO_JSON);
   const { output, signal, config } = context;
-  const { withScratchFolder } = await import('../../run/scratch-folder.ts');
+  const { withScratchFolder } = await import('../../run/journal/scratch-folder.ts');
   await withScratchFolder(config.workDir, 'pull', async (folder) => {
     const file = join(folder, 'image');
     await pull(ref, file, flags, context);
@@ -112,6 +112,6 @@ const NO_JSON = 'standard output cannot take --json and the image: name a file i
 const NO_FORMAT = 'an artefact is pulled as it is: leave --format out';
 
 async function usageError(message: string): Promise<Error> {
-  const { PublishError } = await import('../../errors.ts');
+  const { PublishError } = await import('../../core/errors.ts');
   return new PublishError('USAGE', message, { step: 'config' });
 }

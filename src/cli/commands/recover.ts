@@ -1,8 +1,8 @@
 // `virt-publish recover`: mends what dead runs left, the guest first.
 import type { Command } from 'commander';
-import { PublishError } from '../../errors.ts';
-import { printable } from '../../printable.ts';
-import type { RecoveredRun } from '../../recover.ts';
+import { PublishError } from '../../core/errors.ts';
+import { printable } from '../../core/printable.ts';
+import type { RecoveredRun } from '../../recovery/recover.ts';
 import type { GlobalFlags } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -43,7 +43,7 @@ async function recover(
   flags: RecoverFlags,
   { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
-  const { recoverRuns, resolveRefs } = await import('../../recover.ts');
+  const { recoverRuns, resolveRefs } = await import('../../recovery/recover.ts');
   const refs = await resolveRefs(config.stateDir, given);
   const resume = flags.resume === true;
   const abandonThaw = flags.abandonThaw === true;

@@ -1,6 +1,6 @@
 // `virt-publish show`: everything that is known of one image.
 import type { Command } from 'commander';
-import type { ImageDisk, ImageRecord } from '../../registry/image.ts';
+import type { ImageDisk, ImageRecord } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
@@ -19,8 +19,8 @@ async function show({ registry, signal, args }: RegistryContext): Promise<Produc
   const aliases: string[] = [];
   for await (const { alias, image_id } of registry.listAliases({ signal }))
     if (image_id === image.id) aliases.push(alias);
-  const { formatPairs } = await import('../table.ts');
-  const { printable } = await import('../format.ts');
+  const { formatPairs } = await import('../views/table.ts');
+  const { printable } = await import('../views/format.ts');
   const pairs = (await fields(image, aliases)).map(([name, value]) => {
     return [printable(name), printable(value)] as const;
   });
@@ -28,8 +28,8 @@ async function show({ registry, signal, args }: RegistryContext): Promise<Produc
 }
 
 async function fields(image: ImageRecord, aliases: readonly string[]): Promise<[string, string][]> {
-  const { formatBytes, formatDate } = await import('../format.ts');
-  const { allObjects } = await import('../../registry/image-objects.ts');
+  const { formatBytes, formatDate } = await import('../views/format.ts');
+  const { allObjects } = await import('../../registry/record/image-objects.ts');
   const size = (bytes: number | null) =>
     bytes === null ? '-' : `${formatBytes(bytes)} (${bytes} bytes)`;
   const digest = `${image.os_hash_algo ?? ''} ${image.os_hash_value ?? ''}`.trim();

@@ -1,7 +1,6 @@
 // `virt-publish snapshot`: takes an image of a domain and publishes it.
 import type { Command } from 'commander';
-import type { SnapshotOptions } from '../../snapshot-types.ts';
-import { deadlinesHelp } from '../deadlines-help.ts';
+import type { SnapshotOptions } from '../../operations/snapshot/snapshot-types.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
@@ -11,7 +10,8 @@ import {
 } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
-import { addSnapshotOptions } from '../snapshot-options.ts';
+import { deadlinesHelp } from './deadlines-help.ts';
+import { addSnapshotOptions } from './snapshot-options.ts';
 
 type SnapshotFlags = GlobalFlags &
   RegistryFlags &
@@ -65,13 +65,13 @@ async function snapshot(
   const { config, signal, onEvent } = context;
   const options = { ...toOptions(domain, flags, config.workDir), signal, onEvent };
   if (flags.volumeSnapshots === true) {
-    const { snapshotVolumes } = await import('../snapshot-volumes.ts');
+    const { snapshotVolumes } = await import('./snapshot-volumes.ts');
     return snapshotVolumes(options, { dryRun: flags.dryRun === true }, context);
   }
-  const { createSnapshot, planSnapshot } = await import('../../snapshot.ts');
+  const { createSnapshot, planSnapshot } = await import('../../operations/snapshot/snapshot.ts');
   if (flags.dryRun === true) {
     const plan = await planSnapshot(options, config);
-    const { formatPlan, refusalOf } = await import('../plan-view.ts');
+    const { formatPlan, refusalOf } = await import('../views/plan-view.ts');
     return { text: formatPlan(plan), json: { plan }, ...refusalOf(plan) };
   }
   const result = await createSnapshot(options, config);

@@ -1,6 +1,6 @@
 // `virt-publish status`: the runs of this host, and what dead ones left to mend.
 import type { Command } from 'commander';
-import type { RunStatus } from '../../recover.ts';
+import type { RunStatus } from '../../recovery/recover.ts';
 import type { GlobalFlags } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
@@ -22,10 +22,10 @@ export function addStatusCommand(program: Command, setExitCode: SetExitCode): vo
 }
 
 async function status({ config }: CommandContext): Promise<Product> {
-  const { listRuns } = await import('../../recover.ts');
+  const { listRuns } = await import('../../recovery/recover.ts');
   const runs = await listRuns(config);
-  const { formatTable } = await import('../table.ts');
-  const { formatDate, printable } = await import('../format.ts');
+  const { formatTable } = await import('../views/table.ts');
+  const { formatDate, printable } = await import('../views/format.ts');
   const rows = runs.map((run) => [
     run.runId,
     printable(run.domain?.name ?? '-'),

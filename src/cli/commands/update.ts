@@ -1,7 +1,7 @@
 // `virt-publish update`: what may change of an image, each change a next version of its record.
 import type { Command } from 'commander';
-import type { ImageChanges } from '../../registry/image-changes.ts';
-import { VISIBILITIES, type Visibility } from '../../snapshot-types.ts';
+import { VISIBILITIES, type Visibility } from '../../operations/snapshot/snapshot-types.ts';
+import type { ImageChanges } from '../../registry/record/image-changes.ts';
 import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
@@ -72,7 +72,7 @@ async function toChanges(flags: UpdateFlags): Promise<ImageChanges> {
   });
   const isBoth = (flags.protected && flags.unprotected) || (flags.hidden && flags.visible);
   if (Object.keys(changes).length > 0 && !isBoth) return changes;
-  const { PublishError } = await import('../../errors.ts');
+  const { PublishError } = await import('../../core/errors.ts');
   const message = isBoth
     ? '--protected and --unprotected, --hidden and --visible exclude each other'
     : 'nothing was said to change; see virt-publish update --help';

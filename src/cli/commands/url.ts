@@ -46,7 +46,7 @@ async function link(
   const registry = await openConfiguredRegistry(context);
   const expires = new Date(Date.now() + expiresSeconds * 1000).toISOString();
   const { image, url } = await registry.presignImage(ref, { expiresSeconds, disk, signal });
-  const { diskData } = await import('../../registry/image-objects.ts');
+  const { diskData } = await import('../../registry/record/image-objects.ts');
   const { sha256 } = diskData(image, disk);
   return { text: url, json: { image_id: image.id, url, expires, sha256 } };
 }

@@ -1,8 +1,8 @@
 // `virt-publish verify`: whether the images are still what was published.
 import type { Command } from 'commander';
-import { runStep } from '../../events.ts';
-import type { ImageRecord } from '../../registry/image.ts';
-import type { Verified } from '../../registry/verify-image.ts';
+import { runStep } from '../../core/events.ts';
+import type { Verified } from '../../registry/lifecycle/verify-image.ts';
+import type { ImageRecord } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
@@ -29,7 +29,7 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
 }
 
 async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Product> {
-  const { PublishError } = await import('../../errors.ts');
+  const { PublishError } = await import('../../core/errors.ts');
   if ((flags.all === true) === context.args.length > 0) {
     const message = 'name the images to verify, or say --all';
     throw new PublishError('USAGE', message, { step: 'config' });
@@ -40,8 +40,8 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
   for await (const image of imagesOf(context, flags, onUnreadable))
     results.push(await verifyOne(context, image, flags));
   const damaged = results.filter(({ problems }) => problems.length > 0);
-  const { formatTable } = await import('../table.ts');
-  const { printable } = await import('../format.ts');
+  const { formatTable } = await import('../views/table.ts');
+  const { printable } = await import('../views/format.ts');
   const rows = results.map((result) => [
     result.image.id,
     printable(result.image.name),
@@ -108,7 +108,7 @@ async function verifyOne(
   image: ImageRecord,
   { quick }: VerifyFlags,
 ): Promise<Verified> {
-  const { allObjects, totalSize } = await import('../../registry/image-objects.ts');
+  const { allObjects, totalSize } = await import('../../registry/record/image-objects.ts');
   const total = totalSize(allObjects(image));
   const onProgress = (bytes: number) => onEvent({ type: 'progress', step: 'verify', bytes, total });
   const verified = await runStep(

@@ -1,5 +1,5 @@
 // Events as one JSON object a line, each with its time and the id of its run.
-import type { RunEvent } from '../../events.ts';
+import type { RunEvent } from '../../core/events.ts';
 import type { Reporter } from './reporter.ts';
 
 /** `write` gets each object, and whether it is progress, which the next one replaces; it adds the line end. */

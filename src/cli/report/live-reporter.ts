@@ -1,10 +1,10 @@
 // The display on a terminal: running steps with a bar below, finished ones as lines above; the only importer of log-update.
 import { createLogUpdate } from 'log-update';
-import type { Step } from '../../errors.ts';
-import type { RunEvent } from '../../events.ts';
-import { formatDuration, printable } from '../format.ts';
-import { type Style, styleFor } from '../style.ts';
-import { cutTo, pad } from '../table.ts';
+import type { Step } from '../../core/errors.ts';
+import type { RunEvent } from '../../core/events.ts';
+import { formatDuration, printable } from '../views/format.ts';
+import { type Style, styleFor } from '../views/style.ts';
+import { cutTo, pad } from '../views/table.ts';
 import type { Writer } from '../writer.ts';
 import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';

@@ -1,11 +1,11 @@
 // The log file: a line for each event, with its time and the id of its run, for people or as NDJSON.
 
-import { messageOf } from '../../errors.ts';
-import type { RunEvent } from '../../events.ts';
-import { printable, printableJson } from '../../printable.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { RunEvent } from '../../core/events.ts';
+import { printable, printableJson } from '../../core/printable.ts';
 import { failureJson } from '../failure.ts';
-import { formatDuration } from '../format.ts';
 import { fileWriter } from '../standard-streams.ts';
+import { formatDuration } from '../views/format.ts';
 import { cannotOpen, openPrivateFile } from './private-file.ts';
 
 export interface LogFile {

@@ -1,5 +1,5 @@
 // How fast a step goes and when it will be done, from its last seconds.
-import { formatBytes, formatDuration } from '../format.ts';
+import { formatBytes, formatDuration } from '../views/format.ts';
 
 const WINDOW_MS = 5_000;
 const SAMPLE_MS = 100;

@@ -1,6 +1,6 @@
 // A plain log: a line for each step, and for a long one its progress every ten seconds.
-import type { RunEvent } from '../../events.ts';
-import { formatDuration, printable } from '../format.ts';
+import type { RunEvent } from '../../core/events.ts';
+import { formatDuration, printable } from '../views/format.ts';
 import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 

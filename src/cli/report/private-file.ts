@@ -2,7 +2,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { hasCode, messageOf, PublishError } from '../../errors.ts';
+import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
 
 const CURE = 'name another file with --log-file';
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;

@@ -1,6 +1,6 @@
 // Who tells what a command does while it works: a live display, a plain log, or NDJSON.
-import type { RunEvent } from '../../events.ts';
-import { printableJson } from '../../printable.ts';
+import type { RunEvent } from '../../core/events.ts';
+import { printableJson } from '../../core/printable.ts';
 import type { Output } from '../output.ts';
 import type { Writer } from '../writer.ts';
 

@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { LocalDisk } from '#built/capture/choose-disk.js';
-import { layerBelow } from '#built/capture/layer-below.js';
-import { namedFile } from '#built/capture/local-spelling.js';
-import { info } from '#built/flatten/qemu-img.js';
+import { layerBelow } from '#built/domain/chain/layer-below.js';
+import { namedFile } from '#built/domain/chain/local-spelling.js';
+import type { LocalDisk } from '#built/domain/choose-disk.js';
+import { info } from '#built/qemu/qemu-img.js';
 
 const HURTING = `it's a "$(x)" \\ folder\tand more`;
 const dir = join(mkdtempSync(join(tmpdir(), 'vp-spelling-')), HURTING);

@@ -1,11 +1,11 @@
 // How a disk is taken follows from what the domain is and what was asked for.
 
 import { describe, expect, test } from 'vitest';
-import { outsideFacts } from '#built/capture/backing-chain.js';
-import { chooseDisks, type DiskWish } from '#built/capture/choose-disk.js';
-import type { Inspection } from '#built/capture/inspect.js';
 import { type CaptureWishes, planCapture } from '#built/capture/plan.js';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { outsideFacts } from '#built/domain/chain/backing-chain.js';
+import { chooseDisks, type DiskWish } from '#built/domain/choose-disk.js';
+import type { Inspection } from '#built/domain/inspect.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const disk = (target: string, more = '', source = `<source file='/d/${target}'/>`) =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>${source}<target dev='${target}' bus='virtio'/>${more}</disk>`;

@@ -1,8 +1,8 @@
 // Volumes of a pool are where libvirt says; what it cannot say counts as outside this host.
 import { expect, test } from 'vitest';
-import { placeVolumes } from '#built/capture/remote-disk.js';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { placeVolumes } from '#built/domain/remote-disk.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const volume = (more = '') =>
   parseDomainXml(

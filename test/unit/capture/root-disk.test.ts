@@ -1,9 +1,9 @@
 // Which disk of a domain its system is on, and what is said of those that were passed over.
 import { describe, expect, test } from 'vitest';
-import { chooseDisks } from '#built/capture/choose-disk.js';
-import { describeRoot } from '#built/capture/root-disk.js';
-import { describeSeed } from '#built/capture/seed-disk.js';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { chooseDisks } from '#built/domain/choose-disk.js';
+import { describeRoot } from '#built/domain/root-disk.js';
+import { describeSeed } from '#built/domain/seed-disk.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 interface Shape {
   order?: number;

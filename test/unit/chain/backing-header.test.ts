@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { followHeaders } from '#built/chain/backing-header.js';
+import { followHeaders } from '#built/domain/chain/backing-header.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'vp-unit-'));
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -1,7 +1,7 @@
 // Which layers a commit and a pull take, and what is refused before anything is touched.
 import { expect, test } from 'vitest';
-import { planCommit, planPull } from '#built/chain/plan-chain.js';
-import { refuseLostSnapshots } from '#built/chain/refusals.js';
+import { planCommit, planPull } from '#built/capture/chain/plan-chain.js';
+import { refuseLostSnapshots } from '#built/capture/chain/refusals.js';
 
 const layer = (path: string, snapshots: string[] = []) => ({
   ...{ path, format: 'qcow2', virtualSize: 1000, actualSize: 10, snapshots },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openRegistry } from '#built/registry/registry.js';
-import { fileSource } from '#built/upload/source.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 
 const main = new URL('../../../dist/cli/main.js', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'cli-catalog-'));

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { EXIT_CODES, exitCodeOf } from '#built/cli/exit-codes.js';
-import { ERROR_CODES, PublishError } from '#built/errors.js';
+import { ERROR_CODES, PublishError } from '#built/core/errors.js';
 
 const root = new URL('../../../', import.meta.url).pathname;
 

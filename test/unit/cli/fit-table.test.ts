@@ -1,9 +1,9 @@
 // Tables fit the terminal: cells are cut first, then the least important columns left out.
 import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
-import { fitTable } from '#built/cli/fit-table.js';
-import { USUAL_COLUMNS } from '#built/cli/image-columns.js';
-import { imageTable } from '#built/cli/image-table.js';
+import { fitTable } from '#built/cli/views/fit-table.js';
+import { USUAL_COLUMNS } from '#built/cli/views/image-columns.js';
+import { imageTable } from '#built/cli/views/image-table.js';
 import { activeRecord } from '../registry/record.ts';
 
 const ID = 'cb53e3c5-f58b-4234-bec9-1eb248c47cd7';

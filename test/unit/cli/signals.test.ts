@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createOutput } from '#built/cli/output.js';
 import { withSignals } from '#built/cli/signals.js';
 import { streamSink, Writer } from '#built/cli/writer.js';
-import { PublishError } from '#built/errors.js';
+import { PublishError } from '#built/core/errors.js';
 
 const words = { first: 'stopping', again: 'please wait' };
 

@@ -1,14 +1,14 @@
 // What people and programs are told: sizes, tables, errors, logs, events, the plan.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { failureJson, failureText } from '#built/cli/failure.js';
-import { formatBytes, formatDate, formatDuration, printable } from '#built/cli/format.js';
-import { formatPlan } from '#built/cli/plan-view.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
 import { Pace } from '#built/cli/report/pace.js';
 import { createPlainReporter } from '#built/cli/report/plain-reporter.js';
-import { styleFor } from '#built/cli/style.js';
-import { cutTo, formatPairs, formatTable } from '#built/cli/table.js';
-import { PublishError } from '#built/errors.js';
+import { formatBytes, formatDate, formatDuration, printable } from '#built/cli/views/format.js';
+import { formatPlan } from '#built/cli/views/plan-view.js';
+import { styleFor } from '#built/cli/views/style.js';
+import { cutTo, formatPairs, formatTable } from '#built/cli/views/table.js';
+import { PublishError } from '#built/core/errors.js';
 
 const GIB = 1024 ** 3;
 const plainStyle = styleFor({ isTTY: false });

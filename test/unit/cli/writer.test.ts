@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { createOutput } from '#built/cli/output.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
 import { type Sink, Writer } from '#built/cli/writer.js';
-import { loadConfig } from '#built/config.js';
-import { decideSettings } from '#built/snapshot/settings.js';
+import { loadConfig } from '#built/config/config.js';
+import { decideSettings } from '#built/operations/snapshot/settings.js';
 
 /** A reader that takes bytes only while it is open. */
 function reader() {

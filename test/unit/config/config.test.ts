@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '#built/config/config.js';
 import { isPlainlyValid } from '#built/config/plainly-valid.js';
 import {
   listSettings,
@@ -11,7 +12,6 @@ import {
   type SchemaNode,
 } from '#built/config/schema.js';
 import { validateLayers } from '#built/config/validate.js';
-import { loadConfig } from '#built/config.js';
 
 let folder: string;
 let env: NodeJS.ProcessEnv;

@@ -3,7 +3,7 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { removeScratch, type ScratchFile } from '#built/files/scratch-file.js';
+import { removeScratch, type ScratchFile } from '#built/host/files/scratch-file.js';
 
 let folder: string;
 beforeEach(async () => {

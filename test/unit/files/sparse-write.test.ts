@@ -5,7 +5,7 @@ import { open, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { writeSparse } from '#built/files/sparse-write.js';
+import { writeSparse } from '#built/host/io/sparse-write.js';
 
 const KIB = 1024;
 const folder = mkdtempSync(join(tmpdir(), 'sparse-'));

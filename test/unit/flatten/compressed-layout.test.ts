@@ -1,8 +1,8 @@
 // Where the clusters of a compressed qcow2 go, and what its tables say of them.
 import { describe, expect, it } from 'vitest';
-import { CompressedLayout } from '#built/flatten/compressed-layout.js';
-import { CLUSTER, DataRuns } from '#built/flatten/data-runs.js';
-import { placePiece } from '#built/flatten/piece-place.js';
+import { CompressedLayout } from '#built/image/compress/compressed-layout.js';
+import { placePiece } from '#built/image/compress/piece-place.js';
+import { CLUSTER, DataRuns } from '#built/image/plan/data-runs.js';
 
 const GIB = 1024 ** 3;
 

@@ -1,8 +1,8 @@
 // A wait on storage ends with its work, at its deadline and with its signal, whatever hangs.
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
-import { PublishError } from '#built/errors.js';
-import { inTime } from '#built/flatten/in-time.js';
+import { PublishError } from '#built/core/errors.js';
+import { inTime } from '#built/core/in-time.js';
 
 const late = () => new PublishError('UPLOAD', 'too late');
 const { signal } = new AbortController();

@@ -8,7 +8,7 @@ import {
   measureArgs,
   requireCompression,
   supportsCompression,
-} from '#built/flatten/qemu-img-args.js';
+} from '#built/qemu/qemu-img-args.js';
 
 describe('file names', () => {
   it('come last, after --, and absolute, so no name is an option or a protocol', () => {

@@ -1,13 +1,13 @@
 // What qemu-img prints, as values; captured from 7.2.22.
 import { describe, expect, it } from 'vitest';
-import { qemuImgFailure } from '#built/flatten/qemu-img-failure.js';
+import { qemuImgFailure } from '#built/qemu/qemu-img-failure.js';
 import {
   mapReader,
   parseCheck,
   parseInfo,
   parseVersion,
   progressReader,
-} from '#built/flatten/qemu-img-output.js';
+} from '#built/qemu/qemu-img-output.js';
 
 const INFO = `{ "backing-filename-format": "qcow2", "virtual-size": 67108864, "filename": "t.qcow2",
   "cluster-size": 65536, "format": "qcow2", "actual-size": 1314816,

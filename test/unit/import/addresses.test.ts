@@ -1,7 +1,7 @@
 // Which addresses count as public, in every way that one can be written.
 import { describe, expect, it } from 'vitest';
-import { isPublic, lookupPublic } from '#built/import/addresses.js';
-import { openDownload } from '#built/import/download.js';
+import { isPublic, lookupPublic } from '#built/operations/import/fetch/addresses.js';
+import { openDownload } from '#built/operations/import/fetch/download.js';
 
 const LOCAL = [
   ...['127.0.0.1', '127.255.255.254', '0.0.0.0', '10.1.2.3', '172.16.0.1', '172.31.255.255'],

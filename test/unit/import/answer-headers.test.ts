@@ -1,6 +1,11 @@
 // The headers of an HTTP answer tell names and encodings, in all the ways in which servers write them.
 import { describe, expect, it } from 'vitest';
-import { encodingsOf, nameOf, namesOf, pageTypeOf } from '#built/import/answer-headers.js';
+import {
+  encodingsOf,
+  nameOf,
+  namesOf,
+  pageTypeOf,
+} from '#built/operations/import/fetch/answer-headers.js';
 
 describe('encodings', () => {
   it.each([

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { decodeAnswer } from '#built/import/decode-answer.js';
+import { decodeAnswer } from '#built/operations/import/fetch/decode-answer.js';
 
 const plain = Buffer.from('bytes of a disk '.repeat(5000));
 const { signal } = new AbortController();

@@ -1,7 +1,7 @@
 // What cannot be asked of an import is refused before anything is read.
 import { expect, it } from 'vitest';
-import { loadConfig } from '#built/config.js';
-import { decideImport } from '#built/import/import-settings.js';
+import { loadConfig } from '#built/config/config.js';
+import { decideImport } from '#built/operations/import/import-settings.js';
 
 it('--sha256 takes 64 hex digits, in either case, and nothing else', async () => {
   const config = await loadConfig({ env: {} });

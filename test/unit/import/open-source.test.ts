@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openSource } from '#built/import/open-source.js';
+import { openSource } from '#built/operations/import/open-source.js';
 
 const NOBODY = 65534;
 
@@ -53,7 +53,7 @@ it('follows links of the caller, to files and folders, relative and absolute, an
 
 it('says that what a process substitution leads to is a pipe', () => {
   const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message))`;
-  const module = new URL('../../../build/import/open-source.js', import.meta.url).href;
+  const module = new URL('../../../build/operations/import/open-source.js', import.meta.url).href;
   const { stdout } = spawnSync(process.execPath, ['-e', script, module], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],

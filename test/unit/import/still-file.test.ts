@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { afterAll, beforeEach, expect, it } from 'vitest';
-import { loadConfig } from '#built/config.js';
-import { decideImport } from '#built/import/import-settings.js';
-import { withStillFile } from '#built/import/still-file.js';
+import { loadConfig } from '#built/config/config.js';
+import { decideImport } from '#built/operations/import/import-settings.js';
+import { withStillFile } from '#built/operations/import/still-file.js';
 import { must } from '../../support/exec.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'still-'));
@@ -72,9 +72,9 @@ it('a file that no lease can be taken on is copied first, with its holes', async
   chownSync(source, 65534, 65534);
   const built = new URL('../../../build/', import.meta.url).href;
   const script = `
-    const { loadConfig } = await import('${built}config.js');
-    const { decideImport } = await import('${built}import/import-settings.js');
-    const { withStillFile } = await import('${built}import/still-file.js');
+    const { loadConfig } = await import('${built}config/config.js');
+    const { decideImport } = await import('${built}operations/import/import-settings.js');
+    const { withStillFile } = await import('${built}operations/import/still-file.js');
     const settings = decideImport({ source: '${source}', name: 'x' }, await loadConfig({ env: {} }));
     const place = { folder: '${folder}', access: Promise.resolve() };
     const copy = await withStillFile(settings, place, async ({ path, ours }) => ours && path);

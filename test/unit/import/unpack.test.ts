@@ -1,7 +1,7 @@
 // What an unpacker refuses is said with its cure: a limit of memory is none of damage.
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
-import { unpack } from '#built/import/unpack.js';
+import { unpack } from '#built/operations/import/fetch/unpack.js';
 
 /** `hello` with a dictionary of 512 MiB, which the decoder would have to allocate. */
 const XZ =

@@ -1,6 +1,6 @@
 // Whom QEMU runs as, and whether libvirt hands it its files: read from live XML.
 import { expect, test } from 'vitest';
-import { parseDacLabel } from '#built/libvirt/dac-label.js';
+import { parseDacLabel } from '#built/libvirt/xml/dac-label.js';
 
 function domain(seclabel: string, disk = ''): string {
   const source = `<source file='/d.qcow2'>${disk}</source>`;

@@ -1,7 +1,7 @@
 // Reading domain XML: rich live XML, inactive XML with names that hurt, and almost nothing.
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const fixture = (name: string): Promise<string> =>
   readFile(new URL(`../../fixtures/domain-xml/${name}.xml`, import.meta.url), 'utf8');

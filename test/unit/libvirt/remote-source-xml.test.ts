@@ -1,6 +1,6 @@
 // Where a disk lies that is no file of this host: in words, and as QEMU's programs open it.
 import { expect, test } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 function disk(type: string, source: string, more = '') {
   const xml = `<domain><devices><disk type='${type}' device='disk'>${source}${more}<target dev='vda' bus='virtio'/></disk></devices></domain>`;

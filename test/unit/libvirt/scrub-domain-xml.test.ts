@@ -1,7 +1,7 @@
 // The XML that is published: the shape of the machine is there, and nothing of the host.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { parseDomainXml, scrubDomainXml } from '#built/libvirt/domain-xml.js';
+import { parseDomainXml, scrubDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const rich = await readFile(
   new URL('../../fixtures/domain-xml/rich-live.xml', import.meta.url),

@@ -1,7 +1,7 @@
 // Reading the XML of snapshots: which disks, which files, and the domain as it was.
 import { expect, test } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
-import { parseSnapshotXml } from '#built/libvirt/snapshot-xml.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
+import { parseSnapshotXml } from '#built/libvirt/xml/snapshot-xml.js';
 
 const DISK = (file: string) =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='vda' bus='virtio'/></disk>`;

@@ -1,6 +1,6 @@
 // What a start needs of its host, as live XML names it: every row of the table, and what stands beside it.
 import { expect, test } from 'vitest';
-import { startNeeds } from '#built/libvirt/start-needs-xml.js';
+import { startNeeds } from '#built/libvirt/xml/start-needs-xml.js';
 
 function needsOf(devices: string, os = '', type = 'qemu'): string[] {
   const xml = `<domain type='${type}'><os>${os}</os><devices>${devices}</devices></domain>`;

@@ -2,7 +2,7 @@
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { isPageCached } from '#built/native/page-cache.js';
+import { isPageCached } from '#built/host/native/page-cache.js';
 import { must } from '../../support/exec.ts';
 
 // Not below /tmp, which may have nothing beneath it but memory.

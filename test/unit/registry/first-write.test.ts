@@ -3,9 +3,9 @@ import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunEvent } from '#built/events.js';
-import { FirstWrite } from '#built/registry/first-write.js';
-import type { ObjectStore } from '#built/registry/object-store.js';
+import type { RunEvent } from '#built/core/events.js';
+import { FirstWrite } from '#built/store/first-write.js';
+import type { ObjectStore } from '#built/store/object-store.js';
 
 let folder: string;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 // Validation: our own input is refused as USAGE, of somebody else's bytes the problem is named, and nothing crashes.
 
 import { describe, expect, test } from 'vitest';
-import { assertRecord, examineRecord } from '#built/registry/image-checks.js';
-import { assertAlias, assertObjectName } from '#built/registry/names.js';
+import { assertRecord, examineRecord } from '#built/registry/record/image-checks.js';
+import { assertAlias, assertObjectName } from '#built/registry/record/names.js';
 import { activeRecord } from './record.ts';
 
 const object = { name: 'vda.qcow2', size: 10, sha256: 'a'.repeat(64) };

@@ -6,7 +6,7 @@ import {
   IMAGE_STATUSES,
   type ImageStatus,
   STATUS_TRANSITIONS,
-} from '#built/registry/image.js';
+} from '#built/registry/record/image.js';
 import { ID } from './record.ts';
 
 const ALLOWED = [

@@ -1,7 +1,7 @@
 // What a query lets pass, in which order, and in what pages.
 import { describe, expect, it } from 'vitest';
-import type { ImageRecord } from '#built/registry/image.js';
-import { matchesQuery, parseSort, selectPage } from '#built/registry/list-query.js';
+import { matchesQuery, parseSort, selectPage } from '#built/registry/catalog/list-query.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 import { activeRecord } from './record.ts';
 
 const at = (day: string) => `2026-01-${day}T00:00:00.000Z`;

@@ -1,9 +1,9 @@
 // Which URLs lead to which store, and which are refused, without a secret in the message.
 
 import { expect, test } from 'vitest';
-import { assertKey } from '#built/registry/object-key.js';
-import { openStore } from '#built/registry/open-store.js';
-import { parseRegistryUrl } from '#built/registry/registry-url.js';
+import { assertKey } from '#built/store/object-key.js';
+import { openStore } from '#built/store/open-store.js';
+import { parseRegistryUrl } from '#built/store/registry-url.js';
 
 const OPTIONS = { requestMs: 1000, partMs: 1000, s3: { endpoint: 'http://127.0.0.1:1' } };
 

@@ -1,5 +1,5 @@
 // A whole, valid image record for the unit tests to bend.
-import type { ImageRecord } from '#built/registry/image.js';
+import type { ImageRecord } from '#built/registry/record/image.js';
 
 export const ID = '0b6f2f4e-8c55-4a53-9d0f-1c2d3e4f5a6b';
 

@@ -3,7 +3,7 @@ import { createServer, get, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RestedAgent } from '#built/registry/rested-agent.js';
+import { RestedAgent } from '#built/store/s3/rested-agent.js';
 
 describe('RestedAgent', () => {
   let server: Server;

@@ -1,6 +1,6 @@
 // Which images a retention policy keeps, and which ones follow each other.
 import { describe, expect, it } from 'vitest';
-import { applyRetention, assertPolicy, lineOf } from '#built/registry/retention.js';
+import { applyRetention, assertPolicy, lineOf } from '#built/registry/lifecycle/retention.js';
 import { activeRecord } from './record.ts';
 
 const images = (...times: string[]) =>

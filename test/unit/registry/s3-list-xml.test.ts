@@ -1,6 +1,6 @@
 // A page of keys read from its text.
 import { describe, expect, it } from 'vitest';
-import { parseListPage } from '#built/registry/s3-list-xml.js';
+import { parseListPage } from '#built/store/s3/list-xml.js';
 
 describe('a page of keys', () => {
   const page = (inside: string) =>

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { openS3Store } from '#built/registry/s3-store.js';
+import { openS3Store } from '#built/store/s3/s3-store.js';
 
 interface Seen {
   by: 'SDK' | 'us';

@@ -1,6 +1,6 @@
 // Ids are shortened as far as they still tell all images apart.
 import { expect, it } from 'vitest';
-import { ShortIds } from '#built/registry/short-ids.js';
+import { ShortIds } from '#built/registry/catalog/short-ids.js';
 
 function lengthOf(...ids: string[]): number {
   const short = new ShortIds();

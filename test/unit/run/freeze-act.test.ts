@@ -1,7 +1,7 @@
 // When a freeze is undone by a thaw, when it is over by itself, and when the thaw must wait.
 import { beforeEach, expect, test } from 'vitest';
 import { LibvirtError, VIR_ERR } from '#built/libvirt/errors.js';
-import { agentLimit, freeze } from '#built/run/freeze-act.js';
+import { agentLimit, freeze } from '#built/run/acts/freeze-act.js';
 import { NotYet } from '#built/run/guest-scope.js';
 
 const RUNTIME = { id: 3, pid: 100, startTime: '7' };

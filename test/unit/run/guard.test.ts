@@ -4,12 +4,22 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Host } from '#built/libvirt/host.js';
-import { guardCommand, scopedGuardCommand } from '#built/run/guard-command.js';
-import { type ActEntry, parseMessage, withMemory, withSecrets } from '#built/run/guard-protocol.js';
-import { guestActs } from '#built/run/guest-acts.js';
+import { guestActs } from '#built/run/acts/guest-acts.js';
+import { guardCommand, scopedGuardCommand } from '#built/run/guard/guard-command.js';
+import {
+  type ActEntry,
+  parseMessage,
+  withMemory,
+  withSecrets,
+} from '#built/run/guard/guard-protocol.js';
+import { keepJournal } from '#built/run/guard/keep-run.js';
 import { GuestScope } from '#built/run/guest-scope.js';
-import { Journal, type JournalEntry, pendingActs, readJournal } from '#built/run/journal.js';
-import { keepJournal } from '#built/run/keep-run.js';
+import {
+  Journal,
+  type JournalEntry,
+  pendingActs,
+  readJournal,
+} from '#built/run/journal/journal.js';
 
 const facts = {
   ...{ runId: 'r', pid: 1, bootId: 'b', machineId: null, uri: 'qemu:///system' },

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Host } from '#built/libvirt/host.js';
-import { commit, pause } from '#built/run/chain-acts.js';
-import { agentLimit, freeze } from '#built/run/freeze-act.js';
-import { detach, type GuestContext, mirror, save, undefine } from '#built/run/guest-acts.js';
+import { commit, pause } from '#built/run/acts/chain-acts.js';
+import { agentLimit, freeze } from '#built/run/acts/freeze-act.js';
+import { detach, type GuestContext, mirror, save, undefine } from '#built/run/acts/guest-acts.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { GuestScope, NotYet } from '#built/run/guest-scope.js';
-import { Journal, pendingActs, readJournal, unsureActs } from '#built/run/journal.js';
+import { Journal, pendingActs, readJournal, unsureActs } from '#built/run/journal/journal.js';
 
 let folder: string;
 let journal: Journal;

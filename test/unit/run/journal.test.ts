@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Journal, pendingActs, readJournal, runFacts } from '#built/run/journal.js';
+import { Journal, pendingActs, readJournal, runFacts } from '#built/run/journal/journal.js';
 
 let folder: string;
 let path: string;

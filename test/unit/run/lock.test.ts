@@ -16,14 +16,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
-import { lockFolder } from '#built/files/lock-folder.js';
-import { askLock, isRunAlive, lockDomain } from '#built/run/lock.js';
+import { lockFolder } from '#built/host/files/lock-folder.js';
+import { askLock, isRunAlive, lockDomain } from '#built/run/lock/lock.js';
 import { endHolder, holdLock } from '../../support/lock-holder.ts';
 
 const domain = { name: 'web01', uuid: randomUUID() };
 const file = join(lockFolder(), `domain-${domain.uuid}.lock`);
 const busy = { code: 'DOMAIN_BUSY' };
-const module = new URL('../../../build/run/lock.js', import.meta.url).href;
+const module = new URL('../../../build/run/lock/lock.js', import.meta.url).href;
 
 afterEach(() => rm(file, { force: true, recursive: true }));
 

@@ -6,10 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Host } from '#built/libvirt/host.js';
-import { replaceDisks } from '#built/libvirt/replace-disks.js';
-import { pause } from '#built/run/chain-acts.js';
-import { findFileUsers } from '#built/run/file-users.js';
-import { type GuestContext, liveSources, mirror, save, undefine } from '#built/run/guest-acts.js';
+import { replaceDisks } from '#built/libvirt/xml/replace-disks.js';
+import { pause } from '#built/run/acts/chain-acts.js';
+import {
+  type GuestContext,
+  liveSources,
+  mirror,
+  save,
+  undefine,
+} from '#built/run/acts/guest-acts.js';
+import { findFileUsers } from '#built/run/lock/file-users.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 

@@ -15,12 +15,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listRuns, recoverRuns, resolveRefs } from '#built/recover.js';
-import { Journal, unsureActs } from '#built/run/journal.js';
-import { askLock, lockDomain } from '#built/run/lock.js';
-import { lockWholeDomain } from '#built/run/lock-whole.js';
-import { readBootId, readMachineId } from '#built/run/run-folder.js';
-import { markTakenOver, refuseIfTakenOver } from '#built/run/take-over.js';
+import { listRuns, recoverRuns, resolveRefs } from '#built/recovery/recover.js';
+import { markTakenOver, refuseIfTakenOver } from '#built/run/guard/take-over.js';
+import { Journal, unsureActs } from '#built/run/journal/journal.js';
+import { readBootId, readMachineId } from '#built/run/journal/run-folder.js';
+import { askLock, lockDomain } from '#built/run/lock/lock.js';
+import { lockWholeDomain } from '#built/run/lock/lock-whole.js';
 
 /** A user who is neither root nor the one who runs the tests. */
 const OTHER = 65_533;
@@ -265,7 +265,7 @@ test('a domain whose run died after the mending and before the lock is mended ag
 });
 
 async function config() {
-  const { loadConfig } = await import('#built/config.js');
+  const { loadConfig } = await import('#built/config/config.js');
   return loadConfig({ env: {}, overrides: { stateDir } });
 }
 

@@ -16,14 +16,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { withProbeFolder } from '#built/doctor/probe-folder.js';
-import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/files/own-folders.js';
-import { removeFolder } from '#built/files/remove-folder.js';
+import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/host/files/own-folders.js';
+import { removeFolder } from '#built/host/files/remove-folder.js';
 import { Host } from '#built/libvirt/host.js';
-import { DirectoryStore } from '#built/registry/directory-store.js';
-import { RecordCache } from '#built/registry/record-cache.js';
+import { withProbeFolder } from '#built/operations/doctor/probe-folder.js';
+import { RecordCache } from '#built/registry/catalog/record-cache.js';
+import { withScratchFolder } from '#built/run/journal/scratch-folder.js';
 import { withRun } from '#built/run/open-run.js';
-import { withScratchFolder } from '#built/run/scratch-folder.js';
+import { DirectoryStore } from '#built/store/directory/directory-store.js';
 
 /** A user who is neither root nor the one who runs the tests. */
 const OTHER = 65_533;

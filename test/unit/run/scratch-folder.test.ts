@@ -5,7 +5,7 @@ import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { sweepScratch, withScratchFolder } from '#built/run/scratch-folder.js';
+import { sweepScratch, withScratchFolder } from '#built/run/journal/scratch-folder.js';
 
 let workDir: string;
 beforeEach(async () => {
@@ -15,7 +15,7 @@ afterEach(() => rm(workDir, { recursive: true }));
 
 /** A process that has a scratch folder and does not end by itself. */
 async function startOwner(): Promise<ChildProcess> {
-  const module = new URL('../../../build/run/scratch-folder.js', import.meta.url).href;
+  const module = new URL('../../../build/run/journal/scratch-folder.js', import.meta.url).href;
   const script = `const { withScratchFolder } = await import(${JSON.stringify(module)});
     await withScratchFolder(${JSON.stringify(workDir)}, 'import', async (folder) => {
       console.log(folder); await new Promise((done) => setTimeout(done, 60_000)); });`;

@@ -4,11 +4,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { lockFolder } from '#built/files/lock-folder.js';
-import { takeSlot } from '#built/run/slots.js';
+import { lockFolder } from '#built/host/files/lock-folder.js';
+import { takeSlot } from '#built/run/lock/slots.js';
 import { endHolder, holdLock } from '../../support/lock-holder.ts';
 
-const module = new URL('../../../build/run/slots.js', import.meta.url).href;
+const module = new URL('../../../build/run/lock/slots.js', import.meta.url).href;
 const signal = new AbortController().signal;
 
 function wish(runId: string, more: object = {}) {

@@ -1,8 +1,8 @@
 // The hardware of a domain becomes Glance's properties, with the values that Nova takes and no others.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
-import { machineProperties } from '#built/snapshot/machine-properties.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
+import { machineProperties } from '#built/publish/machine-properties.js';
 
 const fixture = (name: string): Promise<string> =>
   readFile(new URL(`../../fixtures/domain-xml/${name}.xml`, import.meta.url), 'utf8');

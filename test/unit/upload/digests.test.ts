@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
-import { sharedPieces } from '#built/files/direct-file.js';
-import type { ImageSource, RangeReader } from '#built/files/image-source.js';
-import { Digester, digestAlgorithms } from '#built/upload/digests.js';
-import { hashImage } from '#built/upload/hash-image.js';
-import { fileSource } from '#built/upload/source.js';
+import { sharedPieces } from '#built/host/io/direct-file.js';
+import type { ImageSource, RangeReader } from '#built/host/io/image-source.js';
+import { Digester, digestAlgorithms } from '#built/transfer/digests/digests.js';
+import { hashImage } from '#built/transfer/digests/hash-image.js';
+import { fileSource } from '#built/transfer/upload/file-source.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'vp-digests-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { RangeReader } from '#built/files/image-source.js';
-import { type LoadedPart, PartLoader } from '#built/upload/part-loader.js';
+import type { RangeReader } from '#built/host/io/image-source.js';
+import { type LoadedPart, PartLoader } from '#built/transfer/upload/part-loader.js';
 
 const MIB = 1024 * 1024;
 const LARGE = { number: 1, start: 0, end: 33 * MIB + 5 };

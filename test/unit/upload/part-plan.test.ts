@@ -1,7 +1,7 @@
 // The part plan covers every byte of any size once, within the limits of the store.
 
 import { expect, test } from 'vitest';
-import { partAt, partsOf, planParts } from '#built/upload/part-plan.js';
+import { partAt, partsOf, planParts } from '#built/transfer/upload/part-plan.js';
 
 const MIB = 1024 ** 2;
 const TIB = 1024 ** 4;

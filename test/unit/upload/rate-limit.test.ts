@@ -1,6 +1,6 @@
 // The rate of what is sent: an even flow over all senders, on a clock that the test sets.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { RateLimit } from '#built/upload/rate-limit.js';
+import { RateLimit } from '#built/transfer/upload/rate-limit.js';
 
 beforeEach(() => {
   vi.useFakeTimers();

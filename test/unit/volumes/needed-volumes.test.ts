@@ -1,6 +1,6 @@
 // Which images keep the volume snapshots that they name.
 import { expect, test } from 'vitest';
-import { isNeeded } from '#built/volumes/needed-volumes.js';
+import { isNeeded } from '#built/capture/volumes/needed-volumes.js';
 
 test('only an image that was killed before it was active gives its volume snapshots up', () => {
   const needed = (status: string | null) => isNeeded({ id: 'a1', status }, '/srv/images');

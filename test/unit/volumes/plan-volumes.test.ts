@@ -1,12 +1,12 @@
 // What becomes of each volume, and which domains are refused: by captured XML of pools of all types.
 import { describe, expect, it } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
+import { planVolumes } from '#built/capture/volumes/plan-volumes.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 import {
   describeVolume,
   overlaySnapshotXml,
   volumeSnapshotXml,
-} from '#built/libvirt/storage-xml.js';
-import { planVolumes } from '#built/volumes/plan-volumes.js';
+} from '#built/libvirt/xml/storage-xml.js';
 
 const GIB = 1024 ** 3;
 

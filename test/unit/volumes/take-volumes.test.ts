@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { parseDomainXml } from '#built/libvirt/domain-xml.js';
-import { guestActs } from '#built/run/guest-acts.js';
+import { takeVolumes, type VolumesRun } from '#built/capture/volumes/take-volumes.js';
+import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
+import { guestActs } from '#built/run/acts/guest-acts.js';
 import { GuestScope } from '#built/run/guest-scope.js';
-import { Journal } from '#built/run/journal.js';
-import { takeVolumes, type VolumesRun } from '#built/volumes/take-volumes.js';
+import { Journal } from '#built/run/journal/journal.js';
 
 let runPath: string;
 let calls: string[];

@@ -1,0 +1,191 @@
+// The block job that shortens a chain: started, watched to its end, and pivoted where it must be.
+
+import type { Config } from '../../config/config.ts';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import { type OnEvent, runStep } from '../../core/events.ts';
+import { pollUntil } from '../../core/poll.ts';
+import type { BlockJobInfo, Domain } from '../../libvirt/domain.ts';
+import { isLibvirtError } from '../../libvirt/errors.ts';
+import {
+  VIR_DOMAIN_BLOCK_COMMIT_ACTIVE,
+  VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT,
+} from '../../libvirt/ffi/constants.ts';
+import { isOff } from '../../libvirt/is-off.ts';
+import { type DiskDescription, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { commit, livePaths, pause, pauseGuest, pull } from '../../run/acts/chain-acts.ts';
+import type { GuestContext } from '../../run/acts/guest-acts.ts';
+import type { GuestScope } from '../../run/guest-scope.ts';
+import type { Journal } from '../../run/journal/journal.ts';
+import { StallWatch } from '../stall-watch.ts';
+import type { ChainPlan } from './plan-chain.ts';
+
+export interface ChainJob {
+  domain: Domain;
+  plan: ChainPlan;
+  journal: Journal;
+  scope: GuestScope<GuestContext>;
+  timeouts: Pick<Config['timeouts'], 'mirrorMs' | 'mirrorStallMs' | 'pollMs'>;
+  /** MiB/s; 0 is no cap. */
+  bandwidthMib: number;
+  /** @throws PublishError NO_SPACE where what is written to has no more than its reserve. */
+  checkReserve: () => Promise<void>;
+  onEvent: OnEvent;
+  signal: AbortSignal;
+}
+
+/** libvirt drops a job before it has told the new chain. */
+const SETTLE_MS = 10_000;
+
+/** Whether all that was moved has left QEMU's memory; `why` not, in words. */
+export type Flushed = { flushed: true } | { flushed: false; why: string };
+
+/**
+ * Resolves when the chain is shorter; when it rejects, `scope.restore()` ends what is left of it.
+ * @throws PublishError CHAIN, NO_SPACE; the signal's reason.
+ */
+export async function runChainJob(job: ChainJob): Promise<Flushed> {
+  const { plan, scope, onEvent } = job;
+  const act = plan.kind === 'commit' ? commit : pull;
+  await runStep(onEvent, plan.kind, async () => {
+    const leaves = plan.leaves.map(({ path }) => path);
+    const data = { target: plan.target, leaves, into: plan.into.path };
+    await scope.perform(act, data, () => start(job));
+    await awaitEnd(job);
+  });
+  if (plan.pivots) await runStep(onEvent, 'pivot', () => pivot(job));
+  // What goes wrong from here on does not make the chain longer again.
+  try {
+    const flushed = await flush(job);
+    await scope.settle(act);
+    return flushed;
+  } catch (error) {
+    return { flushed: false, why: `the guest may have unwritten data: ${messageOf(error)}` };
+  }
+}
+
+const NOT_RUNNING = 'the guest is paused, and may have unwritten data; resume it first';
+
+/**
+ * NOTE: when a job has ended, QEMU may hold tables of the file it wrote to in its memory alone
+ * (seen after a pull, QEMU 7.2: the file read as before the job), until the guest's next flush. A
+ * stop of the guest flushes everything; it takes some milliseconds.
+ */
+async function flush({ domain, scope }: ChainJob): Promise<Flushed> {
+  const { state } = await domain.getState();
+  if (state !== 'running' && state !== 'blocked') return { flushed: false, why: NOT_RUNNING };
+  await pauseGuest(scope, domain);
+  await scope.takeBack(pause);
+  return { flushed: true };
+}
+
+async function start({ domain, plan, bandwidthMib }: ChainJob): Promise<void> {
+  const { target, kind, pivots } = plan;
+  const nameOf = await namesOfLayers(domain, target);
+  const base = plan.base && nameOf(plan.base.path);
+  try {
+    if (kind === 'commit') {
+      const range = { base, top: nameOf(plan.top.path) };
+      const flags = pivots ? VIR_DOMAIN_BLOCK_COMMIT_ACTIVE : 0;
+      await domain.blockCommit(target, range, bandwidthMib, flags);
+    } else if (base === null) await domain.blockPull(target, bandwidthMib, 0);
+    else await domain.blockRebase(target, base, bandwidthMib, 0);
+  } catch (error) {
+    if (!isLibvirtError(error)) throw error;
+    const message = `libvirt did not start the ${kind} on disk ${target} of domain ${domain.name}: ${error.message}; nothing has changed`;
+    throw new PublishError('CHAIN', message, { step: kind, cause: error });
+  }
+}
+
+/** libvirt's own names of the layers, as `vda[2]`: a path may hold anything, and be known otherwise. */
+async function namesOfLayers(domain: Domain, target: string): Promise<(path: string) => string> {
+  const disk = await readDisk(domain, target);
+  return (path) => {
+    const layers = disk ? [{ path: disk.source, index: disk.index }, ...disk.backingChain] : [];
+    const index = layers.find((layer) => layer.path === path)?.index ?? null;
+    return index === null ? path : `${target}[${index}]`;
+  };
+}
+
+async function readDisk(domain: Domain, target: string): Promise<DiskDescription | undefined> {
+  const { disks } = parseDomainXml(await domain.getXMLDesc(0));
+  return disks.find((disk) => disk.target === target);
+}
+
+async function awaitEnd(job: ChainJob): Promise<void> {
+  const { timeouts, signal } = job;
+  const stall = new StallWatch(timeouts.mirrorStallMs);
+  const { mirrorMs: timeoutMs, pollMs } = timeouts;
+  if (await pollUntil(() => isAtEnd(job, stall), { timeoutMs, pollMs, signal })) return;
+  throw failed(job, `was not done after ${timeoutMs / 1000} s; raise timeouts.mirrorMs`);
+}
+
+/** An active commit waits at its end for the pivot; the others are gone, and the chain is shorter. */
+async function isAtEnd(job: ChainJob, stall: StallWatch): Promise<boolean> {
+  const { plan, onEvent, timeouts } = job;
+  const info = await readJob(job);
+  if (!info) {
+    if (!plan.pivots && (await isShorter(job))) return true;
+    throw await vanished(job);
+  }
+  onEvent({ type: 'progress', step: plan.kind, bytes: info.cur, total: info.end });
+  if (plan.pivots && info.end - info.cur <= 1 && (await isReady(job))) return true;
+  if (!stall.isStalled(info.cur)) return false;
+  throw failed(job, `moved nothing for ${timeouts.mirrorStallMs / 1000} s`);
+}
+
+async function readJob({ domain, plan }: ChainJob): Promise<BlockJobInfo | undefined> {
+  try {
+    return await domain.blockJobInfo(plan.target);
+  } catch (error) {
+    if (await isOff(domain, error)) return undefined;
+    throw error;
+  }
+}
+
+async function isReady({ domain, plan }: ChainJob): Promise<boolean> {
+  const mirror = (await readDisk(domain, plan.target))?.mirror;
+  return mirror?.job === 'active-commit' && mirror.ready === 'yes';
+}
+
+/** NOTE: a job that failed vanishes as one that is done does: the live XML alone tells them apart. */
+async function isShorter({ domain, plan }: ChainJob): Promise<boolean> {
+  const leaves = plan.leaves.map(({ path }) => path);
+  const hasLeft = async () => {
+    const paths = await livePaths(domain, plan.target);
+    return paths.length > 0 && !leaves.some((path) => paths.includes(path));
+  };
+  try {
+    return await pollUntil(hasLeft, { timeoutMs: SETTLE_MS, pollMs: 100 });
+  } catch (error) {
+    if (await isOff(domain, error)) return false;
+    throw error;
+  }
+}
+
+async function pivot(job: ChainJob): Promise<void> {
+  const { domain, plan, journal, checkReserve, signal } = job;
+  await checkReserve();
+  signal.throwIfAborted();
+  await journal.reach('pivot');
+  try {
+    await domain.blockJobAbort(plan.target, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT);
+  } catch (error) {
+    if (isLibvirtError(error)) throw failed(job, `could not be pivoted: ${error.message}`);
+    throw error;
+  }
+  if (!(await isShorter(job))) throw failed(job, 'was pivoted, and the chain is as it was');
+}
+
+/** A full disk has a code of its own. */
+async function vanished(job: ChainJob): Promise<PublishError> {
+  await job.checkReserve();
+  return failed(
+    job,
+    `ended before it was done, and libvirt knows no block job any more; see whether the guest was switched off, the file system of ${job.plan.into.path} is full, and the domain's log below /var/log/libvirt/qemu`,
+  );
+}
+
+function failed({ domain, plan }: ChainJob, what: string): PublishError {
+  const message = `the ${plan.kind} on disk ${plan.target} of domain ${domain.name} ${what}`;
+  return new PublishError('CHAIN', message, { step: plan.kind });
+}

@@ -1,0 +1,57 @@
+// The path of a snapshot that exists: its disks are read where they are, and held to be the same afterwards.
+import { stat } from 'node:fs/promises';
+import { PublishError } from '../../core/errors.ts';
+import type { InspectedDisk } from '../../domain/inspect.ts';
+import { parseSnapshotXml } from '../../libvirt/xml/snapshot-xml.ts';
+import { info } from '../../qemu/qemu-img.ts';
+import type { CaptureRun, UseStillDisks } from '../capture-run.ts';
+
+/**
+ * Nothing is done to the domain; only what others may do to the snapshot meanwhile is looked for.
+ * @throws PublishError INTEGRITY where the snapshot is not there any more, or its files changed.
+ */
+export async function captureExisting<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
+  const { inspection } = run;
+  const before = await stateOf(run);
+  const disks = inspection.disks.map((each) => {
+    return { ...each, path: each.disk.source, format: each.disk.format, isScratch: false as const };
+  });
+  const consistency = inspection.existing?.consistency ?? 'crash';
+  const result = await use({ disks, consistency, freezeMs: null, pauseMs: null });
+  if ((await stateOf(run)) === before) return result;
+  throw new PublishError(
+    'INTEGRITY',
+    `snapshot ${inspection.existing?.name} of domain ${inspection.name} was changed or deleted while it was read; nothing is published of it`,
+    { step: 'convert' },
+  );
+}
+
+async function stateOf({ domain, inspection, signal }: CaptureRun): Promise<string> {
+  const listed = await domain.listSnapshots();
+  const xml = listed.find(({ name }) => name === inspection.existing?.name)?.xml;
+  // One that was deleted and made again under the same name has another time.
+  const createdAt = xml === undefined ? undefined : parseSnapshotXml(xml).createdAt;
+  const files = await Promise.all(inspection.disks.map((disk) => stateOfDisk(disk, signal)));
+  return JSON.stringify([createdAt, files]);
+}
+
+/** The file around an internal snapshot is written to by the guest; what lies below it is not. */
+async function stateOfDisk(
+  { disk, facts, snapshot }: InspectedDisk,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const own = [...(snapshot ? [] : [disk.source]), ...facts.backingChain.map(({ path }) => path)];
+  const files = await Promise.all(own.map(fileState));
+  if (!snapshot) return files;
+  const { snapshots } = await info({
+    ...{ path: disk.source, format: disk.format, shared: true, signal },
+  });
+  return [files, snapshots.find(({ id, name }) => id === snapshot.id && name === snapshot.name)];
+}
+
+async function fileState(path: string): Promise<unknown> {
+  const facts = await stat(path).catch(() => undefined);
+  if (facts === undefined) return 'gone';
+  const { dev, ino, size, mtimeMs } = facts;
+  return { dev, ino, size, mtimeMs };
+}

@@ -1,0 +1,104 @@
+// The end of the mirrors: each delta stays as its disk was at this moment.
+import { messageOf } from '../../core/errors.ts';
+import { pollUntil } from '../../core/poll.ts';
+import { VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC } from '../../libvirt/ffi/constants.ts';
+import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import type { MirrorData } from '../../run/acts/guest-acts.ts';
+import type { CaptureRun } from '../capture-run.ts';
+import { holdLimitMs } from '../freeze-limit.ts';
+import { failed, readyMirrors, vanished } from './mirror-state.ts';
+
+export const MIN_ABORT_MS = 1000;
+const POLL_MS = 50;
+
+/** A guest that is frozen or paused meanwhile. */
+export interface Held {
+  how: 'frozen' | 'paused';
+  /** `performance.now()` when that began. */
+  since: number;
+  /** Lets it go on the other connection. */
+  letGo: () => Promise<void>;
+}
+
+/**
+ * Ends the mirrors and keeps the old disks. Where the guest is held and libvirt does not answer in
+ * time, it is let go on the other connection.
+ *
+ * NOTE: an abort resolves also where the job ran out of space at that very moment (libvirt 9.0,
+ * QEMU 7.2: exit 0, and the job's event says `canceled`), and the delta is incomplete then. So the
+ * space is looked at on both sides of the aborts: with the reserve free there was no lack of it.
+ * @throws PublishError MIRROR where a job was gone or did not end in time; NO_SPACE
+ */
+export async function endMirrors(
+  run: CaptureRun,
+  mirrors: readonly MirrorData[],
+  held: Held | undefined,
+): Promise<void> {
+  await run.checkReserve();
+  const ready = await readyMirrors(run, mirrors);
+  const gone = mirrors.find((mirror) => !ready.includes(mirror));
+  if (gone) throw await vanished(run, gone);
+  for (const mirror of mirrors) await endMirror(run, mirror, held);
+  await run.checkReserve();
+}
+
+async function endMirror(
+  run: CaptureRun,
+  mirror: MirrorData,
+  held: Held | undefined,
+): Promise<void> {
+  const timeoutMs = timeLeft(run, held);
+  const aborting =
+    held?.how === 'paused'
+      ? abortAside(run, mirror, timeoutMs)
+      : run.domain.blockJobAbort(mirror.target, 0).then(() => true);
+  if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
+  // Whatever the abort does now, the guest comes first.
+  aborting.catch((error: unknown) => noteLateAbort(run, error));
+  await held?.letGo();
+  const { mirrorStallMs } = run.timeouts;
+  const within = held
+    ? `${holdLimitMs(run, held)} ms while the guest was ${held.how}`
+    : `${mirrorStallMs} ms`;
+  throw failed(run, mirror, `did not end within ${within}`);
+}
+
+/**
+ * NOTE: an abort that is waited for in libvirt keeps the domain's job lock until the mirror has
+ * ended, and nobody can resume a paused guest without that lock; a storage that stands still would
+ * hold the guest as long. A thaw needs another lock, which is free.
+ * @returns false where it had not ended in time.
+ */
+async function abortAside(
+  run: CaptureRun,
+  mirror: MirrorData,
+  timeoutMs: number,
+): Promise<boolean> {
+  const { domain } = run;
+  await domain.blockJobAbort(mirror.target, VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC);
+  const isGone = async () => {
+    const { disks } = parseDomainXml(await domain.getXMLDesc(0));
+    return !disks.some((disk) => disk.target === mirror.target && disk.mirror !== null);
+  };
+  if (!(await pollUntil(isGone, { timeoutMs, pollMs: POLL_MS }))) return false;
+  // A domain that is off has no mirror either.
+  if (await domain.isActive()) return true;
+  throw failed(run, mirror, 'ended: the guest was switched off meanwhile');
+}
+
+/** What the freeze itself took is gone from its time; some is left in any case. */
+function timeLeft(run: CaptureRun, held: Held | undefined): number {
+  return held === undefined
+    ? run.timeouts.mirrorStallMs
+    : Math.max(MIN_ABORT_MS, holdLimitMs(run, held) - (performance.now() - held.since));
+}
+
+async function lateAfter(timeoutMs: number): Promise<false> {
+  await new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
+  return false;
+}
+
+function noteLateAbort({ onEvent }: CaptureRun, error: unknown): void {
+  const message = `the mirror's abort came to an end later: ${messageOf(error)}`;
+  onEvent({ type: 'note', level: 'warning', step: 'mirror', message });
+}

@@ -1,0 +1,125 @@
+// Which volumes a domain's disks are, and what becomes of each; or why they cannot be taken. Pure.
+import { dirname, join } from 'node:path';
+import { PublishError } from '../../core/errors.ts';
+import { formatBytes } from '../../core/format-bytes.ts';
+import { obstacleInSource } from '../../domain/choose-disk.ts';
+import { inRootOrder } from '../../domain/root-disk.ts';
+import type { Volume } from '../../libvirt/storage.ts';
+import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
+import { snapshotVolumeBytes } from '../../libvirt/xml/storage-xml.ts';
+import type {
+  PlannedVolume,
+  SnapshotMeans,
+} from '../../operations/volume-snapshot/volume-types.ts';
+
+/** A disk, and the volume that it is; undefined where it is none. */
+export interface DiskVolume {
+  disk: DiskDescription;
+  volume: Volume | undefined;
+}
+
+/** How each type of pool makes a snapshot. */
+const MEANS: Readonly<Record<string, SnapshotMeans>> = {
+  logical: 'volume',
+  dir: 'overlay',
+  fs: 'overlay',
+  netfs: 'overlay',
+};
+
+export interface VolumesOfDomain {
+  name: string;
+  active: boolean;
+  /** All disks but CD-ROMs and floppies, in the domain's order. */
+  disks: readonly DiskVolume[];
+}
+
+/**
+ * The root disk first. `mark` tells this run's volumes from all others.
+ * @throws PublishError DISK_UNSUPPORTED that names the disk; NO_SPACE
+ */
+export function planVolumes(
+  domain: VolumesOfDomain,
+  mark: string,
+): { means: SnapshotMeans; volumes: PlannedVolume[] } {
+  const found = inRootOrder(domain.disks, ({ disk }) => disk).map((each) =>
+    requireVolume(domain.name, each),
+  );
+  const [root] = found;
+  if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
+  const means = meansOf(domain.name, root);
+  const other = found.find((each) => meansOf(domain.name, each) !== means);
+  if (other) {
+    throw unsupported(
+      `disk ${other.disk.target} of domain ${domain.name} is in the ${other.volume.pool.type} pool ${other.volume.pool.name}, and disk ${root.disk.target} in the ${root.volume.pool.type} pool ${root.volume.pool.name}: no snapshot takes both at one point in time`,
+    );
+  }
+  if (means === 'overlay' && !domain.active) {
+    throw unsupported(
+      `domain ${domain.name} is switched off, and its volumes hold still: publish its disks without --volume-snapshots, or start it`,
+    );
+  }
+  if (means === 'volume') refuseFullGroups(found);
+  const volumes = found.map((each, index) => ({
+    ...{ target: each.disk.target, bus: each.disk.bus },
+    bootIndex: index === 0 ? 0 : each.disk.bootOrder === null ? null : index,
+    ...{ pool: each.volume.pool.name, volume: each.volume.name },
+    ...{ format: each.disk.format ?? each.volume.format, virtualSize: each.volume.capacity },
+    ...(means === 'volume'
+      ? { snapshot: `${each.volume.name}-${mark}`, overlay: null }
+      : { snapshot: each.volume.name, overlay: overlayPath(each.volume.path, mark) }),
+  }));
+  return { means, volumes };
+}
+
+type FoundVolume = DiskVolume & { volume: Volume };
+
+function requireVolume(domain: string, { disk, volume }: DiskVolume): FoundVolume {
+  const obstacle = obstacleOf(disk, volume);
+  if (obstacle === undefined && volume) return { disk, volume };
+  throw unsupported(`disk ${disk.target} of domain ${domain} ${obstacle}`);
+}
+
+function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string | undefined {
+  if (!volume) {
+    return 'is no volume of a storage pool that is active, and all disks or none are taken; see virsh pool-list, or leave --volume-snapshots out';
+  }
+  if (disk.shareable) return 'is shareable: who else writes to it does not stop';
+  if (disk.readonly) return 'is read-only, so the domain can go on in no overlay of it';
+  if (disk.transient) return 'is transient: libvirt throws its changes away';
+  const inSource = obstacleInSource(disk);
+  if (inSource !== undefined) return inSource;
+  if (MEANS[volume.pool.type] !== undefined) return undefined;
+  const types = Object.keys(MEANS).join(', ');
+  return `is in pool ${volume.pool.name} of type ${volume.pool.type}; snapshots are made in pools of type ${types}`;
+}
+
+function meansOf(domain: string, { disk, volume }: FoundVolume): SnapshotMeans {
+  const means = MEANS[volume.pool.type];
+  if (means) return means;
+  throw unsupported(`disk ${disk.target} of domain ${domain} is in no pool that makes snapshots`);
+}
+
+function refuseFullGroups(found: readonly FoundVolume[]): void {
+  for (const { volume } of found) {
+    const { name, available } = volume.pool;
+    const here = found.filter((each) => each.volume.pool.name === name);
+    const needed = here.reduce((sum, each) => sum + snapshotVolumeBytes(each.volume), 0);
+    if (needed <= available) continue;
+    throw new PublishError(
+      'NO_SPACE',
+      `too little free space: snapshots need ${formatBytes(needed)} in pool ${name}, for all that the guest may change, and ${formatBytes(available)} are free; enlarge its volume group`,
+      { step: 'space' },
+    );
+  }
+}
+
+/** In the folder of the volume, so in its pool; the mark of an earlier run is replaced. */
+function overlayPath(path: string, mark: string): string {
+  const name = path.slice(dirname(path).length + 1);
+  const stem = name.replace(/\.(qcow2|raw|img)$/, '').replace(/\.vp-[0-9a-f]{8}$/, '');
+  return join(dirname(path), `${stem}.${mark}.qcow2`);
+}
+
+function unsupported(message: string): PublishError {
+  return new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+}

@@ -1,0 +1,186 @@
+// The configuration: defaults, files, environment and flags, laid over each other and checked.
+import { join } from 'node:path';
+import type {
+  Compression,
+  MirrorMethod,
+  QuiescePolicy,
+  SnapshotMode,
+  TargetFormat,
+  Visibility,
+} from '../operations/snapshot/snapshot-types.ts';
+import { defaultRegistry, usualStateDir, xdgFolder } from './directories.ts';
+import { environmentLayers } from './environment.ts';
+import { type Layer, overlay, readLayer } from './layers.ts';
+import { isPlainlyValid } from './plainly-valid.ts';
+import { listSettings, readConfigAsset, readSchema, type SchemaNode } from './schema.ts';
+import { withoutUnits } from './units.ts';
+
+/** All settings; what each is for stands in config/schema.json, its default in default.json. */
+export interface Config {
+  connect: string;
+  stateDir: string;
+  workDir: string;
+  managedSaveDir: string;
+  registry: string;
+  registryMode: string | null;
+  s3: {
+    endpoint: string | null;
+    region: string | null;
+    profile: string | null;
+    pathStyle: boolean | null;
+    caFile: string | null;
+  };
+  snapshot: {
+    mode: SnapshotMode;
+    method: MirrorMethod;
+    format: TargetFormat;
+    compress: Compression;
+    quiesce: QuiescePolicy;
+    hash: readonly ('md5' | 'sha512')[];
+    bandwidthMib: number;
+    atOnce: number;
+    visibility: Visibility;
+  };
+  convert: {
+    nice: number;
+    ionice: 'none' | 'best-effort' | 'idle';
+  };
+  sysprep: { operations: string };
+  upload: {
+    partSizeMib: number;
+    concurrency: number;
+    rateMib: number;
+    retries: number;
+    retryMinMs: number;
+    retryMaxMs: number;
+  };
+  import: {
+    maxBytes: number;
+    maxVirtualBytes: number;
+    downloadMs: number;
+  };
+  timeouts: {
+    libvirtMs: number;
+    atOnceMs: number;
+    mirrorMs: number;
+    mirrorStallMs: number;
+    pollMs: number;
+    freezeMs: number;
+    windowsFreezeMs: number;
+    managedSaveMs: number;
+    cloneMs: number;
+    convertMs: number;
+    detachMs: number;
+    checkMs: number;
+    sysprepMs: number;
+    partMs: number;
+    requestMs: number;
+  };
+  reserve: { minBytes: number; fraction: number; pollMs: number };
+}
+
+/** Any part of the configuration; what is left out stays as it was. */
+export type ConfigOverrides = {
+  [Group in keyof Config]?: Config[Group] extends string ? string : Partial<Config[Group]>;
+};
+
+export interface ConfigSources {
+  /** Where VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI are looked up; the process's own if left out. */
+  env?: NodeJS.ProcessEnv;
+  /** Read after the system's and the user's file; they must exist. */
+  files?: readonly string[];
+  /** What flags say; they win over all else. */
+  overrides?: ConfigOverrides;
+}
+
+/** What the files may say: directories that are null follow from the state directory. */
+type Unresolved = Omit<Config, 'stateDir' | 'workDir' | 'registry'> & {
+  [Key in 'stateDir' | 'workDir' | 'registry']: string | null;
+};
+
+/**
+ * Defaults < /etc/virt-publish/config.json < $XDG_CONFIG_HOME/virt-publish/config.json < `files` <
+ * LIBVIRT_DEFAULT_URI < VIRT_PUBLISH_* < `overrides`.
+ * @throws PublishError CONFIG naming the place, the key and what is allowed there.
+ */
+export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
+  return merge(await readLayers(sources), sources.env ?? process.env);
+}
+
+/** A setting that is in force: its key, its value, and the place that it is from. */
+export interface SettingInForce {
+  key: string;
+  value: unknown;
+  /** `default`, the path of a file, the name of a variable, or a flag. */
+  source: string;
+}
+
+/**
+ * Returns all settings in the order of the schema; a directory that no place names has the value
+ * that follows from the others.
+ * @throws as loadConfig
+ */
+export async function explainConfig(sources: ConfigSources = {}): Promise<SettingInForce[]> {
+  const layers = await readLayers(sources);
+  const config = merge(layers, sources.env ?? process.env);
+  return listSettings(readSchema()).map(({ path }) => {
+    const layer = layers.findLast(({ values }) => valueAt(values, path) !== undefined);
+    const flag = `--${path.at(-1)?.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const source = layer?.source === COMMAND_LINE ? flag : (layer?.source ?? 'default');
+    return { key: path.join('.'), value: valueAt(config, path), source };
+  });
+}
+
+const COMMAND_LINE = 'the command line';
+
+function valueAt(values: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<string, unknown> | null | undefined)?.[key],
+    values,
+  );
+}
+
+/** The places that say something, the one that wins last; each was checked. */
+async function readLayers({ env = process.env, files = [], overrides }: ConfigSources) {
+  const given = [
+    ...(await readFiles(env, files)),
+    ...environmentLayers(env),
+    ...(overrides === undefined || Object.keys(overrides).length === 0
+      ? []
+      : [{ source: COMMAND_LINE, values: overrides }]),
+  ];
+  const schema = given.length > 0 ? readSchema() : {};
+  const layers = given.map((layer) => withoutUnits(layer, schema));
+  await checkLayers(layers, schema);
+  return layers;
+}
+
+function merge(layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
+  const values = layers.map((layer) => layer.values);
+  return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
+}
+
+// NOTE: ajv takes 80 ms and more to load, a tenth of a small run, so what is seen to be right
+// without it (as most flags are) does not wait for it. All messages are ajv's.
+async function checkLayers(layers: readonly Layer[], schema: SchemaNode): Promise<void> {
+  const doubtful = layers.filter((layer) => !isPlainlyValid(schema, layer.values));
+  if (doubtful.length > 0) (await import('./validate.ts')).validateLayers(doubtful);
+}
+
+async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {
+  const own = xdgFolder(env, 'XDG_CONFIG_HOME', '.config');
+  const usual = ['/etc/virt-publish/config.json', join(own, 'virt-publish/config.json')];
+  const read = await Promise.all([
+    ...usual.map((path) => readLayer(path, true)),
+    ...files.map((path) => readLayer(path, false)),
+  ]);
+  return read.filter((layer) => layer !== null);
+}
+
+function resolveDirectories(merged: unknown, env: NodeJS.ProcessEnv): Config {
+  const values = merged as Unresolved;
+  const stateDir = values.stateDir ?? usualStateDir(env);
+  const workDir = values.workDir ?? join(stateDir, 'runs');
+  const registry = values.registry ?? defaultRegistry(stateDir);
+  return { ...values, stateDir, workDir, registry };
+}

@@ -1,0 +1,81 @@
+// The backing chain of a disk with its sizes, as far down as it can be followed.
+
+import type { Config } from '../../config/config.ts';
+import { PublishError } from '../../core/errors.ts';
+import type { Connection } from '../../libvirt/connection.ts';
+import type { Domain } from '../../libvirt/domain.ts';
+import { type DomainDescription, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import type { ChainReport } from '../../operations/chain/chain-types.ts';
+import { chooseDisk, type LocalDisk } from '../choose-disk.ts';
+import { readOpenFiles } from '../open-files.ts';
+import { placeVolumes } from '../remote-disk.ts';
+import { markSeeds } from '../seed-disk.ts';
+import { type LayerFacts, type ReadOptions, reportLayer, walkChain } from './backing-chain.ts';
+import type { LayerMark } from './layer-mark.ts';
+
+export interface ReadChainOptions {
+  connection: Pick<Connection, 'lookupVolume'>;
+  /** Target; the root disk if left out. */
+  disk: string | undefined;
+  config: Pick<Config, 'timeouts'>;
+  signal: AbortSignal;
+}
+
+/** A chain with the domain's own word on it. */
+export interface DiskChain extends ChainReport {
+  active: boolean;
+  source: LocalDisk;
+  description: DomainDescription;
+  /** What tells each of `layers` from another file of its name. */
+  marks: readonly LayerMark[];
+}
+
+/** @throws PublishError DISK_UNSUPPORTED where there is no such disk, or none on this host. */
+export async function readDiskChain(domain: Domain, options: ReadChainOptions): Promise<DiskChain> {
+  const { state } = await domain.getState();
+  const active = await domain.isActive();
+  // Of a domain that is off, the live XML is the stored one.
+  const xml = await domain.getXMLDesc(0);
+  const placed = await placeVolumes(options.connection, parseDomainXml(xml));
+  const limits = { timeoutMs: options.config.timeouts.requestMs, signal: options.signal };
+  const description = options.disk === undefined ? await markSeeds(placed, limits) : placed;
+  const source = chooseDisk(description, options.disk);
+  const { name, uuid } = domain;
+  const opened = active ? await readOpenFiles(domain) : null;
+  return {
+    domain: { name, uuid, state },
+    disk: { target: source.target, bus: source.bus },
+    ...(await readLayers(source, { ...options, shared: active, opened })),
+    ...{ active, source, description },
+  };
+}
+
+/** What was read stands, also where a layer further down cannot be. */
+async function readLayers(
+  disk: LocalDisk,
+  {
+    shared,
+    opened,
+    config,
+    signal,
+  }: Pick<ReadChainOptions, 'config'> & Omit<ReadOptions, 'timeoutMs'>,
+): Promise<Pick<DiskChain, 'layers' | 'marks' | 'obstacle'>> {
+  const found: LayerFacts[] = [];
+  const read = (obstacle: string | null) => ({
+    layers: found.map(reportLayer),
+    marks: found.map(({ mark }) => mark),
+    obstacle,
+  });
+  const timeoutMs = config.timeouts.requestMs;
+  try {
+    for await (const layer of walkChain(disk, { shared, opened, timeoutMs, signal })) {
+      found.push(layer);
+    }
+    return read(null);
+  } catch (error) {
+    if (!(error instanceof PublishError && TOLD.has(error.code))) throw error;
+    return read(error.message);
+  }
+}
+
+const TOLD: ReadonlySet<string> = new Set(['DISK_UNSUPPORTED', 'QEMU_IMG']);

@@ -1,0 +1,95 @@
+// Has qemu-img tell where the data of a still chain lies.
+// NOTE: apart from what the extents are, so that the threads that use them need not load what runs programs.
+import { PublishError } from '../../core/errors.ts';
+import { map } from '../../qemu/qemu-img.ts';
+import type { CallLimits, MapExtent, SourceImage } from '../../qemu/qemu-img-types.ts';
+import type { DataExtents } from './extents.ts';
+
+/** 100 MiB of memory in all places that hold them; a terabyte in runs of 2 MiB. */
+const MAX_EXTENTS = 500_000;
+const MAX_DEPTH = 255;
+
+/**
+ * `undefined` where some of the data can be read by QEMU alone (compressed, encrypted), or where
+ * there are too many runs to be held.
+ * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
+ */
+export async function readExtents(
+  source: SourceImage & CallLimits,
+  virtualSize: number,
+): Promise<DataExtents | undefined> {
+  const list = new ExtentList();
+  await map(source, (extent) => list.add(extent));
+  refuseResized(source.path, list.end, virtualSize);
+  return list.done();
+}
+
+/** @throws PublishError INTEGRITY if a disk that was inspected with `virtualSize` now has `bytes`. */
+export function refuseResized(path: string, bytes: number, virtualSize: number): void {
+  // QEMU counts a raw file in whole sectors.
+  if (inSectors(bytes) === inSectors(virtualSize)) return;
+  throw new PublishError(
+    'INTEGRITY',
+    `${path} holds a disk of ${bytes} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
+    { step: 'convert', retryable: true },
+  );
+}
+
+function inSectors(bytes: number): number {
+  return Math.ceil(bytes / 512);
+}
+
+/** Gathers what `qemu-img map` tells. */
+class ExtentList {
+  readonly #start: number[] = [];
+  readonly #length: number[] = [];
+  readonly #depth: number[] = [];
+  readonly #at: number[] = [];
+  #isPlain = true;
+  #end = 0;
+
+  /** Of all that was told, data or not. */
+  get end(): number {
+    return this.#end;
+  }
+
+  add({ start, length, depth, zero, data, compressed, offset }: MapExtent): void {
+    this.#end = start + length;
+    if (!this.#isPlain || !data || zero || length === 0) return;
+    const isReadable = offset !== null && !compressed && depth <= MAX_DEPTH;
+    if (!isReadable || this.#start.length === MAX_EXTENTS) {
+      this.#isPlain = false;
+      return;
+    }
+    if (this.#joins(start, depth, offset)) {
+      const last = this.#length.length - 1;
+      this.#length[last] = (this.#length[last] ?? 0) + length;
+      return;
+    }
+    this.#start.push(start);
+    this.#length.push(length);
+    this.#depth.push(depth);
+    this.#at.push(offset);
+  }
+
+  done(): DataExtents | undefined {
+    if (!this.#isPlain) return undefined;
+    return {
+      count: this.#start.length,
+      start: Float64Array.from(this.#start),
+      length: Float64Array.from(this.#length),
+      depth: Uint8Array.from(this.#depth),
+      at: Float64Array.from(this.#at),
+    };
+  }
+
+  /** Whether it goes on where the last one ends, for the guest and in the file. */
+  #joins(start: number, depth: number, at: number): boolean {
+    const length = this.#length.at(-1) ?? 0;
+    return (
+      this.#depth.at(-1) === depth &&
+      (this.#start.at(-1) ?? 0) + length === start &&
+      (this.#at.at(-1) ?? 0) + length === at
+    );
+  }
+}

@@ -1,0 +1,181 @@
+// Reads all that must be known of a domain before anything is done to it.
+import { PublishError } from '../core/errors.ts';
+import type { OnEvent } from '../core/events.ts';
+import { shellQuote, virshDomain } from '../core/shell-quote.ts';
+import { type AgentAnswer, askAgent } from '../libvirt/ask-agent.ts';
+import type { Connection } from '../libvirt/connection.ts';
+import type { Domain, DomainState } from '../libvirt/domain.ts';
+import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/ffi/constants.ts';
+import { type DomainDescription, parseDomainXml } from '../libvirt/xml/domain-xml.ts';
+import type { SnapshotRef } from '../qemu/qemu-img.ts';
+import { type DiskFacts, type ReadOptions, readDiskFacts } from './chain/backing-chain.ts';
+import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
+import type { ExistingSnapshot } from './existing-snapshot.ts';
+import { type AskedOf, missingNeeds } from './missing-needs.ts';
+import { readOpenFiles } from './open-files.ts';
+import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
+import { markSeeds } from './seed-disk.ts';
+
+/** A disk that is to be taken, and what was read of it. */
+export interface InspectedDisk {
+  disk: LocalDisk;
+  facts: DiskFacts;
+  /** The internal snapshot in the disk's file that is taken, in place of its present state. */
+  snapshot?: SnapshotRef;
+}
+
+export interface Inspection {
+  name: string;
+  uuid: string;
+  state: DomainState;
+  active: boolean;
+  persistent: boolean;
+  autostart: boolean;
+  /** INACTIVE|SECURE: what a redefine needs. Holds passwords. */
+  inactiveXml: string;
+  /** Of the live XML where the domain runs. */
+  description: DomainDescription;
+  /** The root disk first. */
+  disks: readonly [InspectedDisk, ...InspectedDisk[]];
+  /** The snapshot that is taken, which somebody made before. */
+  existing?: ExistingSnapshot;
+  /** What an undefine could lose. */
+  snapshots: number;
+  checkpoints: number;
+  hasManagedSave: boolean;
+  /** What a start of the running domain would not find on this host, for people. */
+  missing: readonly string[];
+  /** Of the library, as 9000000 for 9.0.0: some flags came late. */
+  libvirtVersion: number;
+  /**
+   * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and somebody
+   * has frozen the guest's file systems already.
+   */
+  agent: AgentAnswer['agent'] | 'none';
+  /** What the agent says of its guest; false if it does not answer. */
+  isWindows: boolean;
+}
+
+export interface InspectOptions {
+  disks: DiskWish;
+  connection: Pick<Connection, 'lookupVolume'> & AskedOf;
+  libvirtVersion: number;
+  timeoutMs: number;
+  agentTimeoutMs: number;
+  signal: AbortSignal;
+  onEvent?: OnEvent;
+}
+
+/** Of the domain alone, whatever its disks are like. */
+export type DomainFacts = Omit<Inspection, 'disks' | 'existing'>;
+
+/** What the guest itself says. */
+type GuestFacts = Pick<Inspection, 'agent' | 'isWindows'>;
+
+type AskOptions = Omit<InspectOptions, 'disks' | 'onEvent'>;
+
+/**
+ * Looks at a domain and at the disks to be taken; changes nothing. `known` is what was read before.
+ * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on one of them.
+ */
+export async function inspectDomain(
+  domain: Domain,
+  options: InspectOptions,
+  known?: DomainFacts,
+): Promise<Inspection> {
+  const found = known ?? (await readDomain(domain, options));
+  const { active, description } = found;
+  const chosen = chooseDisks(description, options.disks);
+  for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
+  const { timeoutMs, signal, onEvent } = options;
+  const opened = active ? await readOpenFiles(domain, onEvent) : null;
+  const [disks, guest] = await Promise.all([
+    readFacts(domain, chosen, { shared: active, opened, timeoutMs, signal }),
+    known ?? askIfRunning(domain, found, options),
+  ]);
+  const { agent, isWindows } = guest;
+  return { ...found, disks, agent, isWindows };
+}
+
+/** Looks at a domain alone; changes nothing, and refuses nothing. */
+export async function readDomainFacts(domain: Domain, options: AskOptions): Promise<DomainFacts> {
+  const found = await readDomain(domain, options);
+  return { ...found, ...(await askIfRunning(domain, found, options)) };
+}
+
+/** As `readDomainFacts`, with nobody in the guest asked for anything. */
+export async function readDomain(
+  domain: Domain,
+  { connection, libvirtVersion, timeoutMs, signal }: AskOptions,
+): Promise<Omit<DomainFacts, keyof GuestFacts>> {
+  const { state } = await domain.getState();
+  const active = await domain.isActive();
+  const persistent = await domain.isPersistent();
+  const inactiveXml = await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  const xml = active ? await domain.getXMLDesc(0) : inactiveXml;
+  const seen = parseDomainXml(xml);
+  const description = await markSeeds(await placeVolumes(connection, seen), { timeoutMs, signal });
+  return {
+    name: domain.name,
+    uuid: domain.uuid,
+    state,
+    active,
+    persistent,
+    // NOTE: a transient domain has no autostart to ask for: libvirt answers with an error.
+    autostart: persistent && (await domain.getAutostart()),
+    inactiveXml,
+    description,
+    libvirtVersion,
+    snapshots: (await domain.listSnapshots()).length,
+    checkpoints: (await domain.listCheckpoints()).length,
+    missing: active ? await missingNeeds(domain, connection, xml) : [],
+    hasManagedSave: persistent && (await domain.hasManagedSaveImage()),
+  };
+}
+
+/** Which disk a step is about, for its event; nothing where there is only one. */
+export function detailOf({ disks }: Pick<Inspection, 'disks'>, { target }: { target: string }) {
+  return disks.length > 1 ? target : undefined;
+}
+
+async function readFacts(
+  domain: Domain,
+  [root, ...others]: ChosenDisks,
+  options: ReadOptions,
+): Promise<Inspection['disks']> {
+  const read = async (disk: LocalDisk) => {
+    const isRemote = disk.remote !== null;
+    const facts = isRemote
+      ? await readRemoteFacts(domain, disk, options)
+      : await readDiskFacts(disk, options);
+    return { disk, facts };
+  };
+  const [first, ...rest] = await Promise.all([read(root), ...others.map(read)]);
+  return [first, ...rest];
+}
+
+/** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */
+export async function refuseBusyDisk(
+  domain: Domain,
+  disk: Pick<LocalDisk, 'target' | 'mirror'>,
+  active: boolean,
+): Promise<void> {
+  if (!active) return;
+  const job = disk.mirror !== null || (await domain.blockJobInfo(disk.target)) !== undefined;
+  if (!job) return;
+  throw new PublishError(
+    'DOMAIN_BUSY',
+    `a block job runs on disk ${disk.target} of domain ${domain.name}; wait for it, or end it with: virsh blockjob ${virshDomain(domain)} ${shellQuote(disk.target)} --abort`,
+    { step: 'inspect', retryable: true },
+  );
+}
+
+async function askIfRunning(
+  domain: Domain,
+  { description, state }: Pick<DomainFacts, 'description' | 'state'>,
+  { agentTimeoutMs }: AskOptions,
+): Promise<GuestFacts> {
+  if (!description.hasAgentChannel) return { agent: 'none', isWindows: false };
+  if (state !== 'running' && state !== 'blocked') return { agent: 'silent', isWindows: false };
+  return { isWindows: false, ...(await askAgent(domain, agentTimeoutMs)) };
+}

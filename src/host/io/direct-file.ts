@@ -1,0 +1,150 @@
+// A file that is read past the page cache where its file system can, else through it.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { hasCode } from '../../core/errors.ts';
+
+/** The type is not among Node's own. */
+declare const WebAssembly: {
+  Memory: {
+    new (size: { initial: number }): { readonly buffer: ArrayBuffer };
+    new (size: {
+      initial: number;
+      maximum: number;
+      shared: true;
+    }): {
+      readonly buffer: SharedArrayBuffer;
+    };
+  };
+};
+
+const WASM_PAGE = 64 * 1024;
+/** What offsets and lengths of direct reads and writes are multiples of, on every file system there is. */
+export const BLOCK = 4096;
+
+/**
+ * `count` pieces of memory that direct reads may fill, `bytes` each (a multiple of 4096).
+ * NOTE: a direct read wants its memory at a multiple of the device's block; where Node puts its
+ * buffers cannot be chosen, but the memory of WebAssembly begins at a page.
+ */
+export function alignedMemory(bytes: number, count: number): Uint8Array[] {
+  const buffer = pagesOf(bytes * count);
+  return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
+}
+
+/** The same of `bytes`, for several threads. */
+export function alignedSharedMemory(bytes: number): SharedArrayBuffer {
+  const initial = Math.ceil(bytes / WASM_PAGE);
+  const shared = () => new WebAssembly.Memory({ initial, maximum: initial, shared: true }).buffer;
+  return orAnyMemory(shared, () => new SharedArrayBuffer(bytes));
+}
+
+/** `count` pieces as of `alignedMemory`, for several threads. */
+export function sharedPieces(bytes: number, count: number): Uint8Array[] {
+  const buffer = alignedSharedMemory(bytes * count);
+  return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
+}
+
+function pagesOf(bytes: number): ArrayBuffer {
+  const initial = Math.ceil(bytes / WASM_PAGE);
+  const pages = () => new WebAssembly.Memory({ initial }).buffer;
+  return orAnyMemory(pages, () => new ArrayBuffer(bytes));
+}
+
+/**
+ * NOTE: WebAssembly reserves GiB of addresses for its memory, which `ulimit -v` may not allow. Other
+ * memory makes direct reads fail, and the file is read through the page cache then.
+ */
+function orAnyMemory<T>(pages: () => T, any: () => T): T {
+  try {
+    return pages();
+  } catch (error) {
+    if (error instanceof RangeError) return any();
+    throw error;
+  }
+}
+
+/**
+ * Reads what was written past the page cache: through it, each byte costs a page that nobody
+ * needs again, which on a virtual host is several times as slow as the disk.
+ */
+export class DirectFile {
+  readonly #path: string;
+  #file: FileHandle;
+  #isDirect: boolean;
+  #goingBuffered: Promise<void> | undefined;
+
+  private constructor(path: string, file: FileHandle, isDirect: boolean) {
+    this.#path = path;
+    this.#file = file;
+    this.#isDirect = isDirect;
+  }
+
+  /** `direct`: false where the file is likely to be in the page cache. */
+  static async open(path: string, { direct }: { direct: boolean }): Promise<DirectFile> {
+    if (direct) {
+      const file = await openDirect(path);
+      if (file) return new DirectFile(path, file, true);
+    }
+    return new DirectFile(path, await open(path, 'r'), false);
+  }
+
+  /**
+   * Fills `memory` from byte `start`, up to `end` or the end of the file. `memory` is a piece of
+   * `alignedMemory` or `sharedPieces` and has room for `end - start`, rounded up to 4096. Resolves to the bytes read.
+   */
+  async read(memory: Uint8Array, start: number, end: number): Promise<number> {
+    let done = 0;
+    while (start + done < end) {
+      const wanted = end - start - done;
+      const read = await this.#readOnce(memory, { done, at: start + done, wanted });
+      if (read === 0) break;
+      done += Math.min(read, wanted);
+    }
+    return done;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #readOnce(
+    memory: Uint8Array,
+    { done, at, wanted }: { done: number; at: number; wanted: number },
+  ): Promise<number> {
+    const isAligned = at % BLOCK === 0 && done % BLOCK === 0;
+    if (this.#isDirect && !isAligned) await this.#goBuffered();
+    const isDirect = this.#isDirect;
+    const length = isDirect ? Math.ceil(wanted / BLOCK) * BLOCK : wanted;
+    try {
+      return (await this.#file.read(memory, done, length, at)).bytesRead;
+    } catch (error) {
+      // Another read may have been refused first.
+      if (!(isDirect && hasCode(error, 'EINVAL'))) throw error;
+      await this.#goBuffered();
+      return this.#readOnce(memory, { done, at, wanted });
+    }
+  }
+
+  /** A file system may take the flag and refuse the read; its block may be larger than ours. */
+  #goBuffered(): Promise<void> {
+    this.#goingBuffered ??= this.#reopen();
+    return this.#goingBuffered;
+  }
+
+  async #reopen(): Promise<void> {
+    const direct = this.#file;
+    this.#file = await open(this.#path, 'r');
+    this.#isDirect = false;
+    await direct.close();
+  }
+}
+
+async function openDirect(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_DIRECT);
+  } catch (error) {
+    if (hasCode(error, 'EINVAL')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,79 @@
+// Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
+
+import { quiet } from '../../core/quiet.ts';
+import { alignedMemory } from '../../host/io/direct-file.ts';
+import type { Target } from '../qcow2/image-thread.ts';
+
+const BUFFER_BYTES = 1024 * 1024;
+const BUFFERS = 4;
+
+export class PackedWriter {
+  readonly #target: Target;
+  readonly #buffers = alignedMemory(BUFFER_BYTES, BUFFERS).map(
+    ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength),
+  );
+  /** Of each buffer, the last time that it was written. */
+  readonly #writes: Promise<void>[] = [];
+  #current = 0;
+  /** Of the current buffer, in the file. */
+  #from: number;
+  #filled = 0;
+
+  /** `at`: where the file's first byte goes, a multiple of 64 KiB. */
+  constructor(target: Target, at: number) {
+    this.#target = target;
+    this.#from = at;
+  }
+
+  /**
+   * Adds `pieces`, which may be changed when it resolves. `at` is where the last bytes ended or
+   * later, zeros between.
+   */
+  async write(pieces: readonly Buffer[], at: number): Promise<void> {
+    if (pieces.length === 0) return;
+    for (let gap = at - this.#from - this.#filled; gap > 0; ) {
+      const zeros = (await this.#room()).subarray(0, gap).fill(0);
+      gap -= this.#take(zeros.byteLength);
+    }
+    for (const piece of pieces) {
+      for (let done = 0; done < piece.byteLength; ) {
+        done += this.#take(piece.copy(await this.#room(), 0, done));
+      }
+    }
+  }
+
+  /** Fills the file up to `size`, a multiple of 64 KiB, with zeros; resolves when all is written. */
+  async finish(size: number): Promise<void> {
+    const end = this.#from + this.#filled;
+    if (size > end) await this.write([Buffer.alloc(size - end)], end);
+    this.#flush();
+    await Promise.all(this.#writes);
+  }
+
+  /** Its memory is in use until then. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#writes);
+  }
+
+  /** What is free of the current buffer. */
+  async #room(): Promise<Buffer> {
+    if (this.#filled === BUFFER_BYTES) {
+      this.#flush();
+      await this.#writes[this.#current];
+    }
+    return this.#buffers[this.#current]?.subarray(this.#filled) ?? Buffer.alloc(0);
+  }
+
+  #take(bytes: number): number {
+    this.#filled += bytes;
+    return bytes;
+  }
+
+  #flush(): void {
+    const bytes = this.#buffers[this.#current]?.subarray(0, this.#filled) ?? Buffer.alloc(0);
+    this.#writes[this.#current] = quiet(this.#target.write(bytes, this.#from));
+    this.#current = (this.#current + 1) % BUFFERS;
+    this.#from += this.#filled;
+    this.#filled = 0;
+  }
+}

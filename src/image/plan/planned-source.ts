@@ -1,0 +1,72 @@
+// An image that needs no file: its bytes are made, range by range, from its plan and its layers.
+import { open } from 'node:fs/promises';
+import { PublishError } from '../../core/errors.ts';
+import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { OWNERS_ONLY } from '../../host/files/private-file.ts';
+import { writeAll } from '../../host/io/direct-target.ts';
+import type { ImageSource } from '../../host/io/image-source.ts';
+import { writeInTime } from '../../qemu/write-failure.ts';
+import { Qcow2Layout } from '../qcow2/qcow2-layout.ts';
+import { type PlannedImage, refuseChanged } from './plan-image.ts';
+import { PlannedReader } from './planned-reader.ts';
+
+const TABLES_BYTES = 2 * 1024 * 1024;
+
+/** Bytes of the image. */
+export function plannedBytes(planned: PlannedImage): number {
+  return new Qcow2Layout(planned, 0).size;
+}
+
+/**
+ * The same bytes as `writeImage` writes where nothing is kept (`kept: 0`): of the same layers, always
+ * the same ones. `limits` are for the look at the layers when all was read.
+ */
+export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageSource {
+  return {
+    size: plannedBytes(planned),
+    reader: () => new PlannedReader(planned),
+    checkUnchanged: () =>
+      inTime({ ...limits, late: () => lateLook(planned) }, () =>
+        refuseChanged({ ...planned, kept: 0 }, 'upload'),
+      ),
+  };
+}
+
+function lateLook({ layers: [top] }: PlannedImage): PublishError {
+  const late = 'a look at the files took longer than its deadline: see whether the storage hangs';
+  const message = `reading ${top} and the files below it failed: ${late}`;
+  return new PublishError('UPLOAD', message, { step: 'upload' });
+}
+
+/**
+ * Writes a file with the image's header and tables and with holes for its data, for `qemu-img check`:
+ * it judges the tables alone.
+ * @throws PublishError NO_SPACE, QEMU_IMG; the signal's reason.
+ */
+export async function writeTables(
+  planned: PlannedImage,
+  path: string,
+  limits: TimeLimits,
+): Promise<void> {
+  await writeInTime({ ...limits, path }, (signal) => writeTablesTo(planned, path, signal));
+}
+
+async function writeTablesTo(
+  planned: PlannedImage,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const layout = new Qcow2Layout(planned, 0);
+  const file = await open(path, 'w', OWNERS_ONLY);
+  try {
+    for (let at = 0; at < layout.dataAt; at += TABLES_BYTES) {
+      signal.throwIfAborted();
+      const tables = Buffer.alloc(Math.min(TABLES_BYTES, layout.dataAt - at));
+      layout.fillTables(tables, at);
+      await writeAll(file, tables, at);
+    }
+    await file.truncate(layout.size);
+  } finally {
+    await file.close();
+  }
+}

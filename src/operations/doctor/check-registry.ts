@@ -1,0 +1,59 @@
+// What the registry can do, by trying it, and whether its clock and ours agree.
+import { access } from 'node:fs/promises';
+import type { Registry } from '../../registry/registry.ts';
+import type { DoctorOptions } from './doctor.ts';
+import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
+
+/** S3 refuses requests that are 15 minutes off. */
+const REFUSED_MS = 15 * 60_000;
+const NOTICED_MS = 30_000;
+
+export async function checkRegistry(options: DoctorOptions): Promise<Finding[]> {
+  const { openRegistry, signal } = options;
+  const registry = await openRegistry();
+  await registry.checkAccess({ signal });
+  const isThere = registry.directory === null || (await registry.exists({ signal }));
+  const says = isThere ? 'answers' : 'is none yet; the first snapshot or import makes it';
+  return [
+    ok('registry', `${registry.url} ${says}`),
+    ...(isThere
+      ? await lookOrFail('registry abilities', signal, () => abilities(registry, signal))
+      : []),
+    ...(await lookOrFail('clock', signal, () => clock(registry, signal))),
+  ];
+}
+
+async function abilities(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
+  const found = await registry.probeAbilities({ signal });
+  return found.map(({ name, works, says }) => {
+    const title = `registry ${name}`;
+    if (works !== false) return ok(title, says);
+    const isVital = name === 'create-only';
+    const cure = 'see the README on S3 servers';
+    return isVital ? failure(title, 'REGISTRY', says, cure) : warning(title, says, cure);
+  });
+}
+
+async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
+  const before = Date.now();
+  const server = await registry.serverTime({ signal });
+  if (server === undefined) return [await localClock()];
+  // The header has whole seconds: the middle of what it may mean.
+  const ours = (before + Date.now()) / 2;
+  const skewMs = ours - (server.getTime() + 500);
+  const seconds = Math.abs(skewMs / 1000).toFixed(0);
+  const says = `this host is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} the registry's server`;
+  const cure = 'set the clock: run chrony or systemd-timesyncd on both';
+  if (Math.abs(skewMs) >= REFUSED_MS) return [failure('clock', 'REGISTRY', says, cure)];
+  return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', says, cure) : ok('clock', says)];
+}
+
+/** systemd-timesyncd leaves a mark once it has set the clock; others are not asked. */
+async function localClock(): Promise<Finding> {
+  try {
+    await access('/run/systemd/timesync/synchronized');
+    return ok('clock', 'set by systemd-timesyncd');
+  } catch {
+    return ok('clock', 'only this host uses it; whether it is right was not looked at');
+  }
+}

@@ -1,0 +1,34 @@
+// Whether there is room beyond the reserve where runs write.
+
+import type { Config } from '../../config/config.ts';
+import { formatBytes } from '../../core/format-bytes.ts';
+import { measureSpace, type SpaceNeed } from '../../domain/space.ts';
+import { parseRegistryUrl } from '../../store/registry-url.ts';
+import { type Finding, failure, ok, warning } from './finding.ts';
+
+const GIB = 1024 ** 3;
+/** Less than this is little for an image. */
+const LITTLE = 10 * GIB;
+/** What names another place for each of them, --work-dir apart. */
+const OTHER_PLACE: Readonly<Record<string, string>> = {
+  'managed save': 'managedSaveDir, as libvirt has it',
+  registry: '--registry',
+};
+
+export async function checkSpace(config: Config): Promise<Finding[]> {
+  const needs: SpaceNeed[] = [
+    { directory: config.workDir, purpose: 'work directory', needed: 0 },
+    { directory: config.managedSaveDir, purpose: 'managed save', needed: 0 },
+  ];
+  const place = parseRegistryUrl(config.registry);
+  if (place.kind === 'directory')
+    needs.push({ directory: place.path, purpose: 'registry', needed: 0 });
+  const rows = await measureSpace(needs, config.reserve);
+  return rows.map(({ directory, purpose, available }) => {
+    const name = `space, ${purpose}`;
+    const says = `${formatBytes(available)} free beyond the reserve in ${directory}`;
+    const cure = `free some, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
+    if (available === 0) return failure(name, 'NO_SPACE', says, cure);
+    return available < LITTLE ? warning(name, says, cure) : ok(name, says);
+  });
+}

@@ -1,0 +1,92 @@
+// Whether QEMU's own user can reach and write a file in the work directory: tried as that user.
+import { chown, readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Config } from '../../config/config.ts';
+import { messageOf } from '../../core/errors.ts';
+import { closedFolder } from '../../host/files/closed-folder.ts';
+import { type RunLimits, runAs } from '../../host/files/run-as.ts';
+import { createOverlay } from '../../qemu/qemu-img.ts';
+import { type Finding, failure, ok, warning } from './finding.ts';
+import { withProbeFolder } from './probe-folder.ts';
+import { findQemuUser, type QemuUser } from './qemu-user.ts';
+
+const NAME = 'work directory';
+
+export async function checkWorkDir(config: Config, signal: AbortSignal): Promise<Finding[]> {
+  const { workDir, timeouts } = config;
+  const limits = { signal, timeoutMs: timeouts.requestMs };
+  const reach = await withProbeFolder(workDir, async (folder) => {
+    const path = join(folder, 'probe.qcow2');
+    await createOverlay({ ...limits, path, format: 'qcow2', virtualSize: 65536, backing: null });
+    return tryReach(path, limits);
+  });
+  return [reach, await confinement()];
+}
+
+async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
+  const folder = dirname(dirname(path));
+  const user = await findQemuUser();
+  if (user === undefined) {
+    return warning(
+      NAME,
+      `${folder} can be written to; as whom QEMU runs is not known, so its reach was not tried`,
+      'start a domain, or set user in /etc/libvirt/qemu.conf',
+    );
+  }
+  if (userInfo().uid !== 0) return byPermissions(path, user);
+  // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
+  await chown(path, user.uid, user.gid);
+  try {
+    // Opens it for writing and changes nothing.
+    await runAs(user, ['truncate', '-c', '-s', '+0', path], limits);
+    return ok(NAME, `${folder} can be reached and written by QEMU (uid ${user.uid}, ${user.from})`);
+  } catch (error) {
+    limits.signal.throwIfAborted();
+    const closed = await closedFolder(path);
+    const says = `QEMU (uid ${user.uid}, ${user.from}) cannot write in ${folder}: ${lastLine(messageOf(error))}`;
+    const cure = closed === undefined ? 'choose another --work-dir' : openIt(closed);
+    return failure(NAME, 'WORK_DIR', says, cure);
+  }
+}
+
+async function byPermissions(path: string, { uid }: QemuUser): Promise<Finding> {
+  const closed = await closedFolder(path);
+  const folder = dirname(dirname(path));
+  if (closed === undefined || uid === userInfo().uid) {
+    return ok(NAME, `${folder} can be reached by all, QEMU among them (not tried: not root)`);
+  }
+  return warning(NAME, `${closed} cannot be passed by others, QEMU among them`, openIt(closed));
+}
+
+function openIt(folder: string): string {
+  return `let QEMU pass through it: chmod o+x ${folder}, or choose another --work-dir`;
+}
+
+/** What keeps QEMU in beside permissions; libvirt labels the files of a block job by itself. */
+async function confinement(): Promise<Finding> {
+  const name = 'confinement';
+  const selinux = (await readOr('/sys/fs/selinux/enforce', '')).trim();
+  if (selinux === '1') {
+    const says = 'SELinux is enforcing: libvirt labels the files of a run by itself';
+    return ok(name, `${says}, where the file system takes labels (NFS: setsebool virt_use_nfs)`);
+  }
+  const apparmor = (await readOr('/sys/module/apparmor/parameters/enabled', '')).trim();
+  if (apparmor === 'Y') {
+    return ok(name, "AppArmor is on: libvirt adds the files of a run to the guest's profile");
+  }
+  return ok(name, 'neither SELinux nor AppArmor is in the way');
+}
+
+async function readOr(file: string, otherwise: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    // The kernel has no such thing.
+    return otherwise;
+  }
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1) ?? '';
+}

@@ -1,0 +1,43 @@
+// One line of the doctor: what was looked at, how it is, and what cures it.
+import { codeOf, type ErrorCode, messageOf } from '../../core/errors.ts';
+
+export interface Finding {
+  /** As `libvirt`, `qemu-img`, `work directory`. */
+  name: string;
+  state: 'ok' | 'warning' | 'failure';
+  says: string;
+  /** What to do; only beside a warning or a failure. */
+  cure?: string;
+  /** Of a failure: the error that a run would end with. */
+  code?: ErrorCode;
+}
+
+export function ok(name: string, says: string): Finding {
+  return { name, state: 'ok', says };
+}
+
+export function warning(name: string, says: string, cure: string): Finding {
+  return { name, state: 'warning', says, cure };
+}
+
+export function failure(name: string, code: ErrorCode, says: string, cure: string): Finding {
+  return { name, state: 'failure', says, cure, code };
+}
+
+/**
+ * What a look found, or its error as a failure, whose message holds the cure. An interrupt is no
+ * finding.
+ */
+export async function lookOrFail(
+  name: string,
+  signal: AbortSignal,
+  look: () => Promise<Finding[]>,
+): Promise<Finding[]> {
+  try {
+    signal.throwIfAborted();
+    return await look();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return [{ name, state: 'failure', says: messageOf(error), code: codeOf(error) }];
+  }
+}

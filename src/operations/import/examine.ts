@@ -1,0 +1,72 @@
+// Decides whether an untrusted image file may come in: our own look at its bytes, then qemu-img under limits.
+import { PublishError } from '../../core/errors.ts';
+import { withImageBytes } from '../../formats/image-bytes.ts';
+import { type Inspected, inspectImage } from '../../formats/inspect-image.ts';
+import { damaged, refused } from '../../formats/refused.ts';
+import { check, type ImageFile, info, qemuFormat } from '../../qemu/qemu-img.ts';
+import type { ImportSettings } from './import-settings.ts';
+
+/** What one look by qemu-img may cost: OpenStack's numbers. */
+const LOOK = { addressSpaceBytes: 2 * 1024 ** 3, cpuS: 30 };
+/** A check reads all tables of the image: more time, and no more memory. */
+const CHECK = { ...LOOK, cpuS: 600 };
+
+/** @throws IMAGE_REFUSED, USAGE (another format than expected), QEMU_IMG (it is missing) */
+export async function examine(
+  path: string,
+  { format, config, signal }: Pick<ImportSettings, 'format' | 'config' | 'signal'>,
+): Promise<Inspected> {
+  const { maxVirtualBytes } = config.import;
+  const inspected = await withImageBytes(path, (bytes) =>
+    inspectImage(bytes, { expected: format, maxVirtualBytes }),
+  );
+  const file = { path, format: qemuFormat(inspected.format) };
+  const limits = { signal, timeoutMs: config.timeouts.requestMs };
+  const said = await orRefused(() => info({ ...file, ...limits, confined: LOOK }), signal);
+  const others = said.backingFile ?? said.dataFile;
+  if (said.format !== file.format || others !== null || said.encrypted) {
+    throw refused('is something else to qemu-img than its bytes say', 'Do not use it.');
+  }
+  if (roundUp(inspected.virtualSize) !== roundUp(said.virtualSize)) {
+    throw refused('has another size for qemu-img than its bytes say', 'Do not use it.');
+  }
+  // A raw one has no tables.
+  if (file.format !== 'raw')
+    await checkTables(file, { signal, timeoutMs: config.timeouts.checkMs });
+  return { ...inspected, virtualSize: said.virtualSize };
+}
+
+/** @throws IMAGE_REFUSED where a guest of this host writes to the file, as QEMU's locks tell. */
+export async function assertNotInUse(
+  path: string,
+  { config, signal }: Pick<ImportSettings, 'config' | 'signal'>,
+): Promise<void> {
+  // As raw: nothing in it is looked at.
+  const limits = { signal, timeoutMs: config.timeouts.requestMs, confined: LOOK };
+  await orRefused(() => info({ path, format: 'raw', ...limits }), signal);
+}
+
+async function checkTables(
+  file: ImageFile,
+  limits: { signal: AbortSignal; timeoutMs: number },
+): Promise<void> {
+  const request = { ...file, ...limits, confined: CHECK };
+  const { state, corruptions } = await orRefused(() => check(request), limits.signal);
+  if (state === 'corrupt') throw damaged(`qemu-img check found ${corruptions} corruptions`);
+}
+
+/** That qemu-img cannot read it is the image's fault; that it cannot be started is not. */
+async function orRefused<T>(look: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    const isOurs = !(error instanceof PublishError) || error.code !== 'QEMU_IMG';
+    if (signal.aborted || isOurs || / could not start/.test(error.message)) throw error;
+    const message = `The image cannot be read; nothing was imported: ${error.message}`;
+    throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect', cause: error });
+  }
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / 512) * 512;
+}

@@ -1,0 +1,116 @@
+// Unpacks a stream by what its first bytes say: gzip here, xz and zstd by their own programs under limits.
+import { spawn } from 'node:child_process';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { messageOf, PublishError } from '../../../core/errors.ts';
+import { withoutSecrets } from '../../../core/secrets.ts';
+import type { ImageBytes } from '../../../formats/image-bytes.ts';
+import { findPackings } from '../../../formats/packed-signatures.ts';
+
+export type Packing = 'gzip' | 'xz' | 'zstd';
+
+const PACKINGS: readonly Packing[] = ['gzip', 'xz', 'zstd'];
+
+/**
+ * NOTE: Node has zstd since 22.15 and no xz at all, and the packages for both are no longer kept
+ * up. The distribution's programs are, and a program can be given a limit of memory: 1 GiB is more
+ * than the 128 MiB windows that are allowed below need.
+ */
+const MEMORY_MIB = { xz: 256, zstd: 128 } as const;
+const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = {
+  xz: ['xz', '-dcq', '-T1', `--memlimit-decompress=${MEMORY_MIB.xz}MiB`],
+  zstd: ['zstd', '-dcq', `--memory=${MEMORY_MIB.zstd}MiB`],
+};
+/** What both say of a dictionary or window that is larger. */
+const NEEDS_MEMORY = /memory is required|memory usage limit|--memory=|window size|allocate memory/i;
+const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
+
+/** How the bytes are packed; `undefined` where they are not, or in a way that is not unpacked. */
+export async function packingOf(bytes: ImageBytes): Promise<Packing | undefined> {
+  const found = await findPackings(bytes);
+  return PACKINGS.find((packing) => found.includes(packing));
+}
+
+/** The unpacked bytes. What goes wrong arrives on the stream, as IMAGE_REFUSED or INTERNAL. */
+export function unpack(packed: Readable, packing: Packing, signal: AbortSignal): Readable {
+  if (packing === 'gzip') return unpackGzip(packed);
+  return Readable.from(unpackBy(packing, packed, signal), { objectMode: false });
+}
+
+function unpackGzip(packed: Readable): Readable {
+  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  // An error of `packed` reaches the reader by `gunzip`, which `pipeline` destroys with it.
+  return pipeline(packed, gunzip, () => undefined);
+}
+
+async function* unpackBy(
+  packing: Exclude<Packing, 'gzip'>,
+  packed: Readable,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const child = spawn('prlimit', [...LIMITS, '--', ...PROGRAMS[packing]], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: PATH_OF_PROGRAMS, LC_ALL: 'C' },
+  });
+  const kill = () => child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said = (said + String(text)).slice(0, 1000);
+  });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  ended.catch(() => undefined);
+  let fed: unknown;
+  pipeline(packed, child.stdin, (error) => {
+    // That the program no longer reads is told better by how it ends.
+    if (error && !isBrokenPipe(error)) {
+      fed = error;
+      kill();
+    }
+  });
+  try {
+    for await (const chunk of child.stdout) yield chunk as Buffer;
+    const exitCode = await ended.catch((cause: unknown) => {
+      throw missing(packing, cause);
+    });
+    if (fed !== undefined) throw fed;
+    if (signal.aborted) throw signal.reason;
+    if (exitCode !== 0) throw NEEDS_MEMORY.test(said) ? tooHungry(packing) : broken(packing, said);
+  } finally {
+    kill();
+    packed.destroy();
+    signal.removeEventListener('abort', kill);
+  }
+}
+
+const PATH_OF_PROGRAMS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** An error of unpacking, in our words; ours and the caller's pass through. */
+export function unpackError(packing: Packing, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return code.startsWith('Z_') ? broken(packing, messageOf(error)) : error;
+}
+
+function broken(packing: Packing, said: string): PublishError {
+  const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
+  const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+}
+
+function tooHungry(packing: Exclude<Packing, 'gzip'>): PublishError {
+  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed; nothing was imported. Unpack it yourself and import the plain file.`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+}
+
+function missing(packing: Exclude<Packing, 'gzip'>, cause: unknown): PublishError {
+  const [program] = PROGRAMS[packing];
+  const message = `${program} or prlimit could not be started: install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
+  return new PublishError('CONFIG', message, { step: 'unpack', cause });
+}
+
+function isBrokenPipe(error: Error): boolean {
+  return 'code' in error && (error.code === 'EPIPE' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
+}

@@ -1,0 +1,107 @@
+// Opens the file that the caller names: from folder to folder, through no link of another user.
+import { constants, type FileHandle, open } from 'node:fs/promises';
+import { basename, isAbsolute } from 'node:path';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import { descriptorPath, kindOf } from '../../host/files/own-file.ts';
+import { isOurs } from '../../host/files/own-folders.ts';
+
+export interface SourceFile {
+  file: FileHandle;
+  /** As the caller calls it, and as it is called where links lead. */
+  names: string[];
+}
+
+const { O_RDONLY, O_NOFOLLOW, O_DIRECTORY, O_NONBLOCK } = constants;
+/** A descriptor that names a file and does not open it: a FIFO does not block, a device does nothing. */
+const O_PATH = 0o10000000;
+/** As many as the kernel follows. */
+const MAX_LINKS = 40;
+
+/**
+ * Opens a regular file for reading. Each part of the path is opened below the one before it, so what
+ * was judged is what is read, whatever others rename meanwhile. A link in the path must be the
+ * caller's or root's: another user could make it lead to a file that only the caller may read.
+ * @throws USAGE where it is no regular file, or cannot be opened; IMAGE_REFUSED for such a link.
+ */
+export async function openSource(path: string): Promise<SourceFile> {
+  try {
+    const { place, name } = await walk(path);
+    try {
+      const facts = await place.stat();
+      if (!facts.isFile()) throw noFile(path, kindOf(facts));
+      const file = await open(descriptorPath(place), O_RDONLY | O_NONBLOCK);
+      return { file, names: [...new Set([basename(path), name])] };
+    } finally {
+      await place.close();
+    }
+  } catch (cause) {
+    if (cause instanceof PublishError) throw cause;
+    // Without the call and the path of a descriptor.
+    const why = messageOf(cause).replace(/, \w+ '.*$/s, '');
+    const message = `${path} cannot be read: ${why}; name an image file that you may read, or a URL`;
+    throw new PublishError('USAGE', message, { step: 'inspect', cause });
+  }
+}
+
+/** What the path leads to, as `O_PATH` descriptor, and its last name. */
+async function walk(path: string): Promise<{ place: FileHandle; name: string }> {
+  const parts = path.split('/');
+  let place = await openFolder(isAbsolute(path) ? '/' : '.');
+  let name = '';
+  try {
+    for (let links = 0; parts.length > 0; ) {
+      const part = parts.shift() ?? '';
+      if (part === '' || part === '.') continue;
+      const next = await open(`${descriptorPath(place)}/${part}`, O_PATH | O_NOFOLLOW);
+      const target = await targetOf(next, { path, part });
+      if (target === undefined) {
+        await place.close();
+        place = next;
+        name = part;
+        continue;
+      }
+      links += 1;
+      if (links > MAX_LINKS) throw new Error('ELOOP: too many symbolic links');
+      parts.unshift(...target.split('/'));
+      if (!isAbsolute(target)) continue;
+      await place.close();
+      place = await openFolder('/');
+    }
+    return { place, name };
+  } catch (error) {
+    await place.close();
+    throw error;
+  }
+}
+
+function openFolder(path: string): Promise<FileHandle> {
+  return open(path, O_PATH | O_DIRECTORY);
+}
+
+/** Undefined for what is no link; the descriptor of a link is closed. @throws IMAGE_REFUSED */
+async function targetOf(
+  place: FileHandle,
+  { path, part }: { path: string; part: string },
+): Promise<string | undefined> {
+  let isLink = true;
+  try {
+    const facts = await place.stat();
+    isLink = facts.isSymbolicLink();
+    if (!isLink) return undefined;
+    const { linkTarget } = await import('../../host/native/file-calls.ts');
+    const target = linkTarget(place.fd);
+    // As `/dev/fd/63` of a process substitution leads to, which is no path.
+    const kind = /^(pipe|socket):\[\d+\]$/.exec(target)?.[1];
+    if (kind !== undefined) throw noFile(path, `a ${kind}`);
+    if (isOurs(facts)) return target;
+    const message = `${part} in ${path} is a link of another user (uid ${facts.uid}) to ${target}; nothing was imported. Name the file itself, where it is what you want`;
+    throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+  } finally {
+    if (isLink) await place.close();
+  }
+}
+
+function noFile(path: string, kind: string): PublishError {
+  const message = `${path} is ${kind} and no regular file; name an image file or a URL, or send the image to standard input and import -.`;
+  return new PublishError('USAGE', message, { step: 'inspect' });
+}

@@ -1,0 +1,64 @@
+// The disks of an image into a directory, each as a file of its own.
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode, PublishError } from '../../core/errors.ts';
+import { orMissing } from '../../host/files/file-errors.ts';
+import { makeTree } from '../../host/files/make-tree.ts';
+import { foreignness } from '../../host/files/own-file.ts';
+import { assertReadable } from '../../registry/pull-image.ts';
+import type { ImageObject, ImageRecord } from '../../registry/record/image.ts';
+import { dataObjects, diskData, targetOf } from '../../registry/record/image-objects.ts';
+import type { Registry } from '../../registry/registry.ts';
+import { hashImage } from '../../transfer/digests/hash-image.ts';
+import { placeError } from '../../transfer/download/pull-place.ts';
+import { fileSource } from '../../transfer/upload/file-source.ts';
+import { type PullAsOptions, pullAs } from './pull-as.ts';
+
+/**
+ * Pulls all disks, or the one with this target, to `<directory>/<target>.<format>`. One that is
+ * there already, byte for byte, is left as it is, so that a pull that was ended is gone on with.
+ * Resolves to the files, the root disk's first.
+ * @throws as pullAs; USAGE where the directory cannot be made
+ */
+export async function pullDisks(
+  registry: Registry,
+  image: ImageRecord,
+  { directory, ...options }: Omit<PullAsOptions, 'file'> & { directory: string },
+): Promise<string[]> {
+  assertReadable(image);
+  const { disk, format = image.disk_format, onEvent, signal } = options;
+  const all = dataObjects(image);
+  const objects = disk === undefined && all.length > 0 ? all : [diskData(image, disk)];
+  await makeDirectory(directory);
+  const files: string[] = [];
+  for (const object of objects) {
+    const file = join(directory, `${targetOf(object)}.${format}`);
+    if (format === image.disk_format && (await isThere(file, object, signal))) {
+      const message = `${file} is there already, and it is what it should be`;
+      onEvent({ type: 'note', level: 'info', step: 'pull', message });
+    } else await pullAs(registry, image, { ...options, disk: targetOf(object), file });
+    files.push(file);
+  }
+  return files;
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await makeTree(path);
+  } catch (cause) {
+    if (!hasCode(cause, 'EEXIST', 'ENOTDIR')) throw placeError(cause, path);
+    const message = `${path} is no directory, or lies below a file; name another one`;
+    throw new PublishError('USAGE', message, { step: 'pull' });
+  }
+}
+
+async function isThere(
+  file: string,
+  { size, sha256 }: ImageObject,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await orMissing(lstat(file));
+  // Another user's can be another one by the time it is used.
+  if (found?.size !== size || foreignness(found) !== undefined) return false;
+  return (await hashImage(await fileSource(file), ['sha256'], { signal })).sha256 === sha256;
+}

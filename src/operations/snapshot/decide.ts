@@ -1,0 +1,165 @@
+// Looks at everything and decides how the image is taken; changes nothing.
+
+import { findNvram } from '../../capture/nvram.ts';
+import { type CapturePlan, planCapture } from '../../capture/plan.ts';
+import { type OnEvent, runStep } from '../../core/events.ts';
+import { inspectSnapshot } from '../../domain/existing-snapshot.ts';
+import {
+  type DomainFacts,
+  type InspectedDisk,
+  type Inspection,
+  type InspectOptions,
+  inspectDomain,
+  readDomain,
+} from '../../domain/inspect.ts';
+import { refuseReplacedFiles } from '../../domain/open-files.ts';
+import { describeRoot } from '../../domain/root-disk.ts';
+import type { Session } from '../../domain/session.ts';
+import type { SpaceRow } from '../../domain/space.ts';
+import { openConfigured } from '../../registry/configured-registry.ts';
+import { MAX_NAME } from '../../registry/record/names.ts';
+import type { Registry } from '../../registry/registry.ts';
+import { requireSealing } from './seal.ts';
+import type { PlannedDisk, SnapshotPlan } from './snapshot-types.ts';
+import { measureNeeds } from './space-needs.ts';
+
+/** All that was learned and decided before the first act. */
+export interface Decision {
+  inspection: Inspection;
+  capture: CapturePlan;
+  registry: Registry;
+  imageName: string;
+  /** The file that goes along; null where none was asked for. */
+  nvram: string | null;
+  space: SpaceRow[];
+}
+
+/**
+ * Inspects the domain (`known` is what was read of it before), opens the registry and decides how the image is taken.
+ * @throws PublishError for everything that cannot be done, before anything is touched.
+ */
+export async function decide(session: Session, known?: DomainFacts): Promise<Decision> {
+  const { settings } = session;
+  return runStep(
+    settings.onEvent,
+    'inspect',
+    async () => {
+      const opening = openForWriting(settings);
+      // Awaited below; where the inspection fails as well, that is what is told.
+      opening.catch(() => undefined);
+      await requireSealing(settings);
+      const wishes = await inspectionOptions(session);
+      const { inspection, capture } = await lookAt(session, wishes, known);
+      const reason = rootReason(settings, inspection);
+      if (reason !== null) noteReason(settings.onEvent, reason);
+      const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
+      const space = await measureNeeds(settings, { inspection, capture, registry: opening });
+      const registry = await opening;
+      const imageName = settings.name ?? defaultName(inspection.name);
+      return { inspection, capture, nvram, registry, imageName, space };
+    },
+    ({ inspection, capture }) =>
+      `${targetsOf(inspection)} of ${inspection.name}, ${capture.mode}: ${capture.modeReason}`,
+  );
+}
+
+/** The domain as it is, or as a snapshot has it. */
+async function lookAt(
+  { settings, domain }: Session,
+  wishes: InspectOptions,
+  known?: DomainFacts,
+): Promise<Pick<Decision, 'inspection' | 'capture'>> {
+  const { fromSnapshot: name } = settings;
+  if (name === undefined) {
+    const inspection = await inspectDomain(domain, wishes, known);
+    const capture = planCapture(inspection, settings);
+    if (capture.mode === 'cold') await refuseReplacedFiles(inspection);
+    return { inspection, capture };
+  }
+  const facts = await readDomain(domain, wishes);
+  return inspectSnapshot(
+    domain,
+    { ...facts, agent: 'none', isWindows: false },
+    { ...wishes, name },
+  );
+}
+
+/** What an inspection is told: which disks are meant, and how long to wait. */
+export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
+  const { disks, config, signal, onEvent } = settings;
+  const connection = await host.work();
+  const libvirtVersion = await connection.getLibVersion();
+  const { requestMs: timeoutMs, freezeMs: agentTimeoutMs } = config.timeouts;
+  return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal, onEvent };
+}
+
+/** @throws PublishError REGISTRY where it cannot be reached. */
+export async function openForWriting({
+  registry: url,
+  uploadRateMib,
+  config,
+  signal,
+  onEvent,
+}: Session['settings']): Promise<Registry> {
+  const options = { url, s3: config.s3, rateMib: uploadRateMib, onEvent, writes: true };
+  const registry = await openConfigured(config, options);
+  await registry.checkAccess({ signal });
+  return registry;
+}
+
+function targetsOf({ disks }: Inspection): string {
+  return disks.map(({ disk }) => disk.target).join(', ');
+}
+
+/** The decision as it is shown to people and callers. */
+export function describePlan(
+  { settings }: Session,
+  { inspection, capture, nvram, registry, imageName, space }: Decision,
+): SnapshotPlan {
+  const { name, uuid, state, persistent, autostart, disks } = inspection;
+  const [root] = disks;
+  return {
+    domain: { name, uuid, state, persistent, autostart },
+    disk: describeDisk(root),
+    rootReason: rootReason(settings, inspection),
+    backingChain: root.facts.backingChain,
+    disks: disks.map((each) => {
+      return { ...describeDisk(each), backingChain: each.facts.backingChain };
+    }),
+    mode: capture.mode,
+    modeReason: capture.modeReason,
+    method: capture.method,
+    methodReason: capture.methodReason,
+    quiesce: capture.quiesce,
+    pauses: capture.pauses,
+    nvram,
+    undefines: capture.undefines,
+    detaches: capture.detaches.map(({ address }) => address),
+    image: { name: imageName, diskFormat: settings.format, compress: settings.compress },
+    sysprep: settings.sysprep,
+    registry: registry.url,
+    space: space.map(({ device: _, ...row }) => row),
+    obstacles: [],
+  };
+}
+
+function noteReason(onEvent: OnEvent, message: string): void {
+  onEvent({ type: 'note', level: 'info', step: 'inspect', message });
+}
+
+function rootReason({ disks }: Session['settings'], { description }: Inspection): string | null {
+  return typeof disks === 'string' ? describeRoot(description.disks) : null;
+}
+
+function describeDisk({ disk, facts }: InspectedDisk): PlannedDisk {
+  const { target, bus, source, format } = disk;
+  return { target, bus, source, format, virtualSize: facts.virtualSize };
+}
+
+/** NOTE: libvirt takes longer names than an image may have, and tabs in them. */
+/** Of an image that is given none. */
+export function defaultName(domain: string): string {
+  const time = `-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
+  const shown = domain.replace(/\p{Cc}/gu, ' ').slice(0, MAX_NAME - time.length);
+  return shown.replace(/[\ud800-\udbff]$/, '') + time;
+}

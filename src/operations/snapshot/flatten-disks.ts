@@ -1,0 +1,129 @@
+// Still disks become flat images: files, or plans of what is made of their layers while it is sent.
+import { join } from 'node:path';
+import type { PointInTime, StillDisk, StillDisks } from '../../capture/capture-run.ts';
+import { detailOf, type InspectedDisk } from '../../domain/inspect.ts';
+import type { Session } from '../../domain/session.ts';
+import { removeScratch } from '../../host/files/scratch-file.ts';
+import { type Flattened, type FlattenRequest, flattenOrPlan } from '../../image/flatten.ts';
+import type { PlannedImage } from '../../image/plan/plan-image.ts';
+import type { SourceImage } from '../../qemu/qemu-img.ts';
+import { digestAlgorithms } from '../../transfer/digests/digests.ts';
+import type { EarlyParts } from '../../transfer/upload/early-upload.ts';
+import type { Decision } from './decide.ts';
+import { sendingAhead } from './send-ahead.ts';
+import { readUnchanged } from './unchanged-layers.ts';
+
+/** A disk that holds still, and the flat image that it was written to, or that is made of it. */
+export type FlattenedDisk = InspectedDisk &
+  Flattened & {
+    /** The image; of one that is not written, the captured file. */
+    path: string;
+    /** False: `path` is the guest's own. */
+    isScratch: boolean;
+    /** Of the captured file. */
+    format: string;
+    early: EarlyParts | undefined;
+    unwritten: PlannedImage | undefined;
+  };
+
+/** All disks of an image, as they were at one point in time; the root disk first. */
+export interface FlatDisks extends PointInTime {
+  /** With the images. */
+  folder: string;
+  disks: readonly FlattenedDisk[];
+}
+
+/** Converts the still disks, one after the other, into files in `folder`, or finds that no file is needed. */
+export async function flattenDisks(
+  session: Session,
+  decision: Decision,
+  { id, still, folder }: { id: string; still: StillDisks; folder: string },
+): Promise<FlatDisks> {
+  const { disks, ...moment } = still;
+  const flat: FlattenedDisk[] = [];
+  for (const disk of disks) {
+    const path = join(folder, dataName(session, disk));
+    flat.push(await flattenDisk(session, decision, { id, still: disk, path }));
+  }
+  return { ...moment, folder, disks: flat };
+}
+
+/**
+ * Converts the still disk into `path`; a delta or a clone becomes that file, or is removed as soon as
+ * it has been read. Or it stays, and the image is made of it while it is sent.
+ */
+async function flattenDisk(
+  session: Session,
+  decision: Decision,
+  { id, still, path }: { id: string; still: StillDisk; path: string },
+): Promise<FlattenedDisk> {
+  const { settings } = session;
+  const { disk, facts, format } = still;
+  const isRoot = disk === decision.inspection.disks[0].disk;
+  const request: FlattenRequest = {
+    ...flattenRequest(session, decision, { disk, path }),
+    source: sourceOf(still),
+    virtualSize: facts.virtualSize,
+    compress: settings.compress,
+    isScratch: still.isScratch,
+    algorithms: digestAlgorithms(isRoot ? settings.hash : []),
+    // NOTE: a clone's blocks are the guest's own: for each that it writes to it would take a new
+    // one, for as long as an image has the old ones, and find the disk full one day.
+    sharesBlocks: decision.capture.mode === 'live',
+  };
+  const guestWaits = decision.capture.mode === 'cold' && !still.isScratch;
+  const ahead = { id, name: dataName(session, still), path, still, guestWaits };
+  const { timeouts } = settings.config;
+  const reading = {
+    ...{ onEvent: settings.onEvent, signal: settings.signal, timeoutMs: timeouts.requestMs },
+    wasWritten: decision.capture.mode === 'cold',
+  };
+  const image = await readUnchanged(still, reading, () =>
+    flattenOrPlan(request, needsFile(session, decision), (write) =>
+      sendingAhead(session, decision, ahead, write),
+    ),
+  );
+  if ('unwritten' in image) {
+    const { unwritten } = image;
+    const captured = { path: still.path, isScratch: still.isScratch, format };
+    return { disk, facts, ...captured, direct: true, early: undefined, unwritten };
+  }
+  const { result, early } = image.written;
+  if (still.isScratch) await removeScratch(still);
+  const written = { path, isScratch: true, format };
+  return { disk, facts, ...written, ...result, early, unwritten: undefined };
+}
+
+/** What moves into a directory is a file, and what virt-sysprep changes. */
+function needsFile({ settings }: Session, { registry }: Decision): boolean {
+  return registry.directory !== null || settings.sysprep !== null;
+}
+
+/** A delta or a clone is a file; so is a disk that is read itself, unless it is remote. */
+function sourceOf({ path, format, isScratch, disk, facts, snapshot }: StillDisk): SourceImage {
+  const node = isScratch ? null : (disk.remote?.node ?? null);
+  const { backingChain } = facts;
+  return {
+    ...{ path, format, backingChain },
+    ...(node === null ? {} : { node }),
+    // Its guest may write to the file, or be started, meanwhile.
+    ...(snapshot ? { snapshot, shared: true } : {}),
+  };
+}
+
+/** Of the disk's object in the registry. */
+export function dataName({ settings }: Session, { disk }: Pick<InspectedDisk, 'disk'>): string {
+  return `${disk.target}.${settings.format}`;
+}
+
+/** What is said of a disk's image wherever it is written or checked. */
+export function flattenRequest(
+  { settings }: Session,
+  { inspection }: Decision,
+  { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
+): Pick<FlattenRequest, 'target' | 'detail' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
+  const { format, config, onEvent, signal } = settings;
+  const { convert: priority, timeouts } = config;
+  const detail = detailOf(inspection, disk);
+  return { target: { path, format }, detail, priority, timeouts, onEvent, signal };
+}

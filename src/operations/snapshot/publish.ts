@@ -1,0 +1,140 @@
+// From flat images to an active image in the registry, and back to nothing where that fails.
+import { join } from 'node:path';
+import type { Session } from '../../domain/session.ts';
+import { removeScratch } from '../../host/files/scratch-file.ts';
+import { checkImage } from '../../image/flatten.ts';
+import { markOfPlan, type PlannedImage } from '../../image/plan/plan-image.ts';
+import { plannedBytes } from '../../image/plan/planned-source.ts';
+import type { ImageLayers } from '../../image/plan/reopen-image.ts';
+import { scrubDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { finishImage, IMAGE_POINT, type ImageToPublish } from '../../publish/finish.ts';
+import { minDiskGib, withQueuedImage } from '../../registry/queued-image.ts';
+import type { Journal } from '../../run/journal/journal.ts';
+import { fileSource } from '../../transfer/upload/file-source.ts';
+import { findBaseImage } from './base-image.ts';
+import type { Decision } from './decide.ts';
+import { dataName, type FlatDisks, type FlattenedDisk, flattenRequest } from './flatten-disks.ts';
+import { imageProperties } from './image-fields.ts';
+import { sealImages } from './seal.ts';
+import type { SnapshotResult } from './snapshot-types.ts';
+
+/**
+ * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
+ * and why, and nothing of the image's data is left.
+ */
+export async function withImageRecord<T>(
+  { settings }: Session,
+  { registry, imageName, inspection }: Decision,
+  { id, journal }: { id: string; journal: Journal },
+  work: () => Promise<T>,
+): Promise<T> {
+  const { onEvent, visibility, tags, properties } = settings;
+  const { virtualSize } = inspection.disks[0].facts;
+  const fields = {
+    id,
+    name: imageName,
+    disk_format: settings.format,
+    visibility,
+    tags: [...tags],
+    protected: settings.protected,
+    virtual_size: virtualSize,
+    min_disk: minDiskGib(virtualSize),
+    properties: { ...properties },
+  };
+  return withQueuedImage(registry, fields, onEvent, async () => {
+    await journal.reach('queued');
+    return work();
+  });
+}
+
+/** What was captured: the flat images, and the UEFI variables where they go along. */
+interface ToPublish {
+  id: string;
+  flat: FlatDisks;
+  nvram: string | undefined;
+  journal: Journal;
+}
+
+/** Checks, uploads and activates the flat images as one, then moves the aliases. */
+export async function publishImage(
+  session: Session,
+  decision: Decision,
+  { id, flat, nvram, journal }: ToPublish,
+): Promise<Omit<SnapshotResult, 'plan'>> {
+  const { settings } = session;
+  const { onEvent, signal } = settings;
+  const { registry, inspection, capture } = decision;
+  await checkImages(session, decision, flat);
+  const sealed = await sealImages(settings, {
+    paths: flat.disks.map(({ path }) => path),
+    tempDir: flat.folder,
+  });
+  if (sealed) await checkImages(session, decision, flat);
+  const base = await findBaseImage(registry, inspection.disks[0].facts.backingChain, signal);
+  const image: ImageToPublish = {
+    ...{ id, hash: settings.hash, aliases: settings.aliases, keep: settings.keep ?? null },
+    disks: await disksToPublish(session, flat, { sealed }),
+    disk_format: settings.format,
+    min_ram: base?.min_ram ?? 0,
+    properties: imageProperties(inspection, capture, flat, {
+      ...{ base, sealed: settings.sysprep, own: settings.properties },
+    }),
+    domainXml: scrubDomainXml(inspection.inactiveXml),
+    ...(nvram === undefined ? {} : { nvram }),
+  };
+  await journal.reach(IMAGE_POINT, image);
+  const reach = (name: string, data?: unknown) => journal.reach(name, data);
+  const written = new Map(
+    flat.disks.map((disk) => {
+      const { early, digests, unwritten } = disk;
+      const known = { early, digests: sealed ? undefined : digests, unwritten };
+      return [dataName(session, disk), known];
+    }),
+  );
+  const { timeouts } = settings.config;
+  return finishImage(registry, image, { onEvent, signal, reach, written, timeouts });
+}
+
+async function checkImages(
+  session: Session,
+  decision: Decision,
+  { disks, folder }: FlatDisks,
+): Promise<void> {
+  for (const disk of disks) {
+    const { unwritten } = disk;
+    const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
+    await checkImage(flattenRequest(session, decision, { disk: disk.disk, path }), unwritten);
+    if (unwritten) await removeScratch({ path, isScratch: true });
+  }
+}
+
+async function disksToPublish(
+  session: Session,
+  { disks }: FlatDisks,
+  { sealed }: { sealed: boolean },
+): Promise<ImageToPublish['disks']> {
+  const found: ImageToPublish['disks'][number][] = [];
+  for (const [index, each] of disks.entries()) {
+    const { disk, facts, path, isScratch, direct, unwritten } = each;
+    found.push({
+      ...{ path, isScratch, name: dataName(session, each) },
+      ...(unwritten
+        ? { layers: layersOf(each, unwritten) }
+        : { size: (await fileSource(path, { direct })).size }),
+      // What virt-sysprep changes goes through the page cache.
+      direct: direct && !sealed,
+      ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
+      // As Nova numbers them: 0 is what the guest boots from, null what it never tries.
+      boot_index: index === 0 || disk.bootOrder !== null ? index : null,
+    });
+  }
+  return found;
+}
+
+function layersOf({ format, facts }: FlattenedDisk, unwritten: PlannedImage): ImageLayers {
+  const backingChain = facts.backingChain.map((layer) => ({
+    path: layer.path,
+    format: layer.format,
+  }));
+  return { format, backingChain, mark: markOfPlan(unwritten), size: plannedBytes(unwritten) };
+}

@@ -1,0 +1,115 @@
+// What a run was asked to do, with all that was left open filled in from the configuration. Pure.
+
+import type { Config } from '../../config/config.ts';
+import { PublishError } from '../../core/errors.ts';
+import { listener, type OnEvent } from '../../core/events.ts';
+import type { DiskWish } from '../../domain/choose-disk.ts';
+import { requireCompression } from '../../qemu/qemu-img.ts';
+import { assertAlias } from '../../registry/record/names.ts';
+import type { SnapshotOptions } from './snapshot-types.ts';
+
+type Decided =
+  | 'mode'
+  | 'method'
+  | 'format'
+  | 'compress'
+  | 'quiesce'
+  | 'bandwidthMib'
+  | 'uploadRateMib'
+  | 'visibility';
+
+export interface SnapshotSettings
+  extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
+  disks: DiskWish;
+  hash: readonly string[];
+  /** The operations of virt-sysprep; null where the image is not sealed. */
+  sysprep: string | null;
+  name: string | undefined;
+  aliases: readonly string[];
+  tags: readonly string[];
+  properties: Readonly<Record<string, string>>;
+  protected: boolean;
+  withNvram: boolean;
+  keep: number | undefined;
+  fromSnapshot: string | undefined;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+  config: Config;
+}
+
+/** @throws PublishError USAGE where two of the wishes exclude each other. */
+export function decideSettings(options: SnapshotOptions, config: Config): SnapshotSettings {
+  const settings: SnapshotSettings = {
+    domain: options.domain,
+    connect: options.connect ?? config.connect,
+    registry: options.registry ?? config.registry,
+    workDir: options.workDir ?? config.workDir,
+    mode: options.mode ?? config.snapshot.mode,
+    method: options.method ?? config.snapshot.method,
+    format: options.format ?? config.snapshot.format,
+    compress: options.compress ?? config.snapshot.compress,
+    quiesce: options.quiesce ?? config.snapshot.quiesce,
+    bandwidthMib: options.bandwidthMib ?? config.snapshot.bandwidthMib,
+    uploadRateMib: options.uploadRateMib ?? config.upload.rateMib,
+    visibility: options.visibility ?? config.snapshot.visibility,
+    disks: decideDisks(options),
+    hash: options.hash ?? config.snapshot.hash,
+    sysprep: options.sysprep ? (options.sysprepOperations ?? config.sysprep.operations) : null,
+    name: options.name,
+    aliases: options.aliases ?? [],
+    tags: options.tags ?? [],
+    properties: options.properties ?? {},
+    protected: options.protected ?? false,
+    withNvram: options.withNvram ?? false,
+    keep: options.keep,
+    fromSnapshot: options.fromSnapshot,
+    signal: options.signal ?? new AbortController().signal,
+    onEvent: listener(options.onEvent),
+    config,
+  };
+  requireCompression(settings.format, settings.compress);
+  requireSealable(settings);
+  requireUntouched(options);
+  for (const alias of settings.aliases) assertAlias(alias);
+  if (settings.keep !== undefined && !(settings.keep >= 1)) {
+    throw new PublishError('USAGE', '--keep must be 1 or more: the new image is one', {
+      step: 'config',
+    });
+  }
+  const { bandwidthMib, uploadRateMib } = settings;
+  for (const [name, rate] of Object.entries({
+    bandwidth: bandwidthMib,
+    'upload rate': uploadRateMib,
+  })) {
+    if (rate >= 0) continue;
+    throw new PublishError('USAGE', `${name} must be MiB/s, 0 for no cap`, { step: 'config' });
+  }
+  return settings;
+}
+
+/** What is there already is not captured, and its time has no variables any more. */
+function requireUntouched(options: SnapshotOptions): void {
+  if (options.fromSnapshot === undefined) return;
+  const { mode, method, quiesce, bandwidthMib, withNvram } = options;
+  const wishes = { mode, method, quiesce, bandwidth: bandwidthMib, 'with-nvram': withNvram };
+  const [wish] = Object.entries(wishes).find(([, value]) => value !== undefined) ?? [];
+  if (wish === undefined) return;
+  const message = `a snapshot that exists is read as it is; leave --${wish} out with --from-snapshot`;
+  throw new PublishError('USAGE', message, { step: 'config' });
+}
+
+function requireSealable({ sysprep, format }: SnapshotSettings): void {
+  if (sysprep === null || SEALABLE.includes(format)) return;
+  const message = `virt-sysprep changes an image in place, which is done to ${SEALABLE.join(' and ')} here; use --format qcow2`;
+  throw new PublishError('USAGE', message, { step: 'config' });
+}
+
+const SEALABLE: readonly string[] = ['qcow2', 'raw'];
+
+function decideDisks({ disk, allDisks = false }: SnapshotOptions): DiskWish {
+  const targets = typeof disk === 'string' ? [disk] : (disk ?? []);
+  if (!allDisks) return targets.length === 0 ? 'root' : targets;
+  if (targets.length === 0) return 'all';
+  const message = 'name disks with --disk, or take them all with --all-disks, not both';
+  throw new PublishError('USAGE', message, { step: 'config' });
+}

@@ -1,0 +1,47 @@
+// Proves that libvirt takes a domain's stored XML back before the domain is undefined.
+import { readStoredXml } from '../../capture/look-again.ts';
+import { planWithoutUndefine } from '../../capture/plan.ts';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import type { Session } from '../../domain/session.ts';
+import { isLibvirtError } from '../../libvirt/errors.ts';
+import type { Decision } from './decide.ts';
+
+/**
+ * The decision, with method `copy` if an undefine could not be taken back.
+ *
+ * NOTE: libvirt keeps a definition that it would not take any more (the emulator is gone after an
+ * upgrade, the machine type is no longer known). To define what is stored already changes nothing.
+ * @throws PublishError DISK_UNSUPPORTED if method `rebase` was asked for by name.
+ */
+export async function settleMethod(session: Session, decision: Decision): Promise<Decision> {
+  const { capture, inspection } = decision;
+  if (capture.undefines.length === 0) return decision;
+  const refusal = await refusalToDefine(session);
+  if (refusal === undefined) return decision;
+  const why = `libvirt would not define domain ${inspection.name} again (${refusal})`;
+  if (session.settings.method === 'rebase') {
+    const message = `method rebase undefines the domain, and ${why}; use --method copy`;
+    throw new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+  }
+  const { onEvent } = session.settings;
+  onEvent({
+    type: 'note',
+    level: 'warning',
+    step: 'inspect',
+    message: `${why}; method copy is used`,
+  });
+  return { ...decision, capture: planWithoutUndefine(capture, why) };
+}
+
+async function refusalToDefine({ host, domain }: Session): Promise<string | undefined> {
+  const connection = await host.work();
+  // Another client undefined it: the look before the first act says so, and it stays undefined.
+  if (!(await domain.isPersistent())) return undefined;
+  try {
+    await connection.defineXML(await readStoredXml(domain));
+    return undefined;
+  } catch (error) {
+    if (!isLibvirtError(error)) throw error;
+    return messageOf(error);
+  }
+}

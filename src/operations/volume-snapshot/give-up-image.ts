@@ -1,0 +1,80 @@
+// The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
+import { join } from 'node:path';
+import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
+import { rollBackVolumes, type VolumesPoint } from '../../capture/volumes/roll-back-volumes.ts';
+import { publicReason } from '../../core/error-meanings.ts';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import { runStep } from '../../core/events.ts';
+import { shellQuote } from '../../core/shell-quote.ts';
+import type { Session } from '../../domain/session.ts';
+import { JOURNAL_FILE, readJournal } from '../../run/journal/journal.ts';
+import type { OpenRun } from '../../run/open-run.ts';
+import type { SnapshotSettings } from '../snapshot/settings.ts';
+import type { VolumeDecision } from './decide-volumes.ts';
+
+/**
+ * The record first: as long as it may be active, the snapshots that it names must stay.
+ * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
+ */
+export async function giveUpImage(
+  { settings, host }: Session,
+  { plan, registry }: Pick<VolumeDecision, 'plan' | 'registry'>,
+  {
+    runId,
+    open: { folder, journal },
+    point,
+    mayBeActive,
+    cause,
+  }: { runId: string; open: OpenRun; point: VolumesPoint; mayBeActive: boolean; cause: unknown },
+): Promise<void> {
+  const { onEvent, config } = settings;
+  try {
+    await runStep(onEvent, 'roll back', async () => {
+      const discarding = registry.discardImage(runId, publicReason(cause));
+      const record = await (mayBeActive ? discarding : orWarn(settings, runId, discarding));
+      if (mayBeActive && isNeeded({ id: runId, status: record?.status ?? null }, registry.url)) {
+        return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
+      }
+      const entries = await readJournal(join(folder.path, JOURNAL_FILE));
+      await rollBackVolumes({
+        ...{ host, domain: plan.domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
+        ...{
+          isLate: false,
+          journal,
+          config,
+          onEvent,
+          onRemark: (remark) => warn(settings, remark),
+        },
+        // Whoever has interrupted the run wants it to be as before.
+        signal: new AbortController().signal,
+      });
+    });
+  } catch (failure) {
+    throw new PublishError(
+      'GUEST_NOT_RESTORED',
+      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
+      { step: 'roll back', cause, mend: `virt-publish recover ${shellQuote(runId)}` },
+    );
+  }
+}
+
+/** An image that was never activated needs no snapshot, whatever its registry answers. */
+async function orWarn<T>(
+  settings: SnapshotSettings,
+  runId: string,
+  discarding: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await discarding;
+  } catch (failure) {
+    warn(
+      settings,
+      `what is left of image ${runId} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+    );
+    return undefined;
+  }
+}
+
+function warn({ onEvent }: SnapshotSettings, message: string): void {
+  onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
+}

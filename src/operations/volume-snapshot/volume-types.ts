@@ -1,0 +1,66 @@
+// What goes into a snapshot of a domain's volumes and what comes out of it.
+import type { ImageRecord } from '../../registry/record/image.ts';
+import type {
+  PlanObstacle,
+  QuiescePolicy,
+  SnapshotOptions,
+  SnapshotResult,
+} from '../snapshot/snapshot-types.ts';
+
+/** Anything left out comes from the configuration. */
+export type VolumeSnapshotOptions = Pick<
+  SnapshotOptions,
+  | 'domain'
+  | 'connect'
+  | 'registry'
+  | 'quiesce'
+  | 'name'
+  | 'aliases'
+  | 'tags'
+  | 'properties'
+  | 'visibility'
+  | 'protected'
+  | 'signal'
+  | 'onEvent'
+>;
+
+/**
+ * `volume`: the pool makes a volume of what the disk holds (LVM). `overlay`: the domain goes on in an
+ * overlay, and the volume that it had stays as it was, and is the snapshot.
+ */
+export type SnapshotMeans = 'volume' | 'overlay';
+
+/** One disk, the root disk first. Sizes in bytes. */
+export interface PlannedVolume {
+  target: string;
+  bus: string;
+  /** 0 for the root disk; null for one that the guest does not boot from. */
+  bootIndex: number | null;
+  pool: string;
+  /** Name of the disk's volume in its pool. */
+  volume: string;
+  format: string;
+  virtualSize: number;
+  /** Name of the volume that will be the snapshot. */
+  snapshot: string;
+  /** Path of the overlay that the domain goes on in; null where it goes on in its volume. */
+  overlay: string | null;
+}
+
+/** What a run would do; nothing was touched to learn it. */
+export interface VolumePlan {
+  domain: { name: string; uuid: string; state: string; persistent: boolean };
+  means: SnapshotMeans;
+  volumes: readonly PlannedVolume[];
+  quiesce: QuiescePolicy;
+  image: { name: string };
+  registry: string;
+  /** What was seen to stand in its way; of a run that was done there are none. */
+  obstacles: readonly PlanObstacle[];
+}
+
+export interface VolumeSnapshotResult {
+  image: ImageRecord;
+  plan: VolumePlan;
+  aliases: SnapshotResult['aliases'];
+}

@@ -1,0 +1,150 @@
+// The last stretch of a run, from images that can be read to an active one; `recover --resume` walks it again.
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Config } from '../config/config.ts';
+import { PublishError } from '../core/errors.ts';
+import { type OnEvent, runStep } from '../core/events.ts';
+import type { ImageLayers } from '../image/plan/reopen-image.ts';
+import type { DiskFormat, SnapshotResult } from '../operations/snapshot/snapshot-types.ts';
+import type { ImageDisk, ImageObject, ImageRecord } from '../registry/record/image.ts';
+import type { Registry } from '../registry/registry.ts';
+import { keepLast } from './keep.ts';
+import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
+
+/** The flat image of one disk, and what the record says of it. */
+export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format' | 'size'> {
+  /** The image file; of an image without one, the captured file. */
+  path: string;
+  /** It goes when the image is in the registry. Left out by earlier versions. */
+  isScratch?: boolean;
+  /**
+   * Bytes of the image file.
+   * NOTE: left out where there is none: a version that knows of no layers takes the file at `path`
+   * for the image where its size is this, and must not.
+   */
+  size?: number;
+  /** It was written past the page cache. */
+  direct?: boolean;
+  /** There is no file of the image: it is made of these while it is sent. */
+  layers?: ImageLayers;
+}
+
+/** All that is needed to publish images as one. It stands in the journal, and holds no secret. */
+export interface ImageToPublish {
+  id: string;
+  /** The root disk first. */
+  disks: readonly DiskToPublish[];
+  disk_format: DiskFormat;
+  /** Digests of the root disk beside sha256. */
+  hash: readonly string[];
+  min_ram: number;
+  properties: Record<string, string>;
+  /** Scrubbed. */
+  domainXml: string;
+  /** The copy of the guest's UEFI variables; left out where they stay at home. */
+  nvram?: string;
+  aliases: readonly string[];
+  /** As SnapshotOptions.keep; null where no older image goes. */
+  keep: number | null;
+}
+
+/** Points of the journal from here on, each with what a resume needs of it; `uploaded` is between. */
+export const IMAGE_POINT = 'image';
+export const ACTIVE_POINT = 'active';
+
+/** Of the UEFI variables, beside the data. */
+export const NVRAM_NAME = 'nvram.fd';
+
+export interface FinishOptions {
+  onEvent: OnEvent;
+  signal: AbortSignal;
+  /** Writes a point to the run's journal. */
+  reach: (name: string, data?: unknown) => Promise<void>;
+  timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
+  /** An earlier process was at this before. */
+  resume?: boolean;
+  /** What is known from the writing of the files, by the names of their objects. */
+  written?: ReadonlyMap<string, WrittenDisk>;
+  /** What that one had uploaded already. */
+  uploaded?: readonly UploadedDisk[];
+}
+
+/** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */
+export async function finishImage(
+  registry: Registry,
+  image: ImageToPublish,
+  options: FinishOptions,
+): Promise<Omit<SnapshotResult, 'plan'>> {
+  const { onEvent, signal, reach } = options;
+  const { uploaded, removed } = await uploadDisks(registry, image, options);
+  const fields = activeFields(image, uploaded);
+  const artefacts = await putArtefacts(registry, image, options);
+  const record = await runStep(onEvent, 'activate', () => {
+    signal.throwIfAborted();
+    return registry.activateImage(image.id, { ...fields, artefacts });
+  });
+  await reach(ACTIVE_POINT);
+  const aliases = await followUp(registry, image, record, options);
+  await removed;
+  return { image: record, aliases };
+}
+
+/** What was asked for beyond the image itself: its aliases, and that older images go. */
+export async function followUp(
+  registry: Registry,
+  image: Pick<ImageToPublish, 'id' | 'aliases' | 'keep'>,
+  record: ImageRecord,
+  { onEvent, signal }: Pick<FinishOptions, 'onEvent' | 'signal'>,
+): Promise<SnapshotResult['aliases']> {
+  const aliases = await moveAliases(registry, image, onEvent);
+  if (image.keep !== null) await keepLast(registry, record, { keep: image.keep, signal, onEvent });
+  return aliases;
+}
+
+/** Points the image's aliases to it. An alias that does so already is left as it is. */
+async function moveAliases(
+  registry: Registry,
+  { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
+  onEvent: OnEvent,
+): Promise<SnapshotResult['aliases']> {
+  const moved: { alias: string; version: number }[] = [];
+  for (const alias of aliases) {
+    const { version } = await runStep(onEvent, 'alias', async () => {
+      const now = await registry.resolveAlias(alias);
+      return now?.image_id === id ? now : registry.setAlias(alias, id);
+    });
+    moved.push({ alias, version });
+  }
+  return moved;
+}
+
+async function putArtefacts(
+  registry: Registry,
+  { id, domainXml, nvram }: ImageToPublish,
+  options: FinishOptions,
+): Promise<ImageObject[]> {
+  const artefacts = [
+    await putArtefact(registry, { id, name: 'domain.xml', body: Buffer.from(domainXml) }, options),
+  ];
+  if (nvram !== undefined) {
+    const body = await readFile(nvram);
+    artefacts.push(await putArtefact(registry, { id, name: NVRAM_NAME, body }, options));
+  }
+  return artefacts;
+}
+
+async function putArtefact(
+  registry: Registry,
+  { id, name, body }: { id: string; name: string; body: Buffer },
+  { resume, signal }: FinishOptions,
+): Promise<ImageObject> {
+  try {
+    return await registry.putArtefact(id, name, body, { signal });
+  } catch (error) {
+    // Written by the process before, of the very bytes that its run has.
+    const isThere = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    if (!(resume && isThere)) throw error;
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    return { name, size: body.length, sha256 };
+  }
+}

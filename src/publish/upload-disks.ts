@@ -1,0 +1,109 @@
+// The flat images of a run into the registry, one after the other, and what the record then says of them.
+import { runStep } from '../core/events.ts';
+import { quiet } from '../core/quiet.ts';
+import { removeScratch } from '../host/files/scratch-file.ts';
+import type { PlannedImage } from '../image/plan/plan-image.ts';
+import { plannedSource } from '../image/plan/planned-source.ts';
+import { reopenImage } from '../image/plan/reopen-image.ts';
+import { hashFields } from '../registry/queued-image.ts';
+import type { ActiveFields, Registry } from '../registry/registry.ts';
+import type { Digests } from '../transfer/digests/digests.ts';
+import type { EarlyParts } from '../transfer/upload/early-upload.ts';
+import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
+
+/** A point of the journal: one disk is in the registry. */
+export const UPLOADED_POINT = 'uploaded';
+
+/** What the writing of an image file gave beside it. */
+export interface WrittenDisk {
+  /** What was sent of the object meanwhile. */
+  early: EarlyParts | undefined;
+  /** In hex, by algorithm. */
+  digests: Readonly<Record<string, string>> | undefined;
+  /** It was not written: what it is made of. */
+  unwritten: PlannedImage | undefined;
+}
+
+export interface UploadedDisk {
+  name: string;
+  size: number;
+  digests: Digests;
+}
+
+/**
+ * Uploads the disks that are not there yet. Each one's file goes when the journal says that it is
+ * there: `removed` resolves when all are gone, and never rejects.
+ * @throws PublishError UPLOAD, INTEGRITY, REGISTRY; the signal's reason.
+ */
+export async function uploadDisks(
+  registry: Registry,
+  image: ImageToPublish,
+  options: FinishOptions,
+): Promise<{ uploaded: [UploadedDisk, ...UploadedDisk[]]; removed: Promise<void> }> {
+  const { written, uploaded: before = [], reach } = options;
+  // What is sent ahead of the first disk, and of it alone, comes after its mark.
+  const sentAhead = image.disks.slice(0, 1).some(({ name }) => written?.get(name)?.early);
+  if (before.length === 0 && !sentAhead) await registry.markSaving(image.id);
+  const all: UploadedDisk[] = [];
+  const removals: Promise<void>[] = [];
+  for (const disk of image.disks) {
+    const there = before.find(({ name }) => name === disk.name);
+    const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
+    if (!there) await reach(UPLOADED_POINT, uploaded);
+    if (disk.isScratch) removals.push(quiet(removeScratch({ path: disk.path, isScratch: true })));
+    all.push(uploaded);
+  }
+  // NOTE: a file system that discards what becomes free takes some 0.2 s a GiB; the image need not
+  // wait for that. What fails here is removed, or told, with the run's folder.
+  const removed = Promise.allSettled(removals).then(() => undefined);
+  return { uploaded: all as [UploadedDisk, ...UploadedDisk[]], removed };
+}
+
+async function uploadDisk(
+  registry: Registry,
+  { id, disks, hash }: ImageToPublish,
+  disk: DiskToPublish,
+  { onEvent, signal, resume, written, timeouts }: FinishOptions,
+): Promise<UploadedDisk> {
+  const { path, isScratch, name, layers } = disk;
+  const { unwritten, ...known } = written?.get(name) ?? {};
+  const source = unwritten
+    ? plannedSource(unwritten, { timeoutMs: timeouts.requestMs, signal })
+    : await reopenImage(disk, timeouts, signal);
+  const onProgress = (bytes: number) =>
+    onEvent({ type: 'progress', step: 'upload', bytes, total: source.size });
+  const isRoot = disk === disks[0];
+  const { size, digests } = await runStep(
+    onEvent,
+    'upload',
+    () =>
+      registry.uploadData(id, name, source, {
+        ...{ hash: isRoot ? hash : [], signal, resume, onProgress, ...known },
+        ...(isScratch && !layers ? { moveFrom: path } : {}),
+      }),
+    () => (disks.length > 1 ? name : undefined),
+  );
+  return { name, size, digests };
+}
+
+/** Of a single disk the record says what Glance's says; of several it lists them all as well. */
+export function activeFields(
+  { disks, disk_format, min_ram, properties }: ImageToPublish,
+  uploaded: readonly [UploadedDisk, ...UploadedDisk[]],
+): Omit<ActiveFields, 'artefacts'> {
+  const [{ name, size, digests }] = uploaded;
+  const data = { name, size, sha256: digests.sha256 };
+  const fields = { data, ...hashFields(digests), min_ram, properties };
+  if (disks.length === 1) return fields;
+  const listed = uploaded.map((each, index) => {
+    const {
+      path: _,
+      isScratch: __,
+      direct: ___,
+      layers: ____,
+      ...disk
+    } = disks[index] as DiskToPublish;
+    return { ...disk, size: each.size, sha256: each.digests.sha256, disk_format };
+  });
+  return { ...fields, disks: listed };
+}

@@ -1,0 +1,171 @@
+// The real qemu-img, typed: info, create, convert, check, compare, map, measure.
+import type { Step } from '../core/errors.ts';
+import { makePrivateFile } from '../host/files/private-file.ts';
+import type { TargetFormat } from '../operations/snapshot/snapshot-types.ts';
+import { cacheModeFor } from './cache-mode.ts';
+import { commandLine } from './command-line.ts';
+import {
+  checkArgs,
+  compareArgs,
+  convertArgs,
+  createArgs,
+  infoArgs,
+  mapArgs,
+  measureArgs,
+  requireCompression,
+} from './qemu-img-args.ts';
+import { qemuImgFailure } from './qemu-img-failure.ts';
+import {
+  mapReader,
+  parseCheck,
+  parseInfo,
+  parseMeasure,
+  parseVersion,
+  progressReader,
+} from './qemu-img-output.ts';
+import type {
+  CallLimits,
+  CheckResult,
+  CompareResult,
+  Converted,
+  ConvertRequest,
+  MapExtent,
+  MeasureResult,
+  OverlayRequest,
+  QemuImgInfo,
+  SourceImage,
+} from './qemu-img-types.ts';
+import { runProgram } from './run-program.ts';
+import { writeFailureOf } from './write-failure.ts';
+
+export { qemuFormat, requireCompression, supportsCompression } from './qemu-img-args.ts';
+export type * from './qemu-img-types.ts';
+
+/** The deadline of a caller that names none: no call may hang for ever. */
+const LAST_DEADLINE_MS = 10 * 60_000;
+
+/** Exit code of `check` on a format that has nothing to check. */
+const NO_CHECK = 63;
+
+interface Call extends CallLimits {
+  args: readonly string[];
+  path: string;
+  step: Step;
+  /** Exit codes that are answers, not failures. */
+  answers?: readonly number[];
+  onOutput?: (piece: string) => void;
+}
+
+// Every function here throws PublishError NO_SPACE where a file system is full and QEMU_IMG for all
+// else that qemu-img fails with, and the signal's own reason after an abort, when the child is gone.
+
+/** What one layer says about itself. Its backing files are neither opened nor probed. */
+export async function info(request: SourceImage & CallLimits): Promise<QemuImgInfo> {
+  const call = { ...request, args: infoArgs(request), step: 'inspect' as const };
+  return parseInfo((await run(call)).stdout);
+}
+
+/**
+ * Makes an empty overlay. An existing file is overwritten, and what an abort or a failure leaves of
+ * it is the caller's to remove.
+ */
+export async function createOverlay(request: OverlayRequest): Promise<void> {
+  const args = createArgs(request.path, request.virtualSize, request.backing);
+  await makeTarget(request.path);
+  await run({ ...request, args, step: 'delta' });
+}
+
+/**
+ * Writes the source and all below it as one flat image. An existing target is overwritten; the
+ * partial target after an abort or a failure is the caller's to remove.
+ * @throws PublishError USAGE, before anything runs, where the format cannot be compressed so.
+ */
+export async function convert(request: ConvertRequest): Promise<Converted> {
+  const { source, target, compress, virtualSize, onProgress } = request;
+  requireCompression(target.format, compress);
+  await makeTarget(target.path);
+  const cache = await cacheModeFor(target.path, compress);
+  const args = convertArgs(source, { ...target, cache }, compress);
+  const readPercent = progressReader();
+  let told = 0;
+  const onOutput = (piece: string) => {
+    const bytes = Math.floor(((readPercent(piece) ?? 0) / 100) * virtualSize);
+    if (bytes <= told || bytes >= virtualSize) return;
+    told = bytes;
+    onProgress?.(bytes, virtualSize);
+  };
+  const path = `${source.path} to ${target.path}`;
+  await run({ ...request, args, path, step: 'convert', onOutput });
+  onProgress?.(virtualSize, virtualSize);
+  return { direct: cache === 'none' };
+}
+
+/** Whether the format's own tables are whole. Damage is an answer, not an error. */
+export async function check(request: SourceImage & CallLimits): Promise<CheckResult> {
+  const answers = [0, 2, 3, NO_CHECK];
+  const call = { ...request, args: checkArgs(request), step: 'check' as const, answers };
+  const { exitCode, stdout } = await run(call);
+  if (exitCode === NO_CHECK) return { state: 'not applicable', leaks: 0, corruptions: 0 };
+  return parseCheck(exitCode, stdout);
+}
+
+/** Whether two images read the same. A shorter one is filled up with zeros. */
+export async function compare(
+  a: SourceImage,
+  b: SourceImage,
+  limits: CallLimits = {},
+): Promise<CompareResult> {
+  const path = `${a.path} and ${b.path}`;
+  const call = { ...limits, args: compareArgs(a, b), path, step: 'check' as const };
+  const { exitCode, stdout } = await run({ ...call, answers: [0, 1] });
+  return { identical: exitCode === 0, detail: stdout.trim() };
+}
+
+/** Tells which layer each run of bytes comes from, in order, over the whole chain. */
+export async function map(
+  request: SourceImage & CallLimits,
+  onExtent: (extent: MapExtent) => void,
+): Promise<void> {
+  const onOutput = mapReader(onExtent);
+  await run({ ...request, args: mapArgs(request), step: 'convert', onOutput });
+}
+
+/**
+ * Bytes that a converted, uncompressed image will take.
+ * NOTE: qemu-img measures qcow2 and raw alone. The other formats hold the same data in blocks of
+ * their own and tables of less than a thousandth, so qcow2's answer with that on top holds.
+ */
+export async function measure(
+  request: { source: SourceImage; targetFormat: TargetFormat } & CallLimits,
+): Promise<MeasureResult> {
+  const { source, targetFormat } = request;
+  const measured = targetFormat === 'raw' ? 'raw' : 'qcow2';
+  const args = measureArgs(source, measured);
+  const { stdout } = await run({ ...request, args, path: source.path, step: 'space' });
+  const { required, fullyAllocated } = parseMeasure(stdout);
+  const slack = measured === targetFormat ? 0 : 16 * 1024 ** 2 + Math.ceil(fullyAllocated / 1000);
+  return { required: required + slack, fullyAllocated: fullyAllocated + slack };
+}
+
+/** As `7.2.22`. */
+export async function version(limits: CallLimits = {}): Promise<string> {
+  const call = { ...limits, args: ['--version'], path: 'this host', step: 'inspect' as const };
+  return parseVersion((await run(call)).stdout);
+}
+
+/** NOTE: qemu-img makes its files readable by all whom the umask lets, and keeps one that exists. */
+async function makeTarget(path: string): Promise<void> {
+  await makePrivateFile(path).catch((error: unknown) => {
+    throw writeFailureOf(path, error);
+  });
+}
+
+async function run(call: Call): Promise<{ exitCode: number; stdout: string }> {
+  const { args, signal, onOutput, timeoutMs = LAST_DEADLINE_MS } = call;
+  const outcome = await runProgram({ argv: commandLine(args, call), signal, onOutput, timeoutMs });
+  const { exitCode, stdout } = outcome;
+  if (exitCode !== undefined && [0, ...(call.answers ?? [])].includes(exitCode))
+    return { exitCode, stdout };
+  const command = args[0] ?? '';
+  throw qemuImgFailure({ command, path: call.path, step: call.step, timeoutMs }, outcome);
+}

@@ -1,0 +1,51 @@
+// The volume snapshots of a dead run: kept where its image is, or was, active, else taken back.
+import { join } from 'node:path';
+import { CAPTURED_POINT, isNeeded, mayBeInFlight } from '../capture/volumes/needed-volumes.ts';
+import { rollBackVolumes, type VolumesPoint } from '../capture/volumes/roll-back-volumes.ts';
+import type { Config } from '../config/config.ts';
+import type { OnEvent } from '../core/events.ts';
+import { Host } from '../libvirt/host.ts';
+import { ACTIVE_POINT } from '../publish/finish.ts';
+import { JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal/journal.ts';
+import { type RunOnDisk, VOLUMES_POINT } from '../run/runs.ts';
+
+/** What the run was to make snapshots of; undefined where it was another kind of run. */
+export function volumesOf({ entries }: Pick<RunOnDisk, 'entries'>): VolumesPoint | undefined {
+  return (reached(entries, VOLUMES_POINT) ?? undefined) as VolumesPoint | undefined;
+}
+
+export interface MendVolumesOptions {
+  /** Of the image's record, after it was seen to; null where it has none. */
+  status: string | null;
+  onEvent: OnEvent;
+  onRemark: (remark: string) => void;
+  signal: AbortSignal;
+}
+
+/**
+ * @throws PublishError REGISTRY where nobody knows whether an image needs them; as rollBackVolumes.
+ */
+export async function mendVolumes(
+  config: Pick<Config, 'timeouts' | 'reserve'>,
+  run: RunOnDisk,
+  { uri, domain, registry }: RunFacts,
+  { status, onEvent, onRemark, signal }: MendVolumesOptions,
+): Promise<void> {
+  const { runId, entries } = run;
+  const point = volumesOf(run);
+  if (!point || reached(entries, ACTIVE_POINT) !== undefined) return;
+  const mayBeActive = reached(entries, CAPTURED_POINT) !== undefined;
+  if (mayBeActive && isNeeded({ id: runId, status }, registry ?? '')) return;
+  const { managedSaveMs, libvirtMs } = config.timeouts;
+  const host = new Host(uri, { callMs: libvirtMs, longMs: managedSaveMs + libvirtMs });
+  const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
+  try {
+    await rollBackVolumes({
+      ...{ host, domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
+      ...{ isLate: true, journal, config, onEvent, onRemark, signal },
+    });
+  } finally {
+    await journal.close();
+    await host.close();
+  }
+}

@@ -1,0 +1,56 @@
+// What a run's journal says of it, in words. Pure.
+
+import { IMAGE_POINT } from '../publish/finish.ts';
+import { pendingActs, reached } from '../run/journal/journal.ts';
+import { isRemark } from '../run/journal/remarks.ts';
+import type { RunOnDisk, RunState } from '../run/runs.ts';
+
+/** One run of the state directory. */
+export interface RunStatus {
+  runId: string;
+  state: RunState;
+  /** Null where it died before it wrote anything. */
+  domain: { name: string; uuid: string } | null;
+  startedAt: string | null;
+  pid: number | null;
+  registry: string | null;
+  /** The last thing it wrote down, as `mirror begun`. */
+  last: string | null;
+  /** The acts on the guest that are still to be taken back. */
+  toMend: string[];
+  /** Whether `recover --resume` can publish its image. */
+  resumable: boolean;
+}
+
+export function statusOf(run: RunOnDisk): RunStatus {
+  const { runId, state, facts, entries, pending } = run;
+  return {
+    ...{ runId, state, domain: facts?.domain ?? null, startedAt: entries[0]?.time ?? null },
+    ...{ pid: facts?.pid ?? null, registry: facts?.registry ?? null, last: lastStep(run) },
+    toMend: pending.map(({ act }) => act),
+    resumable: state === 'dead' && canResume(run),
+  };
+}
+
+/** NOTE: after a power cut nobody knows which of the image file's blocks had reached the disk. */
+export function canResume({ entries, rebooted }: RunOnDisk): boolean {
+  const hasImage = reached(entries, IMAGE_POINT) !== undefined;
+  return hasImage && !rebooted && pendingActs(entries).length === 0;
+}
+
+/** Guards and recovers write to the journal too, but only that they took something back. */
+export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null {
+  const last = entries.findLast((entry) => entry.type !== 'undone' && !isRemark(entry));
+  switch (last?.type) {
+    case 'intent':
+      return `${last.act} begun`;
+    case 'done':
+      return `${last.act} done`;
+    case 'point':
+      return last.name;
+    case 'run':
+      return 'started';
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,130 @@
+// Which images of a registry are asked for, in which order, and from where on. Pure.
+import type { DiskFormat, Visibility } from '../../operations/snapshot/snapshot-types.ts';
+import type { ImageRecord, ImageStatus } from '../record/image.ts';
+import { usage } from '../record/names.ts';
+import { QueryMisses } from './query-misses.ts';
+import { isShown, partsOf, type QueryPart, sizeOf } from './query-parts.ts';
+import { ShortIds } from './short-ids.ts';
+
+export const SORT_KEYS = [
+  'name',
+  'status',
+  'disk_format',
+  'size',
+  'virtual_size',
+  'visibility',
+  'owner',
+  'id',
+  'created_at',
+  'updated_at',
+] as const;
+export type SortKey = (typeof SORT_KEYS)[number];
+export interface SortOrder {
+  key: SortKey;
+  descending: boolean;
+}
+
+/** Glance's filters; an image must pass all that are given. Sizes in bytes, times in ms. */
+export interface ListQuery {
+  name?: string | undefined;
+  /** One of these; where left out all but killed and deleted ones. */
+  status?: readonly ImageStatus[] | undefined;
+  tags?: readonly string[] | undefined;
+  properties?: Readonly<Record<string, string>> | undefined;
+  visibility?: Visibility | undefined;
+  owner?: string | undefined;
+  diskFormat?: DiskFormat | undefined;
+  /** Of the data; both ends included. An image without data has no size and does not pass. */
+  sizeMin?: number | undefined;
+  sizeMax?: number | undefined;
+  /** From `after` (included) until `before` (not included). */
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
+  updatedAfter?: number | undefined;
+  updatedBefore?: number | undefined;
+  /** True for hidden images only; otherwise there are none among them, as in Glance. */
+  hidden?: boolean | undefined;
+  /** The newest first where left out; what is equal comes in the order of the ids. */
+  sort?: readonly SortOrder[] | undefined;
+  limit?: number | undefined;
+}
+
+export function matchesQuery(
+  image: ImageRecord,
+  query: ListQuery,
+  parts: readonly QueryPart[] = partsOf(query),
+): boolean {
+  return isShown(image, query) && parts.every((part) => part.passes(image));
+}
+
+export interface ImagePage {
+  images: ImageRecord[];
+  /** Where the next page begins: the id of this one's last image; null where there is no more. */
+  marker: string | null;
+  /** Characters of an id that tell it apart from all others of the registry. */
+  idLength: number;
+  /** Of a page without images: which part of the query no image has, as `no image has the tag "x"`. */
+  miss: string | null;
+}
+
+/**
+ * One page. With a limit it holds no more than twice as many records at any time, and some.
+ * `records` come a few at a time. `after`: the last image of the page before, of which it need not be part any more.
+ */
+export async function selectPage(
+  records: AsyncIterable<readonly ImageRecord[]>,
+  query: ListQuery,
+  after?: ImageRecord,
+): Promise<ImagePage> {
+  const compare = comparer(query.sort ?? [{ key: 'created_at', descending: true }]);
+  const parts = partsOf(query);
+  const [ids, misses] = [new ShortIds(), new QueryMisses(query, parts)];
+  // One more than asked for, to know whether there is more.
+  const wanted = query.limit === undefined ? Infinity : query.limit + 1;
+  let found: ImageRecord[] = [];
+  for await (const some of records) {
+    for (const record of some) {
+      ids.take(record.id);
+      if (found.length === 0) misses.take(record);
+      if (!matchesQuery(record, query, parts)) continue;
+      if (after === undefined || compare(record, after) > 0) found.push(record);
+    }
+    if (found.length >= wanted * 2) found = found.sort(compare).slice(0, wanted);
+  }
+  found.sort(compare);
+  const idLength = ids.length;
+  const miss = found.length === 0 && after === undefined ? misses.explain() : null;
+  if (found.length < wanted) return { images: found, marker: null, idLength, miss };
+  const images = found.slice(0, wanted - 1);
+  return { images, marker: images.at(-1)?.id ?? null, idLength, miss };
+}
+
+/** `KEY[:asc|desc]`, several with commas; ascending where it says nothing. @throws USAGE */
+export function parseSort(text: string): SortOrder[] {
+  return text.split(',').map((part) => {
+    const [key = '', direction = 'asc', ...rest] = part.trim().split(':');
+    const isKey = (SORT_KEYS as readonly string[]).includes(key);
+    if (isKey && rest.length === 0 && (direction === 'asc' || direction === 'desc'))
+      return { key: key as SortKey, descending: direction === 'desc' };
+    throw usage(`"${part}" is no order; use KEY[:asc|desc] with a key of ${SORT_KEYS.join(', ')}.`);
+  });
+}
+
+function comparer(orders: readonly SortOrder[]) {
+  return (a: ImageRecord, b: ImageRecord): number => {
+    for (const { key, descending } of orders) {
+      const order =
+        key === 'size' ? compareValues(sizeOf(a), sizeOf(b)) : compareValues(a[key], b[key]);
+      if (order !== 0) return descending ? -order : order;
+    }
+    return compareValues(a.id, b.id);
+  };
+}
+
+/** What has no value comes before all that has. */
+function compareValues(a: string | number | null, b: string | number | null): number {
+  if (a === b) return 0;
+  if (a === null) return -1;
+  if (b === null) return 1;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,105 @@
+// The parts of a query, each by itself: what it lets pass, and how it is called in a message. Pure.
+import { printable } from '../../core/printable.ts';
+import type { ImageRecord } from '../record/image.ts';
+import { dataSize } from '../record/image-objects.ts';
+import type { ListQuery } from './list-query.ts';
+
+export interface QueryPart {
+  /** As `the tag "nginx"`. */
+  what: string;
+  passes(image: ImageRecord): boolean;
+}
+
+/** What is always asked: hidden, killed and deleted images only where the query says so. */
+export function isShown(image: ImageRecord, { hidden = false, status }: ListQuery): boolean {
+  const isLive = image.status !== 'killed' && image.status !== 'deleted';
+  return image.os_hidden === hidden && (status !== undefined || isLive);
+}
+
+/** What the query asks for, one part for each condition. */
+export function partsOf(query: ListQuery): QueryPart[] {
+  return [...fieldParts(query), ...labelParts(query), ...rangeParts(query)];
+}
+
+function fieldParts({ name, status, visibility, owner, diskFormat }: ListQuery): QueryPart[] {
+  const part = (what: string, wanted: string | undefined, of: (image: ImageRecord) => unknown) =>
+    wanted === undefined
+      ? []
+      : [{ what: `the ${what} ${quoted(wanted)}`, passes: (i: ImageRecord) => of(i) === wanted }];
+  return [
+    ...part('name', name, (image) => image.name),
+    ...part('visibility', visibility, (image) => image.visibility),
+    ...part('owner', owner, (image) => image.owner),
+    ...part('format', diskFormat, (image) => image.disk_format),
+    ...(status === undefined
+      ? []
+      : [
+          {
+            what: `the status ${status.join(' or ')}`,
+            passes: (image: ImageRecord) => status.includes(image.status),
+          },
+        ]),
+  ];
+}
+
+function labelParts({ tags = [], properties = {} }: ListQuery): QueryPart[] {
+  return [
+    ...tags.map((tag) => ({
+      what: `the tag ${quoted(tag)}`,
+      passes: (image: ImageRecord) => image.tags.includes(tag),
+    })),
+    ...Object.entries(properties).map(([key, value]) => ({
+      what: `the property ${quoted(`${key}=${value}`)}`,
+      passes: (image: ImageRecord) => image.properties[key] === value,
+    })),
+  ];
+}
+
+function rangeParts(query: ListQuery): QueryPart[] {
+  const created = (image: ImageRecord) => Date.parse(image.created_at);
+  const updated = (image: ImageRecord) => Date.parse(image.updated_at);
+  return [
+    ...from('a size of at least', query.sizeMin, sizeOf),
+    ...until('a size of at most', query.sizeMax, sizeOf),
+    ...from('a creation from', query.createdAfter, created, date),
+    ...before('a creation before', query.createdBefore, created),
+    ...from('an update from', query.updatedAfter, updated, date),
+    ...before('an update before', query.updatedBefore, updated),
+  ];
+}
+
+type NumberOf = (image: ImageRecord) => number | null;
+
+function from(what: string, bound: number | undefined, of: NumberOf, shown = bytes): QueryPart[] {
+  if (bound === undefined) return [];
+  return [{ what: `${what} ${shown(bound)}`, passes: (image) => (of(image) ?? -1) >= bound }];
+}
+
+function until(what: string, bound: number | undefined, of: NumberOf): QueryPart[] {
+  if (bound === undefined) return [];
+  const passes = (image: ImageRecord) => (of(image) ?? Number.POSITIVE_INFINITY) <= bound;
+  return [{ what: `${what} ${bytes(bound)}`, passes }];
+}
+
+function before(what: string, bound: number | undefined, of: NumberOf): QueryPart[] {
+  if (bound === undefined) return [];
+  const passes = (image: ImageRecord) => (of(image) ?? Number.POSITIVE_INFINITY) < bound;
+  return [{ what: `${what} ${date(bound)}`, passes }];
+}
+
+/** Of all disks, as the table shows it; null if there is no data. */
+export function sizeOf(image: ImageRecord): number | null {
+  return image.disks === undefined ? image.size : dataSize(image);
+}
+
+function bytes(count: number): string {
+  return `${count} bytes`;
+}
+
+function date(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(printable(text));
+}

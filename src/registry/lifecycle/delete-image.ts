@@ -1,0 +1,199 @@
+// The end of an image: its record says so first, then everything but that record goes.
+import { messageOf, PublishError } from '../../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import { fenceClaims } from '../aliases/alias-claims.ts';
+import { listAliasRecords } from '../aliases/aliases.ts';
+import { findImage } from '../catalog/find-image.ts';
+import type { ImageRecord } from '../record/image.ts';
+import { deactivated, reactivated } from '../record/image-changes.ts';
+import {
+  changeRecord,
+  imageFolder,
+  lookAtRecord,
+  notFound,
+  readRecord,
+  recordFolder,
+} from '../record/image-records.ts';
+import { isImageId } from '../record/names.ts';
+import { createVersion, MAX_VERSION, versionKey } from '../record/records.ts';
+import { tombstoneOf } from '../record/tombstone.ts';
+import { isUnreadable, unreadableRecord } from '../record/unreadable.ts';
+import type { DeleteOptions } from '../registry-types.ts';
+
+/** Why an image is deactivated while it is looked whether it may be deleted. */
+const DELETING = 'it is being deleted';
+/** Tries of a deletion that others change the image under. */
+const ATTEMPTS = 20;
+
+/** See Registry.deleteImage. */
+export async function deleteImage(
+  store: ObjectStore,
+  ref: string,
+  { force = false, onUnreadable, signal }: DeleteOptions,
+): Promise<ImageRecord> {
+  const options = { signal };
+  const found = isImageId(ref) ? await lookAtRecord(store, ref, options) : undefined;
+  if (found !== undefined && isUnreadable(found)) {
+    if (!force) throw unreadableRecord(found);
+    return removeUnreadable(store, tombstoneOf(found), options);
+  }
+  if (found?.status === 'deleted') return removeAll(store, found, options);
+  const image = found ?? (await findImage(store, ref, { ...options, onUnreadable }));
+  if (image.version >= MAX_VERSION && force) return removeEvenRecords(store, image, options);
+  return removeAll(store, await endImage(store, image.id, { force, signal }), options);
+}
+
+async function removeUnreadable(
+  store: ObjectStore,
+  tombstone: ImageRecord,
+  options: CallOptions,
+): Promise<ImageRecord> {
+  const { id, version } = tombstone;
+  if (version > MAX_VERSION) return removeEvenRecords(store, tombstone, options);
+  await createVersion(store, recordFolder(id), version, tombstone, options);
+  return removeAll(store, tombstone, options);
+}
+
+/**
+ * Makes the record `deleted`, once no alias points to the image and none can be moved to it any more
+ * (see alias-claims.ts). Where that fails, the image is as it was.
+ */
+async function endImage(
+  store: ObjectStore,
+  id: string,
+  { force, signal }: { force: boolean } & CallOptions,
+): Promise<ImageRecord> {
+  const options = { signal };
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      if (!force) await refuseAliased(store, id, options);
+      const ended = await tryToEnd(store, id, { force, signal });
+      if (ended !== undefined) return ended;
+      if (attempt === ATTEMPTS) throw changing(id);
+    }
+  } catch (error) {
+    throw await giveBack(store, id, error);
+  }
+}
+
+/** Undefined where the image was changed meanwhile. */
+async function tryToEnd(
+  store: ObjectStore,
+  id: string,
+  { force, signal }: { force: boolean } & CallOptions,
+): Promise<ImageRecord | undefined> {
+  const options = { signal };
+  try {
+    const current = await withoutReaders(store, id, options);
+    if (current.status === 'deleted') return current;
+    await fenceClaims(store, id, options);
+    if (!force) await refuseAliased(store, id, options);
+    const change = (record: ImageRecord): ImageRecord => ({ ...record, status: 'deleted' });
+    return await changeRecord(store, id, change, { ...options, expectVersion: current.version });
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') return undefined;
+    throw error;
+  }
+}
+
+/** Protection is looked at in the very record that is replaced: it cannot come in between. */
+async function withoutReaders(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions,
+): Promise<ImageRecord> {
+  const record = await readRecord(store, id, options);
+  if (record === undefined) throw notFound(id, store.url);
+  refuseProtected(record);
+  if (record.status !== 'active') return record;
+  const expectVersion = record.version;
+  const change = (current: ImageRecord) => deactivated(current, DELETING);
+  return changeRecord(store, id, change, { ...options, expectVersion });
+}
+
+function refuseProtected({ id, protected: isProtected }: ImageRecord): void {
+  if (!isProtected) return;
+  const message = `Image ${id} is protected; unprotect it first: virt-publish update ${id} --unprotected`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+}
+
+/** An image that is not deleted after all is active again. The error to raise. */
+async function giveBack(store: ObjectStore, id: string, error: unknown): Promise<unknown> {
+  try {
+    const record = await lookAtRecord(store, id);
+    if (record === undefined || isUnreadable(record)) return error;
+    if (record.status !== 'deactivated' || record.status_reason !== DELETING) return error;
+    await changeRecord(store, id, reactivated, { expectVersion: record.version });
+    return error;
+  } catch (failure) {
+    if (!(error instanceof PublishError)) return error;
+    const { code, step = 'registry', retryable } = error;
+    const message = `${error.message} Image ${id} may stay deactivated (${messageOf(failure)}): delete it again, or bring it back with: virt-publish reactivate ${id}`;
+    return new PublishError(code, message, { step, retryable, cause: error });
+  }
+}
+
+/** An alias that cannot be read may point to the image. */
+async function refuseAliased(store: ObjectStore, id: string, options: CallOptions): Promise<void> {
+  const onUnreadable = (unreadable: PublishError) => {
+    const message = `image ${id} is not deleted, since ${unreadable.message}; --force deletes it all the same`;
+    throw new PublishError('IMAGE_STATUS', message, { step: 'registry', cause: unreadable });
+  };
+  for await (const { alias, image_id } of listAliasRecords(store, { ...options, onUnreadable })) {
+    if (image_id !== id) continue;
+    const message = `Image ${id} is what alias ${alias} points to; move it (virt-publish alias set ${alias} IMAGE), or delete the image with --force.`;
+    throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+  }
+}
+
+/** Everything but the record that says so. */
+async function removeAll(
+  store: ObjectStore,
+  deleted: ImageRecord,
+  options: CallOptions,
+): Promise<ImageRecord> {
+  const { id } = deleted;
+  const keep = versionKey(recordFolder(id), deleted.version);
+  try {
+    await removeObjects(store, id, (key) => key !== keep, options);
+    return deleted;
+  } catch (error) {
+    if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
+    const { code, step = 'registry', retryable } = error;
+    const message = `image ${id} is deleted, and objects of it are left: ${error.message} With credentials that may delete, run it again: virt-publish delete ${id}; or virt-publish gc --delete`;
+    throw new PublishError(code, message, { step, retryable, cause: error });
+  }
+}
+
+/** NOTE: no version can follow to say that the image is deleted, so its id becomes free again. */
+async function removeEvenRecords(
+  store: ObjectStore,
+  record: ImageRecord,
+  options: CallOptions,
+): Promise<ImageRecord> {
+  refuseProtected(record);
+  await removeObjects(store, record.id, () => true, options);
+  return { ...record, status: 'deleted' };
+}
+
+async function removeObjects(
+  store: ObjectStore,
+  id: string,
+  isMeant: (key: string) => boolean,
+  options: CallOptions,
+): Promise<void> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(imageFolder(id), options))
+    if (isMeant(key)) keys.push(key);
+  const isRecord = (key: string) => key.startsWith(recordFolder(id));
+  await store.remove(
+    keys.filter((key) => !isRecord(key)),
+    options,
+  );
+  await store.remove(keys.filter(isRecord), options);
+}
+
+function changing(id: string): PublishError {
+  const message = `image ${id} is changed by somebody else all the time; try again later`;
+  return new PublishError('PRECONDITION_LOST', message, { step: 'registry' });
+}

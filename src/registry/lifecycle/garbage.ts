@@ -1,0 +1,133 @@
+// What no record owns any more, found by its age on the store's own clock; live work is never among it.
+import { randomUUID } from 'node:crypto';
+import { mayRemove } from '../../store/abilities.ts';
+import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from '../../store/object-store.ts';
+import { IMAGES } from '../catalog/walk-images.ts';
+import { isImageId, PROBES } from '../record/names.ts';
+import { isUnreadable, type OnUnreadable, unreadableRecord } from '../record/unreadable.ts';
+import { imageGarbage, type Leftovers } from './image-garbage.ts';
+import { removeGarbage } from './remove-garbage.ts';
+
+/**
+ * `image`: a record left in `queued` or `saving` by a run that died; `upload`: an open multipart
+ * upload; `object`: data of no record; `record`: a version that others came after; `stray`: files
+ * of a directory that never became objects, and what probes left.
+ */
+export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
+
+export interface Garbage {
+  kind: GarbageKind;
+  key: string;
+  /** Bytes; null where the store does not tell. */
+  size: number | null;
+  /** ISO 8601 in UTC: when it was last touched. */
+  touched_at: string | null;
+  reason: string;
+  upload_id?: string;
+  /** Of the image as it was found; it is left alone if it has moved on. */
+  image?: { id: string; version: number };
+}
+
+export interface GarbageOptions extends CallOptions {
+  /** Only what nobody touched for so long. */
+  olderThanMs: number;
+  /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
+  remove?: boolean | undefined;
+  /**
+   * Is given each image whose record cannot be read: nothing of it is garbage. Raised if left out.
+   */
+  onUnreadable?: OnUnreadable | undefined;
+}
+
+/** One image after the other; what is told is removed before the next one is looked at. */
+export async function* collectGarbage(
+  store: ObjectStore,
+  { olderThanMs, remove = false, onUnreadable, signal }: GarbageOptions,
+): AsyncGenerator<Garbage> {
+  const cutoff = (await storeTime(store, { signal })) - olderThanMs;
+  for await (const garbage of findGarbage(store, cutoff, { onUnreadable, signal })) {
+    if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
+  }
+}
+
+async function* findGarbage(
+  store: ObjectStore,
+  cutoff: number,
+  { onUnreadable, ...options }: Pick<GarbageOptions, 'signal' | 'onUnreadable'>,
+): AsyncGenerator<Garbage> {
+  const uploads = await uploadsByImage(store, options);
+  for await (const leftovers of imagesWithUploads(store, uploads, options)) {
+    const garbage = await imageGarbage(store, leftovers, cutoff, options);
+    if (!isUnreadable(garbage)) yield* garbage;
+    else if (onUnreadable === undefined) throw unreadableRecord(garbage);
+    else onUnreadable(unreadableRecord(garbage));
+  }
+  for await (const object of store.list(PROBES, options))
+    if (isOld(object, cutoff)) yield stray(object, 'left by a probe');
+  for await (const file of store.listStrays?.(options) ?? [])
+    if (isOld(file, cutoff)) yield stray(file, 'a file that never got its name');
+}
+
+/** The images there are, and then those that only uploads know of. */
+async function* imagesWithUploads(
+  store: ObjectStore,
+  uploads: Map<string, OpenUpload[]>,
+  options: CallOptions,
+): AsyncGenerator<Leftovers> {
+  let current: { id: string; objects: ObjectInfo[] } | undefined;
+  const take = ({ id, objects }: { id: string; objects: ObjectInfo[] }): Leftovers => {
+    const open = uploads.get(id) ?? [];
+    uploads.delete(id);
+    return { id, objects, uploads: open };
+  };
+  for await (const object of store.list(IMAGES, options)) {
+    const id = idOf(object.key);
+    if (id === undefined) continue;
+    if (current !== undefined && current.id === id) current.objects.push(object);
+    else {
+      if (current !== undefined) yield take(current);
+      current = { id, objects: [object] };
+    }
+  }
+  if (current !== undefined) yield take(current);
+  for (const [id, open] of uploads) yield { id, objects: [], uploads: open };
+}
+
+async function uploadsByImage(
+  store: ObjectStore,
+  options: CallOptions,
+): Promise<Map<string, OpenUpload[]>> {
+  const uploads = new Map<string, OpenUpload[]>();
+  for await (const upload of store.listUploads(IMAGES, options)) {
+    const id = idOf(upload.key);
+    if (id !== undefined) uploads.set(id, [...(uploads.get(id) ?? []), upload]);
+  }
+  return uploads;
+}
+
+function idOf(key: string): string | undefined {
+  const [, id = '', name] = key.split('/');
+  return name !== undefined && isImageId(id) ? id : undefined;
+}
+
+// NOTE: ages are taken on the clock that made the times: one of ours that runs a day fast would
+// make every live upload look dead.
+async function storeTime(store: ObjectStore, options: CallOptions): Promise<number> {
+  const key = `${PROBES}${randomUUID()}/now`;
+  if (!(await mayRemove(store, key, options)))
+    return (await store.serverTime?.(options))?.getTime() ?? Date.now();
+  await store.create(key, Buffer.from('now'), options);
+  try {
+    return (await store.stat(key, options))?.lastModified?.getTime() ?? Date.now();
+  } finally {
+    await store.remove([key]);
+  }
+}
+
+function isOld({ lastModified }: ObjectInfo, cutoff: number): boolean {
+  return lastModified !== null && lastModified.getTime() < cutoff;
+}
+
+function stray({ key, size, lastModified }: ObjectInfo, reason: string): Garbage {
+  return { kind: 'stray', key, size, touched_at: lastModified?.toISOString() ?? null, reason };
+}

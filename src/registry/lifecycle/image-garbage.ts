@@ -1,0 +1,141 @@
+// What of one image nobody owns: judged by its newest record and by when it was last touched.
+
+import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from '../../store/object-store.ts';
+import { CLAIM_MS, isClaim } from '../aliases/alias-claims.ts';
+import type { ImageRecord } from '../record/image.ts';
+import { allObjects } from '../record/image-objects.ts';
+import { imageFolder, lookAtRecord, recordFolder } from '../record/image-records.ts';
+import { MAX_VERSION, versionOf } from '../record/records.ts';
+import { isUnreadable, type UnreadableRecord } from '../record/unreadable.ts';
+import type { Garbage } from './garbage.ts';
+
+/** All that a store has below one image's folder. */
+export interface Leftovers {
+  id: string;
+  objects: readonly ObjectInfo[];
+  uploads: readonly OpenUpload[];
+}
+
+/**
+ * Touched before `cutoff` (ms), and owned by nobody. Where the record cannot be read, that: nobody
+ * knows then what it owns.
+ */
+export async function imageGarbage(
+  store: ObjectStore,
+  leftovers: Leftovers,
+  cutoff: number,
+  options: CallOptions,
+): Promise<Garbage[] | UnreadableRecord> {
+  const { id, objects } = leftovers;
+  const isRecord = ({ key }: ObjectInfo) =>
+    key.startsWith(recordFolder(id)) && versionOf(key) !== undefined;
+  const hasRecord = objects.some(({ key }) => key.startsWith(recordFolder(id)));
+  const record = hasRecord ? await lookAtRecord(store, id, options) : undefined;
+  if (record !== undefined && isUnreadable(record)) return record;
+  // Its record went while we looked: nothing is known of it now.
+  if (hasRecord && record === undefined) return [];
+  const uploads = await touched(store, leftovers.uploads, options);
+  const isUnfinished = record?.status === 'queued' || record?.status === 'saving';
+  const times = [
+    ...objects.map(({ lastModified }) => lastModified),
+    ...uploads.map(({ at }) => at),
+  ];
+  // NOTE: whoever still works on an unfinished image has touched something of it: its record, an
+  // object or a part. So all of it is old, or none of it is garbage.
+  if (isUnfinished && !times.every((time) => isBefore(time, cutoff))) return [];
+  const image = record === undefined ? {} : { image: { id, version: record.version } };
+  // NOTE: whoever moves an alias to the image may need its claim, however short `cutoff` is.
+  const cutoffOf = (key: string) => (isClaim(key) ? cutoff - CLAIM_MS : cutoff);
+  const old = objects.filter(({ key, lastModified }) => isBefore(lastModified, cutoffOf(key)));
+  return [
+    ...(record !== undefined && isUnfinished ? [deadImage(record, times)] : []),
+    ...uploads.filter(({ at }) => isBefore(at, cutoff)).map((upload) => openUpload(upload, image)),
+    ...unowned(old, record, isRecord, image),
+    ...superseded(old, record, isRecord, image),
+  ];
+}
+
+interface TouchedUpload extends OpenUpload {
+  at: Date | null;
+}
+
+async function touched(
+  store: ObjectStore,
+  uploads: readonly OpenUpload[],
+  options: CallOptions,
+): Promise<TouchedUpload[]> {
+  const found: TouchedUpload[] = [];
+  for (const upload of uploads) {
+    const last = await store.resumeUpload(upload.key, upload.uploadId).touchedAt(options);
+    found.push({ ...upload, at: last ?? upload.startedAt });
+  }
+  return found;
+}
+
+/** What is of unknown age is not old. */
+function isBefore(time: Date | null, cutoff: number): boolean {
+  return time !== null && time.getTime() < cutoff;
+}
+
+type OfImage = Pick<Garbage, 'image'>;
+
+function deadImage(record: ImageRecord, times: readonly (Date | null)[]): Garbage {
+  const last = new Date(Math.max(...times.map((time) => time?.getTime() ?? 0)));
+  const { id, version, status, name } = record;
+  return {
+    ...{ kind: 'image', key: imageFolder(id), size: null, touched_at: last.toISOString() },
+    reason: `"${name}" is ${status}, and nobody works on it`,
+    image: { id, version },
+  };
+}
+
+function openUpload({ key, uploadId, at }: TouchedUpload, image: OfImage): Garbage {
+  return {
+    ...{ kind: 'upload', key, size: null, touched_at: at?.toISOString() ?? null },
+    reason: 'an upload that nobody goes on with',
+    upload_id: uploadId,
+    ...image,
+  };
+}
+
+function unowned(
+  old: readonly ObjectInfo[],
+  record: ImageRecord | undefined,
+  isRecord: (object: ObjectInfo) => boolean,
+  image: OfImage,
+): Garbage[] {
+  const owned = new Set(record === undefined ? [] : ownedKeys(record));
+  const reason =
+    record === undefined
+      ? 'no record of its image'
+      : `not in the record of its ${record.status} image`;
+  return old
+    .filter((object) => !isRecord(object) && !owned.has(object.key))
+    .map((object) => ({ kind: 'object', ...facts(object), reason, ...image }));
+}
+
+function ownedKeys(image: ImageRecord): string[] {
+  if (image.status !== 'active' && image.status !== 'deactivated') return [];
+  return allObjects(image).map(({ name }) => imageFolder(image.id) + name);
+}
+
+// NOTE: a version goes only when it is old itself: who read the one before it, and is slow to
+// write, would otherwise make it a second time below the newest and believe to have won.
+function superseded(
+  old: readonly ObjectInfo[],
+  record: ImageRecord | undefined,
+  isRecord: (object: ObjectInfo) => boolean,
+  image: OfImage,
+): Garbage[] {
+  // Of one that no version can follow, an older one is the way back.
+  if (record === undefined || record.version >= MAX_VERSION) return [];
+  const isOlder = ({ key }: ObjectInfo) => (versionOf(key) ?? Infinity) < record.version;
+  const reason = `version ${record.version} came after it`;
+  return old
+    .filter((object) => isRecord(object) && isOlder(object))
+    .map((object) => ({ kind: 'record', ...facts(object), reason, ...image }));
+}
+
+function facts({ key, size, lastModified }: ObjectInfo) {
+  return { key, size, touched_at: lastModified?.toISOString() ?? null };
+}

@@ -1,0 +1,61 @@
+// Removes one piece of garbage, after a last look that it still is one.
+import { PublishError } from '../../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import { changeRecord, lookAtRecord } from '../record/image-records.ts';
+import { isUnreadable } from '../record/unreadable.ts';
+import type { Garbage } from './garbage.ts';
+
+/** False, with nothing removed, where its image has moved on since it was found. */
+export async function removeGarbage(
+  store: ObjectStore,
+  garbage: Garbage,
+  options: CallOptions,
+): Promise<boolean> {
+  const { kind, key, upload_id } = garbage;
+  if (kind === 'image') return killDead(store, garbage, options);
+  if (!(await isStillSo(store, garbage, options))) return false;
+  if (kind === 'upload') await store.resumeUpload(key, upload_id ?? '').abort(options);
+  else if (key.startsWith('.uploads/')) await store.removeStray?.(key, options);
+  else await store.remove([key], options);
+  return true;
+}
+
+/** The run it belonged to may have come back at this very moment: then it has won. */
+async function killDead(
+  store: ObjectStore,
+  { image, reason }: Garbage,
+  options: CallOptions,
+): Promise<boolean> {
+  if (image === undefined) return false;
+  const found = await lookAtRecord(store, image.id, options);
+  if (found === undefined || isUnreadable(found) || found.version !== image.version) return false;
+  const status_reason = `left by a run that died: ${reason}`;
+  try {
+    await changeRecord(
+      store,
+      image.id,
+      (record) => ({ ...record, status: 'killed', status_reason }),
+      { ...options, expectVersion: image.version },
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') return false;
+    throw error;
+  }
+}
+
+/** An image that was unfinished is `killed` by us meanwhile, which is one version further. */
+async function isStillSo(
+  store: ObjectStore,
+  { kind, image, key }: Garbage,
+  options: CallOptions,
+): Promise<boolean> {
+  if (kind === 'stray') return true;
+  const id = key.split('/')[1] ?? '';
+  const record = await lookAtRecord(store, id, options);
+  // What its image needs is not known any more.
+  if (record !== undefined && isUnreadable(record)) return false;
+  if (image === undefined || record === undefined) return record === undefined;
+  const isKilledByUs = record.status === 'killed' && record.version === image.version + 1;
+  return record.version === image.version || isKilledByUs;
+}

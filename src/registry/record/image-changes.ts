@@ -1,0 +1,61 @@
+// What a user may change of an image, and what it makes of the record. Pure.
+import { PublishError } from '../../core/errors.ts';
+import type { ImageRecord } from './image.ts';
+import { usage } from './names.ts';
+
+/** What is left out stays as it is. */
+export interface ImageChanges
+  extends Partial<
+    Pick<ImageRecord, 'name' | 'visibility' | 'protected' | 'os_hidden' | 'min_disk' | 'min_ram'>
+  > {
+  addTags?: readonly string[];
+  removeTags?: readonly string[];
+  setProperties?: Readonly<Record<string, string>>;
+  /** One that is not there is no error: the image is then as it should be. */
+  removeProperties?: readonly string[];
+}
+
+/** @throws USAGE where something is both given and taken away. */
+export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageRecord {
+  const { addTags = [], removeTags = [], setProperties = {}, removeProperties = [] } = changes;
+  refuseBoth(['tag', '--tag', '--untag'], addTags, removeTags);
+  refuseBoth(
+    ['property', '--property', '--remove-property'],
+    Object.keys(setProperties),
+    removeProperties,
+  );
+  const { addTags: _a, removeTags: _t, setProperties: _s, removeProperties: _p, ...rest } = changes;
+  const kept = Object.entries(record.properties).filter(([key]) => !removeProperties.includes(key));
+  const tags = [...record.tags.filter((tag) => !removeTags.includes(tag)), ...addTags];
+  return {
+    ...record,
+    ...rest,
+    tags: [...new Set(tags)],
+    properties: { ...Object.fromEntries(kept), ...setProperties },
+  };
+}
+
+/** An active image that readers shall not have; one that is deactivated already stays so. */
+export function deactivated(record: ImageRecord, reason: string | null = null): ImageRecord {
+  return { ...record, status: 'deactivated', status_reason: reason };
+}
+
+/** @throws IMAGE_STATUS unless the image is deactivated, or active already. */
+export function reactivated(record: ImageRecord): ImageRecord {
+  if (record.status === 'active' || record.status === 'deactivated')
+    return { ...record, status: 'active', status_reason: null };
+  const message = `Image ${record.id} is ${record.status} and cannot become active again; only a deactivated one can.`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+}
+
+function refuseBoth(
+  [what, give, take]: readonly [string, string, string],
+  given: readonly string[],
+  taken: readonly string[],
+): void {
+  const both = given.find((name) => taken.includes(name));
+  if (both !== undefined)
+    throw usage(
+      `the ${what} ${JSON.stringify(both)} is both given and taken away; leave ${give} or ${take} out`,
+    );
+}

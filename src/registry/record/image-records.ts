@@ -1,0 +1,190 @@
+// The image records of a registry: create, read, change, list.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { didYouMean } from '../../core/close-names.ts';
+import { PublishError } from '../../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import { IMAGES } from '../catalog/walk-images.ts';
+import { assertTransition, type ImageRecord } from './image.ts';
+import { assertRecord, examineRecord, keepUnknown } from './image-checks.ts';
+import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
+import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
+
+/** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
+const CHANGE_ATTEMPTS = 50;
+const CHANGE_PAUSE_MS = 20;
+
+export function imageFolder(id: string): string {
+  return `${IMAGES}${id}/`;
+}
+
+export function recordFolder(id: string): string {
+  return `${IMAGES}${id}/record/`;
+}
+
+/**
+ * The newest record of an image; `undefined` where there is no such image.
+ * @throws REGISTRY where it cannot be read, see unreadableRecord
+ */
+export async function readRecord(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<ImageRecord | undefined> {
+  const found = await lookAtRecord(store, id, options);
+  if (found !== undefined && isUnreadable(found)) throw unreadableRecord(found);
+  return found;
+}
+
+/** The newest record of an image, readable or not; `undefined` where there is no such image. */
+export async function lookAtRecord(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<ImageRecord | UnreadableRecord | undefined> {
+  return (await lookAtNewest(store, id, options)).record;
+}
+
+/** As `lookAtRecord`, with the JSON value that the record was read from. */
+async function lookAtNewest(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions,
+): Promise<{ record: ImageRecord | UnreadableRecord | undefined; stored?: unknown }> {
+  const newest = await readNewest(store, recordFolder(id), options);
+  if (newest === undefined) return { record: await lookForUnknown(store, id, options) };
+  const stored = newest.problem === undefined ? newest.value : undefined;
+  return { record: recordIn(newest, id), stored };
+}
+
+/** What stands in the folder of the record and is no version: perhaps one of a later program. */
+async function lookForUnknown(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions,
+): Promise<UnreadableRecord | undefined> {
+  const problem = 'it is no version that this program knows';
+  for await (const { key } of store.list(recordFolder(id), options))
+    if (versionOf(key) === undefined) return { id, version: 0, key, problem };
+  return undefined;
+}
+
+/** One version of an image's record, readable or not; `undefined` where it is not there. */
+export async function lookAtVersion(
+  store: ObjectStore,
+  id: string,
+  version: number,
+  options: CallOptions = {},
+): Promise<ImageRecord | UnreadableRecord | undefined> {
+  const found = await readVersion(store, recordFolder(id), version, options);
+  return found === undefined ? undefined : recordIn(found, id);
+}
+
+export interface ChangeOptions extends CallOptions {
+  /** Only if the record still is this version; lost otherwise, instead of tried again. */
+  expectVersion?: number | undefined;
+}
+
+/**
+ * Writes the next version of a record. Where somebody else's came first, the change is made again,
+ * on theirs. Fields of the stored version that this program does not know stay.
+ * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (the transition is refused), USAGE (the record would be
+ * wrong), PRECONDITION_LOST.
+ */
+export async function changeRecord(
+  store: ObjectStore,
+  id: string,
+  change: (record: ImageRecord) => ImageRecord,
+  options: ChangeOptions = {},
+): Promise<ImageRecord> {
+  for (let attempt = 1; ; attempt += 1) {
+    const { current, stored } = await currentRecord(store, id, options);
+    const next = nextRecord(current, change(structuredClone(current)));
+    try {
+      const kept = keepUnknown(next, stored);
+      await createVersion(store, recordFolder(id), next.version, kept, options);
+      return next;
+    } catch (error) {
+      const lost = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+      if (!lost) throw error;
+      if (options.expectVersion !== undefined || attempt === CHANGE_ATTEMPTS) {
+        throw lostRace(id, current.version, error);
+      }
+    }
+    await pause(attempt, options.signal);
+  }
+}
+
+/** @throws IMAGE_NOT_FOUND, IMAGE_STATUS unless the image is one that an alias may point to. */
+export async function assertActive(
+  store: ObjectStore,
+  id: string,
+  options: CallOptions = {},
+): Promise<void> {
+  const record = await readRecord(store, id, options);
+  if (record === undefined) throw notFound(id, store.url);
+  if (record.status === 'active') return;
+  const message = `Image ${id} is ${record.status}; an alias points to active images only.`;
+  throw new PublishError('IMAGE_STATUS', message, { step: 'alias' });
+}
+
+async function currentRecord(
+  store: ObjectStore,
+  id: string,
+  options: ChangeOptions,
+): Promise<{ current: ImageRecord; stored: unknown }> {
+  const { record: current, stored } = await lookAtNewest(store, id, options);
+  if (current === undefined) throw notFound(id, store.url);
+  if (isUnreadable(current)) throw unreadableRecord(current);
+  const { expectVersion } = options;
+  if (expectVersion !== undefined && current.version !== expectVersion) {
+    throw lostRace(id, expectVersion);
+  }
+  return { current, stored };
+}
+
+/** What identifies the record and its place in time is not the caller's to change. */
+function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
+  if (changed.status !== current.status || current.status === 'deleted') {
+    assertTransition(current.id, current.status, changed.status);
+  }
+  return assertRecord({
+    ...changed,
+    id: current.id,
+    version: current.version + 1,
+    created_at: current.created_at,
+    updated_at: new Date().toISOString(),
+  });
+}
+
+/** The record in what was read, held against the key it was read from. */
+function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
+  const { key, version } = read;
+  if (read.problem !== undefined) {
+    const { problem, isNewer } = read;
+    return { id, version, key, problem, ...(isNewer ? { isNewer } : {}) };
+  }
+  const examined = examineRecord(read.value);
+  if (examined.problem !== undefined) return { id, version, key, problem: examined.problem };
+  const { record } = examined;
+  if (record.id === id && record.version === version) return record;
+  const problem = `it says that it is version ${record.version} of image ${record.id}`;
+  return { id, version, key, problem };
+}
+
+/** `near`: names that the reference may be meant for. */
+export function notFound(ref: string, url: string, near: readonly string[] = []): PublishError {
+  const cure = didYouMean(near) ?? 'see what there is with: virt-publish list';
+  const message = `there is no image ${JSON.stringify(ref)} in ${url}; ${cure}`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
+}
+
+function lostRace(id: string, version: number, cause?: unknown): PublishError {
+  const message = `Image ${id} is no longer at version ${version}; look at it again (virt-publish show ${id}) and decide anew.`;
+  return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause });
+}
+
+async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+  const ms = Math.random() * CHANGE_PAUSE_MS * Math.min(attempt, 10);
+  // A signal is raised by the next request, as one of our own errors.
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}

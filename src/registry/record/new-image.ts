@@ -1,0 +1,35 @@
+// The first version of an image's record. Pure but for the id and the time.
+import { randomUUID } from 'node:crypto';
+import type { NewImage } from '../registry-types.ts';
+import type { ImageRecord } from './image.ts';
+import { assertRecord } from './image-checks.ts';
+
+/** What is not given has Glance's defaults. @throws USAGE */
+export function newRecord(fields: NewImage): ImageRecord {
+  const now = new Date().toISOString();
+  return assertRecord({
+    id: randomUUID(),
+    visibility: 'private',
+    protected: false,
+    os_hidden: false,
+    tags: [],
+    owner: null,
+    virtual_size: null,
+    min_disk: 0,
+    min_ram: 0,
+    properties: {},
+    ...fields,
+    version: 1,
+    status: 'queued',
+    container_format: 'bare',
+    size: null,
+    checksum: null,
+    os_hash_algo: null,
+    os_hash_value: null,
+    created_at: now,
+    updated_at: now,
+    data: null,
+    artefacts: [],
+    status_reason: null,
+  });
+}

@@ -1,0 +1,144 @@
+// Things that change, kept in a store where nothing does: each change is a next version's key.
+import { randomUUID } from 'node:crypto';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import { usage } from './names.ts';
+import { FORMAT_VERSION, formatProblem } from './record-format.ts';
+import { lastVersion } from './unreadable.ts';
+
+/**
+ * NOTE: eight digits at least, so that the keys of the first hundred million versions sort as their
+ * numbers do. Beyond that they have more digits and do not, so the newest is found by its number.
+ */
+const DIGITS = 8;
+const VERSION_KEY = /^(\d{8}|[1-9]\d{8,14})\.json$/;
+/** Fifteen digits: every number up to here is exact, and so is its successor. */
+export const MAX_VERSION = 999_999_999_999_999;
+
+/**
+ * Bytes of one version, written or read. A record holds names, tags, properties and digests, some
+ * KiB; whatever is larger was not written by this program, and is never loaded.
+ */
+export const MAX_RECORD_BYTES = 1024 * 1024;
+
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Tries of `readNewest`, when the version it was told of is pruned before it is read. */
+const READ_ATTEMPTS = 5;
+
+export function versionKey(folder: string, version: number): string {
+  return `${folder}${String(version).padStart(DIGITS, '0')}.json`;
+}
+
+/** The version in the last segment of a key; `undefined` where it is none. */
+export function versionOf(key: string): number | undefined {
+  const digits = VERSION_KEY.exec(key.slice(key.lastIndexOf('/') + 1))?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** Every version there is below the folder (a key that ends in `/`), oldest first. */
+export async function listVersions(
+  store: ObjectStore,
+  folder: string,
+  options: CallOptions = {},
+): Promise<number[]> {
+  const versions: number[] = [];
+  for await (const { key } of store.list(folder, options)) {
+    const version = versionOf(key);
+    if (version !== undefined && key === versionKey(folder, version)) versions.push(version);
+  }
+  return versions.sort((a, b) => a - b);
+}
+
+/** One version as it was read: its JSON value, or the problem why there is none. */
+export type Versioned = { version: number; key: string } & (
+  | { value: unknown; problem?: undefined }
+  | Problem
+);
+
+interface Problem {
+  problem: string;
+  /** A later version of this program wrote it. */
+  isNewer?: boolean;
+}
+
+/** The newest version, readable or not; `undefined` where there is none. */
+export async function readNewest(
+  store: ObjectStore,
+  folder: string,
+  options: CallOptions = {},
+): Promise<Versioned | undefined> {
+  for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt += 1) {
+    const version = (await listVersions(store, folder, options)).at(-1);
+    if (version === undefined) return undefined;
+    const found = await readVersion(store, folder, version, options);
+    if (found !== undefined) return found;
+  }
+  const message = `The records in ${folder} of ${store.url} vanish while they are read; try again.`;
+  throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true });
+}
+
+/** One version, readable or not; `undefined` where it is not there. */
+export async function readVersion(
+  store: ObjectStore,
+  folder: string,
+  version: number,
+  options: CallOptions = {},
+): Promise<Versioned | undefined> {
+  const key = versionKey(folder, version);
+  try {
+    const body = await store.read(key, { ...options, maxBytes: MAX_RECORD_BYTES });
+    return body === undefined ? undefined : { version, key, ...parse(body) };
+  } catch (error) {
+    if (isTooLarge(error)) return { version, key, problem: tooLarge() };
+    throw error;
+  }
+}
+
+/** What is wrong with a record that is larger than one can be. */
+export function tooLarge(): string {
+  return `it has more than ${MAX_RECORD_BYTES} bytes`;
+}
+
+/**
+ * Writes one version. `write_id` makes its bytes this writer's own, by which a lost answer can be
+ * told from a lost race (see RetryingStore.create).
+ * @throws PRECONDITION_LOST where that version exists; USAGE where it would be too large to be read;
+ * REGISTRY where no reader knows a version so high: nothing is written then.
+ */
+export async function createVersion(
+  store: ObjectStore,
+  folder: string,
+  version: number,
+  value: object,
+  options: CallOptions = {},
+): Promise<void> {
+  if (version > MAX_VERSION) throw lastVersion(versionKey(folder, MAX_VERSION), store.url);
+  const text = JSON.stringify(
+    { ...value, format_version: FORMAT_VERSION, write_id: randomUUID() },
+    undefined,
+    2,
+  );
+  const body = Buffer.from(`${text}\n`);
+  if (body.byteLength > MAX_RECORD_BYTES) {
+    throw usage(
+      `the record would have ${body.byteLength} bytes, and ${MAX_RECORD_BYTES} is the most it can have; ` +
+        'give the image fewer or shorter properties',
+    );
+  }
+  const contentType = 'application/json';
+  await store.create(versionKey(folder, version), body, { ...options, contentType });
+}
+
+function parse(body: Uint8Array): { value: unknown } | Problem {
+  try {
+    const value = JSON.parse(UTF_8.decode(body)) as unknown;
+    return formatProblem(value) ?? { value };
+  } catch (error) {
+    return { problem: `it is no JSON (${messageOf(error)})` };
+  }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof PublishError && error.code === 'INTEGRITY' && !error.retryable;
+}

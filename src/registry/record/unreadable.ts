@@ -1,0 +1,62 @@
+// Records and aliases that cannot be read: how they are named, and the cure. Pure.
+import { PublishError } from '../../core/errors.ts';
+
+/** The newest version of an image's record, which no reader understands. */
+export interface UnreadableRecord {
+  id: string;
+  version: number;
+  key: string;
+  /** As `it is no JSON (…)`. */
+  problem: string;
+  /** A later version of this program wrote it. */
+  isNewer?: boolean;
+}
+
+/** The newest version of an alias, which no reader understands: it may point to any image. */
+export interface UnreadableAlias {
+  alias: string;
+  version: number;
+  key: string;
+  problem: string;
+  isNewer?: boolean;
+}
+
+/** Is given what was left out of a walk, as the error that reading it alone raises. */
+export type OnUnreadable = (error: PublishError) => void;
+
+/** Tells a record or an alias that was read from one that could not be. */
+export function isUnreadable<T extends object, U extends UnreadableRecord | UnreadableAlias>(
+  found: T | U,
+): found is U {
+  return 'problem' in found;
+}
+
+const NEWER_CURE = 'use a later version of virt-publish';
+
+/**
+ * NOTE: an older version that can be read is no way out. What the newest one says is not known: it
+ * may have deactivated or deleted the image.
+ */
+export function unreadableRecord({ id, key, problem, isNewer }: UnreadableRecord): PublishError {
+  const cure = `${isNewer ? NEWER_CURE : 'put its right bytes back'}, or remove the image with: virt-publish delete ${id} --force`;
+  const message = `the record of image ${id} cannot be read: ${key}: ${problem}; nothing of the image is used, changed or removed: ${cure}`;
+  return new PublishError('REGISTRY', message, { step: 'registry' });
+}
+
+export function unreadableAlias({ alias, key, problem, isNewer }: UnreadableAlias): PublishError {
+  const cure = `${isNewer ? `${NEWER_CURE}, or ` : ''}move it with: virt-publish alias set ${alias} IMAGE, or take it away with: virt-publish alias rm ${alias}`;
+  const message = `alias ${alias} cannot be read: ${key}: ${problem}; it may point to any image: ${cure}`;
+  return new PublishError('REGISTRY', message, { step: 'alias' });
+}
+
+/** `key`: of the version that no other can follow. */
+export function lastVersion(key: string, url: string): PublishError {
+  const [kind, ...rest] = key.split('/');
+  const [id = ''] = rest;
+  const cure =
+    kind === 'images'
+      ? `virt-publish delete ${id} --force`
+      : `virt-publish alias rm ${rest.slice(0, -1).join('/')} --force`;
+  const message = `no version can follow ${key} in ${url}, the highest that there can be: another client wrote it out of turn; remove that object if it should not be there, or take all of it away with: ${cure}`;
+  return new PublishError('REGISTRY', message, { step: 'registry' });
+}

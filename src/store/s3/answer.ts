@@ -1,0 +1,61 @@
+// What every answer of S3 has: what lacks it was cut short, or came from something else on the way.
+import { createHash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { PublishError, type Step } from '../../core/errors.ts';
+import { isMd5, unquote } from '../etag.ts';
+import { capital } from './errors.ts';
+
+/** For an answer that says success and has not what every such answer of S3 has. */
+export function noS3Answer(doing: string, step: Step, lacks: string): PublishError {
+  const message = `${capital(doing)} failed: the answer was cut short or is not S3's (${lacks}).`;
+  const code = step === 'upload' ? 'UPLOAD' : 'REGISTRY';
+  return new PublishError(code, message, { step, retryable: true });
+}
+
+/**
+ * Holds that a page of a listing is one, and that it says where it goes on if it does. An empty
+ * answer (of a relay, a portal) would otherwise read as an empty registry, and whoever cleans up
+ * would take everything for leftovers.
+ * @throws REGISTRY or UPLOAD, retryable
+ */
+export function assertPage(
+  page: { IsTruncated?: boolean | undefined },
+  next: string | undefined,
+  doing: string,
+  step: Step = 'registry',
+): void {
+  if (page.IsTruncated === undefined) throw noS3Answer(doing, step, 'it is no listing');
+  if (page.IsTruncated && next === undefined)
+    throw noS3Answer(doing, step, 'the next page is not named');
+}
+
+/** What an answer says of how the object is kept. */
+export interface EncryptionFacts {
+  ServerSideEncryption?: string | undefined;
+  SSECustomerAlgorithm?: string | undefined;
+}
+
+/** The same, of an answer that is not the SDK's. */
+export function encryptionIn(headers: IncomingHttpHeaders): EncryptionFacts {
+  const text = (name: string) => headers[name]?.toString();
+  return {
+    ServerSideEncryption: text('x-amz-server-side-encryption'),
+    SSECustomerAlgorithm: text('x-amz-server-side-encryption-customer-algorithm'),
+  };
+}
+
+/** True where an ETag has the shape of an md5 and is none: kept with a KMS's or the client's key. */
+export function isEncrypted(answer: EncryptionFacts): boolean {
+  const { SSECustomerAlgorithm, ServerSideEncryption = '' } = answer;
+  return SSECustomerAlgorithm !== undefined || ServerSideEncryption.startsWith('aws:kms');
+}
+
+/** True where the ETag is the md5 of the body, and where it cannot be. */
+export function hasEtag(
+  body: Uint8Array,
+  answer: EncryptionFacts & { ETag?: string | undefined },
+): boolean {
+  const etag = unquote(answer.ETag);
+  if (!isMd5(etag) || isEncrypted(answer)) return true;
+  return createHash('md5').update(body).digest('hex') === etag.toLowerCase();
+}

@@ -1,0 +1,94 @@
+// The body of an answer as a stream that ends: on silence, on the caller's signal, with our errors.
+import { Readable } from 'node:stream';
+import { interruption } from '../../core/deadline.ts';
+import { PublishError } from '../../core/errors.ts';
+
+const BUFFER_BYTES = 1024 * 1024;
+/** As an upload's deadline for a part: some 50 KiB/s with the default of 5 minutes. */
+const LEAST_BYTES = 16 * 1024 * 1024;
+
+interface SocketTimeout {
+  setTimeout(ms: number, callback?: () => void): unknown;
+}
+
+export interface WatchOptions {
+  signal: AbortSignal | undefined;
+  idleMs: number;
+  /** What is to come within each `slowMs` that the reader does not pause in. */
+  slowMs: number;
+  explain: (error: unknown) => PublishError;
+}
+
+/** Ends a body that has gone silent, only trickles, or is no longer wanted, and gives its errors the shape of ours. */
+export function watchBody(
+  body: Readable & Partial<SocketTimeout>,
+  options: WatchOptions,
+): Readable {
+  const { signal, idleMs, slowMs, explain } = options;
+  const out = new Readable({ highWaterMark: BUFFER_BYTES, read: () => body.resume() });
+  const onAbort = () => out.destroy(interruption(signal, 'registry'));
+  const onSilence = () =>
+    out.destroy(explain(Object.assign(new Error(), { name: 'TimeoutError' })));
+  // NOTE: a reader that pauses silences the connection too (a pipe into a pager). Node tells of a
+  // silence once, so it is set again; what counts is a server that is waited for.
+  body.setTimeout?.(idleMs, () => {
+    if (body.isPaused()) body.setTimeout?.(idleMs);
+    else onSilence();
+  });
+  // NOTE: a byte now and then is no silence, and would go on for ever.
+  const pace = { bytes: 0, isHeld: false };
+  const timer = setInterval(() => {
+    if (pace.bytes < LEAST_BYTES && !pace.isHeld) onSilence();
+    Object.assign(pace, { bytes: 0, isHeld: body.isPaused() });
+  }, slowMs).unref();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  // Raised where it is read; somebody who has gone on reads nothing any more.
+  out.on('error', () => undefined);
+  body.once('error', (error) => out.destroy(explain(error)));
+  out.once('close', () => {
+    clearInterval(timer);
+    signal?.removeEventListener('abort', onAbort);
+    body.destroy();
+  });
+  // NOTE: not by a PassThrough, whose other half costs as much again for each of many chunks.
+  body.on('data', (chunk: Uint8Array) => {
+    pace.bytes += chunk.byteLength;
+    if (out.push(chunk)) return;
+    pace.isHeld = true;
+    body.pause();
+  });
+  body.once('end', () => {
+    clearInterval(timer);
+    out.push(null);
+  });
+  return out;
+}
+
+/** A small body, whole; `what` it is, for the message. @throws INTEGRITY beyond `maxBytes`. */
+export async function readSmallBody(
+  body: Readable,
+  maxBytes: number,
+  what: string,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    // Leaving the loop destroys the stream, and the connection with it.
+    if (size > maxBytes) throw tooLarge(maxBytes, what);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** @throws INTEGRITY if the body is larger than `maxBytes`. */
+export function assertSmall(body: Uint8Array, maxBytes: number, what: string): Uint8Array {
+  if (body.byteLength <= maxBytes) return body;
+  throw tooLarge(maxBytes, what);
+}
+
+function tooLarge(maxBytes: number, what: string): PublishError {
+  const message = `${what} has more than ${maxBytes} bytes, more than such an object can have.`;
+  return new PublishError('INTEGRITY', message, { step: 'registry' });
+}

@@ -1,0 +1,191 @@
+// What an S3 server or the way to it said, as an error of ours: which, whether it may pass, and the cure.
+import { type ErrorCode, PublishError, type Step } from '../../core/errors.ts';
+import { type Facts, factsOf, systemCode } from './facts.ts';
+import { NotS3Answer } from './xml-guard.ts';
+
+/** What a request was about, for the message. */
+export interface S3Request {
+  /** As `storing images/…/vda.qcow2`. */
+  doing: string;
+  bucket: string;
+  /** Where the server is, without credentials. */
+  server: string;
+  /** `upload` gives UPLOAD for what is no fault of the bucket, the credentials or the server. */
+  step: Step;
+}
+
+interface Finding {
+  code?: ErrorCode;
+  retryable?: boolean;
+  /** Ends the sentence that `doing` begins. */
+  says: string;
+}
+
+/** Turns whatever the SDK threw into a PublishError; one of ours is passed through. */
+export function s3Error(error: unknown, request: S3Request): PublishError {
+  if (error instanceof PublishError) return error;
+  const { name, status, text } = factsOf(error);
+  const finding =
+    noAnswer(error, request) ??
+    byName(name, request) ??
+    bySystem(error, name, request) ??
+    byStatus({ name, status, text }, request);
+  const code = finding.code ?? (request.step === 'upload' ? 'UPLOAD' : 'REGISTRY');
+  return new PublishError(code, `${capital(request.doing)} failed: ${finding.says}`, {
+    step: request.step,
+    retryable: finding.retryable ?? false,
+    cause: safeCause(name, status, text),
+  });
+}
+
+/**
+ * True where the server said that the object is not there. A mere 404 (the SDK calls it NotFound)
+ * is taken for that after HEAD alone, whose answer has no body: a relay that has lost its server
+ * gives 404 too.
+ */
+export function isMissingKey(error: unknown, isHead = false): boolean {
+  const { name } = factsOf(error);
+  return name === 'NoSuchKey' || (isHead && name === 'NotFound');
+}
+
+/** True where the server said that the multipart upload is not there. */
+export function isMissingUpload(error: unknown): boolean {
+  // Ceph 20 answers ListParts of an upload that is gone with NoSuchKey.
+  const { name } = factsOf(error);
+  return name === 'NoSuchUpload' || name === 'NoSuchKey';
+}
+
+function noAnswer(error: unknown, { server }: S3Request): Finding | undefined {
+  if (!(error instanceof NotS3Answer)) return undefined;
+  return { says: `the answer of ${server} is not S3's: ${error.message}; look at --endpoint.` };
+}
+
+const CREDENTIALS_CURE =
+  'check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile).';
+
+const CONFLICT = 'another request for the same key was under way.';
+
+function byName(name: string, { bucket, server }: S3Request): Finding | undefined {
+  switch (name) {
+    case 'NoSuchBucket':
+      return registry(`there is no bucket ${bucket} at ${server}; make it, or correct --registry.`);
+    case 'InvalidAccessKeyId':
+    case 'SignatureDoesNotMatch':
+    case 'InvalidToken':
+    case 'ExpiredToken':
+    case 'TokenRefreshRequired':
+      return registry(`${server} refused the credentials (${name}); ${CREDENTIALS_CURE}`);
+    case 'CredentialsProviderError':
+      return registry(`no credentials were found; ${CREDENTIALS_CURE}`);
+    case 'AccessDenied':
+    case 'AllAccessDisabled':
+    case 'AccountProblem':
+      return registry(
+        `${server} denies these credentials access to bucket ${bucket} (${name}); ` +
+          'give them the right to list, read, write and delete there.',
+      );
+    case 'PermanentRedirect':
+    case 'AuthorizationHeaderMalformed':
+      return registry(
+        `bucket ${bucket} is in another region (${name}); set AWS_REGION or --region.`,
+      );
+    case 'RequestTimeTooSkewed':
+      // NOTE: the SDK learns the difference from this answer, and the next try is signed with it.
+      return {
+        ...registry(`the clock differs from the one of ${server}; set it.`),
+        retryable: true,
+      };
+    case 'PreconditionFailed':
+      return { code: 'PRECONDITION_LOST', says: 'it exists already; somebody else was first.' };
+    case 'ConditionalRequestConflict':
+    case 'OperationAborted':
+      return { retryable: true, says: CONFLICT };
+    case 'BadDigest':
+    case 'IncompleteBody':
+    case 'XAmzContentSHA256Mismatch':
+      return {
+        code: 'INTEGRITY',
+        retryable: true,
+        says: `the server received other bytes than were sent (${name}).`,
+      };
+    default:
+      return undefined;
+  }
+}
+
+/** Failures of the way to the server; the codes are Node's and OpenSSL's. */
+function bySystem(error: unknown, name: string, { server }: S3Request): Finding | undefined {
+  const code = systemCode(error);
+  if (code === 'ENOTFOUND')
+    return registry(`the host of ${server} is not known; correct --endpoint.`);
+  if (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH') {
+    return {
+      ...registry(`${server} cannot be reached (${code}); is it running?`),
+      retryable: true,
+    };
+  }
+  if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
+    return registry(
+      `the certificate of ${server} is not trusted (${code}); name its authority with --ca-file or AWS_CA_BUNDLE.`,
+    );
+  }
+  if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
+    return { retryable: true, says: `the connection to ${server} broke (${code}).` };
+  }
+  if (name === 'TimeoutError')
+    return { retryable: true, says: `${server} gave no answer in time.` };
+  return undefined;
+}
+
+const PASSING_CODES = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
+
+/**
+ * 5xx, 408 and 429 pass (S3 gives `RequestTimeout` as 400, `SlowDown` as 503); other 4xx do not,
+ * nor does what the server cannot do at all. A success that the SDK could not read was cut short.
+ */
+function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
+  if (status === undefined) return { says: text };
+  if (status < 300) {
+    const says = `the answer of ${server} was cut short or is not S3's (${firstLine(text)}).`;
+    return { retryable: true, says };
+  }
+  if (status === 412) return { code: 'PRECONDITION_LOST', says: 'it exists already.' };
+  // Ceph 20 says BucketAlreadyExists to an abort beside another one, whose answer was lost.
+  if (status === 409) return { retryable: true, says: CONFLICT };
+  const says = `the server answered ${status} (${text}).`;
+  if (status === 401 || status === 403) {
+    // The answer to HEAD has no body that would say more.
+    const isMute = /^(Unknown|UnknownError|Forbidden|Unauthorized|40[13])$/.test(name);
+    return registry(
+      isMute ? `${server} refused the request (${status}); ${CREDENTIALS_CURE}` : says,
+    );
+  }
+  const passes = (status >= 500 && status !== 501 && status !== 505) || status === 408;
+  return { retryable: passes || status === 429 || name === 'RequestTimeout', says };
+}
+
+function registry(says: string): Finding {
+  return { code: 'REGISTRY', says };
+}
+
+// NOTE: the SDK's own error keeps the whole answer and may keep the request, with the access key
+// and the signature in it. What is logged as a cause must not.
+function safeCause(name: string, status: number | undefined, text: string): Error {
+  return new Error(status === undefined ? text : `${text} (HTTP ${status})`, { cause: name });
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? '';
+}
+
+/** The text as the beginning of a sentence. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,132 @@
+// One request to a bucket: where it goes, its deadline, and its failures as ours.
+
+import { withDeadline } from '../../core/deadline.ts';
+import type { PublishError, Step } from '../../core/errors.ts';
+import { objectInfo } from '../etag.ts';
+import { assertKey } from '../object-key.ts';
+import type { CallOptions, ObjectInfo } from '../object-store.ts';
+import type { S3Access, S3Options } from './access.ts';
+import { isMissingKey, s3Error } from './errors.ts';
+import { LeanRequests } from './lean.ts';
+import type { S3 } from './s3-client.ts';
+
+export interface S3StoreOptions extends S3Options {
+  bucket: string;
+  /** Without slashes at its ends; empty for the bucket itself. */
+  prefix: string;
+  /** For the answer to one request, and for silence while an object is read. */
+  requestMs: number;
+  /** For sending one part, and for the store to put an object together. */
+  partMs: number;
+}
+
+/** One request: what the message says it was doing, its deadline, and what makes it. */
+export interface S3Call {
+  doing: string;
+  step?: Step;
+  ms?: number;
+  signal?: AbortSignal | undefined;
+}
+
+export class S3Requests {
+  /** `s3://bucket/prefix`, without a slash at its end. */
+  readonly url: string;
+  readonly access: S3Access;
+  readonly options: S3StoreOptions;
+  /** Of every key: empty, or with a slash at its end. */
+  readonly prefix: string;
+  /** For what is asked often, or is large. */
+  readonly lean: LeanRequests;
+
+  /** False once the server has refused If-None-Match as something that it does not know. */
+  knowsConditions = true;
+
+  #client: Promise<S3> | undefined;
+
+  constructor(access: S3Access, options: S3StoreOptions) {
+    this.access = access;
+    this.options = options;
+    this.lean = new LeanRequests(access, options);
+    this.prefix = options.prefix === '' ? '' : `${options.prefix}/`;
+    this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
+  }
+
+  /** Bucket and key of an object. @throws USAGE where the key cannot be one. */
+  at(key: string): { Bucket: string; Key: string } {
+    assertKey(key);
+    return { Bucket: this.options.bucket, Key: this.prefix + key };
+  }
+
+  /** Makes one request within its deadline; whatever goes wrong comes out as a PublishError. */
+  async call<T>(
+    { doing, signal, step = 'registry', ms = this.options.requestMs }: S3Call,
+    request: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await withDeadline({ what: this.server, ms, step, signal }, request);
+    } catch (error) {
+      throw this.explain(error, { doing, step });
+    }
+  }
+
+  /** `call` with the SDK's client. */
+  send<T>(call: S3Call, request: (client: S3, abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.call(call, async (abortSignal) => request(await this.client(), abortSignal));
+  }
+
+  /** NOTE: loading it takes as long as listing some thousand keys, which needs no client. */
+  client(): Promise<S3> {
+    this.#client ??= import('./s3-client.ts').then(({ createS3Client }) =>
+      createS3Client(this.options, this.access, this.options.requestMs),
+    );
+    return this.#client;
+  }
+
+  /** What went wrong with a request, as a PublishError. */
+  explain(error: unknown, { doing, step = 'registry' }: S3Call): PublishError {
+    return s3Error(error, { doing, step, bucket: this.options.bucket, server: this.server });
+  }
+
+  /** For messages. */
+  get server(): string {
+    const { proxy } = this.access;
+    return `${this.options.endpoint ?? 'S3'}${proxy === undefined ? '' : ` by the proxy ${proxy}`}`;
+  }
+}
+
+/** One cheap request that shows whether the bucket is there and may be read. */
+export async function checkBucket(s3: S3Requests, { signal }: CallOptions): Promise<void> {
+  await s3.send({ doing: `opening ${s3.url}`, signal }, (client, abortSignal) =>
+    client.listObjectsV2(
+      { Bucket: s3.options.bucket, Prefix: s3.prefix, MaxKeys: 1 },
+      { abortSignal },
+    ),
+  );
+}
+
+/** What the bucket says of an object; `undefined` where it is not there. */
+export async function statObject(
+  s3: S3Requests,
+  key: string,
+  { signal }: CallOptions,
+): Promise<ObjectInfo | undefined> {
+  const answer = await s3.send({ doing: `looking at ${key}`, signal }, (client, abortSignal) =>
+    absent(client.headObject(s3.at(key), { abortSignal }), true),
+  );
+  if (answer !== undefined) {
+    return objectInfo(key, answer.ContentLength, answer.ETag, answer.LastModified);
+  }
+  // NOTE: the answer to HEAD has no body, so 404 may also mean the bucket; LIST tells them apart.
+  await checkBucket(s3, { signal });
+  return undefined;
+}
+
+/** A request for one object, or `undefined` where the server says it is not there. */
+export async function absent<T>(request: Promise<T>, isHead = false): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (isMissingKey(error, isHead)) return undefined;
+    throw error;
+  }
+}

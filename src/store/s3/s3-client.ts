@@ -1,0 +1,153 @@
+// The only importer of the AWS SDK's S3 client, set up so that no request is tried twice behind our back.
+import { Readable } from 'node:stream';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  type GetObjectCommandInput,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+  type S3 as WholeS3,
+} from '@aws-sdk/client-s3';
+import { connectMs, type S3Access, type S3Options } from './access.ts';
+import { NotS3Answer, readAnswer } from './xml-guard.ts';
+
+/**
+ * The requests that are made here. NOTE: the SDK's own `S3` has a hundred, with the shape of each:
+ * loading those takes as long as all the rest of it.
+ */
+const COMMANDS = {
+  abortMultipartUpload: AbortMultipartUploadCommand,
+  completeMultipartUpload: CompleteMultipartUploadCommand,
+  createMultipartUpload: CreateMultipartUploadCommand,
+  deleteObject: DeleteObjectCommand,
+  getObject: GetObjectCommand,
+  headObject: HeadObjectCommand,
+  listMultipartUploads: ListMultipartUploadsCommand,
+  listObjectsV2: ListObjectsV2Command,
+  listParts: ListPartsCommand,
+  putObject: PutObjectCommand,
+  uploadPart: UploadPartCommand,
+  uploadPartCopy: UploadPartCopyCommand,
+};
+
+/** A client with a method for each of them, as the SDK's. */
+export type S3 = S3Client & Pick<WholeS3, keyof typeof COMMANDS>;
+
+/** Makes the client; no request is made. `requestMs`: the longest that a connection may take. */
+export function createS3Client(options: S3Options, access: S3Access, requestMs: number): S3 {
+  const { endpoint, pathStyle } = options;
+  const { region, credentials, http, https } = access;
+  return withCommands(
+    withBoundedAnswers(
+      new S3Client({
+        region,
+        credentials,
+        maxAttempts: 1,
+        // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+        logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+        // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
+        // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
+        // halves the rate. Content-MD5 is what every server checks.
+        requestChecksumCalculation: 'WHEN_REQUIRED',
+        responseChecksumValidation: 'WHEN_REQUIRED',
+        // It would not be waited for, and is one message more for each part.
+        expectContinueHeader: false,
+        forcePathStyle: pathStyle ?? Boolean(endpoint),
+        ...(endpoint ? { endpoint } : {}),
+        ...(options.profile ? { profile: options.profile } : {}),
+        requestHandler: {
+          connectionTimeout: connectMs(requestMs),
+          // Its warning goes to the console, which is not ours to write on.
+          socketAcquisitionWarningTimeout: 2_147_483_647,
+          httpAgent: http,
+          httpsAgent: https,
+        },
+      }),
+    ),
+  );
+}
+
+interface HttpAnswer {
+  statusCode: number;
+  body?: Readable | Uint8Array | undefined;
+}
+
+/** Every answer but the data of an object is read and looked at before the SDK parses it. */
+function withBoundedAnswers(client: S3Client): S3Client {
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const answer = await next(args);
+        const response = answer.response as HttpAnswer;
+        const { body, statusCode } = response;
+        const isData = commandName === 'GetObjectCommand' && statusCode < 300;
+        if (!isData && body instanceof Readable) {
+          const isFailure = statusCode >= 300;
+          response.body = Readable.from([await readAnswer(body).catch(emptyIf(isFailure))]);
+        }
+        return answer;
+      },
+    // The last of its step is the first to see the answer.
+    { step: 'deserialize', name: 'boundAnswers', priority: 'low' },
+  );
+  return client;
+}
+
+/** Which of them it is makes no difference to how it is sent. */
+type AnyCommand = new (input: never) => HeadObjectCommand;
+
+function withCommands(client: S3Client): S3 {
+  const commands = Object.entries(COMMANDS) as unknown as [string, AnyCommand][];
+  const methods = commands.map(([name, Command]) => [
+    name,
+    (input: never, options: object) => client.send(new Command(input), options),
+  ]);
+  return Object.assign(client, Object.fromEntries(methods));
+}
+
+/** A GET as a value, which a link can be made of. */
+export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand {
+  return new GetObjectCommand(input);
+}
+
+/** The Date header of an answer; `undefined` where it has none that can be read. */
+export async function readServerDate(
+  client: S3,
+  bucket: string,
+  abortSignal: AbortSignal,
+): Promise<Date | undefined> {
+  const command = new HeadBucketCommand({ Bucket: bucket });
+  let header: unknown;
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args);
+      const { headers = {} } = answer.response as { headers?: Record<string, unknown> };
+      header = headers.date;
+      return answer;
+    },
+    { step: 'deserialize', name: 'readServerDate', priority: 'low' },
+  );
+  await client.send(command, { abortSignal });
+  const date = new Date(typeof header === 'string' ? header : Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+/** What went wrong is told by the status, whatever stands in the body (as a relay's page). */
+function emptyIf(isFailure: boolean): (error: unknown) => Buffer {
+  return (error) => {
+    if (isFailure && error instanceof NotS3Answer) return Buffer.alloc(0);
+    throw error;
+  };
+}
+
+const ignore = () => undefined;

@@ -1,0 +1,197 @@
+// The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
+import type { Readable } from 'node:stream';
+import { quiet } from '../../core/quiet.ts';
+import { PROBES } from '../../registry/record/names.ts';
+import {
+  type CallOptions,
+  type CreateOptions,
+  type LinkAnswer,
+  type ListOptions,
+  type ObjectInfo,
+  type ObjectStore,
+  type OpenUpload,
+  type PartUpload,
+  type PresignOptions,
+  type RangeOptions,
+  type ReadOptions,
+  SMALL_OBJECT_BYTES,
+  type StoreLimits,
+  type StoreLocation,
+} from '../object-store.ts';
+import { openAccess } from './access.ts';
+import { hasEtag, noS3Answer } from './answer.ts';
+import { assertSmall, readSmallBody, watchBody } from './body.ts';
+import { createObject } from './create.ts';
+import { leanBody, leanPage } from './lean-read.ts';
+import { isBucketEmpty, listFolders, listObjectPages, listUploads } from './list.ts';
+import { removeObjects } from './remove.ts';
+import {
+  absent,
+  checkBucket,
+  type S3Call,
+  S3Requests,
+  type S3StoreOptions,
+  statObject,
+} from './requests.ts';
+import { S3Upload } from './upload.ts';
+
+const MIB = 1024 * 1024;
+
+/** Limits of S3 itself; the servers that speak it have the same ones. */
+export const S3_LIMITS: StoreLimits = {
+  minPartBytes: 5 * MIB,
+  maxPartBytes: 5 * 1024 * MIB,
+  maxParts: 10_000,
+  maxObjectBytes: 5 * 1024 * 1024 * MIB,
+};
+
+/** @throws CONFIG where an option cannot be used. No request is made. */
+export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
+  const access = await openAccess(options);
+  // What was looked up is used as if it was given.
+  const { endpoint = null, caFile = null } = access;
+  return new S3Store(new S3Requests(access, { ...options, endpoint, caFile }));
+}
+
+export class S3Store implements ObjectStore {
+  readonly url: string;
+  readonly limits = S3_LIMITS;
+  readonly wantsPartMd5 = true;
+  readonly location: StoreLocation;
+  readonly #s3: S3Requests;
+
+  constructor(s3: S3Requests) {
+    this.#s3 = s3;
+    this.url = s3.url;
+    const { bucket, endpoint, profile } = s3.options;
+    // A profile may name a server of its own.
+    const server = endpoint ?? `S3 ${profile ?? ''}`;
+    this.location = { server, bucket, prefix: s3.prefix };
+  }
+
+  async checkAccess({ signal }: CallOptions = {}): Promise<void> {
+    // Any page will do, and this one is short.
+    const query = { prefix: this.#s3.prefix + PROBES };
+    const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) =>
+      leanPage(this.#s3, query, abortSignal),
+    );
+    if (page === undefined) await checkBucket(this.#s3, { signal });
+  }
+
+  isVacant(options: CallOptions = {}): Promise<boolean> {
+    return isBucketEmpty(this.#s3, options);
+  }
+
+  prepare(): void {
+    quiet(this.#s3.client());
+  }
+
+  create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
+    return createObject(this.#s3, key, body, options);
+  }
+
+  async read(
+    key: string,
+    { signal, maxBytes = SMALL_OBJECT_BYTES }: ReadOptions = {},
+  ): Promise<Uint8Array | undefined> {
+    const at = this.#s3.at(key);
+    const what = `${key} in ${this.url}`;
+    return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
+      const lean = await absent(leanBody(this.#s3, at.Key, abortSignal));
+      if (lean === undefined) return undefined;
+      if (lean.body !== undefined) return assertSmall(lean.body, maxBytes, what);
+      const client = await this.#s3.client();
+      const answer = await absent(client.getObject(at, { abortSignal }));
+      if (answer?.Body === undefined) return undefined;
+      const body = await readSmallBody(answer.Body as Readable, maxBytes, what);
+      // Without a length an answer that ends early looks like a whole one; the ETag tells.
+      const ended = answer.ContentLength !== undefined || hasEtag(body, answer);
+      if (ended) return body;
+      throw noS3Answer(`reading ${key}`, 'registry', 'its length is not told, its ETag is another');
+    });
+  }
+
+  async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
+    const { start = 0, end, ifMatch, signal } = options;
+    const condition = ifMatch === undefined ? {} : { IfMatch: `"${ifMatch}"` };
+    const whole = start === 0 && end === undefined;
+    const range = whole ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
+    const call = { doing: `reading ${key}`, signal };
+    const answer = await this.#s3.send(call, (client, abortSignal) =>
+      absent(client.getObject({ ...this.#s3.at(key), ...range, ...condition }, { abortSignal })),
+    );
+    return answer?.Body === undefined ? undefined : this.#watch(answer.Body as Readable, call);
+  }
+
+  async presign(key: string, options: PresignOptions): Promise<string> {
+    const { presignGet } = await import('./presign.ts');
+    return presignGet(this.#s3, key, options);
+  }
+
+  async followLink(link: string, { signal }: CallOptions = {}): Promise<LinkAnswer> {
+    const { followLink } = await import('./follow-link.ts');
+    const call = { doing: 'following a link', signal };
+    return this.#s3.call(call, (abortSignal) =>
+      followLink(link, { access: this.#s3.access, signal: abortSignal }),
+    );
+  }
+
+  serverTime({ signal }: CallOptions = {}): Promise<Date | undefined> {
+    const call = { doing: `asking ${this.url} for the time`, signal };
+    return this.#s3.send(call, async (client, abortSignal) => {
+      const { readServerDate } = await import('./s3-client.ts');
+      return readServerDate(client, this.#s3.options.bucket, abortSignal);
+    });
+  }
+
+  stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    return statObject(this.#s3, key, options);
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    for await (const page of this.listPages(prefix, options)) yield* page;
+  }
+
+  listPages(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo[]> {
+    return listObjectPages(this.#s3, prefix, options);
+  }
+
+  listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
+    return listFolders(this.#s3, prefix, options);
+  }
+
+  listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {
+    return listUploads(this.#s3, prefix, options);
+  }
+
+  remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
+    return removeObjects(this.#s3, keys, options);
+  }
+
+  async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
+    const input = {
+      ...this.#s3.at(key),
+      ContentType: options.contentType ?? 'application/octet-stream',
+      ...(options.check === 'crc32c' ? { ChecksumAlgorithm: 'CRC32C' as const } : {}),
+    };
+    const call = { doing: `starting the upload of ${key}`, step: 'upload', ...options } as const;
+    const { UploadId } = await this.#s3.send(call, (client, abortSignal) =>
+      client.createMultipartUpload(input, { abortSignal }),
+    );
+    if (UploadId) return new S3Upload(this.#s3, key, UploadId);
+    throw noS3Answer(call.doing, 'upload', 'it names no upload');
+  }
+
+  resumeUpload(key: string, uploadId: string): PartUpload {
+    return new S3Upload(this.#s3, key, uploadId);
+  }
+
+  #watch(body: Readable, call: S3Call): Readable {
+    return watchBody(body, {
+      signal: call.signal,
+      idleMs: this.#s3.options.requestMs,
+      slowMs: this.#s3.options.partMs,
+      explain: (error) => this.#s3.explain(error, call),
+    });
+  }
+}

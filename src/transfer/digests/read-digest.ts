@@ -1,0 +1,43 @@
+// The size and the sha256 of an object, read back from its store.
+import { createHash } from 'node:crypto';
+import { interruption } from '../../core/deadline.ts';
+import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import { type RetryPolicy, withRetries } from '../../store/retry.ts';
+
+export interface ReadDigestOptions extends CallOptions {
+  policy: RetryPolicy;
+  /** Bytes read so far. */
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/**
+ * `undefined` where the object is not there. A stream that breaks is opened again where it broke.
+ * One that gives more bytes than the store says it has is read no further.
+ * @throws REGISTRY, INTERRUPTED
+ */
+export async function readDigest(
+  store: ObjectStore,
+  key: string,
+  { policy, signal, onProgress }: ReadDigestOptions,
+): Promise<{ size: number; sha256: string } | undefined> {
+  const info = await store.stat(key, { signal });
+  if (info === undefined) return undefined;
+  const hash = createHash('sha256');
+  let size = 0;
+  const isThere = await withRetries(policy, { signal, step: 'registry' }, async () => {
+    // Past its end an object has no range to give.
+    if (size >= info.size) return true;
+    const stream = await store.openRead(key, { start: size, signal });
+    if (stream === undefined) return false;
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      if (signal?.aborted) throw interruption(signal, 'registry');
+      hash.update(chunk);
+      size += chunk.byteLength;
+      onProgress?.(size);
+      // More than it is said to have: what comes may have no end.
+      if (size > info.size) break;
+    }
+    return true;
+  });
+  return isThere ? { size, sha256: hash.digest('hex') } : undefined;
+}

@@ -1,0 +1,78 @@
+// Gives a file that is whole its name, and replaces nothing but a file.
+import { type FileHandle, link, lstat, readlink, rename, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { hasCode, PublishError } from '../../core/errors.ts';
+import { orMissing } from '../../host/files/file-errors.ts';
+import { isNamed, kindOf } from '../../host/files/own-file.ts';
+import { syncDirectory } from '../../host/files/own-folders.ts';
+import { openByUmask } from '../../host/files/private-file.ts';
+
+/** A guest's data is never for all: the umask takes away from this, and nothing adds to it. */
+const WHOLE_MODE = 0o640;
+
+/** An open file, and the name that it has. */
+export interface NamedFile {
+  file: FileHandle;
+  path: string;
+}
+
+/**
+ * Durably, with the rights that the umask leaves. If it cannot be named, its old name is removed.
+ * @throws USAGE as `assertReplaceable`, INTEGRITY if another user gave one of the names to another
+ * file; what the file system says.
+ */
+export async function nameFile(from: NamedFile, to: string, overwrite: boolean): Promise<void> {
+  try {
+    await assertNamed(from.file, from.path);
+    await assertReplaceable(to, overwrite);
+    await openByUmask(from.file, WHOLE_MODE);
+    if (overwrite) await rename(from.path, to);
+    else await renameToNew(from.path, to);
+  } catch (error) {
+    if (await isNamed(from.file, from.path)) await unlink(from.path);
+    throw hasCode(error, 'EEXIST') ? exists(to) : error;
+  }
+  await assertNamed(from.file, to);
+  await syncDirectory(dirname(to));
+}
+
+/**
+ * @throws USAGE if there is a file and it is not to be replaced, or what is there is no file: a
+ * device node, FIFO, socket, directory or symbolic link is never replaced.
+ */
+export async function assertReplaceable(path: string, overwrite: boolean): Promise<void> {
+  const facts = await orMissing(lstat(path));
+  if (facts === undefined || (facts.isFile() && overwrite)) return;
+  if (facts.isFile()) throw exists(path);
+  const cure = facts.isDirectory()
+    ? 'name a file in it, or end it with / to get each disk as a file in it'
+    : facts.isSymbolicLink()
+      ? `it leads to ${await readlink(path)}: name that, or remove the link`
+      : `to write to it, use standard output: virt-publish pull IMAGE - | dd of=${path} bs=4M`;
+  const message = `${path} is ${kindOf(facts)}, and only a file can be replaced; ${cure}.`;
+  throw new PublishError('USAGE', message, { step: 'pull' });
+}
+
+/** rename(2) would replace what somebody made meanwhile; link(2) does not, if there is one. */
+async function renameToNew(partial: string, file: string): Promise<void> {
+  try {
+    await link(partial, file);
+  } catch (error) {
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EMLINK')) throw error;
+    await rename(partial, file);
+    return;
+  }
+  await unlink(partial);
+}
+
+/** What was hashed is the open file; its name may mean another one by now. */
+async function assertNamed(file: FileHandle, path: string): Promise<void> {
+  if (await isNamed(file, path)) return;
+  const message = `another user put another file at ${path} while it was pulled; do not use that, and pull into a folder of your own.`;
+  throw new PublishError('INTEGRITY', message, { step: 'pull' });
+}
+
+function exists(file: string): PublishError {
+  const message = `${file} is there already; name another file, or replace it with --overwrite.`;
+  return new PublishError('USAGE', message, { step: 'pull' });
+}

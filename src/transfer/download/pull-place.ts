@@ -1,0 +1,47 @@
+// Whether a file can be made where an image is pulled to, and what it means if it cannot.
+import { access, constants, lstat, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
+import { orMissing } from '../../host/files/file-errors.ts';
+
+/** @throws as `placeError`, before anything is fetched */
+export async function assertPlace(file: string): Promise<void> {
+  const folder = dirname(file);
+  try {
+    const isFolder = (await stat(folder)).isDirectory();
+    if (!isFolder) throw unusable(`${folder} is no folder`);
+    await access(folder, constants.W_OK | constants.X_OK);
+    await orMissing(lstat(file));
+  } catch (error) {
+    throw placeError(error, file);
+  }
+}
+
+/**
+ * A failure of the file system as one of ours: USAGE if the path is wrong, NO_SPACE if the file system
+ * is full, else WORK_DIR. One of ours is passed through.
+ */
+export function placeError(error: unknown, file: string): PublishError {
+  if (error instanceof PublishError) return error;
+  const folder = dirname(file);
+  if (hasCode(error, 'ENOENT')) return unusable(`there is no folder ${folder}`, 'make it, or ');
+  if (hasCode(error, 'ENOTDIR', 'EEXIST'))
+    return unusable(`${folder} is no folder, or lies below a file`);
+  if (hasCode(error, 'EACCES', 'EPERM'))
+    return unusable(`this user may not write in ${folder}`, 'get that right, or ');
+  if (hasCode(error, 'EROFS')) return unusable(`the file system of ${folder} is read-only`);
+  if (hasCode(error, 'ENAMETOOLONG', 'ELOOP', 'EISDIR', 'ERR_INVALID_ARG_VALUE'))
+    return unusable(`${file} cannot be written: ${String((error as { code?: string }).code)}`);
+  if (hasCode(error, 'ENOSPC', 'EDQUOT')) {
+    const message = `no space left for ${file}; free some, or name a file on a larger file system`;
+    return new PublishError('NO_SPACE', message, { step: 'pull', cause: error });
+  }
+  // A path through an open folder says nothing to people but its last name.
+  const why = messageOf(error).replaceAll(/\/proc\/(self|\d+)\/fd\/\d+\/?/g, '');
+  const message = `pulling to ${file} failed: ${why}; look at that file system, or name another path`;
+  return new PublishError('WORK_DIR', message, { step: 'pull', cause: error });
+}
+
+function unusable(what: string, cure = ''): PublishError {
+  return new PublishError('USAGE', `${what}; ${cure}name another path`, { step: 'pull' });
+}

@@ -1,0 +1,34 @@
+// An object of a store as the source of an upload.
+import { PublishError } from '../../core/errors.ts';
+import type { ImageSource } from '../../host/io/image-source.ts';
+import { drainStream } from '../../store/drain-stream.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
+
+/** `size` is what the object must have; a range that ends early fails the upload. */
+export function storeSource(
+  store: ObjectStore,
+  key: string,
+  size: number,
+  signal: AbortSignal | undefined,
+): ImageSource {
+  const read = async (memory: Uint8Array, start: number, end: number): Promise<number> => {
+    const stream = await store.openRead(key, { start, end, signal });
+    if (stream === undefined) {
+      const message = `${key} is not in ${store.url}; the image is damaged, see "verify".`;
+      throw new PublishError('INTEGRITY', message, { step: 'upload' });
+    }
+    let length = 0;
+    await drainStream(stream, (chunk) => {
+      if (length + chunk.byteLength > end - start) throw tooMuch(store, key);
+      memory.set(chunk, length);
+      length += chunk.byteLength;
+    });
+    return length;
+  };
+  return { size, reader: () => ({ read, close: async () => undefined }) };
+}
+
+function tooMuch({ url }: ObjectStore, key: string): PublishError {
+  const message = `${url} gave more of ${key} than it was asked for; see "verify".`;
+  return new PublishError('INTEGRITY', message, { step: 'upload' });
+}
