@@ -2,9 +2,9 @@
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { withTimeLimit } from '#built/core/time-limit.js';
-import { run } from '../support/exec.ts';
+import { run } from '../../support/exec.ts';
 
-const module = new URL('../../build/core/time-limit.js', import.meta.url).href;
+const module = new URL('../../../build/core/time-limit.js', import.meta.url).href;
 
 const untilAborted = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => {

@@ -9,7 +9,7 @@ import { formatPairs, formatTable } from '#built/cli/views/table.js';
 import { PublishError } from '#built/core/errors.js';
 import { printable, printableJson } from '#built/core/printable.js';
 import { shellQuote } from '#built/core/shell-quote.js';
-import { activeRecord } from './registry/record.ts';
+import { activeRecord } from '../registry/record.ts';
 
 /** One of each kind, and how it is shown. */
 const HOSTILE: readonly (readonly [string, string, string])[] = [
