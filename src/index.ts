@@ -1,5 +1,6 @@
 // The public API of virt-publish: exports only.
 
+export type * from './capture/volumes/volume-plan.ts';
 export {
   type Config,
   type ConfigOverrides,
@@ -8,6 +9,8 @@ export {
 } from './config/config.ts';
 export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './core/errors.ts';
 export type { OnEvent, RunEvent } from './core/events.ts';
+export type * from './core/model.ts';
+export type { ChainReport } from './domain/chain/read-chain.ts';
 export { commitChain, pullChain, showChain } from './operations/chain/chain.ts';
 export type * from './operations/chain/chain-types.ts';
 export { inspect } from './operations/inspect/inspect.ts';
@@ -19,6 +22,7 @@ export {
   planVolumeSnapshot,
 } from './operations/volume-snapshot/volume-snapshot.ts';
 export type * from './operations/volume-snapshot/volume-types.ts';
+export type { MovedAlias, PublishedImage } from './publish/finish.ts';
 export {
   listRuns,
   type RecoveredRun,

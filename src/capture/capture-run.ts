@@ -1,11 +1,11 @@
 // What every step of a capture is given, and what a capture hands on.
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
+import type { Consistency } from '../core/model.ts';
 import type { DiskWish } from '../domain/choose-disk.ts';
 import type { InspectedDisk, Inspection } from '../domain/inspect.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
-import type { Consistency } from '../operations/snapshot/snapshot-types.ts';
 import type { GuestContext } from '../run/acts/guest-acts.ts';
 import type { SpareGuard } from '../run/guard/guard.ts';
 import type { GuestScope } from '../run/guest-scope.ts';

@@ -1,12 +1,7 @@
 // From what a domain is and what was asked for to what will be done, and why. Pure.
 import { PublishError } from '../core/errors.ts';
+import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
-import type {
-  CaptureMode,
-  MirrorMethod,
-  QuiescePolicy,
-  SnapshotMode,
-} from '../operations/snapshot/snapshot-types.ts';
 import { mustGo, refuseDangerousSave } from './cold/cold-obstacles.ts';
 import { refuseUnquiescable } from './quiesce-policy.ts';
 

@@ -1,7 +1,7 @@
 // Whether the guest can be quiesced as the policy wants it. Pure.
 import { PublishError } from '../core/errors.ts';
+import type { CaptureMode, QuiescePolicy } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
-import type { CaptureMode, QuiescePolicy } from '../operations/snapshot/snapshot-types.ts';
 
 /** @throws PublishError QUIESCE where the policy is `require` and no agent answers. */
 export function refuseUnquiescable(

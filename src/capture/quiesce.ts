@@ -1,9 +1,9 @@
 // Freezes the guest's file systems where the policy wants it and the agent can, and thaws them.
 import { messageOf, PublishError } from '../core/errors.ts';
+import type { Consistency } from '../core/model.ts';
 import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
 import { isFrozen, isFrozenAnswer } from '../libvirt/ask-agent.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
-import type { Consistency } from '../operations/snapshot/snapshot-types.ts';
 import { agentLimit, freeze } from '../run/acts/freeze-act.ts';
 import type { CaptureRun } from './capture-run.ts';
 import { withHoldDeadline } from './hold-deadline.ts';

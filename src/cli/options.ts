@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConfigOverrides } from '../config/config.ts';
 import { readConfigAsset } from '../config/schema.ts';
-import { VISIBILITIES } from '../operations/snapshot/snapshot-types.ts';
+import { VISIBILITIES } from '../core/model.ts';
 
 export { InvalidArgumentError };
 

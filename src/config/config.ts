@@ -7,7 +7,7 @@ import type {
   SnapshotMode,
   TargetFormat,
   Visibility,
-} from '../operations/snapshot/snapshot-types.ts';
+} from '../core/model.ts';
 import { defaultRegistry, usualStateDir, xdgFolder } from './directories.ts';
 import { environmentLayers } from './environment.ts';
 import { type Layer, overlay, readLayer } from './layers.ts';

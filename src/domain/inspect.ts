@@ -1,6 +1,7 @@
 // Reads all that must be known of a domain before anything is done to it.
 import { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
+import type { Consistency } from '../core/model.ts';
 import { shellQuote, virshDomain } from '../core/shell-quote.ts';
 import { type AgentAnswer, askAgent } from '../libvirt/ask-agent.ts';
 import type { Connection } from '../libvirt/connection.ts';
@@ -10,11 +11,18 @@ import { type DomainDescription, parseDomainXml } from '../libvirt/xml/domain-xm
 import type { SnapshotRef } from '../qemu/qemu-img.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './chain/backing-chain.ts';
 import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
-import type { ExistingSnapshot } from './existing-snapshot.ts';
 import { type AskedOf, missingNeeds } from './missing-needs.ts';
 import { readOpenFiles } from './open-files.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
 import { markSeeds } from './seed-disk.ts';
+
+/** A snapshot of the domain that existed before the run. */
+export interface ExistingSnapshot {
+  name: string;
+  /** ISO 8601; null where libvirt does not tell. */
+  createdAt: string | null;
+  consistency: Consistency;
+}
 
 /** A disk that is to be taken, and what was read of it. */
 export interface InspectedDisk {

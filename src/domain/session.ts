@@ -1,18 +1,24 @@
 // A libvirt and a domain of it, for as long as a run or a dry run needs them.
+
+import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type Domain, findDomain } from '../libvirt/domain.ts';
 import { isLibvirtError, type LibvirtError, VIR_ERR } from '../libvirt/errors.ts';
 import { Host } from '../libvirt/host.ts';
-import type { SnapshotSettings } from '../operations/snapshot/settings.ts';
 import { loadStore } from '../store/load-store.ts';
 
 /** Which domain of which libvirt, and how long that may take to answer. */
-export type DomainPlace = Pick<SnapshotSettings, 'domain' | 'connect' | 'config'> & {
-  /** Where there is one: its code is loaded while libvirt is connected to. */
+export interface DomainPlace {
+  /** Name, UUID or id of the domain. */
+  domain: string;
+  /** libvirt URI. */
+  connect: string;
+  config: Config;
+  /** If given, its code is loaded while libvirt connects. */
   registry?: string;
-};
+}
 
-export interface Session<S extends DomainPlace = SnapshotSettings> {
+export interface Session<S extends DomainPlace = DomainPlace> {
   settings: S;
   host: Host;
   domain: Domain;

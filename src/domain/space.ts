@@ -3,7 +3,6 @@ import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../core/errors.ts';
 import { formatBytes } from '../core/format-bytes.ts';
-import type { SnapshotPlan } from '../operations/snapshot/snapshot-types.ts';
 
 /** Bytes that will be written below a directory, which need not exist yet. */
 export interface SpaceNeed {
@@ -19,7 +18,10 @@ export interface Reserve {
 }
 
 /** A need, and what is free for it beyond the reserve; `device` tells file systems apart. */
-export type SpaceRow = SnapshotPlan['space'][number] & { device: number };
+export interface SpaceRow extends SpaceNeed {
+  available: number;
+  device: number;
+}
 
 /**
  * Looks up what is free beyond the reserve for each need; nothing is refused yet.

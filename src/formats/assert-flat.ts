@@ -1,5 +1,5 @@
 // Holds that what is handed out is one flat image, which leads nobody who opens it to another file.
-import type { DiskFormat } from '../operations/snapshot/snapshot-types.ts';
+import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { INSPECTORS } from './inspect-image.ts';
 import { refused } from './refused.ts';

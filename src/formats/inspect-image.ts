@@ -1,7 +1,7 @@
 // What an untrusted file is, from its bytes alone: one format, and nothing in it that leads elsewhere.
 import { PublishError } from '../core/errors.ts';
 import { formatBytes } from '../core/format-bytes.ts';
-import type { DiskFormat } from '../operations/snapshot/snapshot-types.ts';
+import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { inspectQcow2 } from './inspect-qcow2.ts';
 import { inspectVdi } from './inspect-vdi.ts';

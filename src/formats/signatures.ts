@@ -1,5 +1,5 @@
 // Which formats a file could be taken for, by the marks that QEMU and other readers go by.
-import type { DiskFormat } from '../operations/snapshot/snapshot-types.ts';
+import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { findPackings } from './packed-signatures.ts';
 

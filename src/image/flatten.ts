@@ -2,8 +2,8 @@
 import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
+import type { Compression, TargetFormat } from '../core/model.ts';
 import { refuseResized } from '../domain/chain/read-extents.ts';
-import type { Compression, TargetFormat } from '../operations/snapshot/snapshot-types.ts';
 import { type Converted, check, convert, info, type SourceImage } from '../qemu/qemu-img.ts';
 import { startCompressors } from './compress/compressors.ts';
 import { type PlannedImage, planImage } from './plan/plan-image.ts';

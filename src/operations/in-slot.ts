@@ -2,10 +2,11 @@
 
 import type { Session } from '../domain/session.ts';
 import { takeSlot } from '../run/lock/slots.ts';
+import type { RunSettings } from './locked-domain.ts';
 
 /** With the domain's lock held, so that a second run on it hears so at once; before it is looked at. */
 export async function inSlot<T>(
-  { settings, domain }: Session,
+  { settings, domain }: Session<RunSettings>,
   runId: string,
   work: () => Promise<T>,
 ): Promise<T> {

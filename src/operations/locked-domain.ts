@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import type { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
+import type { QuiescePolicy } from '../core/model.ts';
 import { type DomainPlace, type Session, withSession } from '../domain/session.ts';
 import { recoverRuns } from '../recovery/recover.ts';
 import { freeze } from '../run/acts/freeze-act.ts';
 import { type SpareGuard, spawnGuard } from '../run/guard/guard.ts';
 import { UndoFailure } from '../run/guest-scope.ts';
 import { lockWholeDomain } from '../run/lock/lock-whole.ts';
-import type { QuiescePolicy } from './snapshot/snapshot-types.ts';
 
 export interface RunSettings extends DomainPlace {
   signal: AbortSignal;

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
+import type { DiskFormat } from '../core/model.ts';
 import type { ImageLayers } from '../image/plan/reopen-image.ts';
-import type { DiskFormat, SnapshotResult } from '../operations/snapshot/snapshot-types.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from '../registry/record/image.ts';
 import type { Registry } from '../registry/registry.ts';
 import { keepLast } from './keep.ts';
@@ -55,6 +55,18 @@ export const ACTIVE_POINT = 'active';
 /** Of the UEFI variables, beside the data. */
 export const NVRAM_NAME = 'nvram.fd';
 
+/** What an alias points to now. */
+export interface MovedAlias {
+  alias: string;
+  version: number;
+}
+
+/** An active image, and its aliases. */
+export interface PublishedImage {
+  image: ImageRecord;
+  aliases: readonly MovedAlias[];
+}
+
 export interface FinishOptions {
   onEvent: OnEvent;
   signal: AbortSignal;
@@ -74,7 +86,7 @@ export async function finishImage(
   registry: Registry,
   image: ImageToPublish,
   options: FinishOptions,
-): Promise<Omit<SnapshotResult, 'plan'>> {
+): Promise<PublishedImage> {
   const { onEvent, signal, reach } = options;
   const { uploaded, removed } = await uploadDisks(registry, image, options);
   const fields = activeFields(image, uploaded);
@@ -95,7 +107,7 @@ export async function followUp(
   image: Pick<ImageToPublish, 'id' | 'aliases' | 'keep'>,
   record: ImageRecord,
   { onEvent, signal }: Pick<FinishOptions, 'onEvent' | 'signal'>,
-): Promise<SnapshotResult['aliases']> {
+): Promise<readonly MovedAlias[]> {
   const aliases = await moveAliases(registry, image, onEvent);
   if (image.keep !== null) await keepLast(registry, record, { keep: image.keep, signal, onEvent });
   return aliases;
@@ -106,7 +118,7 @@ async function moveAliases(
   registry: Registry,
   { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
   onEvent: OnEvent,
-): Promise<SnapshotResult['aliases']> {
+): Promise<readonly MovedAlias[]> {
   const moved: { alias: string; version: number }[] = [];
   for (const alias of aliases) {
     const { version } = await runStep(onEvent, 'alias', async () => {

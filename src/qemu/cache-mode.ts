@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Compression } from '../operations/snapshot/snapshot-types.ts';
+import type { Compression } from '../core/model.ts';
 import type { CacheMode } from './qemu-img-args.ts';
 
 /**

@@ -1,11 +1,7 @@
 // Argument lists for qemu-img: formats always named, file names that cannot turn into options. Pure.
 import { isAbsolute, resolve } from 'node:path';
 import { PublishError } from '../core/errors.ts';
-import type {
-  Compression,
-  DiskFormat,
-  TargetFormat,
-} from '../operations/snapshot/snapshot-types.ts';
+import type { Compression, DiskFormat, TargetFormat } from '../core/model.ts';
 import type { ImageFile, SourceImage } from './qemu-img-types.ts';
 
 const COMPRESSIONS_OF: Readonly<Record<TargetFormat, readonly Compression[]>> = {

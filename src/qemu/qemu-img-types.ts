@@ -1,6 +1,6 @@
 // What goes into and comes out of qemu-img, as types. Sizes in bytes.
 import type { Config } from '../config/config.ts';
-import type { Compression, TargetFormat } from '../operations/snapshot/snapshot-types.ts';
+import type { Compression, TargetFormat } from '../core/model.ts';
 
 /** One layer on disk: a file or a block device, and the format it is opened with. */
 export interface ImageFile {

@@ -1,7 +1,7 @@
 // The real qemu-img, typed: info, create, convert, check, compare, map, measure.
 import type { Step } from '../core/errors.ts';
+import type { TargetFormat } from '../core/model.ts';
 import { makePrivateFile } from '../host/files/private-file.ts';
-import type { TargetFormat } from '../operations/snapshot/snapshot-types.ts';
 import { cacheModeFor } from './cache-mode.ts';
 import { commandLine } from './command-line.ts';
 import {

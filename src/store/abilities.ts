@@ -1,7 +1,7 @@
 // What a store can really do: tried with requests in a folder of its own, never read from a version.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../core/errors.ts';
-import { PROBES } from '../registry/record/names.ts';
+import { PROBES } from './object-key.ts';
 import type { CallOptions, ObjectStore } from './object-store.ts';
 import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts';
 

@@ -1,6 +1,9 @@
 // What may be a key in any store. Pure.
 import { PublishError } from '../core/errors.ts';
 
+/** Where what a store can do is tried; each probe writes below its own prefix there, and removes it. */
+export const PROBES = '.probe/';
+
 /**
  * Holds for every store what holds for the narrowest: no empty, `.` or `..` segment, no control
  * character, 1024 bytes at most (S3), nothing below `.uploads/` (the directory store's own).

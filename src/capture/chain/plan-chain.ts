@@ -1,7 +1,7 @@
 // Which layers a commit or a pull works on, and which ones fall out of the chain. Pure.
 import { resolve } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
-import type { ChainLayer } from '../../operations/chain/chain-types.ts';
+import type { ChainLayer } from '../../core/model.ts';
 
 export interface ChainPlan {
   kind: 'commit' | 'pull';

@@ -5,8 +5,8 @@ import type { Domain } from '../../libvirt/domain.ts';
 import type { Host } from '../../libvirt/host.ts';
 import type { DiskDescription, DomainDescription } from '../../libvirt/xml/domain-xml.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import type { VolumePlan } from '../../operations/volume-snapshot/volume-types.ts';
 import { changed, pathsOf } from '../look-again.ts';
+import type { VolumePlan } from './volume-plan.ts';
 
 interface Planned {
   host: Host;

@@ -7,10 +7,7 @@ import { inRootOrder } from '../../domain/root-disk.ts';
 import type { Volume } from '../../libvirt/storage.ts';
 import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import { snapshotVolumeBytes } from '../../libvirt/xml/storage-xml.ts';
-import type {
-  PlannedVolume,
-  SnapshotMeans,
-} from '../../operations/volume-snapshot/volume-types.ts';
+import type { PlannedVolume, SnapshotMeans } from './volume-plan.ts';
 
 /** A disk, and the volume that it is; undefined where it is none. */
 export interface DiskVolume {

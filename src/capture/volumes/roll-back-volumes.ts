@@ -3,12 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/config.ts';
 import type { OnEvent } from '../../core/events.ts';
 import type { Host } from '../../libvirt/host.ts';
-import type {
-  PlannedVolume,
-  SnapshotMeans,
-} from '../../operations/volume-snapshot/volume-types.ts';
 import type { Journal } from '../../run/journal/journal.ts';
 import { leaveOverlays } from './leave-overlays.ts';
+import type { PlannedVolume, SnapshotMeans } from './volume-plan.ts';
 
 /** What the journal's point `volumes` says: all that a roll-back needs. */
 export interface VolumesPoint {

@@ -3,6 +3,7 @@
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
+import type { Consistency } from '../../core/model.ts';
 import { imageMark } from '../../domain/image-mark.ts';
 import { isConnectionLost, isLibvirtError } from '../../libvirt/errors.ts';
 import {
@@ -13,8 +14,6 @@ import type { Host } from '../../libvirt/host.ts';
 import type { Volume } from '../../libvirt/storage.ts';
 import type { DomainDescription } from '../../libvirt/xml/domain-xml.ts';
 import { overlaySnapshotXml } from '../../libvirt/xml/storage-xml.ts';
-import type { TakenVolumes } from '../../operations/volume-snapshot/image-of-volumes.ts';
-import type { VolumePlan } from '../../operations/volume-snapshot/volume-types.ts';
 import { pause, pauseGuest } from '../../run/acts/chain-acts.ts';
 import { refuseIfTakenOver } from '../../run/guard/take-over.ts';
 import type { Journal } from '../../run/journal/journal.ts';
@@ -24,6 +23,14 @@ import { type FreezeRun, freezeGuest, thawGuest } from '../quiesce.ts';
 import { checkTakenVolumes, checkVolumes } from './check-volumes.ts';
 import { HoldWatch, sinceOf } from './hold-watch.ts';
 import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
+import type { VolumePlan } from './volume-plan.ts';
+
+/** How the volumes were taken. */
+export interface TakenVolumes {
+  consistency: Consistency;
+  /** How long the guest's file systems were frozen; null where they were not. */
+  freezeMs: number | null;
+}
 
 export interface VolumesRun extends FreezeRun {
   timeouts: Pick<Config['timeouts'], 'freezeMs'>;

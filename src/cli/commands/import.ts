@@ -1,14 +1,14 @@
 // `virt-publish import`: an existing image file, or one behind a URL, into the registry.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { ImportOptions } from '../../operations/import/import-types.ts';
 import {
   DISK_FORMATS,
   type DiskFormat,
   TARGET_FORMATS,
   type TargetFormat,
   type Visibility,
-} from '../../operations/snapshot/snapshot-types.ts';
+} from '../../core/model.ts';
+import type { ImportOptions } from '../../operations/import/import-types.ts';
 import {
   addRegistryOptions,
   choiceOption,

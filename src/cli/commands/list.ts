@@ -1,11 +1,6 @@
 // `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
-import {
-  DISK_FORMATS,
-  type DiskFormat,
-  VISIBILITIES,
-  type Visibility,
-} from '../../operations/snapshot/snapshot-types.ts';
+import { DISK_FORMATS, type DiskFormat, VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImagePage, ListQuery } from '../../registry/catalog/list-query.ts';
 import { IMAGE_STATUSES, type ImageStatus } from '../../registry/record/image.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';

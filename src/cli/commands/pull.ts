@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { DISK_FORMATS, type DiskFormat } from '../../operations/snapshot/snapshot-types.ts';
+import { DISK_FORMATS, type DiskFormat } from '../../core/model.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
 import {
   addRegistryOptions,

@@ -6,7 +6,7 @@ import {
   QUIESCE_POLICIES,
   SNAPSHOT_MODES,
   TARGET_FORMATS,
-} from '../../operations/snapshot/snapshot-types.ts';
+} from '../../core/model.ts';
 import {
   CONNECT,
   choiceOption,

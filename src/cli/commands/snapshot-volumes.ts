@@ -1,6 +1,7 @@
 // `virt-publish snapshot --volume-snapshots`: the volumes of a domain, in their pools.
+
+import type { PlannedVolume, VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import type { SnapshotOptions } from '../../operations/snapshot/snapshot-types.ts';
-import type { PlannedVolume, VolumePlan } from '../../operations/volume-snapshot/volume-types.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { formatBytes, printable } from '../views/format.ts';
 import { refusalOf } from '../views/plan-view.ts';

@@ -1,6 +1,6 @@
 // `virt-publish update`: what may change of an image, each change a next version of its record.
 import type { Command } from 'commander';
-import { VISIBILITIES, type Visibility } from '../../operations/snapshot/snapshot-types.ts';
+import { VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImageChanges } from '../../registry/record/image-changes.ts';
 import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
 import type { SetExitCode } from '../program.ts';

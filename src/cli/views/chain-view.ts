@@ -1,5 +1,7 @@
 // A backing chain as people read it: the active layer on top, each on what it stands. Pure.
-import type { ChainLayer, ChainReport, ChainResult } from '../../operations/chain/chain-types.ts';
+import type { ChainLayer } from '../../core/model.ts';
+import type { ChainReport } from '../../domain/chain/read-chain.ts';
+import type { ChainResult } from '../../operations/chain/chain-types.ts';
 import { formatBytes, printable } from './format.ts';
 import { formatTable } from './table.ts';
 

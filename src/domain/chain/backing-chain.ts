@@ -2,7 +2,7 @@
 
 import { PublishError } from '../../core/errors.ts';
 import { inTime } from '../../core/in-time.ts';
-import type { ChainLayer } from '../../operations/chain/chain-types.ts';
+import type { ChainLayer } from '../../core/model.ts';
 import { info, type QemuImgInfo } from '../../qemu/qemu-img.ts';
 import type { LocalDisk } from '../choose-disk.ts';
 import { headerAgrees, type Layer, layerBelow, OutsideLayer, refuseLayer } from './layer-below.ts';

@@ -2,10 +2,10 @@
 
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
+import type { ChainLayer } from '../../core/model.ts';
 import type { Connection } from '../../libvirt/connection.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { type DomainDescription, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import type { ChainReport } from '../../operations/chain/chain-types.ts';
 import { chooseDisk, type LocalDisk } from '../choose-disk.ts';
 import { readOpenFiles } from '../open-files.ts';
 import { placeVolumes } from '../remote-disk.ts';
@@ -19,6 +19,16 @@ export interface ReadChainOptions {
   disk: string | undefined;
   config: Pick<Config, 'timeouts'>;
   signal: AbortSignal;
+}
+
+/** The chain of one disk. */
+export interface ChainReport {
+  domain: { name: string; uuid: string; state: string };
+  disk: { target: string; bus: string };
+  /** The active layer first. */
+  layers: readonly ChainLayer[];
+  /** Why the chain could not be followed further down; null where it is whole. */
+  obstacle: string | null;
 }
 
 /** A chain with the domain's own word on it. */

@@ -1,5 +1,7 @@
 // What goes into the chain commands and what comes out of them.
+
 import type { OnEvent } from '../../core/events.ts';
+import type { ChainLayer } from '../../core/model.ts';
 
 /** One disk of a domain. */
 export interface ChainOptions {
@@ -27,26 +29,6 @@ export interface CommitOptions extends PullOptions {
   base?: string;
   /** Path of the highest layer that goes into it; the active one if left out. */
   top?: string;
-}
-
-/** One file or block device of a chain. Sizes in bytes. */
-export interface ChainLayer {
-  path: string;
-  format: string;
-  virtualSize: number;
-  /** What it takes on the host. */
-  actualSize: number;
-  /** Names of the internal snapshots in it. */
-  snapshots: readonly string[];
-}
-
-export interface ChainReport {
-  domain: { name: string; uuid: string; state: string };
-  disk: { target: string; bus: string };
-  /** The active layer first. */
-  layers: readonly ChainLayer[];
-  /** Why the chain could not be followed further down; null where it is whole. */
-  obstacle: string | null;
 }
 
 /** A file that fell out of the chain. */

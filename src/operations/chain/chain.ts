@@ -14,7 +14,7 @@ import { withReserveWatch } from '../../capture/reserve-watch.ts';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
-import { type DiskChain, readDiskChain } from '../../domain/chain/read-chain.ts';
+import { type ChainReport, type DiskChain, readDiskChain } from '../../domain/chain/read-chain.ts';
 import { readOpenFiles } from '../../domain/open-files.ts';
 import { withSession } from '../../domain/session.ts';
 import { guestActs } from '../../run/acts/guest-acts.ts';
@@ -22,13 +22,7 @@ import { GuestScope } from '../../run/guest-scope.ts';
 import { type OpenRun, withRun } from '../../run/open-run.ts';
 import { underGuard } from '../../run/under-guard.ts';
 import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
-import type {
-  ChainOptions,
-  ChainReport,
-  ChainResult,
-  CommitOptions,
-  PullOptions,
-} from './chain-types.ts';
+import type { ChainOptions, ChainResult, CommitOptions, PullOptions } from './chain-types.ts';
 import { type ChainSettings, chainSettings } from './settings.ts';
 import { seeToUnused } from './unused-files.ts';
 

@@ -2,10 +2,11 @@
 import { open, rm } from 'node:fs/promises';
 import type { Flushed } from '../../capture/chain/chain-job.ts';
 import { messageOf } from '../../core/errors.ts';
+import type { ChainLayer } from '../../core/model.ts';
 import { type LayerMark, markLayer } from '../../domain/chain/layer-mark.ts';
 import { findUses, type OwnDisk, type Use } from '../../domain/chain/uses.ts';
 import type { Host } from '../../libvirt/host.ts';
-import type { ChainLayer, UnusedFile } from './chain-types.ts';
+import type { UnusedFile } from './chain-types.ts';
 
 export interface Shortened {
   own: OwnDisk;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
+import type { TargetFormat } from '../../core/model.ts';
 import { quiet } from '../../core/quiet.ts';
 import type { Inspected } from '../../formats/inspect-image.ts';
 import { checkImage, flatten } from '../../image/flatten.ts';
@@ -12,7 +13,6 @@ import { hashFields, minDiskGib, withQueuedImage } from '../../registry/queued-i
 import type { Registry } from '../../registry/registry.ts';
 import { withScratchFolder } from '../../run/journal/scratch-folder.ts';
 import { fileSource } from '../../transfer/upload/file-source.ts';
-import type { TargetFormat } from '../snapshot/snapshot-types.ts';
 import { type BroughtFile, withBroughtFile } from './bring-file.ts';
 import { checkSpace } from './check-space.ts';
 import { examine } from './examine.ts';

@@ -1,7 +1,7 @@
 // What goes into an import and what comes out of it.
 import type { OnEvent } from '../../core/events.ts';
+import type { DiskFormat, TargetFormat, Visibility } from '../../core/model.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
-import type { DiskFormat, TargetFormat, Visibility } from '../snapshot/snapshot-types.ts';
 
 /** Anything left out comes from the configuration. */
 export interface ImportOptions {

@@ -1,6 +1,6 @@
 // What the name of a file says about its bytes: how they are packed, and the format of the disk. Pure.
 import { PublishError } from '../../core/errors.ts';
-import type { DiskFormat } from '../snapshot/snapshot-types.ts';
+import type { DiskFormat } from '../../core/model.ts';
 
 /** `disk.qcow2.gz`: packings `gzip`, format `qcow2`. */
 export interface NameClaims {

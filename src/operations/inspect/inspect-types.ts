@@ -1,8 +1,8 @@
 // What goes into an inspection of a domain and what comes out of it.
 
 import type { ErrorCode } from '../../core/errors.ts';
-import type { ChainLayer } from '../chain/chain-types.ts';
-import type { CaptureMode, SnapshotPlan } from '../snapshot/snapshot-types.ts';
+import type { CaptureMode, ChainLayer } from '../../core/model.ts';
+import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 
 export interface InspectOptions {
   /** Name, UUID or id of the domain. */

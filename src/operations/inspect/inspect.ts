@@ -5,9 +5,10 @@ import { PublishError } from '../../core/errors.ts';
 import { ignoreEvents } from '../../core/events.ts';
 import { readDomainFacts } from '../../domain/inspect.ts';
 import { readOpenFiles } from '../../domain/open-files.ts';
-import { type Session, withSession } from '../../domain/session.ts';
+import { withSession } from '../../domain/session.ts';
 import { decide, describePlan, inspectionOptions } from '../snapshot/decide.ts';
 import { foresee } from '../snapshot/foresee.ts';
+import type { SnapshotSession } from '../snapshot/settings.ts';
 import { decideSettings } from '../snapshot/settings.ts';
 import { reportDisk } from './disk-report.ts';
 import type { DiskReport, DomainReport, InspectOptions, Obstacle } from './inspect-types.ts';
@@ -49,7 +50,7 @@ function describe(facts: Facts): DomainReport['domain'] {
 }
 
 async function reportDisks(
-  { settings, domain }: Session,
+  { settings, domain }: SnapshotSession,
   facts: Facts,
 ): Promise<{ disks: DiskReport[]; obstacles: Obstacle[] }> {
   const { mode, method, quiesce, config, signal } = settings;
@@ -69,7 +70,7 @@ async function reportDisks(
 
 /** What a snapshot with no flags would do, or would fail with. */
 async function planOf(
-  session: Session,
+  session: SnapshotSession,
   facts: Facts,
 ): Promise<{ plan: DomainReport['plan']; obstacles: Obstacle[] }> {
   const obstacles: Obstacle[] = [];

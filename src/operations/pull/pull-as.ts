@@ -7,6 +7,7 @@ import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { OnEvent } from '../../core/events.ts';
 import { runStep } from '../../core/events.ts';
+import { type DiskFormat, TARGET_FORMATS, type TargetFormat } from '../../core/model.ts';
 import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../../domain/space.ts';
 import { withImageBytes } from '../../formats/image-bytes.ts';
 import { inspectImage } from '../../formats/inspect-image.ts';
@@ -20,7 +21,6 @@ import type { Registry } from '../../registry/registry.ts';
 import { lockPull, notOwn } from '../../transfer/download/pull-lock.ts';
 import { assertReplaceable, nameFile } from '../../transfer/download/pull-name.ts';
 import { assertPlace, placeError } from '../../transfer/download/pull-place.ts';
-import { type DiskFormat, TARGET_FORMATS, type TargetFormat } from '../snapshot/snapshot-types.ts';
 
 export interface PullAsOptions {
   file: string;

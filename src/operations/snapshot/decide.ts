@@ -1,9 +1,9 @@
 // Looks at everything and decides how the image is taken; changes nothing.
 
+import { inspectSnapshot } from '../../capture/existing/existing-snapshot.ts';
 import { findNvram } from '../../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../../capture/plan.ts';
 import { type OnEvent, runStep } from '../../core/events.ts';
-import { inspectSnapshot } from '../../domain/existing-snapshot.ts';
 import {
   type DomainFacts,
   type InspectedDisk,
@@ -14,12 +14,12 @@ import {
 } from '../../domain/inspect.ts';
 import { refuseReplacedFiles } from '../../domain/open-files.ts';
 import { describeRoot } from '../../domain/root-disk.ts';
-import type { Session } from '../../domain/session.ts';
 import type { SpaceRow } from '../../domain/space.ts';
 import { openConfigured } from '../../registry/configured-registry.ts';
 import { MAX_NAME } from '../../registry/record/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { requireSealing } from './seal.ts';
+import type { SnapshotSession } from './settings.ts';
 import type { PlannedDisk, SnapshotPlan } from './snapshot-types.ts';
 import { measureNeeds } from './space-needs.ts';
 
@@ -38,7 +38,7 @@ export interface Decision {
  * Inspects the domain (`known` is what was read of it before), opens the registry and decides how the image is taken.
  * @throws PublishError for everything that cannot be done, before anything is touched.
  */
-export async function decide(session: Session, known?: DomainFacts): Promise<Decision> {
+export async function decide(session: SnapshotSession, known?: DomainFacts): Promise<Decision> {
   const { settings } = session;
   return runStep(
     settings.onEvent,
@@ -65,7 +65,7 @@ export async function decide(session: Session, known?: DomainFacts): Promise<Dec
 
 /** The domain as it is, or as a snapshot has it. */
 async function lookAt(
-  { settings, domain }: Session,
+  { settings, domain }: SnapshotSession,
   wishes: InspectOptions,
   known?: DomainFacts,
 ): Promise<Pick<Decision, 'inspection' | 'capture'>> {
@@ -85,7 +85,10 @@ async function lookAt(
 }
 
 /** What an inspection is told: which disks are meant, and how long to wait. */
-export async function inspectionOptions({ settings, host }: Session): Promise<InspectOptions> {
+export async function inspectionOptions({
+  settings,
+  host,
+}: SnapshotSession): Promise<InspectOptions> {
   const { disks, config, signal, onEvent } = settings;
   const connection = await host.work();
   const libvirtVersion = await connection.getLibVersion();
@@ -100,7 +103,7 @@ export async function openForWriting({
   config,
   signal,
   onEvent,
-}: Session['settings']): Promise<Registry> {
+}: SnapshotSession['settings']): Promise<Registry> {
   const options = { url, s3: config.s3, rateMib: uploadRateMib, onEvent, writes: true };
   const registry = await openConfigured(config, options);
   await registry.checkAccess({ signal });
@@ -113,7 +116,7 @@ function targetsOf({ disks }: Inspection): string {
 
 /** The decision as it is shown to people and callers. */
 export function describePlan(
-  { settings }: Session,
+  { settings }: SnapshotSession,
   { inspection, capture, nvram, registry, imageName, space }: Decision,
 ): SnapshotPlan {
   const { name, uuid, state, persistent, autostart, disks } = inspection;
@@ -147,7 +150,10 @@ function noteReason(onEvent: OnEvent, message: string): void {
   onEvent({ type: 'note', level: 'info', step: 'inspect', message });
 }
 
-function rootReason({ disks }: Session['settings'], { description }: Inspection): string | null {
+function rootReason(
+  { disks }: SnapshotSession['settings'],
+  { description }: Inspection,
+): string | null {
   return typeof disks === 'string' ? describeRoot(description.disks) : null;
 }
 

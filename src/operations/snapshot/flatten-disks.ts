@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../../domain/inspect.ts';
-import type { Session } from '../../domain/session.ts';
 import { removeScratch } from '../../host/files/scratch-file.ts';
 import { type Flattened, type FlattenRequest, flattenOrPlan } from '../../image/flatten.ts';
 import type { PlannedImage } from '../../image/plan/plan-image.ts';
@@ -11,6 +10,7 @@ import { digestAlgorithms } from '../../transfer/digests/digests.ts';
 import type { EarlyParts } from '../../transfer/upload/early-upload.ts';
 import type { Decision } from './decide.ts';
 import { sendingAhead } from './send-ahead.ts';
+import type { SnapshotSession } from './settings.ts';
 import { readUnchanged } from './unchanged-layers.ts';
 
 /** A disk that holds still, and the flat image that it was written to, or that is made of it. */
@@ -35,7 +35,7 @@ export interface FlatDisks extends PointInTime {
 
 /** Converts the still disks, one after the other, into files in `folder`, or finds that no file is needed. */
 export async function flattenDisks(
-  session: Session,
+  session: SnapshotSession,
   decision: Decision,
   { id, still, folder }: { id: string; still: StillDisks; folder: string },
 ): Promise<FlatDisks> {
@@ -53,7 +53,7 @@ export async function flattenDisks(
  * it has been read. Or it stays, and the image is made of it while it is sent.
  */
 async function flattenDisk(
-  session: Session,
+  session: SnapshotSession,
   decision: Decision,
   { id, still, path }: { id: string; still: StillDisk; path: string },
 ): Promise<FlattenedDisk> {
@@ -95,7 +95,7 @@ async function flattenDisk(
 }
 
 /** What moves into a directory is a file, and what virt-sysprep changes. */
-function needsFile({ settings }: Session, { registry }: Decision): boolean {
+function needsFile({ settings }: SnapshotSession, { registry }: Decision): boolean {
   return registry.directory !== null || settings.sysprep !== null;
 }
 
@@ -112,13 +112,16 @@ function sourceOf({ path, format, isScratch, disk, facts, snapshot }: StillDisk)
 }
 
 /** Of the disk's object in the registry. */
-export function dataName({ settings }: Session, { disk }: Pick<InspectedDisk, 'disk'>): string {
+export function dataName(
+  { settings }: SnapshotSession,
+  { disk }: Pick<InspectedDisk, 'disk'>,
+): string {
   return `${disk.target}.${settings.format}`;
 }
 
 /** What is said of a disk's image wherever it is written or checked. */
 export function flattenRequest(
-  { settings }: Session,
+  { settings }: SnapshotSession,
   { inspection }: Decision,
   { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
 ): Pick<FlattenRequest, 'target' | 'detail' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {

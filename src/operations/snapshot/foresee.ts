@@ -2,16 +2,16 @@
 import { resolve } from 'node:path';
 import { refuseUnreachable } from '../../capture/live/qemu-reach.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { Session } from '../../domain/session.ts';
+import type { PlanObstacle } from '../../core/model.ts';
 import { refuseTooLittleSpace } from '../../domain/space.ts';
 import { foreseeFolder } from '../../host/files/foresee-folder.ts';
 import { runsFolder } from '../../run/journal/run-folder.ts';
 import type { Decision } from './decide.ts';
-import type { PlanObstacle } from './snapshot-types.ts';
+import type { SnapshotSession } from './settings.ts';
 
 /** Returns what stands in the way of a run, in the order that it would meet it. */
 export async function foresee(
-  { settings, domain }: Session,
+  { settings, domain }: SnapshotSession,
   { capture, space }: Pick<Decision, 'capture' | 'space'>,
 ): Promise<PlanObstacle[]> {
   const { workDir, onEvent, signal, config } = settings;
@@ -28,14 +28,16 @@ export async function foresee(
 }
 
 /** The directories that every run makes its folders in. */
-export async function foreseeFolders(settings: Session['settings']): Promise<PlanObstacle[]> {
+export async function foreseeFolders(
+  settings: SnapshotSession['settings'],
+): Promise<PlanObstacle[]> {
   const found: PlanObstacle[] = [];
   for (const path of foldersOf(settings))
     found.push(...(await obstacleOf(() => foreseeFolder(path))));
   return found.filter(({ message }, at) => found.findIndex((o) => o.message === message) === at);
 }
 
-function foldersOf({ workDir, config: { stateDir } }: Session['settings']): string[] {
+function foldersOf({ workDir, config: { stateDir } }: SnapshotSession['settings']): string[] {
   const folders = [stateDir, runsFolder(stateDir), workDir];
   return [...new Set(folders.map((path) => resolve(path)))];
 }

@@ -1,13 +1,17 @@
 // From flat images to an active image in the registry, and back to nothing where that fails.
 import { join } from 'node:path';
-import type { Session } from '../../domain/session.ts';
 import { removeScratch } from '../../host/files/scratch-file.ts';
 import { checkImage } from '../../image/flatten.ts';
 import { markOfPlan, type PlannedImage } from '../../image/plan/plan-image.ts';
 import { plannedBytes } from '../../image/plan/planned-source.ts';
 import type { ImageLayers } from '../../image/plan/reopen-image.ts';
 import { scrubDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import { finishImage, IMAGE_POINT, type ImageToPublish } from '../../publish/finish.ts';
+import {
+  finishImage,
+  IMAGE_POINT,
+  type ImageToPublish,
+  type PublishedImage,
+} from '../../publish/finish.ts';
 import { minDiskGib, withQueuedImage } from '../../registry/queued-image.ts';
 import type { Journal } from '../../run/journal/journal.ts';
 import { fileSource } from '../../transfer/upload/file-source.ts';
@@ -16,14 +20,14 @@ import type { Decision } from './decide.ts';
 import { dataName, type FlatDisks, type FlattenedDisk, flattenRequest } from './flatten-disks.ts';
 import { imageProperties } from './image-fields.ts';
 import { sealImages } from './seal.ts';
-import type { SnapshotResult } from './snapshot-types.ts';
+import type { SnapshotSession } from './settings.ts';
 
 /**
  * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
  * and why, and nothing of the image's data is left.
  */
 export async function withImageRecord<T>(
-  { settings }: Session,
+  { settings }: SnapshotSession,
   { registry, imageName, inspection }: Decision,
   { id, journal }: { id: string; journal: Journal },
   work: () => Promise<T>,
@@ -57,10 +61,10 @@ interface ToPublish {
 
 /** Checks, uploads and activates the flat images as one, then moves the aliases. */
 export async function publishImage(
-  session: Session,
+  session: SnapshotSession,
   decision: Decision,
   { id, flat, nvram, journal }: ToPublish,
-): Promise<Omit<SnapshotResult, 'plan'>> {
+): Promise<PublishedImage> {
   const { settings } = session;
   const { onEvent, signal } = settings;
   const { registry, inspection, capture } = decision;
@@ -96,7 +100,7 @@ export async function publishImage(
 }
 
 async function checkImages(
-  session: Session,
+  session: SnapshotSession,
   decision: Decision,
   { disks, folder }: FlatDisks,
 ): Promise<void> {
@@ -109,7 +113,7 @@ async function checkImages(
 }
 
 async function disksToPublish(
-  session: Session,
+  session: SnapshotSession,
   { disks }: FlatDisks,
   { sealed }: { sealed: boolean },
 ): Promise<ImageToPublish['disks']> {

@@ -1,8 +1,8 @@
 // Beside the convert: what has settled of the image goes to the registry already.
 import type { StillDisk } from '../../capture/capture-run.ts';
-import type { Session } from '../../domain/session.ts';
 import type { EarlyParts } from '../../transfer/upload/early-upload.ts';
 import type { Decision } from './decide.ts';
+import type { SnapshotSession } from './settings.ts';
 import { expectedImageBytes } from './space-needs.ts';
 
 /** Each takes its memory; and the processors, which a convert waits for that compresses, are busy. */
@@ -22,7 +22,7 @@ interface FileToSend {
  * fails nothing is sent any more; what is there goes with the image.
  */
 export async function sendingAhead<T>(
-  { settings }: Session,
+  { settings }: SnapshotSession,
   decision: Decision,
   { id, name, path, still, guestWaits }: FileToSend,
   work: () => Promise<T>,

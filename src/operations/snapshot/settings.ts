@@ -4,6 +4,7 @@ import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';
 import type { DiskWish } from '../../domain/choose-disk.ts';
+import type { Session } from '../../domain/session.ts';
 import { requireCompression } from '../../qemu/qemu-img.ts';
 import { assertAlias } from '../../registry/record/names.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
@@ -17,6 +18,9 @@ type Decided =
   | 'bandwidthMib'
   | 'uploadRateMib'
   | 'visibility';
+
+/** What the steps of a snapshot run get: its settings, libvirt and the domain. */
+export type SnapshotSession = Session<SnapshotSettings>;
 
 export interface SnapshotSettings
   extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {

@@ -2,9 +2,9 @@
 import { readStoredXml } from '../../capture/look-again.ts';
 import { planWithoutUndefine } from '../../capture/plan.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import type { Session } from '../../domain/session.ts';
 import { isLibvirtError } from '../../libvirt/errors.ts';
 import type { Decision } from './decide.ts';
+import type { SnapshotSession } from './settings.ts';
 
 /**
  * The decision, with method `copy` if an undefine could not be taken back.
@@ -13,7 +13,10 @@ import type { Decision } from './decide.ts';
  * upgrade, the machine type is no longer known). To define what is stored already changes nothing.
  * @throws PublishError DISK_UNSUPPORTED if method `rebase` was asked for by name.
  */
-export async function settleMethod(session: Session, decision: Decision): Promise<Decision> {
+export async function settleMethod(
+  session: SnapshotSession,
+  decision: Decision,
+): Promise<Decision> {
   const { capture, inspection } = decision;
   if (capture.undefines.length === 0) return decision;
   const refusal = await refusalToDefine(session);
@@ -33,7 +36,7 @@ export async function settleMethod(session: Session, decision: Decision): Promis
   return { ...decision, capture: planWithoutUndefine(capture, why) };
 }
 
-async function refusalToDefine({ host, domain }: Session): Promise<string | undefined> {
+async function refusalToDefine({ host, domain }: SnapshotSession): Promise<string | undefined> {
   const connection = await host.work();
   // Another client undefined it: the look before the first act says so, and it stays undefined.
   if (!(await domain.isPersistent())) return undefined;

@@ -1,44 +1,18 @@
 // What goes into a snapshot run and what comes out of it.
-import type { ErrorCode } from '../../core/errors.ts';
+
 import type { OnEvent } from '../../core/events.ts';
-import type { ImageRecord } from '../../registry/record/image.ts';
-
-export const SNAPSHOT_MODES = ['auto', 'live', 'cold'] as const;
-/** What the caller asks for. `auto`: live where it can be, else cold, and it says why. */
-export type SnapshotMode = (typeof SNAPSHOT_MODES)[number];
-
-/**
- * How the disk is made to hold still. `offline`: the domain was off and is simply read. `existing`:
- * a snapshot that somebody made before is read, and the domain is left alone.
- */
-export type CaptureMode = 'live' | 'cold' | 'offline' | 'existing';
-
-export const MIRROR_METHODS = ['auto', 'rebase', 'copy'] as const;
-/**
- * `rebase`: undefine, then virDomainBlockRebase. `copy`: virDomainBlockCopy with TRANSIENT_JOB,
- * with no undefine. `auto` is `rebase`, unless an undefine would lose what cannot be put back.
- */
-export type MirrorMethod = (typeof MIRROR_METHODS)[number];
-
-export const QUIESCE_POLICIES = ['off', 'try', 'require'] as const;
-export type QuiescePolicy = (typeof QUIESCE_POLICIES)[number];
-
-/** What the image may be relied on for: file systems at rest, as after a power cut, or switched off. */
-export type Consistency = 'filesystem' | 'crash' | 'offline';
-
-export const TARGET_FORMATS = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const;
-/** Formats that an image can be written in. */
-export type TargetFormat = (typeof TARGET_FORMATS)[number];
-
-export const DISK_FORMATS = [...TARGET_FORMATS, 'iso'] as const;
-/** Formats that an image of a registry can have: an ISO only comes in from outside. */
-export type DiskFormat = (typeof DISK_FORMATS)[number];
-
-export const COMPRESSIONS = ['none', 'zstd', 'zlib'] as const;
-export type Compression = (typeof COMPRESSIONS)[number];
-
-export const VISIBILITIES = ['private', 'shared', 'community', 'public'] as const;
-export type Visibility = (typeof VISIBILITIES)[number];
+import type {
+  CaptureMode,
+  Compression,
+  DiskFormat,
+  MirrorMethod,
+  PlanObstacle,
+  QuiescePolicy,
+  SnapshotMode,
+  TargetFormat,
+  Visibility,
+} from '../../core/model.ts';
+import type { PublishedImage } from '../../publish/finish.ts';
 
 /** Anything left out comes from the configuration. */
 export interface SnapshotOptions {
@@ -94,12 +68,6 @@ export interface PlannedDisk {
   virtualSize: number;
 }
 
-/** Something that a planned run would be refused with; the message says what to do. */
-export interface PlanObstacle {
-  code: ErrorCode;
-  message: string;
-}
-
 /** What a run would do, and why; nothing was touched to learn it. */
 export interface SnapshotPlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
@@ -136,9 +104,6 @@ export interface SnapshotPlan {
   obstacles: readonly PlanObstacle[];
 }
 
-export interface SnapshotResult {
-  image: ImageRecord;
+export interface SnapshotResult extends PublishedImage {
   plan: SnapshotPlan;
-  /** What the aliases now point to, one for each that was asked for. */
-  aliases: readonly { alias: string; version: number }[];
 }

@@ -6,7 +6,8 @@ import { NvramCopy } from '../../capture/nvram.ts';
 import { withReserveWatch } from '../../capture/reserve-watch.ts';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
-import { type Session, withSession } from '../../domain/session.ts';
+import type { CaptureMode } from '../../core/model.ts';
+import { withSession } from '../../domain/session.ts';
 import { onSameFileSystem, refuseTooLittleSpace } from '../../domain/space.ts';
 import { guestActs } from '../../run/acts/guest-acts.ts';
 import { GuestScope } from '../../run/guest-scope.ts';
@@ -18,14 +19,10 @@ import { type Decision, decide, describePlan } from './decide.ts';
 import { type FlatDisks, flattenDisks } from './flatten-disks.ts';
 import { foresee } from './foresee.ts';
 import { publishImage, withImageRecord } from './publish.ts';
+import type { SnapshotSession } from './settings.ts';
 import { decideSettings, type SnapshotSettings } from './settings.ts';
 import { settleMethod } from './settle-method.ts';
-import type {
-  CaptureMode,
-  SnapshotOptions,
-  SnapshotPlan,
-  SnapshotResult,
-} from './snapshot-types.ts';
+import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
 /**
  * Takes one disk of a domain, or several at one point in time, and publishes them as one image. When
@@ -119,7 +116,7 @@ async function captureAndFlatten(
 
 /** A registry that is a directory elsewhere is written to like the work directory. */
 async function publishWatched(
-  session: Session,
+  session: SnapshotSession,
   decision: Decision,
   image: Parameters<typeof publishImage>[2],
 ): ReturnType<typeof publishImage> {

@@ -2,20 +2,20 @@
 
 import { refuseUnquiescable } from '../../capture/quiesce-policy.ts';
 import { type DiskVolume, planVolumes } from '../../capture/volumes/plan-volumes.ts';
+import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { OutsideLayer, type ReadOptions, walkChain } from '../../domain/chain/backing-chain.ts';
 import { type Inspection, readDomainFacts, refuseBusyDisk } from '../../domain/inspect.ts';
 import { readOpenFiles } from '../../domain/open-files.ts';
 import { describeRoot } from '../../domain/root-disk.ts';
-import type { Session } from '../../domain/session.ts';
 import type { Connection } from '../../libvirt/connection.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import type { Volume } from '../../libvirt/storage.ts';
 import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { defaultName, openForWriting } from '../snapshot/decide.ts';
-import type { VolumePlan } from './volume-types.ts';
+import type { SnapshotSession } from '../snapshot/settings.ts';
 
 export interface VolumeDecision {
   plan: VolumePlan;
@@ -30,7 +30,7 @@ export interface VolumeDecision {
 
 /** @throws PublishError for everything that cannot be done, before anything is touched. */
 export async function decideVolumes(
-  { settings, host, domain }: Session,
+  { settings, host, domain }: SnapshotSession,
   runId: string,
 ): Promise<VolumeDecision> {
   const { quiesce, config, onEvent, signal } = settings;

@@ -6,10 +6,9 @@ import { publicReason } from '../../core/error-meanings.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { shellQuote } from '../../core/shell-quote.ts';
-import type { Session } from '../../domain/session.ts';
 import { JOURNAL_FILE, readJournal } from '../../run/journal/journal.ts';
 import type { OpenRun } from '../../run/open-run.ts';
-import type { SnapshotSettings } from '../snapshot/settings.ts';
+import type { SnapshotSession, SnapshotSettings } from '../snapshot/settings.ts';
 import type { VolumeDecision } from './decide-volumes.ts';
 
 /**
@@ -17,7 +16,7 @@ import type { VolumeDecision } from './decide-volumes.ts';
  * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
  */
 export async function giveUpImage(
-  { settings, host }: Session,
+  { settings, host }: SnapshotSession,
   { plan, registry }: Pick<VolumeDecision, 'plan' | 'registry'>,
   {
     runId,

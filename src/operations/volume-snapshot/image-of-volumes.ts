@@ -1,19 +1,14 @@
 // The record of an image whose data are volume snapshots, as Nova writes it. Pure.
+import type { TakenVolumes } from '../../capture/volumes/take-volumes.ts';
+import type { PlannedVolume, VolumePlan } from '../../capture/volumes/volume-plan.ts';
+import { DISK_FORMATS } from '../../core/model.ts';
 import type { DomainDescription } from '../../libvirt/xml/domain-xml.ts';
 import { machineProperties } from '../../publish/machine-properties.ts';
 import { minDiskGib } from '../../registry/queued-image.ts';
 import type { NewImage } from '../../registry/registry-types.ts';
 import type { SnapshotSettings } from '../snapshot/settings.ts';
-import { type Consistency, DISK_FORMATS } from '../snapshot/snapshot-types.ts';
-import type { PlannedVolume, VolumePlan } from './volume-types.ts';
 
 const GIB = 1024 ** 3;
-
-export interface TakenVolumes {
-  consistency: Consistency;
-  /** How long the guest's file systems were frozen; null where they were not. */
-  freezeMs: number | null;
-}
 
 export function newVolumeImage(
   { visibility, tags, properties, protected: isProtected }: SnapshotSettings,

@@ -1,9 +1,12 @@
 // A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
+
 import { freezeLimitMs } from '../../capture/freeze-limit.ts';
 import { CAPTURED_POINT } from '../../capture/volumes/needed-volumes.ts';
 import { refuseUnmended } from '../../capture/volumes/refuse-unmended.ts';
 import type { VolumesPoint } from '../../capture/volumes/roll-back-volumes.ts';
+import type { TakenVolumes } from '../../capture/volumes/take-volumes.ts';
 import { takeVolumes } from '../../capture/volumes/take-volumes.ts';
+import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
@@ -22,8 +25,8 @@ import { foreseeFolders } from '../snapshot/foresee.ts';
 import { decideSettings, type SnapshotSettings } from '../snapshot/settings.ts';
 import { decideVolumes, markOf, type VolumeDecision } from './decide-volumes.ts';
 import { giveUpImage } from './give-up-image.ts';
-import { newVolumeImage, type TakenVolumes, volumeImageProperties } from './image-of-volumes.ts';
-import type { VolumePlan, VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
+import { newVolumeImage, volumeImageProperties } from './image-of-volumes.ts';
+import type { VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
 
 /**
  * Takes a snapshot of every volume of a domain at one point in time, and publishes an image that

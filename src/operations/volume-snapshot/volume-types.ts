@@ -1,11 +1,7 @@
 // What goes into a snapshot of a domain's volumes and what comes out of it.
-import type { ImageRecord } from '../../registry/record/image.ts';
-import type {
-  PlanObstacle,
-  QuiescePolicy,
-  SnapshotOptions,
-  SnapshotResult,
-} from '../snapshot/snapshot-types.ts';
+import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
+import type { PublishedImage } from '../../publish/finish.ts';
+import type { SnapshotOptions } from '../snapshot/snapshot-types.ts';
 
 /** Anything left out comes from the configuration. */
 export type VolumeSnapshotOptions = Pick<
@@ -24,43 +20,6 @@ export type VolumeSnapshotOptions = Pick<
   | 'onEvent'
 >;
 
-/**
- * `volume`: the pool makes a volume of what the disk holds (LVM). `overlay`: the domain goes on in an
- * overlay, and the volume that it had stays as it was, and is the snapshot.
- */
-export type SnapshotMeans = 'volume' | 'overlay';
-
-/** One disk, the root disk first. Sizes in bytes. */
-export interface PlannedVolume {
-  target: string;
-  bus: string;
-  /** 0 for the root disk; null for one that the guest does not boot from. */
-  bootIndex: number | null;
-  pool: string;
-  /** Name of the disk's volume in its pool. */
-  volume: string;
-  format: string;
-  virtualSize: number;
-  /** Name of the volume that will be the snapshot. */
-  snapshot: string;
-  /** Path of the overlay that the domain goes on in; null where it goes on in its volume. */
-  overlay: string | null;
-}
-
-/** What a run would do; nothing was touched to learn it. */
-export interface VolumePlan {
-  domain: { name: string; uuid: string; state: string; persistent: boolean };
-  means: SnapshotMeans;
-  volumes: readonly PlannedVolume[];
-  quiesce: QuiescePolicy;
-  image: { name: string };
-  registry: string;
-  /** What was seen to stand in its way; of a run that was done there are none. */
-  obstacles: readonly PlanObstacle[];
-}
-
-export interface VolumeSnapshotResult {
-  image: ImageRecord;
+export interface VolumeSnapshotResult extends PublishedImage {
   plan: VolumePlan;
-  aliases: SnapshotResult['aliases'];
 }

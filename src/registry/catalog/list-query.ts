@@ -1,5 +1,5 @@
 // Which images of a registry are asked for, in which order, and from where on. Pure.
-import type { DiskFormat, Visibility } from '../../operations/snapshot/snapshot-types.ts';
+import type { DiskFormat, Visibility } from '../../core/model.ts';
 import type { ImageRecord, ImageStatus } from '../record/image.ts';
 import { usage } from '../record/names.ts';
 import { QueryMisses } from './query-misses.ts';

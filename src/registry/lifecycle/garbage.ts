@@ -1,9 +1,10 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
 import { mayRemove } from '../../store/abilities.ts';
+import { PROBES } from '../../store/object-key.ts';
 import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from '../../store/object-store.ts';
 import { IMAGES } from '../catalog/walk-images.ts';
-import { isImageId, PROBES } from '../record/names.ts';
+import { isImageId } from '../record/names.ts';
 import { isUnreadable, type OnUnreadable, unreadableRecord } from '../record/unreadable.ts';
 import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { removeGarbage } from './remove-garbage.ts';

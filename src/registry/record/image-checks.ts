@@ -1,5 +1,5 @@
 // What a record, a name, a tag, a property or an alias may be: our own input and somebody else's bytes. Pure.
-import { DISK_FORMATS, VISIBILITIES } from '../../operations/snapshot/snapshot-types.ts';
+import { DISK_FORMATS, VISIBILITIES } from '../../core/model.ts';
 import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
 import { volumeSnapshots } from './image-objects.ts';
 import { describe, isImageId, MAX_NAME, objectNameProblem, usage } from './names.ts';

@@ -1,6 +1,6 @@
 // The image record: Glance v2's field names and its status machine. Pure.
 import { PublishError } from '../../core/errors.ts';
-import type { DiskFormat, Visibility } from '../../operations/snapshot/snapshot-types.ts';
+import type { DiskFormat, Visibility } from '../../core/model.ts';
 
 /** Glance's statuses; only `deleted` is final, and a `killed` image can but be deleted. */
 export const IMAGE_STATUSES = [

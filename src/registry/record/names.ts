@@ -4,8 +4,6 @@ import { PublishError } from '../../core/errors.ts';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Characters of a name, a tag, a property's key, an alias. */
 export const MAX_NAME = 255;
-/** Where what a store can do is tried; each trial has a folder of its own there, which it removes. */
-export const PROBES = '.probe/';
 
 export function isImageId(text: string): boolean {
   return UUID.test(text);

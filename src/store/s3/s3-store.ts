@@ -1,7 +1,7 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import type { Readable } from 'node:stream';
 import { quiet } from '../../core/quiet.ts';
-import { PROBES } from '../../registry/record/names.ts';
+import { PROBES } from '../object-key.ts';
 import {
   type CallOptions,
   type CreateOptions,

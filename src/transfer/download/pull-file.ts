@@ -2,9 +2,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { hasCode, PublishError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
+import type { DiskFormat } from '../../core/model.ts';
 import { assertFlat } from '../../formats/assert-flat.ts';
 import { bytesOfFile } from '../../formats/image-bytes.ts';
-import type { DiskFormat } from '../../operations/snapshot/snapshot-types.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { lockPull } from './pull-lock.ts';
 import { assertReplaceable, nameFile } from './pull-name.ts';

@@ -2,18 +2,24 @@
 
 import { eachBounded } from '../../core/bounded.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { ImageObject } from '../../registry/record/image.ts';
 import type { CallOptions, ObjectStore, PartInfo, PartUpload } from '../../store/object-store.ts';
 import { readDigest } from '../digests/read-digest.ts';
 import { partAt, planParts } from './part-plan.ts';
 import { storeSource } from './store-source.ts';
 import { type UploadPolicy, uploadImage } from './upload-image.ts';
 
+/** What the copy must be. Size in bytes, sha256 in hex. */
+export interface ExpectedObject {
+  name: string;
+  size: number;
+  sha256: string;
+}
+
 export interface CopyObjectRequest extends CallOptions {
   from: ObjectStore;
   to: ObjectStore;
   key: string;
-  object: ImageObject;
+  object: ExpectedObject;
   policy: UploadPolicy;
   /** Bytes of this object copied so far. */
   onProgress?: ((bytes: number) => void) | undefined;
@@ -111,7 +117,7 @@ async function checkCopy({ to, key, object, policy, signal }: CopyObjectRequest)
   throw damaged(`${key} in ${to.url} ${is}`, object);
 }
 
-function damaged(what: string, { sha256 }: ImageObject): PublishError {
+function damaged(what: string, { sha256 }: ExpectedObject): PublishError {
   const message = `${what}, but its record says ${sha256}; the copy was not made active. Read the image again with: virt-publish verify`;
   return new PublishError('INTEGRITY', message, { step: 'upload' });
 }

@@ -1,7 +1,7 @@
 // What a file's name says is compared with its bytes, through all packings.
 import { describe, expect, it } from 'vitest';
+import type { DiskFormat } from '#built/core/model.js';
 import { checkNames, readName } from '#built/operations/import/name-claims.js';
-import type { DiskFormat } from '#built/operations/snapshot/snapshot-types.js';
 
 describe('a name says', () => {
   it.each([

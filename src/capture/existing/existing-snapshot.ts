@@ -1,26 +1,23 @@
 // The disks of a domain as a snapshot that exists has them: where they are, and whether they still are so.
 import { stat } from 'node:fs/promises';
-import type { CapturePlan } from '../capture/plan.ts';
-import { PublishError } from '../core/errors.ts';
-import { shellQuote } from '../core/shell-quote.ts';
-import type { Connection } from '../libvirt/connection.ts';
-import type { Domain } from '../libvirt/domain.ts';
-import { parseDomainXml } from '../libvirt/xml/domain-xml.ts';
-import { parseSnapshotXml, type SnapshotDescription } from '../libvirt/xml/snapshot-xml.ts';
-import type { Consistency } from '../operations/snapshot/snapshot-types.ts';
-import { info } from '../qemu/qemu-img.ts';
-import { readDiskFacts } from './chain/backing-chain.ts';
-import { chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
-import type { DomainFacts, InspectedDisk, Inspection } from './inspect.ts';
-import { placeVolumes } from './remote-disk.ts';
-import { markSeeds } from './seed-disk.ts';
-
-export interface ExistingSnapshot {
-  name: string;
-  /** ISO 8601; null where libvirt does not tell. */
-  createdAt: string | null;
-  consistency: Consistency;
-}
+import { PublishError } from '../../core/errors.ts';
+import { shellQuote } from '../../core/shell-quote.ts';
+import { readDiskFacts } from '../../domain/chain/backing-chain.ts';
+import { chooseDisks, type DiskWish, type LocalDisk } from '../../domain/choose-disk.ts';
+import type {
+  DomainFacts,
+  ExistingSnapshot,
+  InspectedDisk,
+  Inspection,
+} from '../../domain/inspect.ts';
+import { placeVolumes } from '../../domain/remote-disk.ts';
+import { markSeeds } from '../../domain/seed-disk.ts';
+import type { Connection } from '../../libvirt/connection.ts';
+import type { Domain } from '../../libvirt/domain.ts';
+import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { parseSnapshotXml, type SnapshotDescription } from '../../libvirt/xml/snapshot-xml.ts';
+import { info } from '../../qemu/qemu-img.ts';
+import type { CapturePlan } from '../plan.ts';
 
 export interface SnapshotWish {
   connection: Pick<Connection, 'lookupVolume'>;
