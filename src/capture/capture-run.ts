@@ -6,7 +6,7 @@ import type { DiskWish } from '../domain/choose-disk.ts';
 import type { InspectedDisk, Inspection } from '../domain/inspect.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
-import type { GuestContext } from '../run/acts/guest-acts.ts';
+import type { GuestContext } from '../run/acts/guest-context.ts';
 import type { SpareGuard } from '../run/guard/guard.ts';
 import type { GuestScope } from '../run/guest-scope.ts';
 import type { Journal } from '../run/journal/journal.ts';

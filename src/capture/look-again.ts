@@ -2,7 +2,7 @@
 import { PublishError } from '../core/errors.ts';
 import { chooseDisks } from '../domain/choose-disk.ts';
 import { type Inspection, readDomain, refuseBusyDisk } from '../domain/inspect.ts';
-import { assertLayersOpen } from '../domain/open-files.ts';
+import { assertLayersOpen } from '../domain/layers-open.ts';
 import { placeVolumes } from '../domain/remote-disk.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/ffi/constants.ts';
 import { type DiskDescription, parseDomainXml } from '../libvirt/xml/domain-xml.ts';

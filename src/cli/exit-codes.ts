@@ -2,6 +2,9 @@
 import { ERROR_MEANINGS } from '../core/error-meanings.ts';
 import { codeOf, type ErrorCode } from '../core/errors.ts';
 
+/** A command's way to tell its exit code. */
+export type SetExitCode = (exitCode: number) => void;
+
 export interface ExitCode {
   exit: number;
   /** The error codes that end so. */

@@ -25,15 +25,13 @@ import { addSumsCommand } from './commands/sums.ts';
 import { addUpdateCommand } from './commands/update.ts';
 import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
+import type { SetExitCode } from './exit-codes.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
 import { standardError, standardOutput } from './standard-streams.ts';
 
 export { crash, exitWhenWritten } from './standard-streams.ts';
 export { standardError };
-
-/** A command's way to tell its exit code. */
-export type SetExitCode = (exitCode: number) => void;
 
 const EXAMPLES = `
 Examples:

@@ -1,13 +1,13 @@
 // The frame of commands that work on a registry: its flags, the open registry, the exit code.
 import type { Command } from 'commander';
 import type { Registry } from '../registry/registry.ts';
+import type { SetExitCode } from './exit-codes.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
   type RegistryFlags,
   registryOverrides,
 } from './options.ts';
-import type { SetExitCode } from './program.ts';
 import type { CommandContext, Product } from './run-command.ts';
 
 export interface RegistryContext extends CommandContext {

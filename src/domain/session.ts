@@ -1,9 +1,9 @@
 // A libvirt and a domain of it, for as long as a run or a dry run needs them.
-
 import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
-import { type Domain, findDomain } from '../libvirt/domain.ts';
+import type { Domain } from '../libvirt/domain.ts';
 import { isLibvirtError, type LibvirtError, VIR_ERR } from '../libvirt/errors.ts';
+import { findDomain } from '../libvirt/find-domain.ts';
 import { Host } from '../libvirt/host.ts';
 import { loadStore } from '../store/load-store.ts';
 

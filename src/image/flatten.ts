@@ -53,26 +53,25 @@ export async function flatten(request: FlattenRequest): Promise<Flattened> {
   return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
 
-/** What becomes of an image: its file was written, or it is made of its layers while it is sent. */
-export type FileOrPlan<T> = { written: T } | { unwritten: PlannedImage };
+/** A file, or what the image is made of while it is sent. */
+export type WrittenOrStreamed = { written: Flattened } | { streamed: PlannedImage };
 
 /**
- * As `flatten`, but that there is a file only where there must be. `writing` is given what writes it,
- * and is not called where nothing is written.
- * @throws as `flatten`; what `writing` throws.
+ * Writes the image as {@link flatten} does, or, if no file is needed and the layers allow it, plans
+ * how the image is made while it is sent.
+ * @throws PublishError as {@link flatten}.
  */
-export async function flattenOrPlan<T>(
+export async function flattenOrPlan(
   request: FlattenRequest,
   needsFile: boolean,
-  writing: (write: () => Promise<Flattened>) => Promise<T>,
-): Promise<FileOrPlan<T>> {
+): Promise<WrittenOrStreamed> {
   const { compress, detail, onEvent } = request;
   const mayStay = !needsFile && compress === 'none';
-  const work = async (): Promise<FileOrPlan<T>> => {
+  const work = async (): Promise<WrittenOrStreamed> => {
     // What is not written spares no copies.
     const planned = await planOnePass(mayStay ? { ...request, sharesBlocks: false } : request);
-    if (planned && mayStay) return { unwritten: planned };
-    return { written: await writing(() => writeFile(planned, request)) };
+    if (planned && mayStay) return { streamed: planned };
+    return { written: await writeFile(planned, request) };
   };
   return runStep(onEvent, 'convert', work, (result) =>
     'written' in result

@@ -1,5 +1,4 @@
 // Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
-
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { endWorker } from '../core/end-worker.ts';
 import { messageOf } from '../core/errors.ts';

@@ -1,5 +1,4 @@
 // How long libvirt waits for a domain's guest agent: limited for our own calls, and given back.
-
 import type { Domain } from './domain.ts';
 import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 

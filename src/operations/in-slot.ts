@@ -1,5 +1,4 @@
 // One of the host's places for snapshots, for as long as a run needs it.
-
 import type { Session } from '../domain/session.ts';
 import { takeSlot } from '../run/lock/slots.ts';
 import type { RunSettings } from './locked-domain.ts';

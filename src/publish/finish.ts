@@ -1,52 +1,13 @@
 // The last stretch of a run, from images that can be read to an active one; `recover --resume` walks it again.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
-import type { DiskFormat } from '../core/model.ts';
-import type { ImageLayers } from '../image/plan/reopen-image.ts';
-import type { ImageDisk, ImageObject, ImageRecord } from '../registry/record/image.ts';
+import type { ImageObject, ImageRecord } from '../registry/record/image.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { FinishOptions, ImageToPublish } from './image-to-publish.ts';
 import { keepLast } from './keep.ts';
-import { activeFields, type UploadedDisk, uploadDisks, type WrittenDisk } from './upload-disks.ts';
-
-/** The flat image of one disk, and what the record says of it. */
-export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format' | 'size'> {
-  /** The image file; of an image without one, the captured file. */
-  path: string;
-  /** It goes when the image is in the registry. Left out by earlier versions. */
-  isScratch?: boolean;
-  /**
-   * Bytes of the image file.
-   * NOTE: left out where there is none: a version that knows of no layers takes the file at `path`
-   * for the image where its size is this, and must not.
-   */
-  size?: number;
-  /** It was written past the page cache. */
-  direct?: boolean;
-  /** There is no file of the image: it is made of these while it is sent. */
-  layers?: ImageLayers;
-}
-
-/** All that is needed to publish images as one. It stands in the journal, and holds no secret. */
-export interface ImageToPublish {
-  id: string;
-  /** The root disk first. */
-  disks: readonly DiskToPublish[];
-  disk_format: DiskFormat;
-  /** Digests of the root disk beside sha256. */
-  hash: readonly string[];
-  min_ram: number;
-  properties: Record<string, string>;
-  /** Scrubbed. */
-  domainXml: string;
-  /** The copy of the guest's UEFI variables; left out where they stay at home. */
-  nvram?: string;
-  aliases: readonly string[];
-  /** As SnapshotOptions.keep; null where no older image goes. */
-  keep: number | null;
-}
+import { activeFields, uploadDisks } from './upload-disks.ts';
 
 /** Points of the journal from here on, each with what a resume needs of it; `uploaded` is between. */
 export const IMAGE_POINT = 'image';
@@ -65,20 +26,6 @@ export interface MovedAlias {
 export interface PublishedImage {
   image: ImageRecord;
   aliases: readonly MovedAlias[];
-}
-
-export interface FinishOptions {
-  onEvent: OnEvent;
-  signal: AbortSignal;
-  /** Writes a point to the run's journal. */
-  reach: (name: string, data?: unknown) => Promise<void>;
-  timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
-  /** An earlier process was at this before. */
-  resume?: boolean;
-  /** What is known from the writing of the files, by the names of their objects. */
-  written?: ReadonlyMap<string, WrittenDisk>;
-  /** What that one had uploaded already. */
-  uploaded?: readonly UploadedDisk[];
 }
 
 /** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */

@@ -2,33 +2,19 @@
 import { runStep } from '../core/events.ts';
 import { quiet } from '../core/quiet.ts';
 import { removeScratch } from '../host/files/scratch-file.ts';
-import type { PlannedImage } from '../image/plan/plan-image.ts';
 import { plannedSource } from '../image/plan/planned-source.ts';
 import { reopenImage } from '../image/plan/reopen-image.ts';
 import { hashFields } from '../registry/queued-image.ts';
 import type { ActiveFields, Registry } from '../registry/registry.ts';
-import type { Digests } from '../transfer/digests/digests.ts';
-import type { EarlyParts } from '../transfer/upload/early-upload.ts';
-import type { DiskToPublish, FinishOptions, ImageToPublish } from './finish.ts';
+import type {
+  DiskToPublish,
+  FinishOptions,
+  ImageToPublish,
+  UploadedDisk,
+} from './image-to-publish.ts';
 
 /** A point of the journal: one disk is in the registry. */
 export const UPLOADED_POINT = 'uploaded';
-
-/** What the writing of an image file gave beside it. */
-export interface WrittenDisk {
-  /** What was sent of the object meanwhile. */
-  early: EarlyParts | undefined;
-  /** In hex, by algorithm. */
-  digests: Readonly<Record<string, string>> | undefined;
-  /** It was not written: what it is made of. */
-  unwritten: PlannedImage | undefined;
-}
-
-export interface UploadedDisk {
-  name: string;
-  size: number;
-  digests: Digests;
-}
 
 /**
  * Uploads the disks that are not there yet. Each one's file goes when the journal says that it is
@@ -40,10 +26,8 @@ export async function uploadDisks(
   image: ImageToPublish,
   options: FinishOptions,
 ): Promise<{ uploaded: [UploadedDisk, ...UploadedDisk[]]; removed: Promise<void> }> {
-  const { written, uploaded: before = [], reach } = options;
-  // What is sent ahead of the first disk, and of it alone, comes after its mark.
-  const sentAhead = image.disks.slice(0, 1).some(({ name }) => written?.get(name)?.early);
-  if (before.length === 0 && !sentAhead) await registry.markSaving(image.id);
+  const { uploaded: before = [], reach } = options;
+  if (before.length === 0) await registry.markSaving(image.id);
   const all: UploadedDisk[] = [];
   const removals: Promise<void>[] = [];
   for (const disk of image.disks) {
@@ -66,9 +50,9 @@ async function uploadDisk(
   { onEvent, signal, resume, written, timeouts }: FinishOptions,
 ): Promise<UploadedDisk> {
   const { path, isScratch, name, layers } = disk;
-  const { unwritten, ...known } = written?.get(name) ?? {};
-  const source = unwritten
-    ? plannedSource(unwritten, { timeoutMs: timeouts.requestMs, signal })
+  const { streamed, ...known } = written?.get(name) ?? {};
+  const source = streamed
+    ? plannedSource(streamed, { timeoutMs: timeouts.requestMs, signal })
     : await reopenImage(disk, timeouts, signal);
   const onProgress = (bytes: number) =>
     onEvent({ type: 'progress', step: 'upload', bytes, total: source.size });

@@ -6,15 +6,9 @@ import { publicReason } from '../core/error-meanings.ts';
 import { hasCode, messageOf, PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
 import { shellQuote } from '../core/shell-quote.ts';
-import {
-  ACTIVE_POINT,
-  type FinishOptions,
-  finishImage,
-  followUp,
-  IMAGE_POINT,
-  type ImageToPublish,
-} from '../publish/finish.ts';
-import { UPLOADED_POINT, type UploadedDisk } from '../publish/upload-disks.ts';
+import { ACTIVE_POINT, finishImage, followUp, IMAGE_POINT } from '../publish/finish.ts';
+import type { FinishOptions, ImageToPublish, UploadedDisk } from '../publish/image-to-publish.ts';
+import { UPLOADED_POINT } from '../publish/upload-disks.ts';
 import { openConfigured } from '../registry/configured-registry.ts';
 import type { Registry } from '../registry/registry.ts';
 import {

@@ -1,7 +1,8 @@
 // The volume snapshots of a dead run: kept where its image is, or was, active, else taken back.
 import { join } from 'node:path';
 import { CAPTURED_POINT, isNeeded, mayBeInFlight } from '../capture/volumes/needed-volumes.ts';
-import { rollBackVolumes, type VolumesPoint } from '../capture/volumes/roll-back-volumes.ts';
+import { rollBackVolumes } from '../capture/volumes/roll-back-volumes.ts';
+import type { VolumesPoint } from '../capture/volumes/rollback-request.ts';
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import { Host } from '../libvirt/host.ts';

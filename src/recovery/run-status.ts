@@ -1,5 +1,4 @@
 // What a run's journal says of it, in words. Pure.
-
 import { IMAGE_POINT } from '../publish/finish.ts';
 import { pendingActs, reached } from '../run/journal/journal.ts';
 import { isRemark } from '../run/journal/remarks.ts';

@@ -1,8 +1,9 @@
 // An image from one registry to another, under the same id; there it is active when it is whole, or not at all.
 import { PublishError } from '../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import { type CopyWay, copyObject } from '../transfer/upload/copy-object.ts';
-import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import { checkObjects } from './image-data.ts';
 import type { ImageRecord } from './record/image.ts';
 import { assertRecord, keepUnknown } from './record/image-checks.ts';

@@ -1,6 +1,6 @@
 // The defaults of uploads and requests, for callers that bring no configuration.
 import { readConfigAsset } from '../config/schema.ts';
-import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import type { CacheReserve } from './catalog/cache-files.ts';
 
 /** What config/default.json says; read when a registry is opened, never written down twice. */

@@ -2,20 +2,17 @@
 import { createHash } from 'node:crypto';
 import { PublishError } from '../core/errors.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import {
   type DigestAlgorithm,
   type Digests,
   digestAlgorithms,
 } from '../transfer/digests/digests.ts';
 import { hashImage } from '../transfer/digests/hash-image.ts';
-import {
-  type EarlyUpload,
-  type EarlyUploadOptions,
-  startEarlyUpload,
-} from '../transfer/upload/early-upload.ts';
 import { findUploaded } from '../transfer/upload/resume-upload.ts';
-import { type UploadPolicy, uploadImage } from '../transfer/upload/upload-image.ts';
+import { uploadImage } from '../transfer/upload/upload-image.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import type { ImageObject } from './record/image.ts';
 import { imageFolder } from './record/image-records.ts';
 import { assertObjectName } from './record/names.ts';
@@ -44,7 +41,6 @@ export async function uploadData(
     onProgress,
     moveFrom,
     resume,
-    early,
     digests: told,
   }: UploadRequest,
 ): Promise<UploadedObject> {
@@ -62,7 +58,7 @@ export async function uploadData(
     const moved = await store.moveIn(key, moveFrom, { signal });
     if (moved) return { name, size: source.size, digests, etag: null, moved };
   }
-  const how = { policy, checksums, signal, onProgress, resume, early };
+  const how = { policy, checksums, signal, onProgress, resume };
   const sent = { key, source, algorithms, digests: known, ...how };
   return { name, ...(await uploadImage(store, sent)), moved: false };
 }
@@ -75,21 +71,6 @@ function knownDigests(
   const { sha256 } = told;
   if (sha256 === undefined || !algorithms.every((name) => name in told)) return undefined;
   return { ...told, sha256 };
-}
-
-/** A file that is still being written. */
-export type EarlyFile = Pick<
-  EarlyUploadOptions,
-  'path' | 'direct' | 'expectedBytes' | 'partsAtOnce' | 'signal'
->;
-
-/** See Registry.startEarlyUpload. */
-export function startEarlyData(
-  store: ObjectStore,
-  { id, name, ...file }: Omit<EarlyUploadOptions, 'key'> & { id: string; name: string },
-): Promise<EarlyUpload> {
-  assertObjectName(name);
-  return startEarlyUpload(store, { key: imageFolder(id) + name, ...file });
 }
 
 /** See Registry.putArtefact. */

@@ -1,6 +1,7 @@
 // Whether a place holds a registry, and what makes one of it.
 import { PublishError } from '../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import { ALIASES } from './aliases/aliases.ts';
 import { IMAGES } from './catalog/walk-images.ts';
 

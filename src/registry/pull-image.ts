@@ -1,6 +1,7 @@
 // The data of an active image: to a file, or as a link.
 import { PublishError } from '../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import { type PullOptions, pullFile } from '../transfer/download/pull-file.ts';
 import type { PullPolicy } from '../transfer/download/pull-ranges.ts';
 import type { ImageObject, ImageRecord } from './record/image.ts';

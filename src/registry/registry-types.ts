@@ -1,10 +1,9 @@
 // What goes into a registry's methods and what comes out of them.
 import type { OnEvent } from '../core/events.ts';
-import type { CallOptions } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
 import type { S3Options } from '../store/s3/access.ts';
 import type { Digests } from '../transfer/digests/digests.ts';
-import type { EarlyParts } from '../transfer/upload/early-upload.ts';
-import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import type { CacheReserve } from './catalog/cache-files.ts';
 import type { ImageObject, ImageRecord } from './record/image.ts';
 import type { OnUnreadable } from './record/unreadable.ts';
@@ -74,8 +73,6 @@ export interface UploadDataOptions extends CallOptions {
   moveFrom?: string | undefined;
   /** Goes on with what an earlier process left of this upload. */
   resume?: boolean | undefined;
-  /** Goes on with what was sent while the file was written. */
-  early?: EarlyParts | undefined;
   /** In hex, by algorithm, where they are known: the source is not read for them. */
   digests?: Readonly<Record<string, string>> | undefined;
 }

@@ -1,19 +1,20 @@
 // A registry of images: records that only gain versions, data verified both ways, names that move.
-
+// More than 200 lines: the facade of the registry, one short method each with its contract.
 import type { PublishError } from '../core/errors.ts';
 import { listener, type OnEvent } from '../core/events.ts';
 import { quiet } from '../core/quiet.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
-import type { Ability, ProbeOptions } from '../store/abilities.ts';
+import type { ProbeOptions } from '../store/abilities.ts';
+import type { Ability } from '../store/ability.ts';
 import { cacheFolder, FirstWrite } from '../store/first-write.ts';
-import type { CallOptions, ObjectStore } from '../store/object-store.ts';
+import type { CallOptions } from '../store/object-info.ts';
+import type { ObjectStore } from '../store/object-store.ts';
 import { openStore } from '../store/open-store.ts';
 import { RetryingStore } from '../store/retrying-store.ts';
 import { waitNotes } from '../store/wait-notes.ts';
 import type { PullOptions } from '../transfer/download/pull-file.ts';
-import type { EarlyUpload } from '../transfer/upload/early-upload.ts';
 import { RateLimit, withTimeForRate } from '../transfer/upload/rate-limit.ts';
-import type { UploadPolicy } from '../transfer/upload/upload-image.ts';
+import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import { type RollbackOptions, readAliasLog, rollbackAlias } from './aliases/alias-log.ts';
 import { type AliasRecord, listAliasRecords, noAlias, readAlias } from './aliases/aliases.ts';
 import {
@@ -24,15 +25,16 @@ import {
 } from './aliases/move-alias.ts';
 import { findImage } from './catalog/find-image.ts';
 import { findImagesBySize } from './catalog/images-by-size.ts';
-import { type ImagePage, type ListQuery, selectPage } from './catalog/list-query.ts';
+import { type ImagePage, selectPage } from './catalog/list-query.ts';
 import { listRecords } from './catalog/list-records.ts';
+import type { ListQuery } from './catalog/query-parts.ts';
 import { RecordCache } from './catalog/record-cache.ts';
 import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
-import type { EarlyFile } from './image-data.ts';
 import { deleteImage } from './lifecycle/delete-image.ts';
 import { discardImage, killRecord, saveRecord } from './lifecycle/discard-image.ts';
-import { collectGarbage, type Garbage, type GarbageOptions } from './lifecycle/garbage.ts';
+import { collectGarbage, type GarbageOptions } from './lifecycle/garbage.ts';
+import type { Garbage } from './lifecycle/image-garbage.ts';
 import { type Pruned, type PruneOptions, pruneImages } from './lifecycle/prune-images.ts';
 import type { RetentionPolicy } from './lifecycle/retention.ts';
 import type { Verified, VerifyOptions } from './lifecycle/verify-image.ts';
@@ -66,7 +68,8 @@ import type {
   UploadedObject,
 } from './registry-types.ts';
 
-export { parseSort, SORT_KEYS } from './catalog/list-query.ts';
+export { parseSort } from './catalog/list-query.ts';
+export { SORT_KEYS } from './catalog/query-parts.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
 export { sumLines } from './sums.ts';
 
@@ -257,21 +260,6 @@ export class Registry {
     const how = { policy: this.#policy, checksums };
     const { uploadData } = await dataModule();
     return uploadData(this.#store, { id, name, source, ...how, ...options });
-  }
-
-  /**
-   * Sends what has settled of a file that is still being written, as `images/<id>/<name>`; what
-   * comes of it is for `uploadData`. Undefined where the file will be moved in, or parts are no help.
-   */
-  async startEarlyUpload(
-    id: string,
-    name: string,
-    file: EarlyFile,
-  ): Promise<EarlyUpload | undefined> {
-    if (this.#store.moveIn !== undefined) return undefined;
-    const checksums = (await this.#firstWrite?.refusesWrongChecksum(file)) ?? false;
-    const { startEarlyData } = await dataModule();
-    return startEarlyData(this.#store, { id, name, policy: this.#policy, checksums, ...file });
   }
 
   /** Stores a small object beside the data, and says what the record has to say of it. */

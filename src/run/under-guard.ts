@@ -1,7 +1,7 @@
 // The time in which a guest is not as it was: a guard from before the first act, all undone after the last.
 import { messageOf, PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
-import type { GuestContext } from './acts/guest-acts.ts';
+import type { GuestContext } from './acts/guest-context.ts';
 import type { Guard, GuardOptions, SpareGuard } from './guard/guard.ts';
 import { keepJournal } from './guard/keep-run.ts';
 import type { GuestScope, UndoFailure } from './guest-scope.ts';

@@ -1,27 +1,12 @@
 // What a store can really do: tried with requests in a folder of its own, never read from a version.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../core/errors.ts';
+import type { Ability, AbilityName, Finding, Probe } from './ability.ts';
+import { ABILITIES } from './ability.ts';
+import type { CallOptions } from './object-info.ts';
 import { PROBES } from './object-key.ts';
-import type { CallOptions, ObjectStore } from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
 import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts';
-
-export const ABILITIES = [
-  'create-only',
-  'create-only-parts',
-  'content-md5',
-  'checksum',
-  'part-copy',
-  'presigned',
-] as const;
-export type AbilityName = (typeof ABILITIES)[number];
-
-/** What came of trying. `works` is null where the store has no such thing or it cannot be told. */
-export interface Ability {
-  name: AbilityName;
-  works: boolean | null;
-  /** What was found, and what follows where it does not work; one sentence for people. */
-  says: string;
-}
 
 export interface ProbeOptions extends CallOptions {
   /** Which to try; all where left out. */
@@ -82,14 +67,6 @@ export async function mayRemove(
       return false;
     throw error;
   }
-}
-
-export type Finding = Omit<Ability, 'name'>;
-
-export interface Probe {
-  store: ObjectStore;
-  folder: string;
-  signal: AbortSignal | undefined;
 }
 
 const PROBERS: Readonly<Record<AbilityName, (probe: Probe) => Promise<Finding>>> = {

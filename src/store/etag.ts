@@ -1,6 +1,7 @@
 // What an ETag says about the bytes behind it, where it has a shape that says anything. Pure.
 import { createHash } from 'node:crypto';
-import type { ObjectInfo, PartInfo } from './object-store.ts';
+import type { ObjectInfo } from './object-info.ts';
+import type { PartInfo } from './object-store.ts';
 
 /** True for an ETag that is an md5: of an object put at once, or of a part. */
 export function isMd5(etag: string | null): etag is string {

@@ -1,5 +1,6 @@
 // What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
 import type { Readable } from 'node:stream';
+import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
 import type { OpenUpload, PartCheck, PartUpload } from './part-upload.ts';
 
 export type {
@@ -11,18 +12,6 @@ export type {
   PartUpload,
 } from './part-upload.ts';
 
-/** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
-export interface ObjectInfo {
-  key: string;
-  size: number;
-  etag: string | null;
-  lastModified: Date | null;
-}
-
-export interface CallOptions {
-  signal?: AbortSignal | undefined;
-}
-
 /** `maxBytes`: `SMALL_OBJECT_BYTES` if left out. */
 export type ReadOptions = CallOptions & { maxBytes?: number | undefined };
 
@@ -32,14 +21,6 @@ export interface RangeOptions extends CallOptions {
   end?: number;
   /** Only if the object still has this ETag, as `stat` gave it. @throws PRECONDITION_LOST */
   ifMatch?: string | undefined;
-}
-
-/** A bucket as its server knows it. Two of the same `server` can copy between each other. */
-export interface StoreLocation {
-  server: string;
-  bucket: string;
-  /** Of every key: empty, or with a slash at its end. */
-  prefix: string;
 }
 
 export interface ListOptions extends CallOptions {

@@ -1,5 +1,4 @@
 // From a registry's URL to its store.
-
 import { DirectoryStore } from './directory/directory-store.ts';
 import type { PlaceOptions } from './directory/place.ts';
 import type { ObjectStore } from './object-store.ts';

@@ -1,6 +1,6 @@
 // An upload in parts, as any store has it.
 import type { Readable } from 'node:stream';
-import type { CallOptions, ObjectInfo, StoreLocation } from './object-store.ts';
+import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
 
 export type PartCheck = 'none' | 'md5' | 'crc32c';
 

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { PublishError } from '../core/errors.ts';
 import { crc32cHex, crc32cOf } from '../host/io/crc32c.ts';
-import type { Finding, Probe } from './abilities.ts';
+import type { Finding, Probe } from './ability.ts';
 import type { PartUpload } from './object-store.ts';
 
 const PROBE_BODY = Buffer.from('some bytes');

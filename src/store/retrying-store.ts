@@ -1,17 +1,15 @@
 // A store whose requests are tried again where trying again can help; the stores themselves never do.
 import type { Readable } from 'node:stream';
 import { PublishError } from '../core/errors.ts';
+import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
 import type {
-  CallOptions,
   CreateOptions,
   ListOptions,
-  ObjectInfo,
   ObjectStore,
   OpenUpload,
   PartUpload,
   RangeOptions,
   ReadOptions,
-  StoreLocation,
 } from './object-store.ts';
 import { optionalMethods } from './optional-methods.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';

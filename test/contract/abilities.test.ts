@@ -1,6 +1,7 @@
 // What a store can do is tried, on a directory and a real S3 server, and nothing is left behind.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Ability, probeAbilities } from '#built/store/abilities.js';
+import { probeAbilities } from '#built/store/abilities.js';
+import type { Ability } from '#built/store/ability.js';
 import type { ObjectStore } from '#built/store/object-store.js';
 import { PLACES, type Place } from './places.ts';
 

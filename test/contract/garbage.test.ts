@@ -4,7 +4,7 @@ import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Garbage } from '#built/registry/lifecycle/garbage.js';
+import type { Garbage } from '#built/registry/lifecycle/image-garbage.js';
 import { removeGarbage } from '#built/registry/lifecycle/remove-garbage.js';
 import { openRegistry, type Registry } from '#built/registry/registry.js';
 import { PLACES, type Place } from './places.ts';

@@ -7,7 +7,7 @@ import type { ObjectStore } from '#built/store/object-store.js';
 import { openStore } from '#built/store/open-store.js';
 import { RetryingStore } from '#built/store/retrying-store.js';
 import { fileSource } from '#built/transfer/upload/file-source.js';
-import type { UploadPolicy } from '#built/transfer/upload/upload-image.js';
+import type { UploadPolicy } from '#built/transfer/upload/upload-types.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { makeFolder } from '../support/folders.ts';
 import { lab } from '../support/lab.ts';

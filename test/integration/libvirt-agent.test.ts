@@ -1,7 +1,7 @@
 // The guest agent through the libvirt room: a real freeze of a real guest, and its clock.
 import { expect, test } from 'vitest';
 import { openConnection } from '#built/libvirt/connection.js';
-import { findDomain } from '#built/libvirt/domain.js';
+import { findDomain } from '#built/libvirt/find-domain.js';
 import { createDomain } from '../support/domains.ts';
 import { lab } from '../support/lab.ts';
 

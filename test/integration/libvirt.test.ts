@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Connection, openConnection } from '#built/libvirt/connection.js';
-import { type Domain, findDomain } from '#built/libvirt/domain.js';
+import type { Domain } from '#built/libvirt/domain.js';
 import { isLibvirtError, VIR_ERR } from '#built/libvirt/errors.js';
 import {
   VIR_DOMAIN_BLOCK_COPY_REUSE_EXT,
@@ -25,6 +25,7 @@ import {
   VIR_DOMAIN_XML_INACTIVE,
   VIR_DOMAIN_XML_SECURE,
 } from '#built/libvirt/ffi/constants.js';
+import { findDomain } from '#built/libvirt/find-domain.js';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const run = promisify(execFile);

@@ -1,5 +1,4 @@
 // The block job that shortens a chain: started, watched to its end, and pivoted where it must be.
-
 import type { Config } from '../../config/config.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { type OnEvent, runStep } from '../../core/events.ts';
@@ -13,7 +12,7 @@ import {
 import { isOff } from '../../libvirt/is-off.ts';
 import { type DiskDescription, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { commit, livePaths, pause, pauseGuest, pull } from '../../run/acts/chain-acts.ts';
-import type { GuestContext } from '../../run/acts/guest-acts.ts';
+import type { GuestContext } from '../../run/acts/guest-context.ts';
 import type { GuestScope } from '../../run/guest-scope.ts';
 import type { Journal } from '../../run/journal/journal.ts';
 import { StallWatch } from '../stall-watch.ts';

@@ -2,8 +2,8 @@
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { pollUntil } from '../../core/poll.ts';
+import { refuseReplacedFiles } from '../../domain/layers-open.ts';
 import { missingNeeds } from '../../domain/missing-needs.ts';
-import { refuseReplacedFiles } from '../../domain/open-files.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../../libvirt/ffi/constants.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { detach, save } from '../../run/acts/guest-acts.ts';

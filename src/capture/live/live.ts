@@ -4,7 +4,7 @@ import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { needsFullCopy } from '../../domain/chain/backing-chain.ts';
 import type { InspectedDisk } from '../../domain/inspect.ts';
-import { assertLayersOpen } from '../../domain/open-files.ts';
+import { assertLayersOpen } from '../../domain/layers-open.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
 import { createOverlay } from '../../qemu/qemu-img.ts';
 import { type MirrorData, mirror, undefine } from '../../run/acts/guest-acts.ts';

@@ -1,5 +1,4 @@
 // Compares the disks of a domain with those that its volume snapshots were planned for.
-
 import { placeVolumes } from '../../domain/remote-disk.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import type { Host } from '../../libvirt/host.ts';

@@ -1,9 +1,8 @@
 // Ends the hold of a guest whose volumes take too long.
-
 import { messageOf } from '../../core/errors.ts';
 import { holdLimitMs } from '../freeze-limit.ts';
 import type { Hold } from '../point-in-time.ts';
-import type { VolumesRun } from './take-volumes.ts';
+import type { VolumesRun } from './volumes-run.ts';
 
 /**
  * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or

@@ -1,4 +1,5 @@
 // A domain leaves the overlays of its snapshot: each is committed into the volume below it.
+
 import { basename, dirname } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import { pollUntil } from '../../core/poll.ts';
@@ -23,7 +24,7 @@ import {
   refuseUnready,
 } from '../chain/refusals.ts';
 import { withReserveWatch } from '../reserve-watch.ts';
-import type { RollBack } from './roll-back-volumes.ts';
+import type { RollBack } from './rollback-request.ts';
 
 /** libvirt lets a call wait for the domain's job for 30 s, and gives it up then. */
 const IN_FLIGHT_MS = 35_000;

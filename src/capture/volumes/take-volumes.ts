@@ -1,6 +1,4 @@
 // One point in time of all volumes: freeze, a snapshot of each, thaw.
-
-import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import type { Consistency } from '../../core/model.ts';
@@ -10,43 +8,23 @@ import {
   VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC,
   VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
 } from '../../libvirt/ffi/constants.ts';
-import type { Host } from '../../libvirt/host.ts';
 import type { Volume } from '../../libvirt/storage.ts';
-import type { DomainDescription } from '../../libvirt/xml/domain-xml.ts';
 import { overlaySnapshotXml } from '../../libvirt/xml/storage-xml.ts';
 import { pause, pauseGuest } from '../../run/acts/chain-acts.ts';
 import { refuseIfTakenOver } from '../../run/guard/take-over.ts';
-import type { Journal } from '../../run/journal/journal.ts';
 import { holdLimitMs } from '../freeze-limit.ts';
 import type { Hold } from '../point-in-time.ts';
-import { type FreezeRun, freezeGuest, thawGuest } from '../quiesce.ts';
+import { freezeGuest, thawGuest } from '../quiesce.ts';
 import { checkTakenVolumes, checkVolumes } from './check-volumes.ts';
 import { HoldWatch, sinceOf } from './hold-watch.ts';
 import { REFUSED_POINT, TAKEN_POINT, TAKING_POINT } from './needed-volumes.ts';
-import type { VolumePlan } from './volume-plan.ts';
+import type { VolumesRun } from './volumes-run.ts';
 
 /** How the volumes were taken. */
 export interface TakenVolumes {
   consistency: Consistency;
   /** How long the guest's file systems were frozen; null where they were not. */
   freezeMs: number | null;
-}
-
-export interface VolumesRun extends FreezeRun {
-  timeouts: Pick<Config['timeouts'], 'freezeMs'>;
-  host: Host;
-  volumes: VolumePlan;
-  active: boolean;
-  /** Of a domain that is off: its disks are as a running guest left them. */
-  hasManagedSave: boolean;
-  description: DomainDescription;
-  /** Name of the domain's snapshot, where it goes on in overlays. */
-  mark: string;
-  imageId: string;
-  /** The run's folder. */
-  runPath: string;
-  journal: Journal;
-  signal: AbortSignal;
 }
 
 /**

@@ -1,8 +1,8 @@
 // `virt-publish alias`: names that move from image to image, with their history.
 import type { Command } from 'commander';
 import type { AliasRecord } from '../../registry/aliases/aliases.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { wholeNumber } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

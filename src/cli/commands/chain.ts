@@ -2,8 +2,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { ChainOptions, CommitOptions } from '../../operations/chain/chain-types.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { CONNECT, type GlobalFlags, given } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { wholeRateValue } from '../values.ts';
 

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SettingInForce } from '../../config/config.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -10,7 +11,6 @@ import {
   type RegistryFlags,
   WORK_DIR,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { Product } from '../run-command.ts';
 
 type ConfigFlags = GlobalFlags & RegistryFlags & { connect?: string; workDir?: string };

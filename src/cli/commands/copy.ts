@@ -3,8 +3,8 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { given } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

@@ -1,6 +1,6 @@
 // `virt-publish deactivate`: an image that no reader shall be given for now.
 import type { Command } from 'commander';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

@@ -1,7 +1,7 @@
 // `virt-publish delete`: removes images and their data from a registry.
 import type { Command } from 'commander';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

@@ -1,6 +1,7 @@
 // `virt-publish doctor`: looks at all that a run needs, and says the cure.
 import type { Command } from 'commander';
 import type { Finding } from '../../operations/doctor/doctor.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -9,7 +10,6 @@ import {
   type RegistryFlags,
   WORK_DIR,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 type DoctorFlags = GlobalFlags & RegistryFlags & { connect?: string; workDir?: string };

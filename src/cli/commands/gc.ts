@@ -1,7 +1,7 @@
 // `virt-publish gc`: removes what no image record owns.
 import type { Command } from 'commander';
-import type { Garbage } from '../../registry/lifecycle/garbage.ts';
-import type { SetExitCode } from '../program.ts';
+import type { Garbage } from '../../registry/lifecycle/image-garbage.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { ageValue } from '../values.ts';

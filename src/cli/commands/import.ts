@@ -9,6 +9,7 @@ import {
   type Visibility,
 } from '../../core/model.ts';
 import type { ImportOptions } from '../../operations/import/import-types.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   choiceOption,
@@ -21,7 +22,6 @@ import {
   registryOverrides,
   visibilityOption,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { bytesValue, gibValue, mibValue } from '../values.ts';
 

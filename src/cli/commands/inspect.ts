@@ -1,6 +1,7 @@
 // `virt-publish inspect`: what of a domain would be taken, and how; touches nothing.
 import type { Command } from 'commander';
 import type { InspectOptions } from '../../operations/inspect/inspect-types.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   CONNECT,
@@ -9,7 +10,6 @@ import {
   type RegistryFlags,
   WORK_DIR,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectOptions, 'connect' | 'workDir'>;

@@ -1,10 +1,11 @@
 // `virt-publish list`: the images of a registry as a table, as JSON or as CSV.
 import type { Command } from 'commander';
 import { DISK_FORMATS, type DiskFormat, VISIBILITIES, type Visibility } from '../../core/model.ts';
-import type { ImagePage, ListQuery } from '../../registry/catalog/list-query.ts';
+import type { ImagePage } from '../../registry/catalog/list-query.ts';
+import type { ListQuery } from '../../registry/catalog/query-parts.ts';
 import { IMAGE_STATUSES, type ImageStatus } from '../../registry/record/image.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { bytesValue, timeValue } from '../values.ts';

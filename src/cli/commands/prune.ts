@@ -1,8 +1,8 @@
 // `virt-publish prune`: old images go by a retention policy.
 import type { Command } from 'commander';
 import type { Pruned } from '../../registry/lifecycle/prune-images.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { wholeNumber } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell, warn } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

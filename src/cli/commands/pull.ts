@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { DISK_FORMATS, type DiskFormat } from '../../core/model.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   choiceOption,
@@ -12,7 +13,6 @@ import {
   type RegistryFlags,
   registryOverrides,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 type PullFlags = GlobalFlags &

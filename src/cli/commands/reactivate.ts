@@ -1,6 +1,6 @@
 // `virt-publish reactivate`: an image that was deactivated is given to readers again.
 import type { Command } from 'commander';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

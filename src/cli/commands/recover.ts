@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { PublishError } from '../../core/errors.ts';
 import { printable } from '../../core/printable.ts';
 import type { RecoveredRun } from '../../recovery/recover.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import type { GlobalFlags } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 type RecoverFlags = GlobalFlags & { resume?: boolean; abandonThaw?: boolean };

@@ -1,7 +1,7 @@
 // `virt-publish show`: everything that is known of one image.
 import type { Command } from 'commander';
 import type { ImageDisk, ImageRecord } from '../../registry/record/image.ts';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

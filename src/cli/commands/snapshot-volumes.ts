@@ -1,5 +1,4 @@
 // `virt-publish snapshot --volume-snapshots`: the volumes of a domain, in their pools.
-
 import type { PlannedVolume, VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import type { SnapshotOptions } from '../../operations/snapshot/snapshot-types.ts';
 import type { CommandContext, Product } from '../run-command.ts';

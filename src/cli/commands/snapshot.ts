@@ -1,6 +1,7 @@
 // `virt-publish snapshot`: takes an image of a domain and publishes it.
 import type { Command } from 'commander';
 import type { SnapshotOptions } from '../../operations/snapshot/snapshot-types.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
@@ -8,7 +9,6 @@ import {
   hostOverrides,
   type RegistryFlags,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { deadlinesHelp } from './deadlines-help.ts';
 import { addSnapshotOptions } from './snapshot-options.ts';

@@ -1,8 +1,8 @@
 // `virt-publish status`: the runs of this host, and what dead ones left to mend.
 import type { Command } from 'commander';
 import type { RunStatus } from '../../recovery/recover.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import type { GlobalFlags } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
 const COLUMNS = ['RUN', 'DOMAIN', 'STATE', 'STARTED', 'LAST STEP', 'TO MEND'];

@@ -1,6 +1,6 @@
 // `virt-publish sums`: SHA256SUMS lines of one image, some, or all.
 import type { Command } from 'commander';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

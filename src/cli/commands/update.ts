@@ -2,8 +2,8 @@
 import type { Command } from 'commander';
 import { VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImageChanges } from '../../registry/record/image-changes.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { gibValue, mibValue } from '../values.ts';

@@ -1,12 +1,12 @@
 // `virt-publish url`: a link to an image's data for who has no credentials.
 import type { Command } from 'commander';
+import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
   type RegistryFlags,
   registryOverrides,
 } from '../options.ts';
-import type { SetExitCode } from '../program.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { secondsValue } from '../values.ts';
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { runStep } from '../../core/events.ts';
 import type { Verified } from '../../registry/lifecycle/verify-image.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
-import type { SetExitCode } from '../program.ts';
+import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 

@@ -1,5 +1,4 @@
 // The log file: a line for each event, with its time and the id of its run, for people or as NDJSON.
-
 import { messageOf } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
 import { printable, printableJson } from '../../core/printable.ts';

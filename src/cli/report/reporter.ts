@@ -1,8 +1,5 @@
-// Who tells what a command does while it works: a live display, a plain log, or NDJSON.
+// What reports the progress of a command: a live display, a plain log, or NDJSON.
 import type { RunEvent } from '../../core/events.ts';
-import { printableJson } from '../../core/printable.ts';
-import type { Output } from '../output.ts';
-import type { Writer } from '../writer.ts';
 
 export interface Reporter {
   onEvent(event: RunEvent): void;
@@ -10,30 +7,4 @@ export interface Reporter {
   say(text: string): void;
   /** Takes the live display away; events after it are dropped. */
   stop(): void;
-}
-
-export interface ReporterOptions {
-  json: boolean;
-  quiet: boolean;
-  /** False for a plain log even on a terminal. */
-  progress: boolean;
-  output: Pick<Output, 'report' | 'offer'>;
-  /** Standard error. */
-  reports: Writer;
-}
-
-/** Chooses by flags and by whether standard error is a terminal. Warnings are told in any case. */
-export async function createReporter(options: ReporterOptions): Promise<Reporter> {
-  const { output, reports } = options;
-  if (options.json) {
-    const write = (value: object, isProgress: boolean) =>
-      output[isProgress ? 'offer' : 'report'](`${printableJson(value)}\n`);
-    return (await import('./json-reporter.ts')).createJsonReporter(write);
-  }
-  const live = process.stderr.isTTY && options.progress && !options.quiet;
-  if (live && process.env.TERM !== 'dumb')
-    return (await import('./live-reporter.ts')).createLiveReporter(process.stderr, reports);
-  const write = (line: string, isProgress: boolean) =>
-    reports[isProgress ? 'offer' : 'report'](`${line}\n`);
-  return (await import('./plain-reporter.ts')).createPlainReporter(write, options.quiet);
 }

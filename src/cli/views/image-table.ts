@@ -1,5 +1,4 @@
 // Images as rows: a table for people, CSV for spreadsheets and scripts.
-
 import { printable, printableJson } from '../../core/printable.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
 import { dataSize } from '../../registry/record/image-objects.ts';

@@ -1,5 +1,4 @@
 // The layers of a disk, as libvirt gives them to QEMU, each with a format that is known and not guessed.
-
 import { PublishError } from '../../core/errors.ts';
 import { inTime } from '../../core/in-time.ts';
 import type { ChainLayer } from '../../core/model.ts';

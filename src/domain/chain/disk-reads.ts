@@ -1,5 +1,4 @@
 // Which files a disk of a domain reads, and why that may not be known.
-
 import { shellQuote } from '../../core/shell-quote.ts';
 import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import { UNKNOWN_VOLUME } from '../remote-disk.ts';

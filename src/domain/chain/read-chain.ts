@@ -1,5 +1,4 @@
 // The backing chain of a disk with its sizes, as far down as it can be followed.
-
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { ChainLayer } from '../../core/model.ts';

@@ -1,5 +1,4 @@
 // A file that is read past the page cache where its file system can, else through it.
-
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from '../../core/errors.ts';

@@ -1,5 +1,4 @@
 // Threads that compress, one a core: started before an image is written, since not every machine has zstd's library.
-
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';

@@ -1,5 +1,4 @@
 // Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
-
 import { quiet } from '../../core/quiet.ts';
 import { alignedMemory } from '../../host/io/direct-file.ts';
 import type { Target } from '../qcow2/image-thread.ts';

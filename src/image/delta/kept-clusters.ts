@@ -1,5 +1,4 @@
 // What of a top layer stays where it lies when its own file becomes the flat image. Pure.
-
 import { type DataExtents, type DiskData, extentsOf } from '../../domain/chain/extents.ts';
 import { CLUSTER, DataRuns, lastAtOrBefore } from '../plan/data-runs.ts';
 

@@ -1,5 +1,4 @@
 // Reads ranges of an image that is planned and nowhere written, by a thread of its own.
-
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../../core/end-worker.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';

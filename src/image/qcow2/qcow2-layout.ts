@@ -1,5 +1,4 @@
 // How a flat qcow2 lies in its file, known before a byte of it is written. Pure.
-
 import { type DiskData, extentsOf } from '../../domain/chain/extents.ts';
 import { type ClusterRange, KeptClusters } from '../delta/kept-clusters.ts';
 import { CLUSTER, DataRuns, type Segment } from '../plan/data-runs.ts';

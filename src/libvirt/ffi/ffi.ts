@@ -1,4 +1,5 @@
 // The C functions of libvirt that this package calls, typed; each is synchronous and blocks its thread.
+// More than 200 lines: one signature after the other, a list with nothing to follow.
 import { c, type Integer, type Out, type Pointer, qemu } from './native.ts';
 
 /** virTypedParameterType ULLONG. */

@@ -1,5 +1,4 @@
 // What the main thread asks of a connection's worker, and what it gets: one typed map for both ends.
-
 import type { LibvirtErrorFields } from '../errors.ts';
 import type { DomainStatus } from '../status-xml.ts';
 import type { DISK_ERRORS, DOMAIN_STATES } from './constants.ts';

@@ -1,5 +1,4 @@
 // The main thread's side of a connection's worker: calls as promises, with a deadline.
-
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { programUrl } from '../../core/package-files.ts';

@@ -1,5 +1,4 @@
 // What goes into the chain commands and what comes out of them.
-
 import type { OnEvent } from '../../core/events.ts';
 import type { ChainLayer } from '../../core/model.ts';
 

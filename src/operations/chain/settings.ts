@@ -1,5 +1,4 @@
 // What a chain command was asked to do, with what was left open filled in from the configuration. Pure.
-
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';

@@ -1,5 +1,4 @@
 // Whether libvirt answers, which one it is, and whether an agent answers in each running domain.
-
 import { virshDomain } from '../../core/shell-quote.ts';
 import { askAgent } from '../../libvirt/ask-agent.ts';
 import { type Connection, openConnection } from '../../libvirt/connection.ts';
@@ -7,7 +6,7 @@ import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError } from '../../libvirt/errors.ts';
 import { findDomain } from '../../libvirt/find-domain.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import type { DoctorOptions } from './doctor.ts';
+import type { DoctorOptions } from './finding.ts';
 import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
 
 /** virDomainBlockCopy with TRANSIENT_JOB came with 3.5, KEEP_TPM with 8.9. */

@@ -1,7 +1,7 @@
 // What the registry can do, by trying it, and whether its clock and ours agree.
 import { access } from 'node:fs/promises';
 import type { Registry } from '../../registry/registry.ts';
-import type { DoctorOptions } from './doctor.ts';
+import type { DoctorOptions } from './finding.ts';
 import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
 
 /** S3 refuses requests that are 15 minutes off. */

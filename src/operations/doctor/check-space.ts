@@ -1,5 +1,4 @@
 // Whether there is room beyond the reserve where runs write.
-
 import type { Config } from '../../config/config.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
 import { measureSpace, type SpaceNeed } from '../../domain/space.ts';

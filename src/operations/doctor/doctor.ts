@@ -1,22 +1,13 @@
 // Looks at all that a run needs, by trying it, and says what would fail and how to cure it.
-import type { Config } from '../../config/config.ts';
-import type { Registry } from '../../registry/registry.ts';
 import { checkLibvirt } from './check-libvirt.ts';
 import { checkQemuImg } from './check-qemu-img.ts';
 import { checkRegistry } from './check-registry.ts';
 import { checkSpace } from './check-space.ts';
 import { checkWorkDir } from './check-work-dir.ts';
+import type { DoctorOptions } from './finding.ts';
 import { type Finding, lookOrFail } from './finding.ts';
 
 export type { Finding } from './finding.ts';
-
-export interface DoctorOptions {
-  config: Config;
-  /** Name, UUID or id; every running domain where there are none. */
-  domains: readonly string[];
-  openRegistry(): Promise<Registry>;
-  signal: AbortSignal;
-}
 
 /**
  * The findings, in the order they were made, told one by one. Nothing that is found is thrown; what

@@ -1,5 +1,15 @@
 // One line of the doctor: what was looked at, how it is, and what cures it.
+import type { Config } from '../../config/config.ts';
 import { codeOf, type ErrorCode, messageOf } from '../../core/errors.ts';
+import type { Registry } from '../../registry/registry.ts';
+
+export interface DoctorOptions {
+  config: Config;
+  /** Name, UUID or id; every running domain where there are none. */
+  domains: readonly string[];
+  openRegistry(): Promise<Registry>;
+  signal: AbortSignal;
+}
 
 export interface Finding {
   /** As `libvirt`, `qemu-img`, `work directory`. */

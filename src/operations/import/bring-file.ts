@@ -1,5 +1,4 @@
 // The image as one plain file on this host: the user's own, or one of ours, fetched and unpacked.
-
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
 // All that can be said of one disk of a domain before it is taken, whatever stands in the way.
-
 import { type CaptureWishes, planCapture } from '../../capture/plan.ts';
 import { PublishError } from '../../core/errors.ts';
 import {

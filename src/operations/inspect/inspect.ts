@@ -1,5 +1,4 @@
 // A domain on one page: what would be taken of it and how, with all that stands in the way; touches nothing.
-
 import { type Config, loadConfig } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { ignoreEvents } from '../../core/events.ts';

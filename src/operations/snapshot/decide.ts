@@ -1,5 +1,4 @@
 // Looks at everything and decides how the image is taken; changes nothing.
-
 import { inspectSnapshot } from '../../capture/existing/existing-snapshot.ts';
 import { findNvram } from '../../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../../capture/plan.ts';
@@ -12,7 +11,7 @@ import {
   inspectDomain,
   readDomain,
 } from '../../domain/inspect.ts';
-import { refuseReplacedFiles } from '../../domain/open-files.ts';
+import { refuseReplacedFiles } from '../../domain/layers-open.ts';
 import { describeRoot } from '../../domain/root-disk.ts';
 import type { SpaceRow } from '../../domain/space.ts';
 import { openConfigured } from '../../registry/configured-registry.ts';

@@ -7,9 +7,7 @@ import { type Flattened, type FlattenRequest, flattenOrPlan } from '../../image/
 import type { PlannedImage } from '../../image/plan/plan-image.ts';
 import type { SourceImage } from '../../qemu/qemu-img.ts';
 import { digestAlgorithms } from '../../transfer/digests/digests.ts';
-import type { EarlyParts } from '../../transfer/upload/early-upload.ts';
 import type { Decision } from './decide.ts';
-import { sendingAhead } from './send-ahead.ts';
 import type { SnapshotSession } from './settings.ts';
 import { readUnchanged } from './unchanged-layers.ts';
 
@@ -22,8 +20,8 @@ export type FlattenedDisk = InspectedDisk &
     isScratch: boolean;
     /** Of the captured file. */
     format: string;
-    early: EarlyParts | undefined;
-    unwritten: PlannedImage | undefined;
+    /** What the image is made of while it is sent; undefined if it was written to a file. */
+    streamed: PlannedImage | undefined;
   };
 
 /** All disks of an image, as they were at one point in time; the root disk first. */
@@ -37,13 +35,13 @@ export interface FlatDisks extends PointInTime {
 export async function flattenDisks(
   session: SnapshotSession,
   decision: Decision,
-  { id, still, folder }: { id: string; still: StillDisks; folder: string },
+  { still, folder }: { still: StillDisks; folder: string },
 ): Promise<FlatDisks> {
   const { disks, ...moment } = still;
   const flat: FlattenedDisk[] = [];
   for (const disk of disks) {
     const path = join(folder, dataName(session, disk));
-    flat.push(await flattenDisk(session, decision, { id, still: disk, path }));
+    flat.push(await flattenDisk(session, decision, { still: disk, path }));
   }
   return { ...moment, folder, disks: flat };
 }
@@ -55,7 +53,7 @@ export async function flattenDisks(
 async function flattenDisk(
   session: SnapshotSession,
   decision: Decision,
-  { id, still, path }: { id: string; still: StillDisk; path: string },
+  { still, path }: { still: StillDisk; path: string },
 ): Promise<FlattenedDisk> {
   const { settings } = session;
   const { disk, facts, format } = still;
@@ -71,27 +69,22 @@ async function flattenDisk(
     // one, for as long as an image has the old ones, and find the disk full one day.
     sharesBlocks: decision.capture.mode === 'live',
   };
-  const guestWaits = decision.capture.mode === 'cold' && !still.isScratch;
-  const ahead = { id, name: dataName(session, still), path, still, guestWaits };
   const { timeouts } = settings.config;
   const reading = {
     ...{ onEvent: settings.onEvent, signal: settings.signal, timeoutMs: timeouts.requestMs },
     wasWritten: decision.capture.mode === 'cold',
   };
   const image = await readUnchanged(still, reading, () =>
-    flattenOrPlan(request, needsFile(session, decision), (write) =>
-      sendingAhead(session, decision, ahead, write),
-    ),
+    flattenOrPlan(request, needsFile(session, decision)),
   );
-  if ('unwritten' in image) {
-    const { unwritten } = image;
+  if ('streamed' in image) {
+    const { streamed } = image;
     const captured = { path: still.path, isScratch: still.isScratch, format };
-    return { disk, facts, ...captured, direct: true, early: undefined, unwritten };
+    return { disk, facts, ...captured, direct: true, streamed };
   }
-  const { result, early } = image.written;
   if (still.isScratch) await removeScratch(still);
   const written = { path, isScratch: true, format };
-  return { disk, facts, ...written, ...result, early, unwritten: undefined };
+  return { disk, facts, ...written, ...image.written, streamed: undefined };
 }
 
 /** What moves into a directory is a file, and what virt-sysprep changes. */

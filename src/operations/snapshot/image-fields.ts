@@ -1,5 +1,4 @@
 // What of a domain goes into its image's record: an allow-list, in Glance's property names. Pure.
-
 import type { PointInTime } from '../../capture/capture-run.ts';
 import type { CapturePlan } from '../../capture/plan.ts';
 import type { Inspection } from '../../domain/inspect.ts';

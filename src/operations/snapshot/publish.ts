@@ -6,12 +6,8 @@ import { markOfPlan, type PlannedImage } from '../../image/plan/plan-image.ts';
 import { plannedBytes } from '../../image/plan/planned-source.ts';
 import type { ImageLayers } from '../../image/plan/reopen-image.ts';
 import { scrubDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import {
-  finishImage,
-  IMAGE_POINT,
-  type ImageToPublish,
-  type PublishedImage,
-} from '../../publish/finish.ts';
+import { finishImage, IMAGE_POINT, type PublishedImage } from '../../publish/finish.ts';
+import type { ImageToPublish } from '../../publish/image-to-publish.ts';
 import { minDiskGib, withQueuedImage } from '../../registry/queued-image.ts';
 import type { Journal } from '../../run/journal/journal.ts';
 import { fileSource } from '../../transfer/upload/file-source.ts';
@@ -90,8 +86,8 @@ export async function publishImage(
   const reach = (name: string, data?: unknown) => journal.reach(name, data);
   const written = new Map(
     flat.disks.map((disk) => {
-      const { early, digests, unwritten } = disk;
-      const known = { early, digests: sealed ? undefined : digests, unwritten };
+      const { digests, streamed } = disk;
+      const known = { digests: sealed ? undefined : digests, streamed };
       return [dataName(session, disk), known];
     }),
   );
@@ -105,10 +101,10 @@ async function checkImages(
   { disks, folder }: FlatDisks,
 ): Promise<void> {
   for (const disk of disks) {
-    const { unwritten } = disk;
-    const path = unwritten ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
-    await checkImage(flattenRequest(session, decision, { disk: disk.disk, path }), unwritten);
-    if (unwritten) await removeScratch({ path, isScratch: true });
+    const { streamed } = disk;
+    const path = streamed ? join(folder, `${dataName(session, disk)}.tables`) : disk.path;
+    await checkImage(flattenRequest(session, decision, { disk: disk.disk, path }), streamed);
+    if (streamed) await removeScratch({ path, isScratch: true });
   }
 }
 
@@ -119,11 +115,11 @@ async function disksToPublish(
 ): Promise<ImageToPublish['disks']> {
   const found: ImageToPublish['disks'][number][] = [];
   for (const [index, each] of disks.entries()) {
-    const { disk, facts, path, isScratch, direct, unwritten } = each;
+    const { disk, facts, path, isScratch, direct, streamed } = each;
     found.push({
       ...{ path, isScratch, name: dataName(session, each) },
-      ...(unwritten
-        ? { layers: layersOf(each, unwritten) }
+      ...(streamed
+        ? { layers: layersOf(each, streamed) }
         : { size: (await fileSource(path, { direct })).size }),
       // What virt-sysprep changes goes through the page cache.
       direct: direct && !sealed,
@@ -135,10 +131,10 @@ async function disksToPublish(
   return found;
 }
 
-function layersOf({ format, facts }: FlattenedDisk, unwritten: PlannedImage): ImageLayers {
+function layersOf({ format, facts }: FlattenedDisk, streamed: PlannedImage): ImageLayers {
   const backingChain = facts.backingChain.map((layer) => ({
     path: layer.path,
     format: layer.format,
   }));
-  return { format, backingChain, mark: markOfPlan(unwritten), size: plannedBytes(unwritten) };
+  return { format, backingChain, mark: markOfPlan(streamed), size: plannedBytes(streamed) };
 }

@@ -1,5 +1,4 @@
 // What a run was asked to do, with all that was left open filled in from the configuration. Pure.
-
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';

@@ -1,5 +1,4 @@
 // What goes into a snapshot run and what comes out of it.
-
 import type { OnEvent } from '../../core/events.ts';
 import type {
   CaptureMode,

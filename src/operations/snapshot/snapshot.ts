@@ -83,7 +83,7 @@ async function run(
       open.journal.onWritten((entry) => tell(settings, entry));
       const settled = await settleMethod(session, decision);
       const copy = new NvramCopy(decision.nvram);
-      const flat = await captureAndFlatten(session, settled, { id: runId, open, copy });
+      const flat = await captureAndFlatten(session, settled, { open, copy });
       await open.journal.reach('captured');
       const nvram = await copy.writeTo(open.folder.path);
       const image = { id: runId, flat, nvram, journal: open.journal };
@@ -97,7 +97,7 @@ async function run(
 async function captureAndFlatten(
   session: GuardedSession<SnapshotSettings>,
   decision: Decision,
-  { id, open, copy }: { id: string; open: OpenRun; copy: NvramCopy },
+  { open, copy }: { open: OpenRun; copy: NvramCopy },
 ): Promise<FlatDisks> {
   const { settings } = session;
   const { config, signal, workDir } = settings;
@@ -109,7 +109,7 @@ async function captureAndFlatten(
       copy.take({ timeoutMs: config.timeouts.freezeMs, signal: watch.signal });
     const run = { ...captureRun(watched, decision, open), checkReserve: watch.check };
     return capture({ ...run, atPointInTime }, (still) =>
-      flattenDisks(watched, decision, { id, still, folder: open.folder.scratch }),
+      flattenDisks(watched, decision, { still, folder: open.folder.scratch }),
     );
   });
 }
@@ -126,7 +126,7 @@ async function publishWatched(
   const { reserve } = settings.config;
   // A clone grows with what its guest writes for as long as the image is made of it; a delta does not.
   const readsClone =
-    decision.capture.mode === 'cold' && image.flat.disks.some(({ unwritten }) => unwritten);
+    decision.capture.mode === 'cold' && image.flat.disks.some(({ streamed }) => streamed);
   const directories = [...(isCopied ? [directory] : []), ...(readsClone ? [settings.workDir] : [])];
   const watching = { directories, reserve, signal: settings.signal };
   return withReserveWatch(watching, async (watch) => {

@@ -1,5 +1,4 @@
 // How much a run writes at most, and where.
-
 import type { CapturePlan } from '../../capture/plan.ts';
 import { needsFullCopy } from '../../domain/chain/backing-chain.ts';
 import type { InspectedDisk, Inspection } from '../../domain/inspect.ts';
@@ -53,15 +52,6 @@ export async function measureNeeds(
     need(directory, 'the published image', imageSize);
   }
   return measureSpace(needs, config.reserve);
-}
-
-/** What the image of this disk will have at most, unless the guest writes much meanwhile. */
-export function expectedImageBytes(
-  { inspection, space }: { inspection: Inspection; space: readonly SpaceRow[] },
-  disk: Pick<InspectedDisk, 'disk'>,
-): number {
-  const wanted = purposeOf(IMAGE, inspection, disk);
-  return space.find(({ purpose }) => purpose === wanted)?.needed ?? 0;
 }
 
 function purposeOf(

@@ -1,5 +1,4 @@
 // Looks at a domain's volumes and decides what becomes of them; changes nothing.
-
 import { refuseUnquiescable } from '../../capture/quiesce-policy.ts';
 import { type DiskVolume, planVolumes } from '../../capture/volumes/plan-volumes.ts';
 import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';

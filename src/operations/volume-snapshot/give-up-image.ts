@@ -1,7 +1,8 @@
 // The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
 import { join } from 'node:path';
 import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
-import { rollBackVolumes, type VolumesPoint } from '../../capture/volumes/roll-back-volumes.ts';
+import { rollBackVolumes } from '../../capture/volumes/roll-back-volumes.ts';
+import type { VolumesPoint } from '../../capture/volumes/rollback-request.ts';
 import { publicReason } from '../../core/error-meanings.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';

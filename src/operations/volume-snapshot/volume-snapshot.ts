@@ -1,9 +1,8 @@
 // A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
-
 import { freezeLimitMs } from '../../capture/freeze-limit.ts';
 import { CAPTURED_POINT } from '../../capture/volumes/needed-volumes.ts';
 import { refuseUnmended } from '../../capture/volumes/refuse-unmended.ts';
-import type { VolumesPoint } from '../../capture/volumes/roll-back-volumes.ts';
+import type { VolumesPoint } from '../../capture/volumes/rollback-request.ts';
 import type { TakenVolumes } from '../../capture/volumes/take-volumes.ts';
 import { takeVolumes } from '../../capture/volumes/take-volumes.ts';
 import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';

@@ -1,7 +1,8 @@
 // Keeps an alias from being moved to an image that is deleted at the same time.
 import { randomUUID } from 'node:crypto';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { imageFolder } from '../record/image-records.ts';
 import { isAlias } from '../record/names.ts';
 import { versionKey, versionOf } from '../record/records.ts';

@@ -1,8 +1,8 @@
 // The history of an alias, and the way back in it.
-
 import { mapBounded } from '../../core/bounded.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { assertAlias } from '../record/names.ts';
 import { listVersions } from '../record/records.ts';
 import { isUnreadable, type OnUnreadable, unreadableAlias } from '../record/unreadable.ts';

@@ -1,9 +1,9 @@
 // Names that move: where each alias points, and has pointed.
-
 import { mapBounded } from '../../core/bounded.ts';
 import { closeNames, didYouMean } from '../../core/close-names.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { assertAlias, describe, isAlias, isImageId } from '../record/names.ts';
 import {
   createVersion,

@@ -1,6 +1,7 @@
 // Moves an alias: to an active image, away, back; of those who move it at once one wins.
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { assertActive } from '../record/image-records.ts';
 import { listVersions, MAX_VERSION, versionKey } from '../record/records.ts';
 import { isUnreadable, lastVersion } from '../record/unreadable.ts';

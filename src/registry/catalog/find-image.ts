@@ -1,7 +1,8 @@
 // From what a user types to one image: id, alias, the beginning of an id, or a name.
 import { closeNames } from '../../core/close-names.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { aliasNames, readAlias } from '../aliases/aliases.ts';
 import type { ImageRecord } from '../record/image.ts';
 import { lookAtRecord, notFound, readRecord } from '../record/image-records.ts';

@@ -1,6 +1,6 @@
 // Finds images by the size of their data, without reading every record.
-
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import type { ImageRecord } from '../record/image.ts';
 import { dataObjects } from '../record/image-objects.ts';
 import { lookAtRecord } from '../record/image-records.ts';

@@ -1,6 +1,7 @@
 // The newest record of every image, read a few at once, and only where it is not known already.
 import { eachBounded, mapBounded } from '../../core/bounded.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import type { ImageRecord } from '../record/image.ts';
 import { lookAtRecord, lookAtVersion, recordFolder } from '../record/image-records.ts';
 import { MAX_RECORD_BYTES, tooLarge, versionKey } from '../record/records.ts';

@@ -1,6 +1,6 @@
 // Why a query has no image: which of its parts none has. Pure.
 import type { ImageRecord } from '../record/image.ts';
-import type { ListQuery } from './list-query.ts';
+import type { ListQuery } from './query-parts.ts';
 import { isShown, partsOf, type QueryPart } from './query-parts.ts';
 
 /** Follows the images that a query looks at, and keeps the parts that none of them has passed. */

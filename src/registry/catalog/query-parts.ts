@@ -1,8 +1,53 @@
 // The parts of a query, each by itself: what it lets pass, and how it is called in a message. Pure.
+import type { DiskFormat, Visibility } from '../../core/model.ts';
 import { printable } from '../../core/printable.ts';
-import type { ImageRecord } from '../record/image.ts';
+import type { ImageRecord, ImageStatus } from '../record/image.ts';
 import { dataSize } from '../record/image-objects.ts';
-import type { ListQuery } from './list-query.ts';
+
+export const SORT_KEYS = [
+  'name',
+  'status',
+  'disk_format',
+  'size',
+  'virtual_size',
+  'visibility',
+  'owner',
+  'id',
+  'created_at',
+  'updated_at',
+] as const;
+
+export type SortKey = (typeof SORT_KEYS)[number];
+
+export interface SortOrder {
+  key: SortKey;
+  descending: boolean;
+}
+
+/** Glance's filters; an image must pass all that are given. Sizes in bytes, times in ms. */
+export interface ListQuery {
+  name?: string | undefined;
+  /** One of these; where left out all but killed and deleted ones. */
+  status?: readonly ImageStatus[] | undefined;
+  tags?: readonly string[] | undefined;
+  properties?: Readonly<Record<string, string>> | undefined;
+  visibility?: Visibility | undefined;
+  owner?: string | undefined;
+  diskFormat?: DiskFormat | undefined;
+  /** Of the data; both ends included. An image without data has no size and does not pass. */
+  sizeMin?: number | undefined;
+  sizeMax?: number | undefined;
+  /** From `after` (included) until `before` (not included). */
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
+  updatedAfter?: number | undefined;
+  updatedBefore?: number | undefined;
+  /** True for hidden images only; otherwise there are none among them, as in Glance. */
+  hidden?: boolean | undefined;
+  /** The newest first where left out; what is equal comes in the order of the ids. */
+  sort?: readonly SortOrder[] | undefined;
+  limit?: number | undefined;
+}
 
 export interface QueryPart {
   /** As `the tag "nginx"`. */

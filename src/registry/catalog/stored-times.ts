@@ -1,6 +1,6 @@
 // When images came into a store, by the store's own clock.
-
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { isImageId } from '../record/names.ts';
 import { IMAGES } from './walk-images.ts';
 

@@ -1,6 +1,7 @@
 // Which images there are and the newest version of each, from listings alone.
 import { mapBounded } from '../../core/bounded.ts';
-import type { CallOptions, ObjectInfo, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { isImageId } from '../record/names.ts';
 import { versionOf } from '../record/records.ts';
 

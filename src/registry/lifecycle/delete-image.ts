@@ -1,6 +1,7 @@
 // The end of an image: its record says so first, then everything but that record goes.
 import { messageOf, PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { fenceClaims } from '../aliases/alias-claims.ts';
 import { listAliasRecords } from '../aliases/aliases.ts';
 import { findImage } from '../catalog/find-image.ts';

@@ -1,6 +1,7 @@
 // The states of an image before it is active, and its end if it never is: killed, with nothing left but its record.
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import type { ImageRecord } from '../record/image.ts';
 import {
   changeRecord,

@@ -1,33 +1,15 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
 import { mayRemove } from '../../store/abilities.ts';
+import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import { PROBES } from '../../store/object-key.ts';
-import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from '../../store/object-store.ts';
+import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
 import { IMAGES } from '../catalog/walk-images.ts';
 import { isImageId } from '../record/names.ts';
 import { isUnreadable, type OnUnreadable, unreadableRecord } from '../record/unreadable.ts';
+import type { Garbage } from './image-garbage.ts';
 import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { removeGarbage } from './remove-garbage.ts';
-
-/**
- * `image`: a record left in `queued` or `saving` by a run that died; `upload`: an open multipart
- * upload; `object`: data of no record; `record`: a version that others came after; `stray`: files
- * of a directory that never became objects, and what probes left.
- */
-export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
-
-export interface Garbage {
-  kind: GarbageKind;
-  key: string;
-  /** Bytes; null where the store does not tell. */
-  size: number | null;
-  /** ISO 8601 in UTC: when it was last touched. */
-  touched_at: string | null;
-  reason: string;
-  upload_id?: string;
-  /** Of the image as it was found; it is left alone if it has moved on. */
-  image?: { id: string; version: number };
-}
 
 export interface GarbageOptions extends CallOptions {
   /** Only what nobody touched for so long. */

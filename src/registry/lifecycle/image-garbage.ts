@@ -1,13 +1,32 @@
 // What of one image nobody owns: judged by its newest record and by when it was last touched.
-
-import type { CallOptions, ObjectInfo, ObjectStore, OpenUpload } from '../../store/object-store.ts';
+import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
+import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
 import { CLAIM_MS, isClaim } from '../aliases/alias-claims.ts';
 import type { ImageRecord } from '../record/image.ts';
 import { allObjects } from '../record/image-objects.ts';
 import { imageFolder, lookAtRecord, recordFolder } from '../record/image-records.ts';
 import { MAX_VERSION, versionOf } from '../record/records.ts';
 import { isUnreadable, type UnreadableRecord } from '../record/unreadable.ts';
-import type { Garbage } from './garbage.ts';
+
+/**
+ * `image`: a record left in `queued` or `saving` by a run that died; `upload`: an open multipart
+ * upload; `object`: data of no record; `record`: a version that others came after; `stray`: files
+ * of a directory that never became objects, and what probes left.
+ */
+export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
+
+export interface Garbage {
+  kind: GarbageKind;
+  key: string;
+  /** Bytes; null where the store does not tell. */
+  size: number | null;
+  /** ISO 8601 in UTC: when it was last touched. */
+  touched_at: string | null;
+  reason: string;
+  upload_id?: string;
+  /** Of the image as it was found; it is left alone if it has moved on. */
+  image?: { id: string; version: number };
+}
 
 /** All that a store has below one image's folder. */
 export interface Leftovers {

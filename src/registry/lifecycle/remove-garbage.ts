@@ -1,9 +1,10 @@
 // Removes one piece of garbage, after a last look that it still is one.
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { changeRecord, lookAtRecord } from '../record/image-records.ts';
 import { isUnreadable } from '../record/unreadable.ts';
-import type { Garbage } from './garbage.ts';
+import type { Garbage } from './image-garbage.ts';
 
 /** False, with nothing removed, where its image has moved on since it was found. */
 export async function removeGarbage(

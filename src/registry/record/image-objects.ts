@@ -1,5 +1,4 @@
 // The objects of an image: the data of each of its disks, and what lies beside them. Pure.
-
 import { PublishError } from '../../core/errors.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
 import { describe, usage } from './names.ts';

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { didYouMean } from '../../core/close-names.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { IMAGES } from '../catalog/walk-images.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
 import { assertRecord, examineRecord, keepUnknown } from './image-checks.ts';

@@ -1,7 +1,8 @@
 // Things that change, kept in a store where nothing does: each change is a next version's key.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { usage } from './names.ts';
 import { FORMAT_VERSION, formatProblem } from './record-format.ts';
 import { lastVersion } from './unreadable.ts';

@@ -11,7 +11,7 @@ import {
 } from '../../libvirt/ffi/constants.ts';
 import { type DiskDescription, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import type { GuestAct, GuestScope } from '../guest-scope.ts';
-import type { GuestContext } from './guest-acts.ts';
+import type { GuestContext } from './guest-context.ts';
 
 export interface ChainJobData {
   target: string;

@@ -1,5 +1,4 @@
 // The freeze of a guest's file systems, and the limit of its agent's time: acts with their undo.
-
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import { type AgentLimit, liftAgentLimit, withAgentLimit } from '../../libvirt/agent-timeout.ts';
 import type { Domain } from '../../libvirt/domain.ts';

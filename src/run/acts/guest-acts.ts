@@ -1,5 +1,4 @@
 // What is done to a domain and must be taken back: each act with its undo.
-
 import { pollUntil } from '../../core/poll.ts';
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import type { Domain } from '../../libvirt/domain.ts';
@@ -17,7 +16,6 @@ import { type GuestContext, virsh } from './guest-context.ts';
 import { mirror } from './mirror-act.ts';
 import { undefine } from './undefine-act.ts';
 
-export type { GuestContext } from './guest-context.ts';
 export { type MirrorData, mirror } from './mirror-act.ts';
 export { liveSources, type UndefineData, undefine } from './undefine-act.ts';
 

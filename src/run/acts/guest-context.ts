@@ -1,5 +1,4 @@
 // What the undo of every act on a domain is given, and how its commands for a person begin.
-
 import { shellQuote } from '../../core/shell-quote.ts';
 import type { Host } from '../../libvirt/host.ts';
 

@@ -1,5 +1,4 @@
 // A mirror of a disk into a delta, and how it is ended; a delta that the guest has gone on in is kept.
-
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { VIR_DOMAIN_XML_SECURE } from '../../libvirt/ffi/constants.ts';

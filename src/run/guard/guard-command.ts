@@ -1,5 +1,4 @@
 // The command line of the guard process, with a cgroup of its own where systemd keeps one for each unit.
-
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

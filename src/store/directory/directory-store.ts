@@ -5,12 +5,11 @@ import type { Readable } from 'node:stream';
 import { interruption, throwIfInterrupted } from '../../core/deadline.ts';
 import { PublishError } from '../../core/errors.ts';
 import { fileError, type Need, orMissing } from '../../host/files/file-errors.ts';
+import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import { assertKey } from '../object-key.ts';
 import {
-  type CallOptions,
   type CreateOptions,
   type ListOptions,
-  type ObjectInfo,
   type ObjectStore,
   type OpenUpload,
   type PartUpload,

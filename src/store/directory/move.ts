@@ -1,5 +1,4 @@
 // Files that come into a directory registry without being copied, and files that leave it.
-
 import type { Stats } from 'node:fs';
 import { constants, type FileHandle, lstat, open, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';

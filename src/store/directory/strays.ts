@@ -3,7 +3,7 @@ import { lstat, readdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { orMissing } from '../../host/files/file-errors.ts';
 import { descriptorPath } from '../../host/files/own-file.ts';
-import type { ObjectInfo } from '../object-store.ts';
+import type { ObjectInfo } from '../object-info.ts';
 import { UPLOADS_FOLDER } from './files.ts';
 import { withFolder } from './folder.ts';
 

@@ -10,7 +10,7 @@ import { request as httpsRequest } from 'node:https';
 import type { Readable } from 'node:stream';
 import { connectMs, requestSigner, type S3Access } from './access.ts';
 import { elementText } from './list-xml.ts';
-import type { S3StoreOptions } from './requests.ts';
+import type { S3StoreOptions } from './s3-options.ts';
 
 /** What of an answer is kept: of a record or of a page of keys; more is for the SDK to stream. */
 const MAX_BYTES = 4 * 1024 * 1024;

@@ -1,6 +1,6 @@
 // The answer to ListObjectsV2 read straight from its text. Pure.
 import { unquote } from '../etag.ts';
-import type { ObjectInfo } from '../object-store.ts';
+import type { ObjectInfo } from '../object-info.ts';
 
 /** A page as the SDK would give it, with what a listing of keys needs; keys without the registry's prefix. */
 export interface ListPage {

@@ -1,7 +1,8 @@
 // The listings of a bucket, page after page: objects, folders, open uploads.
 import { PublishError } from '../../core/errors.ts';
 import { objectInfo } from '../etag.ts';
-import type { CallOptions, ListOptions, ObjectInfo, OpenUpload } from '../object-store.ts';
+import type { CallOptions, ObjectInfo } from '../object-info.ts';
+import type { ListOptions, OpenUpload } from '../object-store.ts';
 import { assertPage, noS3Answer } from './answer.ts';
 import { leanPage, type PageQuery } from './lean-read.ts';
 import { ListGuard } from './list-guard.ts';

@@ -1,6 +1,6 @@
 // Objects of a bucket that go.
 import { eachBounded } from '../../core/bounded.ts';
-import type { CallOptions } from '../object-store.ts';
+import type { CallOptions } from '../object-info.ts';
 import { absent, type S3Requests } from './requests.ts';
 
 const REMOVALS_AT_ONCE = 8;

@@ -3,22 +3,13 @@
 import { withDeadline } from '../../core/deadline.ts';
 import type { PublishError, Step } from '../../core/errors.ts';
 import { objectInfo } from '../etag.ts';
+import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import { assertKey } from '../object-key.ts';
-import type { CallOptions, ObjectInfo } from '../object-store.ts';
-import type { S3Access, S3Options } from './access.ts';
+import type { S3Access } from './access.ts';
 import { isMissingKey, s3Error } from './errors.ts';
 import { LeanRequests } from './lean.ts';
 import type { S3 } from './s3-client.ts';
-
-export interface S3StoreOptions extends S3Options {
-  bucket: string;
-  /** Without slashes at its ends; empty for the bucket itself. */
-  prefix: string;
-  /** For the answer to one request, and for silence while an object is read. */
-  requestMs: number;
-  /** For sending one part, and for the store to put an object together. */
-  partMs: number;
-}
+import type { S3StoreOptions } from './s3-options.ts';
 
 /** One request: what the message says it was doing, its deadline, and what makes it. */
 export interface S3Call {

@@ -1,13 +1,12 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import type { Readable } from 'node:stream';
 import { quiet } from '../../core/quiet.ts';
+import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
 import { PROBES } from '../object-key.ts';
 import {
-  type CallOptions,
   type CreateOptions,
   type LinkAnswer,
   type ListOptions,
-  type ObjectInfo,
   type ObjectStore,
   type OpenUpload,
   type PartUpload,
@@ -16,7 +15,6 @@ import {
   type ReadOptions,
   SMALL_OBJECT_BYTES,
   type StoreLimits,
-  type StoreLocation,
 } from '../object-store.ts';
 import { openAccess } from './access.ts';
 import { hasEtag, noS3Answer } from './answer.ts';
@@ -25,14 +23,8 @@ import { createObject } from './create.ts';
 import { leanBody, leanPage } from './lean-read.ts';
 import { isBucketEmpty, listFolders, listObjectPages, listUploads } from './list.ts';
 import { removeObjects } from './remove.ts';
-import {
-  absent,
-  checkBucket,
-  type S3Call,
-  S3Requests,
-  type S3StoreOptions,
-  statObject,
-} from './requests.ts';
+import { absent, checkBucket, type S3Call, S3Requests, statObject } from './requests.ts';
+import type { S3StoreOptions } from './s3-options.ts';
 import { S3Upload } from './upload.ts';
 
 const MIB = 1024 * 1024;

@@ -1,14 +1,8 @@
 // One multipart upload in an S3 bucket: parts, their list, the object made of them, and its end.
 import { PublishError } from '../../core/errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from '../etag.ts';
-import type {
-  CallOptions,
-  ObjectInfo,
-  PartBody,
-  PartInfo,
-  PartOrigin,
-  PartUpload,
-} from '../object-store.ts';
+import type { CallOptions, ObjectInfo } from '../object-info.ts';
+import type { PartBody, PartInfo, PartOrigin, PartUpload } from '../object-store.ts';
 import { createOnly } from './create.ts';
 import { copyPart, gone, listParts } from './parts.ts';
 import { base64, putPart } from './put-part.ts';

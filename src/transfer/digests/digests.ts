@@ -1,5 +1,4 @@
 // Digests of bytes that are in memory: one algorithm a thread, beside whoever reads and sends them.
-
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../../core/end-worker.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';

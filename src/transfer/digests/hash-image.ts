@@ -1,5 +1,4 @@
 // The digests of an image that does not travel, walked through range by range.
-
 import { throwIfInterrupted, unlessAborted } from '../../core/deadline.ts';
 import type { ImageSource, RangeReader } from '../../host/io/image-source.ts';
 import { givePieces, takePieces } from '../upload/part-memory.ts';

@@ -1,7 +1,8 @@
 // The size and the sha256 of an object, read back from its store.
 import { createHash } from 'node:crypto';
 import { interruption } from '../../core/deadline.ts';
-import type { CallOptions, ObjectStore } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore } from '../../store/object-store.ts';
 import { type RetryPolicy, withRetries } from '../../store/retry.ts';
 
 export interface ReadDigestOptions extends CallOptions {

@@ -1,12 +1,13 @@
 // One object from a registry to another: by the server itself where both are its own, else through here.
-
 import { eachBounded } from '../../core/bounded.ts';
 import { PublishError } from '../../core/errors.ts';
-import type { CallOptions, ObjectStore, PartInfo, PartUpload } from '../../store/object-store.ts';
+import type { CallOptions } from '../../store/object-info.ts';
+import type { ObjectStore, PartInfo, PartUpload } from '../../store/object-store.ts';
 import { readDigest } from '../digests/read-digest.ts';
 import { partAt, planParts } from './part-plan.ts';
 import { storeSource } from './store-source.ts';
-import { type UploadPolicy, uploadImage } from './upload-image.ts';
+import { uploadImage } from './upload-image.ts';
+import type { UploadPolicy } from './upload-types.ts';
 
 /** What the copy must be. Size in bytes, sha256 in hex. */
 export interface ExpectedObject {

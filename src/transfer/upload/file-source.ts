@@ -1,5 +1,4 @@
 // A file as the source of an upload.
-
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { messageOf, PublishError } from '../../core/errors.ts';

@@ -1,7 +1,5 @@
 // One rate for all that is sent at once: whoever sends asks before, and waits its turn.
 
-import type { UploadPolicy } from './upload-image.ts';
-
 /** Longer is too long for one timer of Node. */
 const LONGEST_TIMER_MS = 2 ** 30;
 
@@ -53,8 +51,16 @@ function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
+/** What of an upload's policy decides how long a part takes. Rates and sizes in MiB. */
+interface PacedPolicy {
+  rateMib?: number;
+  concurrency: number;
+  partSizeMib: number;
+  partMs: number;
+}
+
 /** At a low rate the parts under way wait for each other, which their deadline must allow for. */
-export function withTimeForRate(policy: UploadPolicy): UploadPolicy {
+export function withTimeForRate<Policy extends PacedPolicy>(policy: Policy): Policy {
   const { rateMib = 0, concurrency, partSizeMib, partMs } = policy;
   if (rateMib === 0) return policy;
   return { ...policy, partMs: partMs + ((concurrency * partSizeMib) / rateMib) * 1000 };

@@ -2,16 +2,11 @@
 import { createHash } from 'node:crypto';
 import { PublishError } from '../../core/errors.ts';
 import type { ImageSource } from '../../host/io/image-source.ts';
-import type {
-  CallOptions,
-  ObjectInfo,
-  PartInfo,
-  PartUpload,
-  ReadTier,
-} from '../../store/object-store.ts';
+import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
+import type { PartInfo, PartUpload, ReadTier } from '../../store/object-store.ts';
 import type { DigestAlgorithm, Digests } from '../digests/digests.ts';
 import { hashImage } from '../digests/hash-image.ts';
-import type { Target } from './upload-image.ts';
+import type { Target } from './upload-types.ts';
 
 /**
  * The open upload of this key that has the most parts, with them; others of the key are aborted.

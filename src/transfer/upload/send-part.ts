@@ -8,7 +8,7 @@ import { withRetries } from '../../store/retry.ts';
 import type { Chunks, LoadedPart } from './part-loader.ts';
 import type { PlannedPart } from './part-plan.ts';
 import type { RateLimit } from './rate-limit.ts';
-import type { UploadPolicy } from './upload-image.ts';
+import type { UploadPolicy } from './upload-types.ts';
 
 export interface SendPartOptions {
   policy: UploadPolicy;

@@ -1,5 +1,4 @@
 // The parts of one upload on their way: so many at once, each checked, with the digests beside them.
-
 import { eachBounded } from '../../core/bounded.ts';
 import { unlessAborted, withDeadline } from '../../core/deadline.ts';
 import { quiet } from '../../core/quiet.ts';
@@ -9,7 +8,7 @@ import { DigestSet, type Digests } from '../digests/digests.ts';
 import { type LoadedPart, PartLoader } from './part-loader.ts';
 import { type PartPlan, type PlannedPart, partsOf } from './part-plan.ts';
 import { otherBytes, partMs, sendPart } from './send-part.ts';
-import type { UploadImageOptions } from './upload-image.ts';
+import type { UploadImageOptions } from './upload-types.ts';
 
 type SendOptions = UploadImageOptions & {
   check: PartCheck;

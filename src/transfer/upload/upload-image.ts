@@ -1,63 +1,13 @@
 // An image to one object of a store: parts side by side, digests beside them, nothing left on failure.
-
 import { interruption, throwIfInterrupted } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import type { ImageSource } from '../../host/io/image-source.ts';
 import { etagsDiffer, multipartEtag } from '../../store/etag.ts';
-import type {
-  MultipartTier,
-  ObjectInfo,
-  PartCheck,
-  PartInfo,
-  PartUpload,
-  ReadTier,
-} from '../../store/object-store.ts';
-import type { RetryPolicy } from '../../store/retry.ts';
-import type { DigestAlgorithm, Digests } from '../digests/digests.ts';
-import type { EarlyParts } from './early-upload.ts';
+import type { ObjectInfo } from '../../store/object-info.ts';
+import type { PartCheck, PartInfo, PartUpload } from '../../store/object-store.ts';
 import { planParts } from './part-plan.ts';
-import type { RateLimit } from './rate-limit.ts';
 import { findUpload } from './resume-upload.ts';
 import { PartSender } from './send-parts.ts';
-
-export interface UploadPolicy extends RetryPolicy {
-  partSizeMib: number;
-  /** Parts under way at once. */
-  concurrency: number;
-  /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
-  partMs: number;
-  /** What goes to a bucket at most, in MiB/s; no cap where 0 or left out. */
-  rateMib?: number;
-  /** Shared by all who send at that rate. */
-  rate?: RateLimit;
-}
-
-export interface UploadImageOptions {
-  key: string;
-  contentType?: string;
-  source: ImageSource;
-  algorithms: readonly DigestAlgorithm[];
-  policy: UploadPolicy;
-  /** The store was seen to refuse a wrong checksum: it need not be md5, which costs much more. */
-  checksums?: boolean | undefined;
-  signal?: AbortSignal | undefined;
-  /** Goes on with what an earlier process left of this very upload. */
-  resume?: boolean | undefined;
-  /** Goes on with what was sent while the file was written. */
-  early?: EarlyParts | undefined;
-  /** Known already: the source is read to be sent alone. */
-  digests?: Digests | undefined;
-  /** Bytes sent so far; what was sent in vain is taken off again. */
-  onProgress?: ((bytes: number) => void) | undefined;
-}
-
-export interface UploadImageResult {
-  size: number;
-  etag: string | null;
-  digests: Digests;
-}
-
-export type Target = MultipartTier & Pick<ReadTier, 'stat' | 'url'>;
+import type { Target, UploadImageOptions, UploadImageResult } from './upload-types.ts';
 
 /**
  * Uploads the source. When it resolves, the store has said of each part and of the whole that it
@@ -70,10 +20,9 @@ export async function uploadImage(
   options: UploadImageOptions,
 ): Promise<UploadImageResult> {
   const { key, source, policy, signal, contentType } = options;
-  const partSize = options.early?.partSize ?? policy.partSizeMib * 1024 * 1024;
+  const partSize = policy.partSizeMib * 1024 * 1024;
   const plan = planParts(source.size, partSize, store.limits);
-  const earlier =
-    options.early ?? (options.resume ? await findUpload(store, key, { signal }) : undefined);
+  const earlier = options.resume ? await findUpload(store, key, { signal }) : undefined;
   const check = partCheck(store, options.checksums ?? false);
   const start = { signal, check, ...(contentType === undefined ? {} : { contentType }) };
   const upload = earlier?.upload ?? (await store.startUpload(key, start));
@@ -97,10 +46,7 @@ export async function uploadImage(
 }
 
 /** md5 costs several times what all else of a part costs. */
-export function partCheck(
-  { wantsPartMd5 }: Pick<Target, 'wantsPartMd5'>,
-  checksums: boolean,
-): PartCheck {
+function partCheck({ wantsPartMd5 }: Pick<Target, 'wantsPartMd5'>, checksums: boolean): PartCheck {
   if (!wantsPartMd5) return 'none';
   return checksums ? 'crc32c' : 'md5';
 }

@@ -1,6 +1,7 @@
 // A list without images says which of its filters nothing has passed.
 import { expect, it } from 'vitest';
-import { type ListQuery, selectPage } from '#built/registry/catalog/list-query.js';
+import { selectPage } from '#built/registry/catalog/list-query.js';
+import type { ListQuery } from '#built/registry/catalog/query-parts.js';
 import { activeRecord } from './record.ts';
 
 const id = (n: number) => `00000000-0000-4000-8000-00000000000${n}`;

@@ -7,7 +7,8 @@ import { expect, test } from 'vitest';
 import { Host } from '#built/libvirt/host.js';
 import { commit, pause } from '#built/run/acts/chain-acts.js';
 import { agentLimit, freeze } from '#built/run/acts/freeze-act.js';
-import { detach, type GuestContext, mirror, save, undefine } from '#built/run/acts/guest-acts.js';
+import { detach, mirror, save, undefine } from '#built/run/acts/guest-acts.js';
+import type { GuestContext } from '#built/run/acts/guest-context.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 

@@ -8,13 +8,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Host } from '#built/libvirt/host.js';
 import { replaceDisks } from '#built/libvirt/xml/replace-disks.js';
 import { pause } from '#built/run/acts/chain-acts.js';
-import {
-  type GuestContext,
-  liveSources,
-  mirror,
-  save,
-  undefine,
-} from '#built/run/acts/guest-acts.js';
+import { liveSources, mirror, save, undefine } from '#built/run/acts/guest-acts.js';
+import type { GuestContext } from '#built/run/acts/guest-context.js';
 import { findFileUsers } from '#built/run/lock/file-users.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';

@@ -1,0 +1,43 @@
+// What goes into an upload and what comes out of it.
+import type { ImageSource } from '../../host/io/image-source.ts';
+import type { MultipartTier, ReadTier } from '../../store/object-store.ts';
+import type { RetryPolicy } from '../../store/retry.ts';
+import type { DigestAlgorithm, Digests } from '../digests/digests.ts';
+import type { RateLimit } from './rate-limit.ts';
+
+export interface UploadPolicy extends RetryPolicy {
+  partSizeMib: number;
+  /** Parts under way at once. */
+  concurrency: number;
+  /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
+  partMs: number;
+  /** What goes to a bucket at most, in MiB/s; no cap where 0 or left out. */
+  rateMib?: number;
+  /** Shared by all who send at that rate. */
+  rate?: RateLimit;
+}
+
+export interface UploadImageOptions {
+  key: string;
+  contentType?: string;
+  source: ImageSource;
+  algorithms: readonly DigestAlgorithm[];
+  policy: UploadPolicy;
+  /** The store was seen to refuse a wrong checksum: it need not be md5, which costs much more. */
+  checksums?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  /** Goes on with what an earlier process left of this very upload. */
+  resume?: boolean | undefined;
+  /** Known already: the source is read to be sent alone. */
+  digests?: Digests | undefined;
+  /** Bytes sent so far; what was sent in vain is taken off again. */
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+export interface UploadImageResult {
+  size: number;
+  etag: string | null;
+  digests: Digests;
+}
+
+export type Target = MultipartTier & Pick<ReadTier, 'stat' | 'url'>;
