@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { Consistency } from '../core/model.ts';
-import type { DiskWish } from '../domain/choose-disk.ts';
+import type { DiskSelection } from '../domain/choose-disk.ts';
 import type { InspectedDisk, Inspection } from '../domain/inspect.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import type { Host } from '../libvirt/host.ts';
@@ -29,7 +29,7 @@ export interface CaptureRun {
   domain: Domain;
   inspection: Inspection;
   /** The disks that were asked for. */
-  selection: DiskWish;
+  selection: DiskSelection;
   plan: CapturePlan;
   folder: RunFolder;
   journal: Journal;

@@ -1,13 +1,13 @@
 // The deadline of a guest that is frozen or paused, whatever hangs meanwhile.
 import { PublishError } from '../core/errors.ts';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { Host } from '../libvirt/host.ts';
 
 export interface HoldDeadline {
   host: Pick<Host, 'giveUpWork'>;
   ms: number;
   /** Lets the guest go, past the call that hangs. */
-  letGo?: () => Promise<void>;
+  release?: () => Promise<void>;
 }
 
 /**
@@ -16,14 +16,14 @@ export interface HoldDeadline {
  * @throws PublishError LIBVIRT at the deadline; what `work` throws.
  */
 export async function withHoldDeadline<T>(
-  { host, ms, letGo }: HoldDeadline,
+  { host, ms, release }: HoldDeadline,
   work: () => Promise<T>,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const end = async () => {
       try {
-        await letGo?.();
+        await release?.();
       } finally {
         await host.giveUpWork();
       }
@@ -38,7 +38,7 @@ export async function withHoldDeadline<T>(
     );
   });
   try {
-    return await Promise.race([quiet(work()), quiet(late)]);
+    return await Promise.race([ignoreRejection(work()), ignoreRejection(late)]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,7 +1,7 @@
 // Compares a domain with what its capture was planned for, right before the first act on it and after.
 import { PublishError } from '../core/errors.ts';
 import { chooseDisks } from '../domain/choose-disk.ts';
-import { type Inspection, readDomain, refuseBusyDisk } from '../domain/inspect.ts';
+import { assertDiskIdle, type Inspection, readDomain } from '../domain/inspect.ts';
 import { assertLayersOpen } from '../domain/layers-open.ts';
 import { placeVolumes } from '../domain/remote-disk.ts';
 import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/ffi/constants.ts';
@@ -32,7 +32,7 @@ export async function lookAgain(
   compareLayers(inspection, found.description.disks);
   for (const { disk } of inspection.disks) {
     const now = found.description.disks.find(({ target }) => target === disk.target);
-    await refuseBusyDisk(domain, { ...disk, mirror: now?.mirror ?? null }, found.active);
+    await assertDiskIdle(domain, { ...disk, mirror: now?.mirror ?? null }, found.active);
   }
   if (found.active) {
     await compareSizes(run);

@@ -2,8 +2,8 @@
 import { PublishError } from '../core/errors.ts';
 import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
-import { mustGo, refuseDangerousSave } from './cold/cold-obstacles.ts';
-import { refuseUnquiescable } from './quiesce-policy.ts';
+import { assertSafeToSave, mustGo } from './cold/cold-obstacles.ts';
+import { assertQuiescable } from './quiesce-policy.ts';
 
 export interface CapturePlan {
   mode: CaptureMode;
@@ -20,7 +20,7 @@ export interface CapturePlan {
   detaches: { xml: string; address: string }[];
 }
 
-export interface CaptureWishes {
+export interface CaptureRequest {
   mode: SnapshotMode;
   method: MirrorMethod;
   quiesce: QuiescePolicy;
@@ -30,12 +30,12 @@ export interface CaptureWishes {
  * Decides how the disk is made to hold still.
  * @throws PublishError DISK_UNSUPPORTED, QUIESCE or USAGE where what was asked for cannot be.
  */
-export function planCapture(inspection: Inspection, wishes: CaptureWishes): CapturePlan {
-  const { mode, modeReason } = chooseMode(inspection, wishes.mode);
-  refuseUnquiescable(inspection, mode, wishes.quiesce);
+export function planCapture(inspection: Inspection, requested: CaptureRequest): CapturePlan {
+  const { mode, modeReason } = chooseMode(inspection, requested.mode);
+  assertQuiescable(inspection, mode, requested.quiesce);
   const { method, methodReason } =
     mode === 'live'
-      ? chooseMethod(inspection, wishes.method)
+      ? chooseMethod(inspection, requested.method)
       : { method: null, methodReason: null };
   const undefining = method === 'rebase' && inspection.persistent;
   return {
@@ -43,8 +43,8 @@ export function planCapture(inspection: Inspection, wishes: CaptureWishes): Capt
     modeReason,
     method,
     methodReason,
-    quiesce: wishes.quiesce,
-    pauses: mode === 'live' && mustPause(inspection, wishes.quiesce),
+    quiesce: requested.quiesce,
+    pauses: mode === 'live' && mustPause(inspection, requested.quiesce),
     undefines: undefining ? undefinedParts(inspection) : [],
     detaches: mode === 'cold' ? unsavable(inspection) : [],
   };
@@ -86,7 +86,7 @@ function chooseMode(
         { step: 'inspect' },
       );
     }
-    refuseDangerousSave(inspection, obstacle);
+    assertSafeToSave(inspection, obstacle);
     return { mode: 'cold', modeReason: obstacle ?? 'asked for' };
   }
   if (obstacle !== undefined) {

@@ -4,17 +4,17 @@ import type { Domain } from '../libvirt/domain.ts';
 import { pause, pauseGuest } from '../run/acts/chain-acts.ts';
 import { freeze } from '../run/acts/freeze-act.ts';
 import type { MirrorData } from '../run/acts/guest-acts.ts';
-import { refuseIfTakenOver } from '../run/guard/take-over.ts';
+import { assertNotTakenOver } from '../run/guard/take-over.ts';
 import type { CaptureRun, PointInTime } from './capture-run.ts';
 import { holdLimitMs } from './freeze-limit.ts';
 import { withHoldDeadline } from './hold-deadline.ts';
-import { endMirrors, type Held, MIN_ABORT_MS } from './live/end-mirrors.ts';
+import { endMirrors, type GuestHoldControl, MIN_ABORT_MS } from './live/end-mirrors.ts';
 import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
 
 const SLACK_MS = 500;
 
 /** What holds the guest; `since` is `performance.now()`. */
-export type Hold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'; since: number };
+export type GuestHold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'; since: number };
 
 /**
  * Holds the guest, ends all mirrors, and lets it go. The point in time is the moment of the ends.
@@ -34,21 +34,21 @@ export async function takePointInTime(
   await whileHeld(run, held, async () => {
     await endMirrors(run, mirrors, held);
     // A guard that came in between has let the guest go, or has ended a mirror before its time.
-    await refuseIfTakenOver(run.folder.path, 'quiesce');
+    await assertNotTakenOver(run.folder.path, 'quiesce');
     await run.atPointInTime();
   });
-  const moment = await letGo(run, hold);
+  const moment = await release(run, hold);
   if (hold?.how === 'frozen' && moment.consistency === 'crash' && mirrors.length > 1) {
     throw notOneMoment(run, mirrors.length);
   }
   return moment;
 }
 
-async function letGo(run: CaptureRun, hold: Hold | undefined): Promise<PointInTime> {
+async function release(run: CaptureRun, hold: GuestHold | undefined): Promise<PointInTime> {
   if (!hold) return { consistency: 'crash', freezeMs: null, pauseMs: null };
   if (hold.how === 'frozen') return { ...(await thawGuest(run, hold.frozen)), pauseMs: null };
   const { state } = await run.domain.getState();
-  const pauseMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  const pauseMs = Math.round((await run.scope.undo(pause)) - hold.since);
   if (state !== 'paused') throw notOneMoment(run, run.inspection.disks.length);
   return { consistency: 'crash', freezeMs: null, pauseMs };
 }
@@ -61,28 +61,28 @@ function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
 /** The end of a mirror has a deadline of its own, which says more; this one comes after it. */
 async function whileHeld(
   run: CaptureRun,
-  held: Held | undefined,
+  held: GuestHoldControl | undefined,
   work: () => Promise<void>,
 ): Promise<void> {
   if (!held) return work();
   const left = holdLimitMs(run, held) - (performance.now() - held.since);
   const ms = Math.max(left, MIN_ABORT_MS) + SLACK_MS;
-  return withHoldDeadline({ host: run.host, ms, letGo: held.letGo }, work);
+  return withHoldDeadline({ host: run.host, ms, release: held.release }, work);
 }
 
 /** Undefined for a guest that somebody else has frozen: nobody but they may thaw it. */
-function heldBy(run: CaptureRun, hold: Hold): Held | undefined {
-  const letGo = () => letGoOnControl(run, hold);
-  if (hold.how === 'paused') return { how: 'paused', since: hold.since, letGo };
+function heldBy(run: CaptureRun, hold: GuestHold): GuestHoldControl | undefined {
+  const release = () => releaseOnControl(run, hold);
+  if (hold.how === 'paused') return { how: 'paused', since: hold.since, release };
   const { byUs, since } = hold.frozen;
-  return byUs ? { how: 'frozen', since, letGo } : undefined;
+  return byUs ? { how: 'frozen', since, release } : undefined;
 }
 
 /** Undefined where a guest runs on, or stands still already. */
 async function holdGuest(
   run: CaptureRun,
   mirrors: readonly MirrorData[],
-): Promise<Hold | undefined> {
+): Promise<GuestHold | undefined> {
   const frozen = await freezeGuest(run);
   if (frozen) return { how: 'frozen', frozen };
   if (mirrors.length === 1 || !(await isRunning(run.domain))) return undefined;
@@ -100,14 +100,14 @@ async function isRunning(domain: Domain): Promise<boolean> {
 }
 
 /** What fails here stays pending in the scope, and is tried again there. */
-async function letGoOnControl(
+async function releaseOnControl(
   { host, inspection, scope, onEvent }: CaptureRun,
-  { how }: Hold,
+  { how }: GuestHold,
 ): Promise<void> {
   try {
     const domain = await host.domainForControl(inspection.uuid);
     await (how === 'frozen' ? domain?.fsThaw() : domain?.resume());
-    await scope.settle(how === 'frozen' ? freeze : pause);
+    await scope.markUndone(how === 'frozen' ? freeze : pause);
   } catch (error) {
     const message = `the guest was not let go at once: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });

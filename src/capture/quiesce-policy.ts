@@ -4,7 +4,7 @@ import type { CaptureMode, QuiescePolicy } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
 
 /** @throws PublishError QUIESCE where the policy is `require` and no agent answers. */
-export function refuseUnquiescable(
+export function assertQuiescable(
   { name, agent, state }: Pick<Inspection, 'name' | 'agent' | 'state'>,
   mode: CaptureMode,
   quiesce: QuiescePolicy,

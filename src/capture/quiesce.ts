@@ -58,8 +58,8 @@ export async function freezeGuest(run: FreezeRun): Promise<FrozenGuest | undefin
     if (!isLibvirtError(error)) throw error;
     if (plan.quiesce === 'require') throw notQuiesced(run, error.message, error);
     notFrozen(run, `the freeze failed (${error.message})`);
-    await scope.takeBack(freeze);
-    await scope.takeBack(agentLimit);
+    await scope.undo(freeze);
+    await scope.undo(agentLimit);
     return undefined;
   }
 }
@@ -83,12 +83,12 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
   } catch (error) {
     // Somebody was quicker: what is frozen is theirs, and a thaw of ours would end it.
     if (!isFrozenAnswer(error)) throw error;
-    await scope.settle(freeze);
+    await scope.markUndone(freeze);
     return frozenAlready(run);
   }
   // An agent may lie about the count: the thaw costs nothing where nothing is frozen.
-  await scope.takeBack(freeze);
-  await scope.takeBack(agentLimit);
+  await scope.undo(freeze);
+  await scope.undo(agentLimit);
   return notFrozen(run, 'the agent froze no file system');
 }
 
@@ -107,7 +107,7 @@ function frozenAlready({ onEvent }: FreezeRun): FrozenGuest {
  */
 export async function thawGuest(run: FreezeRun, frozen: FrozenGuest): Promise<Thawed> {
   const { obstacle, at } = frozen.byUs ? await thaw(run) : await lookForThaw(run);
-  await run.scope.takeBack(agentLimit);
+  await run.scope.undo(agentLimit);
   if (obstacle !== undefined) notFrozen(run, obstacle);
   return {
     consistency: obstacle === undefined ? 'filesystem' : 'crash',
@@ -126,7 +126,7 @@ async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
     try {
       const count = await domain.fsThaw();
       const at = performance.now();
-      await scope.settle(freeze);
+      await scope.markUndone(freeze);
       return count > 0
         ? { at }
         : { at, obstacle: 'the agent found no file system frozen any more' };

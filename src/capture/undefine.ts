@@ -30,7 +30,7 @@ async function undefineNow({ domain, inspection, scope }: CaptureRun): Promise<v
     await domain.undefineFlags(flagsFor(inspection));
   } catch (error) {
     if (!isLibvirtError(error, VIR_ERR.OPERATION_INVALID)) throw error;
-    await scope.settle(undefine);
+    await scope.markUndone(undefine);
     throw changed(inspection, 'it was undefined');
   }
 }

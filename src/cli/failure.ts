@@ -16,7 +16,7 @@ export function failureJson(error: unknown): Record<string, unknown> {
     retryable: known?.retryable ?? false,
     causes: causesOf(error),
     undoFailures: (known?.undoFailures ?? []).map(messageOf),
-    mend: mendsOf(error),
+    recoveryCommand: recoveryCommandsOf(error),
   };
 }
 
@@ -33,8 +33,9 @@ export function failureText(error: unknown, style: Style): string {
       return `  ${style.red('not put back:')} ${shown(messageOf(failure))}`;
     }),
   ];
-  const mends = mendsOf(error);
-  if (mends.length > 0) lines.push(style.bold('Run this to mend it:'), ...mends);
+  const recoveryCommands = recoveryCommandsOf(error);
+  if (recoveryCommands.length > 0)
+    lines.push(style.bold('Run this to mend it:'), ...recoveryCommands);
   return `${lines.join('\n')}\n`;
 }
 
@@ -59,10 +60,12 @@ function causesOf(error: unknown): string[] {
   return causes;
 }
 
-function mendsOf(error: unknown): string[] {
+function recoveryCommandsOf(error: unknown): string[] {
   if (!(error instanceof PublishError)) return [];
-  const below = error.undoFailures.flatMap(mendsOf);
-  return [...new Set([...below, ...(error.mend === undefined ? [] : [error.mend])])];
+  const below = error.undoFailures.flatMap(recoveryCommandsOf);
+  return [
+    ...new Set([...below, ...(error.recoveryCommand === undefined ? [] : [error.recoveryCommand])]),
+  ];
 }
 
 function placeOf(error: unknown): string {

@@ -90,8 +90,8 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const keep = [addAliasCommand, addVerifyCommand, addSumsCommand, addCopyCommand];
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
-  const mend = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...mend])
+  const recovery = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
+  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...recovery])
     addCommand(program, setExitCode);
   nameCommandInErrors(program);
   return program;

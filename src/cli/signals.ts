@@ -44,8 +44,14 @@ function asInterrupted(error: unknown, signal: AbortSignal): unknown {
   const known = error instanceof PublishError ? error : undefined;
   if (known?.code === 'GUEST_NOT_RESTORED' || known?.code === 'INTERRUPTED') return error;
   const step = known?.step === undefined ? {} : { step: known.step };
-  const mend = known?.mend === undefined ? {} : { mend: known.mend };
-  const details = { ...step, ...mend, undoFailures: known?.undoFailures ?? [], cause: error };
+  const recoveryCommand =
+    known?.recoveryCommand === undefined ? {} : { recoveryCommand: known.recoveryCommand };
+  const details = {
+    ...step,
+    ...recoveryCommand,
+    undoFailures: known?.undoFailures ?? [],
+    cause: error,
+  };
   return new PublishError('INTERRUPTED', messageOf(signal.reason), details);
 }
 

@@ -38,7 +38,7 @@ export interface Config {
     quiesce: QuiescePolicy;
     hash: readonly ('md5' | 'sha512')[];
     bandwidthMib: number;
-    atOnce: number;
+    maxConcurrent: number;
     visibility: Visibility;
   };
   convert: {
@@ -61,7 +61,7 @@ export interface Config {
   };
   timeouts: {
     libvirtMs: number;
-    atOnceMs: number;
+    slotWaitMs: number;
     mirrorMs: number;
     mirrorStallMs: number;
     pollMs: number;

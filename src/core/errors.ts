@@ -66,7 +66,7 @@ export type Step =
   | 'activate'
   | 'alias'
   | 'restore'
-  | 'roll back'
+  | 'rollback'
   | 'registry'
   | 'pull'
   | 'verify'
@@ -80,7 +80,7 @@ export interface PublishErrorOptions {
   /** What the undos raised, in the order they were run. Empty when everything was put back. */
   undoFailures?: readonly Error[];
   /** The shell command that puts right what the undos could not; it is printed last. */
-  mend?: string;
+  recoveryCommand?: string;
 }
 
 /** Of these, what lacks space on this host is a NO_SPACE; other codes say more than that does. */
@@ -91,7 +91,7 @@ const MAY_LACK_SPACE: readonly ErrorCode[] = [
 
 /**
  * Every failure that leaves this package. The message says what failed, on what, and what to do
- * next. Secrets in the message and in `mend` are masked here, so that they may quote what other
+ * next. Secrets in the message and in `recoveryCommand` are masked here, so that they may quote what other
  * programs said. No message holds a domain's XML. If the cause is a full file system or quota, the
  * code is NO_SPACE, whatever failed of it.
  */
@@ -101,7 +101,7 @@ export class PublishError extends Error {
   readonly step: Step | undefined;
   readonly retryable: boolean;
   readonly undoFailures: readonly Error[];
-  readonly mend: string | undefined;
+  readonly recoveryCommand: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: PublishErrorOptions = {}) {
     super(
@@ -112,7 +112,8 @@ export class PublishError extends Error {
     this.step = options.step;
     this.retryable = options.retryable ?? false;
     this.undoFailures = options.undoFailures ?? [];
-    this.mend = options.mend === undefined ? undefined : withoutSecrets(options.mend);
+    this.recoveryCommand =
+      options.recoveryCommand === undefined ? undefined : withoutSecrets(options.recoveryCommand);
   }
 }
 

@@ -10,7 +10,7 @@ export interface LocalDisk extends DiskDescription {
 }
 
 /** `root`: the root disk alone; `all`: every disk; else those with these targets. */
-export type DiskWish = 'root' | 'all' | readonly string[];
+export type DiskSelection = 'root' | 'all' | readonly string[];
 
 /** The root disk first. */
 export type ChosenDisks = readonly [LocalDisk, ...LocalDisk[]];
@@ -19,7 +19,7 @@ export type ChosenDisks = readonly [LocalDisk, ...LocalDisk[]];
  * The disks to take, in the order of `inRootOrder`. The first of them is the root disk of the image.
  * @throws PublishError DISK_UNSUPPORTED with the reason, and what could be taken in its place.
  */
-export function chooseDisks(domain: DomainDescription, wish: DiskWish): ChosenDisks {
+export function chooseDisks(domain: DomainDescription, wish: DiskSelection): ChosenDisks {
   const [root, ...others] = inRootOrder(wishedFor(domain, wish), (disk) => disk);
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
   const disks = wish === 'root' ? [root] : [root, ...others];
@@ -43,7 +43,7 @@ export function chooseDisk(domain: DomainDescription, target: string | undefined
   return chooseDisks(domain, target === undefined ? 'root' : [target])[0];
 }
 
-function wishedFor({ name, disks }: DomainDescription, wish: DiskWish): DiskDescription[] {
+function wishedFor({ name, disks }: DomainDescription, wish: DiskSelection): DiskDescription[] {
   if (wish === 'root') return disks.filter(({ device }) => device === 'disk');
   if (wish === 'all') return disks.filter((disk) => !isRemovable(disk));
   const known = disks.map(({ target }) => target);
@@ -105,7 +105,7 @@ const NO_MIRROR: Readonly<Record<string, string | undefined>> = {
 };
 
 /** What stands in the way of a disk only where others are taken with it. */
-function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskWish) {
+function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskSelection) {
   if (shareable) return 'is shareable: another guest may write to it at the point in time';
   if (readonly && wish === 'all') {
     return 'is read-only: the guest keeps nothing on it, and whether it belongs to the image is yours to say';
@@ -114,7 +114,7 @@ function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskWish
 }
 
 /** What to ask for in place of all. */
-function cure({ disks }: DomainDescription, wish: DiskWish): string {
+function cure({ disks }: DomainDescription, wish: DiskSelection): string {
   if (wish !== 'all') return '';
   const takable = inRootOrder(disks, (disk) => disk).filter(
     (disk) => obstacleOf(disk) === undefined && obstacleBeside(disk, wish) === undefined,

@@ -10,7 +10,12 @@ import { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE } from '../libvirt/ffi/c
 import { type DomainDescription, parseDomainXml } from '../libvirt/xml/domain-xml.ts';
 import type { SnapshotRef } from '../qemu/qemu-img.ts';
 import { type DiskFacts, type ReadOptions, readDiskFacts } from './chain/backing-chain.ts';
-import { type ChosenDisks, chooseDisks, type DiskWish, type LocalDisk } from './choose-disk.ts';
+import {
+  type ChosenDisks,
+  chooseDisks,
+  type DiskSelection,
+  type LocalDisk,
+} from './choose-disk.ts';
 import { type AskedOf, missingNeeds } from './missing-needs.ts';
 import { readOpenFiles } from './open-files.ts';
 import { placeVolumes, readRemoteFacts } from './remote-disk.ts';
@@ -65,7 +70,7 @@ export interface Inspection {
 }
 
 export interface InspectOptions {
-  disks: DiskWish;
+  disks: DiskSelection;
   connection: Pick<Connection, 'lookupVolume'> & AskedOf;
   libvirtVersion: number;
   timeoutMs: number;
@@ -94,7 +99,7 @@ export async function inspectDomain(
   const found = known ?? (await readDomain(domain, options));
   const { active, description } = found;
   const chosen = chooseDisks(description, options.disks);
-  for (const disk of chosen) await refuseBusyDisk(domain, disk, active);
+  for (const disk of chosen) await assertDiskIdle(domain, disk, active);
   const { timeoutMs, signal, onEvent } = options;
   const opened = active ? await readOpenFiles(domain, onEvent) : null;
   const [disks, guest] = await Promise.all([
@@ -163,7 +168,7 @@ async function readFacts(
 }
 
 /** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */
-export async function refuseBusyDisk(
+export async function assertDiskIdle(
   domain: Domain,
   disk: Pick<LocalDisk, 'target' | 'mirror'>,
   active: boolean,

@@ -10,7 +10,7 @@ import { type DomainOfProcess, readOpenFiles } from './open-files.ts';
  * each must lead to what its QEMU has open.
  * @throws PublishError DISK_UNSUPPORTED that names the disk and the file.
  */
-export async function refuseReplacedFiles({
+export async function assertFilesNotReplaced({
   name,
   uuid,
   description,

@@ -58,7 +58,7 @@ export async function readSpace(
 export const OTHER_WORK_DIR = 'name another directory with --work-dir';
 
 /** @throws PublishError NO_SPACE where the needs of one file system together exceed what is free. */
-export function refuseTooLittleSpace(space: readonly SpaceRow[], cure = OTHER_WORK_DIR): void {
+export function assertEnoughSpace(space: readonly SpaceRow[], cure = OTHER_WORK_DIR): void {
   for (const { device, available } of space) {
     const here = space.filter((row) => row.device === device);
     const needed = here.reduce((sum, row) => sum + row.needed, 0);

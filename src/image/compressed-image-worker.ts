@@ -1,6 +1,6 @@
 // The thread that writes a compressed flat qcow2: reads the layers ahead, has the pieces compressed, packs and writes them.
 import { workerData } from 'node:worker_threads';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { CompressedLayout, type PlacedTable } from './compress/compressed-layout.ts';
 import { CompressorQueue } from './compress/compressor-queue.ts';
 import type { CompressorPorts } from './compress/compressors.ts';
@@ -30,7 +30,7 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
   // What is under way, by the number of its piece.
   const compressed = new Map<number, Promise<void>>();
   const start = (n: number) => {
-    if (n < count) compressed.set(n, quiet(compressPiece(n, clustersOf(n))));
+    if (n < count) compressed.set(n, ignoreRejection(compressPiece(n, clustersOf(n))));
   };
   const compressPiece = async (n: number, clusters: number) => {
     const slot = n % memory.count;

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { Compression, TargetFormat } from '../core/model.ts';
-import { refuseResized } from '../domain/chain/read-extents.ts';
+import { assertNotResized } from '../domain/chain/read-extents.ts';
 import { type Converted, check, convert, info, type SourceImage } from '../qemu/qemu-img.ts';
 import { startCompressors } from './compress/compressors.ts';
 import { type PlannedImage, planImage } from './plan/plan-image.ts';
@@ -41,7 +41,7 @@ export interface Flattened extends Converted {
 }
 
 /** Less is copied sooner than looked at. */
-const SPARES_FROM_BYTES = 8 * 1024 * 1024;
+const MIN_REUSE_BYTES = 8 * 1024 * 1024;
 
 /**
  * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial
@@ -91,8 +91,8 @@ async function planOnePass(request: FlattenRequest): Promise<PlannedImage | unde
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
   const isCompressed = compress !== 'none';
   return planImage({ ...source, ...limits }, virtualSize, {
-    findsZeros: isCompressed,
-    sparesFrom: isCompressed || !sharesBlocks ? Infinity : SPARES_FROM_BYTES,
+    probeZeros: isCompressed,
+    minReuseBytes: isCompressed || !sharesBlocks ? Infinity : MIN_REUSE_BYTES,
   });
 }
 
@@ -142,7 +142,7 @@ async function convertBy(request: FlattenRequest): Promise<Converted> {
   // NOTE: `qemu-img info` opens no layer below, and refuses to be told of one.
   const { backingChain: _, ...top } = source;
   const now = await info({ ...top, signal, timeoutMs: timeouts.checkMs });
-  refuseResized(source.path, now.virtualSize, virtualSize);
+  assertNotResized(source.path, now.virtualSize, virtualSize);
   return convert({
     source,
     target,

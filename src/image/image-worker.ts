@@ -1,7 +1,7 @@
 // The thread that writes a flat qcow2: reads the layers, hashes what they hold, and writes what is not there yet, each byte once.
 import { createHash } from 'node:crypto';
 import { workerData } from 'node:worker_threads';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { alignedMemory } from '../host/io/direct-file.ts';
 import type { PreparedImage } from './delta/prepare-image.ts';
 import type { ChainReader } from './qcow2/chain-reader.ts';
@@ -36,7 +36,7 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
   const writes = new Map<number, Promise<void>>();
   const read = (n: number) => {
     const free = writes.get(n - PIECES) ?? Promise.resolve();
-    reads.set(n, quiet(free.then(() => fillPiece(n, chain, layout))));
+    reads.set(n, ignoreRejection(free.then(() => fillPiece(n, chain, layout))));
   };
   for (let n = 0; n < Math.min(count, READ_AHEAD); n += 1) read(n);
   const settled = settledTeller(layout.size);
@@ -50,7 +50,7 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
       const written = writePiece(piece, n * PIECE_BYTES, { target, layout });
       // One that follows another counts as written when both are.
       const end = n * PIECE_BYTES + piece.byteLength;
-      writes.set(n, quiet(Promise.all([before, written]).then(() => settled(end))));
+      writes.set(n, ignoreRejection(Promise.all([before, written]).then(() => settled(end))));
       writes.delete(n - PIECES);
     }
     await writes.get(count - 1);

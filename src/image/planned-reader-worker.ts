@@ -1,7 +1,7 @@
 // The thread that makes any range of a flat image's bytes, of which there is no file, in memory that it shares with whoever asks.
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../core/errors.ts';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { DiskData } from '../domain/chain/extents.ts';
 import { alignedMemory, BLOCK } from '../host/io/direct-file.ts';
 import { CLUSTER } from './plan/data-runs.ts';
@@ -51,7 +51,7 @@ class Turn {
 const { layers, ...disk } = workerData as PlannedReaderWork;
 const layout = new Qcow2Layout(disk, 0);
 // Its failure is every request's.
-const chain = quiet(ChainReader.open(layers));
+const chain = ignoreRejection(ChainReader.open(layers));
 const free = Array.from({ length: AT_ONCE }, () => new Turn());
 const waiting: ((turn: Turn) => void)[] = [];
 

@@ -2,15 +2,15 @@
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { endWorker } from '../core/end-worker.ts';
 import { messageOf } from '../core/errors.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { TimeLimits } from '../core/in-time.ts';
 import { programUrl } from '../core/package-files.ts';
-import { quiet } from '../core/quiet.ts';
 import { writeFailure, writeInTime } from '../qemu/write-failure.ts';
 import type { Compressors } from './compress/compressors.ts';
 import type { CompressedImageWork } from './compressed-image-worker.ts';
 import { prepareImage } from './delta/prepare-image.ts';
 import type { PlainImageWork } from './image-worker.ts';
-import { type PlannedImage, refuseChanged } from './plan/plan-image.ts';
+import { assertUnchanged, type PlannedImage } from './plan/plan-image.ts';
 import type { ImageAnswer, ImageWork } from './qcow2/image-thread.ts';
 
 interface WriteOptions extends TimeLimits {
@@ -74,7 +74,7 @@ export async function writeCompressedImage(
   const workerData: CompressedImageWork = {
     ...{ layers, extents, virtualSize, path, isBegun: false, compressors: forWriter },
   };
-  const failed = quiet(
+  const failed = ignoreRejection(
     compressors.failed.catch((error: unknown) => {
       throw writeFailure(path, messageOf(error));
     }),
@@ -110,7 +110,7 @@ async function runThread(
     const digests = await writeInTime(options, () =>
       Promise.race([answerOf(worker, options), ...(failed ? [failed] : [])]),
     );
-    await writeInTime(options, () => refuseChanged(planned));
+    await writeInTime(options, () => assertUnchanged(planned));
     return digests;
   } finally {
     await endWorker(worker);

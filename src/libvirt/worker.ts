@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isGivenUp, type ThreadState, tellLoaded } from '../host/native/thread-end.ts';
 import type { LibvirtErrorFields } from './errors.ts';
-import { CallFailure, refuseNul } from './ffi/check.ts';
+import { assertNoNul, CallFailure } from './ffi/check.ts';
 import { connectionCalls } from './ffi/connection-calls.ts';
 import { domainCalls } from './ffi/domain-calls.ts';
 import { guestCalls } from './ffi/guest-calls.ts';
@@ -34,7 +34,7 @@ tellLoaded(state);
 
 function answer({ id, method, args }: Request): Reply {
   try {
-    refuseNul(method, args);
+    assertNoNul(method, args);
     // The map of calls pairs each method with its arguments; the pair came in as one.
     const call = api[method] as (...args: unknown[]) => ReturnType<WorkerApi[Method]>;
     return { id, ok: true, value: call(...args) };

@@ -43,12 +43,12 @@ async function runLocked<S extends RunSettings, T>(
 ): Promise<T> {
   const runId = randomUUID();
   // Before the domain is looked for: a dead run may have left it undefined.
-  await mendEarlierRuns(settings, settings.domain);
+  await recoverEarlierRuns(settings, settings.domain);
   return withSession(settings, async (session) => {
     const { domain } = session;
-    const mend = () => mendEarlierRuns(settings, domain.uuid);
+    const recoverEarlier = () => recoverEarlierRuns(settings, domain.uuid);
     const { stateDir } = settings.config;
-    const lock = await lockWholeDomain(domain, { stateDir, runId, mend });
+    const lock = await lockWholeDomain(domain, { stateDir, runId, recoverEarlier });
     try {
       settings.onEvent({ type: 'run', runId, domain: domain.name });
       return await work({ ...session, guard }, runId);
@@ -62,7 +62,7 @@ async function runLocked<S extends RunSettings, T>(
  * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
  * image that could not be cleared away is no obstacle. Resolves to the runs that were dealt with.
  */
-async function mendEarlierRuns(settings: RunSettings, domain: string): Promise<string[]> {
+async function recoverEarlierRuns(settings: RunSettings, domain: string): Promise<string[]> {
   const { config, signal, onEvent } = settings;
   const warn = (message: string) =>
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
@@ -70,7 +70,7 @@ async function mendEarlierRuns(settings: RunSettings, domain: string): Promise<s
   for (const { runId, outcome, error } of runs) {
     if (error?.code === 'GUEST_NOT_RESTORED' && !mayStayFrozen(error, settings)) throw error;
     if (error) warn(`run ${runId}, which died, is not mended: ${error.message}`);
-    if (outcome === 'mended') warn(`run ${runId} had died; what it left was put right`);
+    if (outcome === 'recovered') warn(`run ${runId} had died; what it left was put right`);
   }
   return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
 }

@@ -34,7 +34,7 @@ export async function finishImage(
   image: ImageToPublish,
   options: FinishOptions,
 ): Promise<PublishedImage> {
-  const { onEvent, signal, reach } = options;
+  const { onEvent, signal, checkpoint } = options;
   const { uploaded, removed } = await uploadDisks(registry, image, options);
   const fields = activeFields(image, uploaded);
   const artefacts = await putArtefacts(registry, image, options);
@@ -42,7 +42,7 @@ export async function finishImage(
     signal.throwIfAborted();
     return registry.activateImage(image.id, { ...fields, artefacts });
   });
-  await reach(ACTIVE_POINT);
+  await checkpoint(ACTIVE_POINT);
   const aliases = await followUp(registry, image, record, options);
   await removed;
   return { image: record, aliases };

@@ -43,7 +43,7 @@ export interface FinishOptions {
   onEvent: OnEvent;
   signal: AbortSignal;
   /** Writes a point to the run's journal. */
-  reach: (name: string, data?: unknown) => Promise<void>;
+  checkpoint: (name: string, data?: unknown) => Promise<void>;
   timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
   /** An earlier process was at this before. */
   resume?: boolean;

@@ -1,6 +1,6 @@
 // The flat images of a run into the registry, one after the other, and what the record then says of them.
 import { runStep } from '../core/events.ts';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { removeScratch } from '../host/files/scratch-file.ts';
 import { plannedSource } from '../image/plan/planned-source.ts';
 import { reopenImage } from '../image/plan/reopen-image.ts';
@@ -26,15 +26,16 @@ export async function uploadDisks(
   image: ImageToPublish,
   options: FinishOptions,
 ): Promise<{ uploaded: [UploadedDisk, ...UploadedDisk[]]; removed: Promise<void> }> {
-  const { uploaded: before = [], reach } = options;
+  const { uploaded: before = [], checkpoint } = options;
   if (before.length === 0) await registry.markSaving(image.id);
   const all: UploadedDisk[] = [];
   const removals: Promise<void>[] = [];
   for (const disk of image.disks) {
     const there = before.find(({ name }) => name === disk.name);
     const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
-    if (!there) await reach(UPLOADED_POINT, uploaded);
-    if (disk.isScratch) removals.push(quiet(removeScratch({ path: disk.path, isScratch: true })));
+    if (!there) await checkpoint(UPLOADED_POINT, uploaded);
+    if (disk.isScratch)
+      removals.push(ignoreRejection(removeScratch({ path: disk.path, isScratch: true })));
     all.push(uploaded);
   }
   // NOTE: a file system that discards what becomes free takes some 0.2 s a GiB; the image need not

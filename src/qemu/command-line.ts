@@ -13,15 +13,15 @@ export function commandLine(
   { confined, priority }: Pick<CallLimits, 'confined' | 'priority'>,
 ): [string, ...string[]] {
   const [program = 'qemu-img', ...rest] = [
-    ...politely(priority),
-    ...within(confined),
+    ...withPriority(priority),
+    ...withLimits(confined),
     'qemu-img',
     ...args,
   ];
   return [program, ...rest];
 }
 
-function politely(priority: CallLimits['priority']): string[] {
+function withPriority(priority: CallLimits['priority']): string[] {
   if (priority === undefined) return [];
   const { nice, ionice } = priority;
   return [
@@ -30,7 +30,7 @@ function politely(priority: CallLimits['priority']): string[] {
   ];
 }
 
-function within(confined: CallLimits['confined']): string[] {
+function withLimits(confined: CallLimits['confined']): string[] {
   if (confined === undefined) return [];
   const { addressSpaceBytes, cpuS } = confined;
   return ['prlimit', `--as=${addressSpaceBytes}`, `--cpu=${cpuS}`, '--core=0', '--'];

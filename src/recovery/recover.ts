@@ -5,16 +5,16 @@ import { listener, type OnEvent } from '../core/events.ts';
 import { withoutSecrets } from '../core/secrets.ts';
 import type { UndoFailure } from '../run/guest-scope.ts';
 import type { RunFacts } from '../run/journal/journal.ts';
-import { notedRemarks } from '../run/journal/remarks.ts';
+import { readNotes } from '../run/journal/notes.ts';
 import { removeRunFolder } from '../run/journal/run-folder.ts';
 import { sweepScratch } from '../run/journal/scratch-folder.ts';
+import { endLeftovers } from '../run/lock/leftovers.ts';
 import { lockDomain } from '../run/lock/lock.ts';
-import { endOrphans } from '../run/lock/orphans.ts';
 import { ownScratch, removeDeadRun } from '../run/remove-run.ts';
 import { restoreGuest } from '../run/restore-guest.ts';
 import { type RunOnDisk, readRun, readRuns } from '../run/runs.ts';
-import { mendImage } from './mend-image.ts';
-import { mendVolumes } from './mend-volumes.ts';
+import { recoverImage } from './recover-image.ts';
+import { recoverVolumes } from './recover-volumes.ts';
 import { canResume, type RunStatus, statusOf } from './run-status.ts';
 
 export { resolveRefs } from './resolve-refs.ts';
@@ -36,10 +36,10 @@ export interface RecoveredRun {
   runId: string;
   domain: string | null;
   /** `skipped`: it is going, or somebody else mends it just now. */
-  outcome: 'mended' | 'published' | 'skipped' | 'failed';
+  outcome: 'recovered' | 'published' | 'skipped' | 'failed';
   /** The image's status now; null where it has no record, or could not be asked for. */
   image: string | null;
-  remarks: string[];
+  notes: string[];
   error: PublishError | null;
 }
 
@@ -95,21 +95,21 @@ async function recoverRun(
   const { runId, facts } = run;
   const told: RecoveredRun = {
     ...{ runId, domain: facts?.domain.name ?? null, image: null },
-    ...{ outcome: 'skipped', remarks: [], error: null },
+    ...{ outcome: 'skipped', notes: [], error: null },
   };
-  if (run.state === 'going') return { ...told, remarks: ['it is going'] };
-  if (run.state === 'elsewhere') return { ...told, remarks: [ELSEWHERE] };
-  if (run.state === 'untrusted') return { ...told, remarks: [untrusted(run)] };
+  if (run.state === 'running') return { ...told, notes: ['it is going'] };
+  if (run.state === 'foreign') return { ...told, notes: [ELSEWHERE] };
+  if (run.state === 'untrusted') return { ...told, notes: [untrusted(run)] };
   if (run.state === 'unreadable') return { ...told, outcome: 'failed', error: unreadable(run) };
   try {
     if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
     else await underLock(config, { runId, domain: facts.domain }, told, options);
   } catch (error) {
     const isBusy = error instanceof PublishError && error.code === 'DOMAIN_BUSY';
-    if (isBusy) return { ...told, outcome: 'skipped', remarks: [messageOf(error)] };
+    if (isBusy) return { ...told, outcome: 'skipped', notes: [messageOf(error)] };
     return { ...told, outcome: 'failed', error: asPublishError(error) };
   }
-  return told.outcome === 'skipped' ? { ...told, outcome: 'mended' } : told;
+  return told.outcome === 'skipped' ? { ...told, outcome: 'recovered' } : told;
 }
 
 const ELSEWHERE =
@@ -134,13 +134,13 @@ async function underLock(
   try {
     const run = await readRun(config.stateDir, runId);
     // Somebody else has mended it while the lock was waited for.
-    if (run?.facts) await mend(config, run, run.facts, { told, options });
+    if (run?.facts) await recoverParts(config, run, run.facts, { told, options });
   } finally {
     await lock.release();
   }
 }
 
-async function mend(
+async function recoverParts(
   config: State,
   run: RunOnDisk,
   facts: RunFacts,
@@ -148,26 +148,26 @@ async function mend(
 ): Promise<void> {
   const { signal = new AbortController().signal } = options;
   const onEvent = listener(options.onEvent);
-  const onRemark = (text: string) => {
-    const remark = withoutSecrets(text);
-    told.remarks.push(remark);
-    onEvent({ type: 'note', level: 'warning', step: 'restore', message: remark });
+  const onNote = (text: string) => {
+    const note = withoutSecrets(text);
+    told.notes.push(note);
+    onEvent({ type: 'note', level: 'warning', step: 'restore', message: note });
   };
-  notedRemarks(run.entries).forEach(onRemark);
-  const scratch = await ownScratch(run, facts, onRemark);
-  await endOrphans(scratch);
+  readNotes(run.entries).forEach(onNote);
+  const scratch = await ownScratch(run, facts, onNote);
+  await endLeftovers(scratch);
   const abandonThaw = options.abandonThaw === true;
-  const failures = await restoreGuest(run.path, { onRemark, abandonThaw });
+  const failures = await restoreGuest(run.path, { onNote, abandonThaw });
   const resume = options.resume === true && failures.length === 0 && canResume(run);
   try {
-    const image = await mendImage(config, run, facts, { resume, onEvent, signal, onRemark });
+    const image = await recoverImage(config, run, facts, { resume, onEvent, signal, onNote });
     told.image = image.status;
-    await mendVolumes(config, run, facts, { status: image.status, onEvent, onRemark, signal });
-    told.outcome = image.published ? 'published' : 'mended';
+    await recoverVolumes(config, run, facts, { status: image.status, onEvent, onNote, signal });
+    told.outcome = image.published ? 'published' : 'recovered';
   } catch (error) {
     // The guest is what must be told of, whatever else went wrong.
     if (failures.length === 0) throw error;
-    onRemark(`the image is not mended: ${messageOf(error)}`);
+    onNote(`the image is not mended: ${messageOf(error)}`);
   }
   if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
   await removeDeadRun({ path: run.path, scratch }, facts.uri, config.timeouts.libvirtMs);
@@ -178,10 +178,14 @@ function notRestored(
   name: string,
   undoFailures: readonly UndoFailure[],
 ): PublishError {
-  const mend = undoFailures.map((failure) => failure.mend).join(' && ');
+  const recoveryCommand = undoFailures.map((failure) => failure.recoveryCommand).join(' && ');
   const what = undoFailures.map(({ message }) => message).join('; ');
   const message = `domain ${name} of run ${runId} could not be put back as it was: ${what}`;
-  return new PublishError('GUEST_NOT_RESTORED', message, { step: 'restore', undoFailures, mend });
+  return new PublishError('GUEST_NOT_RESTORED', message, {
+    step: 'restore',
+    undoFailures,
+    recoveryCommand,
+  });
 }
 
 function asPublishError(error: unknown): PublishError {

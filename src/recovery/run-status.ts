@@ -1,7 +1,7 @@
 // What a run's journal says of it, in words. Pure.
 import { IMAGE_POINT } from '../publish/finish.ts';
 import { pendingActs, reached } from '../run/journal/journal.ts';
-import { isRemark } from '../run/journal/remarks.ts';
+import { isNote } from '../run/journal/notes.ts';
 import type { RunOnDisk, RunState } from '../run/runs.ts';
 
 /** One run of the state directory. */
@@ -16,7 +16,7 @@ export interface RunStatus {
   /** The last thing it wrote down, as `mirror begun`. */
   last: string | null;
   /** The acts on the guest that are still to be taken back. */
-  toMend: string[];
+  pendingUndo: string[];
   /** Whether `recover --resume` can publish its image. */
   resumable: boolean;
 }
@@ -26,7 +26,7 @@ export function statusOf(run: RunOnDisk): RunStatus {
   return {
     ...{ runId, state, domain: facts?.domain ?? null, startedAt: entries[0]?.time ?? null },
     ...{ pid: facts?.pid ?? null, registry: facts?.registry ?? null, last: lastStep(run) },
-    toMend: pending.map(({ act }) => act),
+    pendingUndo: pending.map(({ act }) => act),
     resumable: state === 'dead' && canResume(run),
   };
 }
@@ -39,7 +39,7 @@ export function canResume({ entries, rebooted }: RunOnDisk): boolean {
 
 /** Guards and recovers write to the journal too, but only that they took something back. */
 export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null {
-  const last = entries.findLast((entry) => entry.type !== 'undone' && !isRemark(entry));
+  const last = entries.findLast((entry) => entry.type !== 'undone' && !isNote(entry));
   switch (last?.type) {
     case 'intent':
       return `${last.act} begun`;

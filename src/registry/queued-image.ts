@@ -33,9 +33,9 @@ async function rollBack(
   onEvent: OnEvent,
 ): Promise<void> {
   const warn = (message: string) =>
-    onEvent({ type: 'note', level: 'warning', step: 'roll back', message });
+    onEvent({ type: 'note', level: 'warning', step: 'rollback', message });
   try {
-    const record = await runStep(onEvent, 'roll back', () => registry.discardImage(id, reason));
+    const record = await runStep(onEvent, 'rollback', () => registry.discardImage(id, reason));
     if (record?.status === 'active') warn(`image ${id} is active already and stays`);
   } catch (failure) {
     warn(

@@ -2,14 +2,14 @@
 // More than 200 lines: the facade of the registry, one short method each with its contract.
 import type { PublishError } from '../core/errors.ts';
 import { listener, type OnEvent } from '../core/events.ts';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
-import type { ProbeOptions } from '../store/abilities.ts';
-import type { Ability } from '../store/ability.ts';
+import type { Capability } from '../store/capability.ts';
 import { cacheFolder, FirstWrite } from '../store/first-write.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { openStore } from '../store/open-store.ts';
+import type { ProbeOptions } from '../store/probe-capabilities.ts';
 import { RetryingStore } from '../store/retrying-store.ts';
 import { waitNotes } from '../store/wait-notes.ts';
 import type { PullOptions } from '../transfer/download/pull-file.ts';
@@ -166,14 +166,14 @@ export class Registry {
 
   /** Loads what an upload needs, in the background: for who waits for something else meanwhile. */
   prepareUpload(): void {
-    quiet(dataModule());
+    ignoreRejection(dataModule());
     this.#store.prepare?.();
   }
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
-  async probeAbilities(options: ProbeOptions = {}): Promise<Ability[]> {
-    const { probeAbilities } = await import('../store/abilities.ts');
-    return probeAbilities(this.#bare, options);
+  async probeCapabilities(options: ProbeOptions = {}): Promise<Capability[]> {
+    const { probeCapabilities } = await import('../store/probe-capabilities.ts');
+    return probeCapabilities(this.#bare, options);
   }
 
   /** The server's own clock, to the second; `undefined` where there is no server. */

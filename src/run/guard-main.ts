@@ -16,7 +16,7 @@ import {
 } from './guard/guard-protocol.ts';
 import { markTakenOver } from './guard/take-over.ts';
 import { JOURNAL_FILE, type JournalEntry, parseJournal } from './journal/journal.ts';
-import { noteRemarks } from './journal/remarks.ts';
+import { writeNotes } from './journal/notes.ts';
 import { isHold, pendingOf, type RestoreOptions, restoreGuest } from './restore-guest.ts';
 
 /** A libvirtd that is being restarted is waited for; after that `recover` is there. */
@@ -145,14 +145,14 @@ async function persist(watched: Watched, isDone: () => Promise<boolean>): Promis
 /** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
 async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise<boolean> {
   const { runPath, memory, readEntries } = watched;
-  const remarks: string[] = [];
-  const onRemark = (remark: string) => remarks.push(remark);
-  const options = { keepsFiles: false, onRemark, memory, readEntries, ...when };
+  const notes: string[] = [];
+  const onNote = (note: string) => notes.push(note);
+  const options = { keepsFiles: false, onNote, memory, readEntries, ...when };
   const failures = await restoreGuest(runPath, options);
   watched.isParked = failures.length > 0 && failures.every((failure) => failure.isParked);
   // A run that lives does all of it again, and tells itself.
   if (!when.runLives) {
-    const noted = noteRemarks(runPath, remarks).catch(() => undefined);
+    const noted = writeNotes(runPath, notes).catch(() => undefined);
     await Promise.race([noted, sleep(MARK_MS)]);
   }
   return failures.length === 0;

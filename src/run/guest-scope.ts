@@ -20,12 +20,12 @@ export interface GuestAct<Data, Context> {
    */
   undo(context: Context, data: Data): Promise<string | undefined>;
   /**
-   * Makes sure that the files that `mend` names are there, and returns the data with their paths. It
+   * Makes sure that the files that `recoveryCommand` names are there, and returns the data with their paths. It
    * is called when the undo has failed for good.
    */
   keepFiles?(data: Data): Promise<Data>;
   /** The shell command that does the same by hand. */
-  mend(context: Context, data: Data): string;
+  recoveryCommand(context: Context, data: Data): string;
 }
 
 /** All acts by name, their data as it comes out of a journal. */
@@ -38,7 +38,7 @@ export interface GuestScopeOptions<Context> {
   journal: Pick<Journal, 'write'>;
   acts: GuestActs<Context>;
   context: Context;
-  onRemark: (remark: string) => void;
+  onNote: (note: string) => void;
   /** False if the undo will be tried again; true if left out. */
   keepsFiles?: boolean;
 }
@@ -78,7 +78,7 @@ export class GuestScope<Context> {
   }
 
   /** Marks all acts of this name as taken back by what was just done, so that no undo runs for them. */
-  async settle(act: { name: string }): Promise<void> {
+  async markUndone(act: { name: string }): Promise<void> {
     const settled = this.#pending.filter((pending) => pending.act === act.name);
     this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
     for (const pending of settled) await this.#writeUndone(pending);
@@ -89,7 +89,7 @@ export class GuestScope<Context> {
    * Resolves to the moment when that was done (`performance.now()`), before the journal knew; to
    * now where nothing was.
    */
-  async takeBack(act: { name: string }): Promise<number> {
+  async undo(act: { name: string }): Promise<number> {
     this.#undoneAt = undefined;
     for (const pending of this.#newestFirst()) {
       if (pending.act === act.name) await this.#undo(pending);
@@ -119,7 +119,7 @@ export class GuestScope<Context> {
       const waited = performance.now() < waitUntil && failures.find((each) => each.mayPass);
       if (attempt >= UNDO_TRIES && !waited) return this.#withFiles(failures);
       if (waited && attempt === UNDO_TRIES) {
-        this.#options.onRemark(`waiting for the guest to come back: ${waited.message}`);
+        this.#options.onNote(`waiting for the guest to come back: ${waited.message}`);
       }
       await sleep(UNDO_PAUSE_MS);
     }
@@ -134,7 +134,7 @@ export class GuestScope<Context> {
 
   /** A file system that is full or read-only must not hide which command helps. */
   async #withFiles(failures: readonly UndoFailure[]): Promise<UndoFailure[]> {
-    const { acts, context, keepsFiles = true, onRemark } = this.#options;
+    const { acts, context, keepsFiles = true, onNote } = this.#options;
     if (!keepsFiles) return [...failures];
     const told: UndoFailure[] = [];
     for (const failure of failures) {
@@ -142,14 +142,12 @@ export class GuestScope<Context> {
       const act = acts[name];
       try {
         // An undo may have named a command of its own.
-        const isUsual = act && act.mend(context, data) === failure.mend;
+        const isUsual = act && act.recoveryCommand(context, data) === failure.recoveryCommand;
         const kept = isUsual && (await act.keepFiles?.(data));
-        const mend = kept ? act.mend(context, kept) : failure.mend;
-        told.push(new UndoFailure(failure.pending, mend, failure.cause));
+        const recoveryCommand = kept ? act.recoveryCommand(context, kept) : failure.recoveryCommand;
+        told.push(new UndoFailure(failure.pending, recoveryCommand, failure.cause));
       } catch (error) {
-        onRemark(
-          `the files of a command that puts the guest back are missing: ${messageOf(error)}`,
-        );
+        onNote(`the files of a command that puts the guest back are missing: ${messageOf(error)}`);
         told.push(failure);
       }
     }
@@ -167,22 +165,25 @@ export class GuestScope<Context> {
   }
 
   async #undo(pending: PendingAct): Promise<UndoFailure | undefined> {
-    const { acts, context, onRemark } = this.#options;
+    const { acts, context, onNote } = this.#options;
     const act = acts[pending.act];
     if (!act) return new UndoFailure(pending, '', new Error('no such act is known'));
     try {
-      const remark = await act.undo(context, pending.data);
+      const note = await act.undo(context, pending.data);
       this.#undoneAt = performance.now();
-      if (remark !== undefined) onRemark(remark);
+      if (note !== undefined) onNote(note);
     } catch (error) {
-      const mend = error instanceof UndoError ? error.mend : act.mend(context, pending.data);
-      return new UndoFailure(pending, mend, error);
+      const recoveryCommand =
+        error instanceof UndoError
+          ? error.recoveryCommand
+          : act.recoveryCommand(context, pending.data);
+      return new UndoFailure(pending, recoveryCommand, error);
     }
     this.#pending = this.#pending.filter((other) => other !== pending);
     // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
     // from being undone; restoring twice is harmless, since every undo is idempotent.
     await this.#writeUndone(pending).catch((error: unknown) => {
-      onRemark(messageOf(error));
+      onNote(messageOf(error));
     });
     return undefined;
   }

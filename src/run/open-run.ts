@@ -128,8 +128,12 @@ async function remove(
     await removeUnusedRun(folder, host);
   } catch (error) {
     if (isNotRestored(error)) {
-      const { code, message, step, mend } = error;
-      throw new PublishError(code, message, { step: step ?? 'restore', mend: mend ?? '', cause });
+      const { code, message, step, recoveryCommand } = error;
+      throw new PublishError(code, message, {
+        step: step ?? 'restore',
+        recoveryCommand: recoveryCommand ?? '',
+        cause,
+      });
     }
     onWarning(
       `the run's files could not be removed (${messageOf(error)}); virt-publish recover removes them later`,

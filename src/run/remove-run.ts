@@ -31,11 +31,11 @@ export async function removeUnusedRun(folder: RunFolder, host: Host): Promise<vo
 export async function ownScratch(
   { runId, path }: { runId: string; path: string },
   { scratch }: Pick<RunFacts, 'scratch'>,
-  onRemark: (remark: string) => void,
+  onNote: (note: string) => void,
 ): Promise<string> {
   const why = await whyNotScratch(runId, scratch);
   if (why === undefined) return scratch;
-  onRemark(`${scratch} is not removed: ${why}; see who made it, and remove it by hand`);
+  onNote(`${scratch} is not removed: ${why}; see who made it, and remove it by hand`);
   return path;
 }
 
@@ -63,7 +63,10 @@ function inUse(users: readonly FileUser[], host: Host): PublishError {
   return new PublishError(
     'GUEST_NOT_RESTORED',
     `${describe(users)}; the files are kept: move the guest off them, and run virt-publish recover`,
-    { step: 'restore', mend: `${virsh(host)} list --all --name; fuser -v ${paths.join(' ')}` },
+    {
+      step: 'restore',
+      recoveryCommand: `${virsh(host)} list --all --name; fuser -v ${paths.join(' ')}`,
+    },
   );
 }
 

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
-import { quiet } from '../core/quiet.ts';
+import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { Host } from '../libvirt/host.ts';
 import { pause } from './acts/chain-acts.ts';
 import { freeze } from './acts/freeze-act.ts';
@@ -21,10 +21,10 @@ import {
 } from './journal/journal.ts';
 import { readBootId } from './journal/run-folder.ts';
 import { whileGuestIsHeld } from './lock/held-guests.ts';
-import { endOrphans } from './lock/orphans.ts';
+import { endLeftovers } from './lock/leftovers.ts';
 
 export interface RestoreOptions {
-  onRemark: (remark: string) => void;
+  onNote: (note: string) => void;
   /** The run died just now: a call of its may still be on its way to libvirt. */
   justDied?: boolean;
   /**
@@ -85,7 +85,7 @@ export async function pendingOf(
 }
 
 async function restore(runPath: string, options: RestoreOptions): Promise<UndoFailure[]> {
-  const { onRemark, justDied = false, runLives = false, parked = false, memory } = options;
+  const { onNote, justDied = false, runLives = false, parked = false, memory } = options;
   const { entries, pending } = await pendingOf(runPath, options);
   const facts = runFacts(entries);
   if (!facts || pending.length === 0) return [];
@@ -97,17 +97,17 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
     const host = new Host(facts.uri, { callMs: CALL_TIMEOUT_MS });
     const context = { host, ...facts.domain, rebooted };
     const { keepsFiles = true } = options;
-    const scope = { journal, acts: guestActs, context, onRemark, keepsFiles };
+    const scope = { journal, acts: guestActs, context, onNote, keepsFiles };
     return new GuestScope(scope, acts).restore().finally(() => host.close());
   };
   try {
-    const lettingGo = quiet(undo(pending.filter(({ act }) => isHold(act))));
+    const lettingGo = ignoreRejection(undo(pending.filter(({ act }) => isHold(act))));
     await inTime(lettingGo, [], LET_GO_FIRST_MS);
-    if (!parked) await inTime(endOrphansOf(facts.scratch, onRemark), undefined, LET_GO_FIRST_MS);
+    if (!parked) await inTime(endLeftoversOf(facts.scratch, onNote), undefined, LET_GO_FIRST_MS);
     const others = await undo(pending.filter(({ act }) => !isHold(act)));
     const failures = [...(await lettingGo), ...others];
     if (options.abandonThaw) {
-      return await giveUpThaw(failures, pending, { journal, ...facts.domain, onRemark });
+      return await giveUpThaw(failures, pending, { journal, ...facts.domain, onNote });
     }
     const unsure = justDied ? withSecrets(unsureActs(entries), memory?.entries ?? []) : [];
     if (unsure.length === 0 || failures.length > 0) return failures;
@@ -122,25 +122,25 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
 async function giveUpThaw(
   failures: readonly UndoFailure[],
   pending: readonly PendingAct[],
-  run: { journal: OpenJournal; name: string; onRemark: (remark: string) => void },
+  run: { journal: OpenJournal; name: string; onNote: (note: string) => void },
 ): Promise<UndoFailure[]> {
   const left = failures.filter(({ act }) => act !== freeze.name);
   if (left.length === failures.length) return left;
   for (const thaw of pending.filter(({ act }) => act === freeze.name)) {
     await run.journal.write({ type: 'undone', ...thaw });
   }
-  run.onRemark(
+  run.onNote(
     `the thaw of domain ${run.name} was given up: file systems in the guest may stay frozen until it is reset`,
   );
   return left;
 }
 
 /** One that goes on may hold a lock on a disk; the guest is tried to be put back all the same. */
-async function endOrphansOf(scratch: string, onRemark: (remark: string) => void): Promise<void> {
+async function endLeftoversOf(scratch: string, onNote: (note: string) => void): Promise<void> {
   try {
-    await endOrphans(scratch);
+    await endLeftovers(scratch);
   } catch (error) {
-    onRemark(`programs of the dead run could not be looked for: ${messageOf(error)}`);
+    onNote(`programs of the dead run could not be looked for: ${messageOf(error)}`);
   }
 }
 
@@ -149,7 +149,7 @@ type OpenJournal = GuestScopeOptions<unknown>['journal'] & Pick<Journal, 'close'
 const SILENT: OpenJournal = { write: () => Promise.resolve(), close: () => Promise.resolve() };
 
 /** NOTE: a file system that is read-only, hangs or is gone must not keep the guest as it is. */
-async function reopen(runPath: string, { onRemark, memory }: RestoreOptions): Promise<OpenJournal> {
+async function reopen(runPath: string, { onNote, memory }: RestoreOptions): Promise<OpenJournal> {
   try {
     const opening = Journal.reopen(join(runPath, JOURNAL_FILE));
     if (!memory) return await opening;
@@ -160,7 +160,7 @@ async function reopen(runPath: string, { onRemark, memory }: RestoreOptions): Pr
       close: () => journal.close(),
     };
   } catch (error) {
-    onRemark(`the run's journal cannot be written: ${messageOf(error)}`);
+    onNote(`the run's journal cannot be written: ${messageOf(error)}`);
     return SILENT;
   }
 }

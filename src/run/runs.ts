@@ -23,7 +23,7 @@ export const VOLUMES_POINT = 'volumes';
  * of another host with the same state directory. `unreadable`: its folder or journal cannot be read.
  * `untrusted`: another user may have written its journal, so nothing in it is read.
  */
-export type RunState = 'going' | 'restoring' | 'dead' | 'elsewhere' | 'unreadable' | 'untrusted';
+export type RunState = 'running' | 'restoring' | 'dead' | 'foreign' | 'unreadable' | 'untrusted';
 
 export interface RunOnDisk {
   runId: string;
@@ -74,7 +74,7 @@ export async function readRun(stateDir: string, runId: string): Promise<RunOnDis
     const rebooted = facts !== undefined && facts.bootId !== (await readBootId());
     const told = { runId, path, entries, facts, pending: pendingActs(entries), rebooted };
     if (facts) return { ...told, state: await stateOf(facts, rebooted) };
-    if (await isRunAlive(runId)) return { ...told, state: 'going' };
+    if (await isRunAlive(runId)) return { ...told, state: 'running' };
     return { ...told, ...stateWithoutFacts(path, names) };
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
@@ -106,14 +106,14 @@ async function stateOf(
   // NOTE: to mend it here would define, and perhaps start, another host's guest a second time.
   // Where one of the two is not known, nobody else can be meant.
   const here = await readMachineId();
-  if (machineId && here && machineId !== here) return 'elsewhere';
+  if (machineId && here && machineId !== here) return 'foreign';
   if (rebooted) return 'dead';
   const holder = await askLock(domain.uuid);
   if (holder === 'free') return 'dead';
   // Whoever it is, it lives, and may go on with this run at any time.
-  if (holder === 'unknown') return 'going';
+  if (holder === 'unknown') return 'running';
   if (holder.runId !== runId) return 'dead';
-  return holder.role === 'run' ? 'going' : 'restoring';
+  return holder.role === 'run' ? 'running' : 'restoring';
 }
 
 function startOf(run: RunOnDisk): string {

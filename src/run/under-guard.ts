@@ -88,7 +88,7 @@ async function leaveToGuard(
   parked: readonly UndoFailure[],
 ): Promise<void> {
   guard.stay();
-  await journal.reach(PARKED_POINT).catch((error: unknown) => {
+  await journal.checkpoint(PARKED_POINT).catch((error: unknown) => {
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: messageOf(error) });
   });
   const what = parked.map(({ message }) => message).join('; ');
@@ -101,11 +101,11 @@ function notRestored(
   undoFailures: readonly UndoFailure[],
   cause: unknown,
 ): PublishError {
-  const mend = undoFailures.map((failure) => failure.mend).join(' && ');
+  const recoveryCommand = undoFailures.map((failure) => failure.recoveryCommand).join(' && ');
   const what = undoFailures.map(({ message }) => message).join('; ');
   return new PublishError(
     'GUEST_NOT_RESTORED',
     `domain ${name} could not be put back as it was: ${what}`,
-    { step: 'restore', cause, undoFailures, mend },
+    { step: 'restore', cause, undoFailures, recoveryCommand },
   );
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
 import { orMissing, parseJson } from '../host/files/file-errors.ts';
 import { isOwnFolder, makeFolders, PRIVATE } from '../host/files/own-folders.ts';
-import type { Ability } from './ability.ts';
+import type { Capability } from './capability.ts';
 import type { CallOptions } from './object-info.ts';
 import type { ObjectStore } from './object-store.ts';
 
@@ -27,7 +27,7 @@ export class FirstWrite {
   readonly #store: ObjectStore;
   readonly #folder: string | undefined;
   readonly #onEvent: OnEvent;
-  #found: Promise<readonly Ability[]> | undefined;
+  #found: Promise<readonly Capability[]> | undefined;
 
   /** `folder`: where what was found is kept; nowhere if left out. */
   constructor(store: ObjectStore, folder: string | undefined, onEvent: OnEvent) {
@@ -47,25 +47,27 @@ export class FirstWrite {
   /** Whether the store refuses a part whose checksum is wrong. Never fails. */
   async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
     const found = await this.#abilities(options);
-    return found.some(({ name, works }) => name === 'checksum' && works === true);
+    return found.some(({ name, supported }) => name === 'checksum' && supported === true);
   }
 
-  #abilities(options: CallOptions): Promise<readonly Ability[]> {
+  #abilities(options: CallOptions): Promise<readonly Capability[]> {
     this.#found ??= this.#find(options);
     return this.#found;
   }
 
-  async #find({ signal }: CallOptions): Promise<readonly Ability[]> {
+  async #find({ signal }: CallOptions): Promise<readonly Capability[]> {
     // NOTE: a directory's create is link(2): where there is none it fails, and never lets two win.
     if (this.#store.moveIn !== undefined) return [];
     try {
       const found = (await this.#known()) ?? (await this.#probe(signal));
       const createOnly = found.find(({ name }) => name === 'create-only');
-      if (createOnly?.works === false)
-        this.#warn(`this registry is not safe for many: ${createOnly.says}`);
+      if (createOnly?.supported === false)
+        this.#warn(`this registry is not safe for many: ${createOnly.detail}`);
       const isBucket = this.#store.location !== undefined;
-      const untried = found.find(({ name, works }) => name !== 'checksum' && works === null);
-      if (isBucket && untried !== undefined) this.#warn(`${untried.name}: ${untried.says}`);
+      const untried = found.find(
+        ({ name, supported }) => name !== 'checksum' && supported === null,
+      );
+      if (isBucket && untried !== undefined) this.#warn(`${untried.name}: ${untried.detail}`);
       return found;
     } catch (error) {
       this.#warn(`whether writes can be lost in a race could not be tried: ${messageOf(error)}`);
@@ -73,20 +75,21 @@ export class FirstWrite {
     }
   }
 
-  async #known(): Promise<readonly Ability[] | undefined> {
+  async #known(): Promise<readonly Capability[] | undefined> {
     // What another user has put there could say of a store that no writes are lost in it.
     if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
-    const kept = parseJson(text ?? '') as { at?: number; abilities?: Ability[] } | undefined;
+    const kept = parseJson(text ?? '') as { at?: number; abilities?: Capability[] } | undefined;
     const age = Date.now() - (kept?.at ?? 0);
     return age >= 0 && age < VALID_MS ? kept?.abilities : undefined;
   }
 
-  async #probe(signal: AbortSignal | undefined): Promise<readonly Ability[]> {
-    const { probeAbilities } = await import('./abilities.ts');
-    const abilities = await probeAbilities(this.#store, { only: MATTERS, signal });
+  async #probe(signal: AbortSignal | undefined): Promise<readonly Capability[]> {
+    const { probeCapabilities } = await import('./probe-capabilities.ts');
+    const abilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
     const isSure = abilities.every(
-      ({ name, works }) => works !== null || (name !== 'create-only' && !this.#store.location),
+      ({ name, supported }) =>
+        supported !== null || (name !== 'create-only' && !this.#store.location),
     );
     if (this.#folder === undefined || !isSure) return abilities;
     const temporary = `${this.#path()}.new`;

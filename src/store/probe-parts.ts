@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { PublishError } from '../core/errors.ts';
 import { crc32cHex, crc32cOf } from '../host/io/crc32c.ts';
-import type { Finding, Probe } from './ability.ts';
+import type { Finding, Probe } from './capability.ts';
 import type { PartUpload } from './object-store.ts';
 
 const PROBE_BODY = Buffer.from('some bytes');
@@ -13,9 +13,12 @@ export async function tryCreateOnlyParts(probe: Probe): Promise<Finding> {
   if (first !== undefined) throw first;
   const second = await completeUpload(probe, Buffer.concat([PROBE_BODY, PROBE_BODY]));
   if (second?.code === 'PRECONDITION_LOST')
-    return { works: true, says: 'an upload of a key that is taken is refused at its end' };
+    return { supported: true, detail: 'an upload of a key that is taken is refused at its end' };
   if (second !== undefined) throw second;
-  return { works: false, says: 'an upload replaces what another client put at its key meanwhile' };
+  return {
+    supported: false,
+    detail: 'an upload replaces what another client put at its key meanwhile',
+  };
 }
 
 /** How an upload of one part is refused; undefined where the object was made. */
@@ -43,32 +46,33 @@ export async function tryContentMd5({ store, folder, signal }: Probe): Promise<F
     await upload.putPart(1, { ...part, open: () => Readable.from([body]) }, { signal });
   } catch (error) {
     if (!(error instanceof PublishError && error.code === 'INTEGRITY')) throw error;
-    return { works: true, says: 'a part with a wrong md5 is refused' };
+    return { supported: true, detail: 'a part with a wrong md5 is refused' };
   } finally {
     await upload.abort();
   }
-  const says = 'a part with a wrong md5 is taken: damage on the way is found by "verify" only';
-  return { works: false, says };
+  const detail = 'a part with a wrong md5 is taken: damage on the way is found by "verify" only';
+  return { supported: false, detail };
 }
 
 /** NOTE: a right one must be taken too: a server that knows no such header refuses both. */
 export async function tryChecksum(probe: Probe): Promise<Finding> {
-  if (probe.store.location === undefined) return { works: null, says: 'not needed in a directory' };
+  if (probe.store.location === undefined)
+    return { supported: null, detail: 'not needed in a directory' };
   const sum = crc32cOf(PROBE_BODY);
   const tries = [refusal(probe, sum), refusal(probe, sum ^ 1)] as const;
   await Promise.allSettled(tries);
   const right = await tries[0];
   if (right !== undefined)
     return {
-      works: false,
-      says: `a part with a crc32c is not taken (${right.message}); md5 is used`,
+      supported: false,
+      detail: `a part with a crc32c is not taken (${right.message}); md5 is used`,
     };
   const wrong = await tries[1];
   if (wrong?.code === 'INTEGRITY')
-    return { works: true, says: 'a part with a wrong crc32c is refused' };
+    return { supported: true, detail: 'a part with a wrong crc32c is refused' };
   return {
-    works: false,
-    says: 'a wrong crc32c is taken: each part is sent with its md5, which costs more',
+    supported: false,
+    detail: 'a wrong crc32c is taken: each part is sent with its md5, which costs more',
   };
 }
 

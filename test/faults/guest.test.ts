@@ -115,14 +115,14 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
   for (const call of ['defineXML=99+1', 'blockJobAbort=99', 'fsThaw=99']) {
     const never = await snapshot(call);
     expect(never.exitCode, `${call} ${never.stdout}`).toBe(50);
-    const { mend, message, undoFailures } = never.events.at(-1) as {
-      mend: string[];
+    const { recoveryCommand, message, undoFailures } = never.events.at(-1) as {
+      recoveryCommand: string[];
       message: string;
       undoFailures: string[];
     };
     expect(undoFailures.length, message).toBeGreaterThan(0);
     // The command must work without the hook, and with nothing but a shell.
-    await must('sh', ['-c', mend.at(-1) ?? 'false']);
+    await must('sh', ['-c', recoveryCommand.at(-1) ?? 'false']);
     await untilWhole(domain, before, 2000);
     const recovered = await runCli(['recover', '--json'], { sandbox });
     expect(recovered.exitCode, recovered.stdout).toBe(0);
@@ -207,8 +207,8 @@ test('a device of the host is attached again: after a save, a failed save, a dea
 
   const never = await moves({ FAIL_LIBVIRT: 'attachDeviceFlags=99' });
   expect(never.ran.exitCode, never.ran.stdout).toBe(50);
-  const { mend } = never.ran.events.at(-1) as { mend: string[] };
-  expect(mend.join()).toMatch(/bus="0x06".*\| virsh .* attach-device .* --live$/);
+  const { recoveryCommand } = never.ran.events.at(-1) as { recoveryCommand: string[] };
+  expect(recoveryCommand.join()).toMatch(/bus="0x06".*\| virsh .* attach-device .* --live$/);
   const mended = await moves({}, ['recover', '--json']);
   expect(mended.ran.exitCode, mended.ran.stdout).toBe(0);
   expect(mended.moved).toEqual(['attached']);

@@ -314,8 +314,8 @@ async function expectClearError(
   expect(row.image, String(error.message)).not.toBe('active');
   if (row.exitCode !== 50) return expect([11, 12, 20, 21, 22, 30, 42]).toContain(row.exitCode);
   expect(row.act, String(error.message)).toBe('pivot');
-  const mend = error.mend as string[];
-  await must('sh', ['-c', mend.at(-1) ?? 'false']);
+  const recoveryCommand = error.recoveryCommand as string[];
+  await must('sh', ['-c', recoveryCommand.at(-1) ?? 'false']);
   const ran = await runCli(['recover'], { sandbox });
   expect(ran.exitCode, ran.stderr).toBe(0);
 }

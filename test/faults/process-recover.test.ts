@@ -71,7 +71,7 @@ test('status tells of a dead run, recover mends it, and a second recover has not
       {
         state: 'dead',
         last: 'freeze done',
-        toMend: ['undefine', 'mirror', 'agent limit', 'freeze'],
+        pendingUndo: ['undefine', 'mirror', 'agent limit', 'freeze'],
         domain: { name: domain.name },
         resumable: false,
       },

@@ -56,8 +56,8 @@ test('a domain, its chain of three, work directory, registry, image and files', 
   const fail = { NODE_OPTIONS: FAILING, FAIL_LIBVIRT: 'defineXML=99+1' };
   const failed = await virtPublish('snapshot', [], [domain.name], fail);
   expect(failed.exitCode, failed.stdout).toBe(50);
-  const { mend } = failed.events.at(-1) as { mend: string[] };
-  await must('sh', ['-c', mend.at(-1) ?? 'false'], { cwd: dir });
+  const { recoveryCommand } = failed.events.at(-1) as { recoveryCommand: string[] };
+  await must('sh', ['-c', recoveryCommand.at(-1) ?? 'false'], { cwd: dir });
   await expectWhole(domain, before);
   const status = await runCli(['status'], { sandbox });
   expect(status.stdout).toContain(HURTING);

@@ -25,7 +25,7 @@ afterAll(() => rmSync(files.folder, { recursive: true }));
 
 async function plan([top, ...backingChain]: Chain, virtualSize: number): Promise<PlannedImage> {
   const source = { ...top, backingChain, ...limits };
-  const planned = await planImage(source, virtualSize, { sparesFrom: 1 });
+  const planned = await planImage(source, virtualSize, { minReuseBytes: 1 });
   if (!planned) throw new Error('it cannot be written in one pass');
   return planned;
 }

@@ -136,7 +136,7 @@ test('killed in the middle: recover --resume publishes nothing, and ends what st
   child.kill('SIGKILL');
   await done;
   const ran = await runCli(['recover', '--resume', '--json'], { sandbox: home });
-  expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'mended', image: 'killed' }] });
+  expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'recovered', image: 'killed' }] });
   const sealing = ['-f', '--', `virt-sysprep --format .*${home.dir}`];
   expect((await run('pgrep', sealing)).stdout).toBe('');
   await expectNoRunLeft(home);

@@ -193,7 +193,7 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   // A second one begins where the first went on; killed once it is active, it stays as it is.
   await killAt('point:active', 'SIGKILL', sandbox);
   const mended = await runCli(['recover', '--json'], { sandbox });
-  expect(mended.events.at(-1)).toMatchObject({ runs: [{ outcome: 'mended', image: 'active' }] });
+  expect(mended.events.at(-1)).toMatchObject({ runs: [{ outcome: 'recovered', image: 'active' }] });
   const second = (await imagesIn(sandbox)).find((image) => image.id !== id);
   expect(await chainOf('vda')).toHaveLength(3);
   const [first] = JSON.parse(second?.properties.block_device_mapping ?? '') as object[];

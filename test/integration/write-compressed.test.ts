@@ -22,8 +22,8 @@ async function plan(
   [top, ...backingChain]: [ChainFile, ...ChainFile[]],
   virtualSize: number,
 ): Promise<PlannedImage> {
-  const findsZeros = true;
-  const planned = await planImage({ ...top, backingChain, ...limits }, virtualSize, { findsZeros });
+  const probeZeros = true;
+  const planned = await planImage({ ...top, backingChain, ...limits }, virtualSize, { probeZeros });
   if (!planned) throw new Error('it cannot be written in one pass');
   return planned;
 }

@@ -32,7 +32,7 @@ async function expectWhole(chain: Chain, virtualSize: number): Promise<void> {
   const [{ path, format }, ...below] = chain;
   const copy = { path: `${path}.copy`, format };
   await copyFile(path, copy.path);
-  const spared = await plan([copy, ...below], virtualSize, { sparesFrom: 1 });
+  const spared = await plan([copy, ...below], virtualSize, { minReuseBytes: 1 });
   if (!spared) throw new Error('it cannot be written in one pass any more');
   await expectWritten(spared, chain, virtualSize);
   expect(existsSync(copy.path)).toBe(spared.kept === 0);

@@ -2,7 +2,7 @@
 import type { ObjectStore } from '#built/store/object-store.js';
 
 /** One request of an actor, held until it is its turn. */
-interface Held {
+interface GuestHoldControl {
   /** Keys or a prefix that it reads or writes. */
   keys: readonly string[];
   kind: 'list' | 'read' | 'write';
@@ -10,7 +10,7 @@ interface Held {
 }
 
 interface Actor {
-  held: Held[];
+  held: GuestHoldControl[];
   isDone: boolean;
   requests: number;
 }
@@ -65,7 +65,7 @@ export async function runSchedule(
     if (!isFirst) firstSleeps = first !== undefined && !depend(first, second);
     const index = isFirst ? 0 : 1;
     const actor = actors[index] as Actor;
-    const held = actor.held.shift() as Held;
+    const held = actor.held.shift() as GuestHoldControl;
     actor.requests += 1;
     made.push(index);
     if (isFirst) firstSleeps = false;
@@ -74,7 +74,7 @@ export async function runSchedule(
   return { outcome: results, next, requests: actors.map(({ requests }) => requests) };
 }
 
-function depend(a: Held, b: Held): boolean {
+function depend(a: GuestHoldControl, b: GuestHoldControl): boolean {
   if (a.kind !== 'write' && b.kind !== 'write') return false;
   const [writer, other] = a.kind === 'write' ? [a, b] : [b, a];
   return writer.keys.some((key) =>
@@ -84,7 +84,11 @@ function depend(a: Held, b: Held): boolean {
 
 /** The store as one actor sees it. */
 function gate(store: ObjectStore, actor: Actor): ObjectStore {
-  const hold = <T>(kind: Held['kind'], keys: readonly string[], work: () => Promise<T>) =>
+  const hold = <T>(
+    kind: GuestHoldControl['kind'],
+    keys: readonly string[],
+    work: () => Promise<T>,
+  ) =>
     new Promise<T>((resolve, reject) => {
       actor.held.push({
         kind,

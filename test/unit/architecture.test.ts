@@ -80,7 +80,7 @@ const PROCESS_USES: Record<string, readonly string[]> = {
   'run/lock/slots.ts': ['pid'],
   'run/open-run.ts': ['pid'],
   // Children of a process that is gone have nobody else to end them.
-  'run/lock/orphans.ts': ['kill'],
+  'run/lock/leftovers.ts': ['kill'],
 };
 
 /** What a file says that has more than 200 lines, and why it stays whole. */

@@ -46,8 +46,8 @@ export async function runChainJob(job: ChainJob): Promise<Flushed> {
   const { plan, scope, onEvent } = job;
   const act = plan.kind === 'commit' ? commit : pull;
   await runStep(onEvent, plan.kind, async () => {
-    const leaves = plan.leaves.map(({ path }) => path);
-    const data = { target: plan.target, leaves, into: plan.into.path };
+    const removed = plan.removed.map(({ path }) => path);
+    const data = { target: plan.target, removed, into: plan.into.path };
     await scope.perform(act, data, () => start(job));
     await awaitEnd(job);
   });
@@ -55,7 +55,7 @@ export async function runChainJob(job: ChainJob): Promise<Flushed> {
   // What goes wrong from here on does not make the chain longer again.
   try {
     const flushed = await flush(job);
-    await scope.settle(act);
+    await scope.markUndone(act);
     return flushed;
   } catch (error) {
     return { flushed: false, why: `the guest may have unwritten data: ${messageOf(error)}` };
@@ -73,7 +73,7 @@ async function flush({ domain, scope }: ChainJob): Promise<Flushed> {
   const { state } = await domain.getState();
   if (state !== 'running' && state !== 'blocked') return { flushed: false, why: NOT_RUNNING };
   await pauseGuest(scope, domain);
-  await scope.takeBack(pause);
+  await scope.undo(pause);
   return { flushed: true };
 }
 
@@ -148,10 +148,10 @@ async function isReady({ domain, plan }: ChainJob): Promise<boolean> {
 
 /** NOTE: a job that failed vanishes as one that is done does: the live XML alone tells them apart. */
 async function isShorter({ domain, plan }: ChainJob): Promise<boolean> {
-  const leaves = plan.leaves.map(({ path }) => path);
+  const removed = plan.removed.map(({ path }) => path);
   const hasLeft = async () => {
     const paths = await livePaths(domain, plan.target);
-    return paths.length > 0 && !leaves.some((path) => paths.includes(path));
+    return paths.length > 0 && !removed.some((path) => paths.includes(path));
   };
   try {
     return await pollUntil(hasLeft, { timeoutMs: SETTLE_MS, pollMs: 100 });
@@ -165,7 +165,7 @@ async function pivot(job: ChainJob): Promise<void> {
   const { domain, plan, journal, checkReserve, signal } = job;
   await checkReserve();
   signal.throwIfAborted();
-  await journal.reach('pivot');
+  await journal.checkpoint('pivot');
   try {
     await domain.blockJobAbort(plan.target, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT);
   } catch (error) {

@@ -14,9 +14,9 @@ export interface ChainPlan {
   top: ChainLayer;
   base: ChainLayer | null;
   /** Layers that are in the chain before and not after. */
-  leaves: ChainLayer[];
+  removed: ChainLayer[];
   /** Layers that whoever else reads them would read wrong: `base` and all above it, for a commit. */
-  spoils: ChainLayer[];
+  modified: ChainLayer[];
 }
 
 /** @throws PublishError USAGE, CHAIN where there is no such layer, or nothing to do. */
@@ -32,12 +32,12 @@ export function planCommit(
     const message = `there is nothing between ${pathAt(layers, topAt)} and ${pathAt(layers, baseAt)} on disk ${target} of domain ${name}: --base must lie below --top in the chain (${listed(layers)})`;
     throw new PublishError('USAGE', message, { step: 'inspect' });
   }
-  const leaves = layers.slice(topAt, baseAt);
-  const [top] = leaves;
+  const removed = layers.slice(topAt, baseAt);
+  const [top] = removed;
   const base = layers[baseAt];
   if (!top || !base) throw new Error('a commit has two ends');
-  const spoils = [...leaves, base];
-  return { kind: 'commit', target, pivots: topAt === 0, into: base, top, base, leaves, spoils };
+  const modified = [...removed, base];
+  return { kind: 'commit', target, pivots: topAt === 0, into: base, top, base, removed, modified };
 }
 
 /** @throws PublishError USAGE, CHAIN where there is no such layer, or nothing to do. */
@@ -49,13 +49,13 @@ export function planPull(
   const baseAt = baseWish === undefined ? layers.length : indexOf(chain, baseWish);
   refuseSingle(chain);
   const [top] = layers;
-  const leaves = layers.slice(1, baseAt);
-  if (!top || leaves.length === 0) {
+  const removed = layers.slice(1, baseAt);
+  if (!top || removed.length === 0) {
     const message = `there is nothing between the active layer of disk ${target} of domain ${name} and ${pathAt(layers, baseAt)}: --base must lie further down in the chain (${listed(layers)})`;
     throw new PublishError('USAGE', message, { step: 'inspect' });
   }
   const base = layers[baseAt] ?? null;
-  return { kind: 'pull', target, pivots: false, into: top, top, base, leaves, spoils: [] };
+  return { kind: 'pull', target, pivots: false, into: top, top, base, removed, modified: [] };
 }
 
 type Chain = Parameters<typeof planCommit>[0];

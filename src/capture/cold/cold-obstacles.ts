@@ -10,7 +10,7 @@ import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
  * reads a space back, and finds no such file.
  * @throws PublishError DISK_UNSUPPORTED; `noLive` is why live is not possible either.
  */
-export function refuseDangerousSave(inspection: Inspection, noLive: string | undefined): void {
+export function assertSafeToSave(inspection: Inspection, noLive: string | undefined): void {
   const obstacle = obstacleToSave(inspection);
   if (obstacle === undefined) return;
   const back = inspection.missing.length > 0 ? 'put it back, or ' : '';

@@ -2,12 +2,12 @@
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { pollUntil } from '../../core/poll.ts';
-import { refuseReplacedFiles } from '../../domain/layers-open.ts';
+import { assertFilesNotReplaced } from '../../domain/layers-open.ts';
 import { missingNeeds } from '../../domain/missing-needs.ts';
 import { VIR_DOMAIN_AFFECT_LIVE } from '../../libvirt/ffi/constants.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { detach, save } from '../../run/acts/guest-acts.ts';
-import { refuseIfTakenOver } from '../../run/guard/take-over.ts';
+import { assertNotTakenOver } from '../../run/guard/take-over.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from '../capture-run.ts';
 import { changed, checkSavedLayers, lookAgain } from '../look-again.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
@@ -32,21 +32,21 @@ export async function captureCold<T>(
   const { onEvent, plan, scope } = run;
   const obstacle = await obstacleToClone(run);
   if (obstacle !== undefined) noteNoClone(run, obstacle);
-  await refuseReplacedFiles(run.inspection);
+  await assertFilesNotReplaced(run.inspection);
   if (plan.detaches.length > 0) await runStep(onEvent, 'detach', () => detachDevices(run));
-  await refuseIfGone(run);
+  await assertPresent(run);
   await runStep(onEvent, 'save', () => saveGuest(run));
-  await refuseIfAwake(run);
+  await assertAsleep(run);
   await checkSavedLayers(run);
   await run.atPointInTime();
   const cloned = obstacle === undefined ? await cloneDisks(run) : undefined;
   const captured = cloned
-    ? { clones: asLeft(run, cloned) }
+    ? { clones: toStillDisks(run, cloned) }
     : { result: await use(stillDisks(run)) };
-  await refuseIfAwake(run);
-  await runStep(onEvent, 'start', () => scope.takeBack(save));
+  await assertAsleep(run);
+  await runStep(onEvent, 'start', () => scope.undo(save));
   await setClock(run);
-  if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.takeBack(detach));
+  if (plan.detaches.length > 0) await runStep(onEvent, 'attach', () => scope.undo(detach));
   return captured;
 }
 
@@ -54,8 +54,8 @@ export async function captureCold<T>(
  * A guard that came in between has started the guest below the reader; so may another client.
  * @throws PublishError MANAGED_SAVE, DOMAIN_BUSY if the guest does not hang in its managed save any more.
  */
-async function refuseIfAwake({ host, inspection, folder }: CaptureRun): Promise<void> {
-  await refuseIfTakenOver(folder.path, 'save');
+async function assertAsleep({ host, inspection, folder }: CaptureRun): Promise<void> {
+  await assertNotTakenOver(folder.path, 'save');
   const domain = await host.domain(inspection.uuid);
   if (domain && !(await domain.isActive()) && (await domain.hasManagedSaveImage())) return;
   throw changed(inspection, 'it was started or undefined while its disks were read');
@@ -77,11 +77,11 @@ function stillDisks(run: CaptureRun): StillDisks {
   const disks = run.inspection.disks.map(({ disk, facts }) => {
     return { disk, facts, path: disk.source, format: disk.format, isScratch: false as const };
   });
-  return asLeft(run, disks);
+  return toStillDisks(run, disks);
 }
 
 /** Disks whose guest hangs in a managed save are as a power cut would leave them. */
-function asLeft({ inspection }: CaptureRun, disks: readonly StillDisk[]): StillDisks {
+function toStillDisks({ inspection }: CaptureRun, disks: readonly StillDisk[]): StillDisks {
   const { active, hasManagedSave } = inspection;
   const consistency = active || hasManagedSave ? 'crash' : 'offline';
   return { disks, consistency, freezeMs: null, pauseMs: null };
@@ -108,7 +108,7 @@ function notDetached(name: string, address: string): PublishError {
 }
 
 /** Some time has passed since the inspection: what a start needs is looked for once more. */
-async function refuseIfGone({ domain, host }: CaptureRun): Promise<void> {
+async function assertPresent({ domain, host }: CaptureRun): Promise<void> {
   const missing = await missingNeeds(domain, await host.work(), await domain.getXMLDesc(0));
   if (missing.length === 0) return;
   const message = `${goneForStart(domain.name, missing)}; put it back, or use --mode live`;

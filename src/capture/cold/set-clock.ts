@@ -19,5 +19,5 @@ export async function setClock({ domain, inspection, scope, onEvent }: CaptureRu
     const message = `the guest's clock was not set: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'start', message });
   }
-  await scope.takeBack(agentLimit);
+  await scope.undo(agentLimit);
 }

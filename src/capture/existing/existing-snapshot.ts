@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
 import { shellQuote } from '../../core/shell-quote.ts';
 import { readDiskFacts } from '../../domain/chain/backing-chain.ts';
-import { chooseDisks, type DiskWish, type LocalDisk } from '../../domain/choose-disk.ts';
+import { chooseDisks, type DiskSelection, type LocalDisk } from '../../domain/choose-disk.ts';
 import type {
   DomainFacts,
   ExistingSnapshot,
@@ -19,15 +19,15 @@ import { parseSnapshotXml, type SnapshotDescription } from '../../libvirt/xml/sn
 import { info } from '../../qemu/qemu-img.ts';
 import type { CapturePlan } from '../plan.ts';
 
-export interface SnapshotWish {
+export interface SnapshotRequest {
   connection: Pick<Connection, 'lookupVolume'>;
   name: string;
-  disks: DiskWish;
+  disks: DiskSelection;
   timeoutMs: number;
   signal: AbortSignal;
 }
 
-interface Found extends SnapshotWish {
+interface Found extends SnapshotRequest {
   facts: DomainFacts;
   snapshot: SnapshotDescription;
 }
@@ -42,27 +42,27 @@ const WRITE_SLACK_S = 60;
 export async function inspectSnapshot(
   domain: Domain,
   facts: DomainFacts,
-  wish: SnapshotWish,
+  request: SnapshotRequest,
 ): Promise<{ inspection: Inspection; capture: CapturePlan }> {
   const all = await domain.listSnapshots();
-  const xml = all.find(({ name }) => name === wish.name)?.xml;
+  const xml = all.find(({ name }) => name === request.name)?.xml;
   if (xml === undefined) {
     const names = all.map(({ name }) => shellQuote(name)).join(', ') || 'none';
-    const wished = shellQuote(wish.name);
+    const wished = shellQuote(request.name);
     refuse(
-      `domain ${facts.name} has no snapshot ${wished}; it has: ${names}${nameHint(wish.name)}`,
+      `domain ${facts.name} has no snapshot ${wished}; it has: ${names}${nameHint(request.name)}`,
     );
   }
   const snapshot = parseSnapshotXml(xml);
   const { domainXml } = snapshot;
   if (domainXml === null) {
-    refuse(`snapshot ${wish.name} of domain ${facts.name} does not say how the domain was`);
+    refuse(`snapshot ${request.name} of domain ${facts.name} does not say how the domain was`);
   }
-  const placed = await placeVolumes(wish.connection, parseDomainXml(domainXml));
-  const description = await markSeeds(placed, wish);
-  const found = { ...wish, facts, snapshot };
-  const [root, ...others] = chooseDisks(description, wish.disks);
-  refuseUncovered(found, [root, ...others]);
+  const placed = await placeVolumes(request.connection, parseDomainXml(domainXml));
+  const description = await markSeeds(placed, request);
+  const found = { ...request, facts, snapshot };
+  const [root, ...others] = chooseDisks(description, request.disks);
+  assertCovered(found, [root, ...others]);
   const disks = [
     await findDisk(found, root),
     ...(await Promise.all(others.map((disk) => findDisk(found, disk)))),
@@ -99,7 +99,7 @@ function planOf({ name, createdAt }: ExistingSnapshot): CapturePlan {
   };
 }
 
-function refuseUncovered({ snapshot, facts }: Found, disks: readonly LocalDisk[]): void {
+function assertCovered({ snapshot, facts }: Found, disks: readonly LocalDisk[]): void {
   const missing = disks.filter((disk) => kindOf(snapshot, disk) === 'no');
   if (missing.length === 0) return;
   const covered = snapshot.disks.filter(({ kind }) => kind !== 'no').map((disk) => disk.name);
@@ -143,7 +143,7 @@ async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDis
   }
   const facts = await readDiskFacts(disk, reading);
   if (facts.outside) refuse(`disk ${disk.target} reads a layer outside this host`);
-  for (const { path } of facts.backingChain) await refuseChanged(found, disk, path);
+  for (const { path } of facts.backingChain) await assertUnchanged(found, disk, path);
   return { disk, facts, snapshot: { id: inside.id, name: inside.name } };
 }
 
@@ -155,9 +155,9 @@ async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDis
  */
 async function frozenDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const { timeoutMs, signal } = found;
-  await refuseChanged(found, disk, disk.source);
+  await assertUnchanged(found, disk, disk.source);
   const facts = await readDiskFacts(disk, { shared: false, opened: null, timeoutMs, signal });
-  for (const { path } of facts.backingChain) await refuseChanged(found, disk, path);
+  for (const { path } of facts.backingChain) await assertUnchanged(found, disk, path);
   return { disk, facts };
 }
 
@@ -165,7 +165,7 @@ async function frozenDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk>
  * NOTE: a commit writes into a file that a snapshot needs as it is, and QEMU minds no snapshot's
  * metadata. The file is the active one then, or has a later time.
  */
-async function refuseChanged(
+async function assertUnchanged(
   { facts, snapshot }: Found,
   { target }: LocalDisk,
   path: string,

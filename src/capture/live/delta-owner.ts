@@ -25,13 +25,13 @@ export interface QemuIds {
  * @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it; WORK_DIR.
  */
 export async function giveToQemu(domain: Domain, path: string): Promise<void> {
-  await refuseUnownable(domain);
+  await assertOwnable(domain);
   const ids = await qemuIds(domain);
   if (userInfo().uid === 0 && ids !== undefined && ids.uid !== 0) await own(path, ids);
 }
 
 /** @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it. */
-export async function refuseUnownable(domain: Domain): Promise<void> {
+export async function assertOwnable(domain: Domain): Promise<void> {
   const ids = await qemuIds(domain);
   const here = userInfo().uid;
   if (here === 0 || ids === undefined || ids.uid === here) return;

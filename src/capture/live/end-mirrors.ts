@@ -12,12 +12,12 @@ export const MIN_ABORT_MS = 1000;
 const POLL_MS = 50;
 
 /** A guest that is frozen or paused meanwhile. */
-export interface Held {
+export interface GuestHoldControl {
   how: 'frozen' | 'paused';
   /** `performance.now()` when that began. */
   since: number;
   /** Lets it go on the other connection. */
-  letGo: () => Promise<void>;
+  release: () => Promise<void>;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface Held {
 export async function endMirrors(
   run: CaptureRun,
   mirrors: readonly MirrorData[],
-  held: Held | undefined,
+  held: GuestHoldControl | undefined,
 ): Promise<void> {
   await run.checkReserve();
   const ready = await readyMirrors(run, mirrors);
@@ -45,7 +45,7 @@ export async function endMirrors(
 async function endMirror(
   run: CaptureRun,
   mirror: MirrorData,
-  held: Held | undefined,
+  held: GuestHoldControl | undefined,
 ): Promise<void> {
   const timeoutMs = timeLeft(run, held);
   const aborting =
@@ -55,7 +55,7 @@ async function endMirror(
   if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
   // Whatever the abort does now, the guest comes first.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
-  await held?.letGo();
+  await held?.release();
   const { mirrorStallMs } = run.timeouts;
   const within = held
     ? `${holdLimitMs(run, held)} ms while the guest was ${held.how}`
@@ -87,7 +87,7 @@ async function abortAside(
 }
 
 /** What the freeze itself took is gone from its time; some is left in any case. */
-function timeLeft(run: CaptureRun, held: Held | undefined): number {
+function timeLeft(run: CaptureRun, held: GuestHoldControl | undefined): number {
   return held === undefined
     ? run.timeouts.mirrorStallMs
     : Math.max(MIN_ABORT_MS, holdLimitMs(run, held) - (performance.now() - held.since));

@@ -66,10 +66,10 @@ async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
   const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
   // A client that pivoted a mirror at the very end has the guest go on in the delta.
   await checkLayers(run);
-  await scope.settle(mirror);
+  await scope.markUndone(mirror);
   for (const { path } of disks) await takeFromQemu(path);
   if (run.plan.undefines.length > 0) {
-    await runStep(onEvent, 'redefine', () => scope.takeBack(undefine));
+    await runStep(onEvent, 'redefine', () => scope.undo(undefine));
   }
   return { disks, ...moment };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import { type RunLimits, runAs } from '../../host/files/run-as.ts';
 import type { Domain } from '../../libvirt/domain.ts';
-import { closedForQemu, describeClosed, type QemuIds, refuseUnownable } from './delta-owner.ts';
+import { assertOwnable, closedForQemu, describeClosed, type QemuIds } from './delta-owner.ts';
 
 /**
  * `prepared`: the directories that a run makes ready first.
@@ -13,12 +13,12 @@ import { closedForQemu, describeClosed, type QemuIds, refuseUnownable } from './
  * other user cannot, and gets a warning.
  * @throws PublishError WORK_DIR if a folder keeps QEMU out; DISK_UNSUPPORTED as `giveToQemu`
  */
-export async function refuseUnreachable(
+export async function assertQemuReaches(
   domain: Domain,
   { workDir, prepared, ...limits }: { workDir: string; prepared: readonly string[] } & RunLimits,
   warn: (message: string) => void,
 ): Promise<void> {
-  await refuseUnownable(domain);
+  await assertOwnable(domain);
   const closed = await closedForQemu(domain, join(workDir, 'run', 'delta'), prepared);
   if (closed === undefined) return;
   if (userInfo().uid !== 0) return warn(describeClosed(closed));

@@ -1,7 +1,7 @@
 // Ends the hold of a guest whose volumes take too long.
 import { messageOf } from '../../core/errors.ts';
 import { holdLimitMs } from '../freeze-limit.ts';
-import type { Hold } from '../point-in-time.ts';
+import type { GuestHold } from '../point-in-time.ts';
 import type { VolumesRun } from './volumes-run.ts';
 
 /**
@@ -12,11 +12,11 @@ export class HoldWatch {
   readonly #timer: NodeJS.Timeout;
   #isOver = false;
 
-  constructor(run: VolumesRun, hold: Hold) {
+  constructor(run: VolumesRun, hold: GuestHold) {
     const leftMs = sinceOf(hold) + holdLimitMs(run, hold) - performance.now();
     this.#timer = setTimeout(() => {
       this.#isOver = true;
-      void letGo(run, hold);
+      void release(run, hold);
     }, leftMs);
   }
 
@@ -31,11 +31,11 @@ export class HoldWatch {
 }
 
 /** `performance.now()` of the moment when the hold was asked for. */
-export function sinceOf(hold: Hold): number {
+export function sinceOf(hold: GuestHold): number {
   return hold.how === 'frozen' ? hold.frozen.since : hold.since;
 }
 
-async function letGo({ host, domain, onEvent }: VolumesRun, { how }: Hold): Promise<void> {
+async function release({ host, domain, onEvent }: VolumesRun, { how }: GuestHold): Promise<void> {
   try {
     const control = await host.domainForControl(domain.uuid);
     await (how === 'frozen' ? control?.fsThaw() : control?.resume());

@@ -14,15 +14,15 @@ import {
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { guestActs } from '../../run/acts/guest-acts.ts';
 import { GuestScope } from '../../run/guest-scope.ts';
+import {
+  assertEnoughRoom,
+  assertLayersUnused,
+  assertNoSnapshotLost,
+  assertReady,
+  isOnFileSystem,
+} from '../chain/chain-assertions.ts';
 import { runChainJob } from '../chain/chain-job.ts';
 import { type ChainPlan, planCommit } from '../chain/plan-chain.ts';
-import {
-  isOnFileSystem,
-  refuseLostSnapshots,
-  refuseSpoiling,
-  refuseTooLittleRoom,
-  refuseUnready,
-} from '../chain/refusals.ts';
 import { withReserveWatch } from '../reserve-watch.ts';
 import type { RollBack } from './rollback-request.ts';
 
@@ -38,11 +38,11 @@ const FREE_SOME = 'free some there, and run virt-publish recover';
  * @throws as rollBackVolumes
  */
 export async function leaveOverlays(run: RollBack): Promise<void> {
-  const { host, point, onRemark } = run;
+  const { host, point, onNote } = run;
   const overlays = point.volumes.flatMap(({ overlay }) => overlay ?? []);
   const domain = await host.domain(run.domain.uuid);
   if (!domain) {
-    onRemark(
+    onNote(
       `libvirt does not know domain ${run.domain.name} any more; what there is of ${overlays.join(', ')} stays`,
     );
     return;
@@ -103,20 +103,20 @@ async function planLeave(
 ): Promise<ChainPlan> {
   const connection = await host.work();
   const chain = await readDiskChain(domain, { connection, disk: target, config, signal });
-  await refuseUnready(domain, chain);
+  await assertReady(domain, chain);
   const { layers } = chain;
   const [top, below] = layers;
   if (top?.path !== overlay || !below) {
     throw new PublishError(
       'CHAIN',
       `something was put on top of ${overlay}, which no image needs, in the chain of disk ${target} of domain ${domain.name}; commit that first (virt-publish chain commit), then run: virt-publish recover ${runId}`,
-      { step: 'roll back' },
+      { step: 'rollback' },
     );
   }
   const plan = planCommit({ name: domain.name, target, layers }, { base: below.path });
-  refuseLostSnapshots(plan);
-  await refuseSpoiling(host, chain, plan, { snapshot: point.mark, heldStill: isLate });
-  await refuseTooLittleRoom(plan, config, FREE_SOME);
+  assertNoSnapshotLost(plan);
+  await assertLayersUnused(host, chain, plan, { snapshot: point.mark, heldStill: isLate });
+  await assertEnoughRoom(plan, config, FREE_SOME);
   return plan;
 }
 
@@ -124,25 +124,26 @@ function isOff({ runId }: RollBack, domain: Domain, overlay: string): PublishErr
   return new PublishError(
     'VOLUMES',
     `domain ${domain.name} is switched off, and has its newest data in ${overlay}, which no image needs; start it (paused is enough: virsh start ${virshDomain(domain)} --paused), then run: virt-publish recover ${runId}`,
-    { step: 'roll back', retryable: true },
+    { step: 'rollback', retryable: true },
   );
 }
 
 /** A job that does not come to its end is ended, and the guest goes on in the overlay. */
 async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<void> {
-  const { host, journal, config, onEvent, onRemark, signal } = run;
+  const { host, journal, config, onEvent, onNote, signal } = run;
   const { timeouts, reserve } = config;
   const { path } = plan.into;
   const directories = isOnFileSystem(path) ? [dirname(path)] : [];
   const context = { host, name: domain.name, uuid: domain.uuid };
-  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
+  const scope = new GuestScope({ journal, acts: guestActs, context, onNote });
   const job = { domain, plan, journal, scope, timeouts, bandwidthMib: 0, onEvent };
   try {
     await withReserveWatch({ directories, reserve, signal, cure: FREE_SOME }, (watch) =>
       runChainJob({ ...job, checkReserve: watch.check, signal: watch.signal }),
     );
   } catch (error) {
-    for (const { message, mend } of await scope.restore()) onRemark(`${message}; run: ${mend}`);
+    for (const { message, recoveryCommand } of await scope.restore())
+      onNote(`${message}; run: ${recoveryCommand}`);
     throw error;
   }
 }
@@ -156,7 +157,7 @@ async function removeOverlays({ host, point }: RollBack, domain: Domain): Promis
     const isLeft = async () => !(await namesAny(domain, [overlay]));
     if (!(await pollUntil(isLeft, { timeoutMs: SETTLE_MS, pollMs: 200 }))) {
       const message = `domain ${domain.name} goes on in ${overlay} all the same; nothing was removed`;
-      throw new PublishError('VOLUMES', message, { step: 'roll back', retryable: true });
+      throw new PublishError('VOLUMES', message, { step: 'rollback', retryable: true });
     }
     await storage.deleteVolume(pool, basename(overlay));
   }

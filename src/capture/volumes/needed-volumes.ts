@@ -30,6 +30,6 @@ export function isNeeded(
   throw new PublishError(
     'REGISTRY',
     `registry ${registry} has no record of image ${id}, which may be active, so its volume snapshots stay as they are; see whether the registry is mounted and the right one, then run: virt-publish recover ${id}`,
-    { step: 'roll back', retryable: true },
+    { step: 'rollback', retryable: true },
   );
 }

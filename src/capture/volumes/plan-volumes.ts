@@ -7,7 +7,7 @@ import { inRootOrder } from '../../domain/root-disk.ts';
 import type { Volume } from '../../libvirt/storage.ts';
 import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import { snapshotVolumeBytes } from '../../libvirt/xml/storage-xml.ts';
-import type { PlannedVolume, SnapshotMeans } from './volume-plan.ts';
+import type { PlannedVolume, VolumeSnapshotKind } from './volume-plan.ts';
 
 /** A disk, and the volume that it is; undefined where it is none. */
 export interface DiskVolume {
@@ -16,7 +16,7 @@ export interface DiskVolume {
 }
 
 /** How each type of pool makes a snapshot. */
-const MEANS: Readonly<Record<string, SnapshotMeans>> = {
+const KINDS: Readonly<Record<string, VolumeSnapshotKind>> = {
   logical: 'volume',
   dir: 'overlay',
   fs: 'overlay',
@@ -37,35 +37,35 @@ export interface VolumesOfDomain {
 export function planVolumes(
   domain: VolumesOfDomain,
   mark: string,
-): { means: SnapshotMeans; volumes: PlannedVolume[] } {
+): { kind: VolumeSnapshotKind; volumes: PlannedVolume[] } {
   const found = inRootOrder(domain.disks, ({ disk }) => disk).map((each) =>
     requireVolume(domain.name, each),
   );
   const [root] = found;
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
-  const means = meansOf(domain.name, root);
-  const other = found.find((each) => meansOf(domain.name, each) !== means);
+  const kind = kindOf(domain.name, root);
+  const other = found.find((each) => kindOf(domain.name, each) !== kind);
   if (other) {
     throw unsupported(
       `disk ${other.disk.target} of domain ${domain.name} is in the ${other.volume.pool.type} pool ${other.volume.pool.name}, and disk ${root.disk.target} in the ${root.volume.pool.type} pool ${root.volume.pool.name}: no snapshot takes both at one point in time`,
     );
   }
-  if (means === 'overlay' && !domain.active) {
+  if (kind === 'overlay' && !domain.active) {
     throw unsupported(
       `domain ${domain.name} is switched off, and its volumes hold still: publish its disks without --volume-snapshots, or start it`,
     );
   }
-  if (means === 'volume') refuseFullGroups(found);
+  if (kind === 'volume') assertGroupsHaveRoom(found);
   const volumes = found.map((each, index) => ({
     ...{ target: each.disk.target, bus: each.disk.bus },
     bootIndex: index === 0 ? 0 : each.disk.bootOrder === null ? null : index,
     ...{ pool: each.volume.pool.name, volume: each.volume.name },
     ...{ format: each.disk.format ?? each.volume.format, virtualSize: each.volume.capacity },
-    ...(means === 'volume'
+    ...(kind === 'volume'
       ? { snapshot: `${each.volume.name}-${mark}`, overlay: null }
       : { snapshot: each.volume.name, overlay: overlayPath(each.volume.path, mark) }),
   }));
-  return { means, volumes };
+  return { kind, volumes };
 }
 
 type FoundVolume = DiskVolume & { volume: Volume };
@@ -85,18 +85,18 @@ function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string |
   if (disk.transient) return 'is transient: libvirt throws its changes away';
   const inSource = obstacleInSource(disk);
   if (inSource !== undefined) return inSource;
-  if (MEANS[volume.pool.type] !== undefined) return undefined;
-  const types = Object.keys(MEANS).join(', ');
+  if (KINDS[volume.pool.type] !== undefined) return undefined;
+  const types = Object.keys(KINDS).join(', ');
   return `is in pool ${volume.pool.name} of type ${volume.pool.type}; snapshots are made in pools of type ${types}`;
 }
 
-function meansOf(domain: string, { disk, volume }: FoundVolume): SnapshotMeans {
-  const means = MEANS[volume.pool.type];
-  if (means) return means;
+function kindOf(domain: string, { disk, volume }: FoundVolume): VolumeSnapshotKind {
+  const kind = KINDS[volume.pool.type];
+  if (kind) return kind;
   throw unsupported(`disk ${disk.target} of domain ${domain} is in no pool that makes snapshots`);
 }
 
-function refuseFullGroups(found: readonly FoundVolume[]): void {
+function assertGroupsHaveRoom(found: readonly FoundVolume[]): void {
   for (const { volume } of found) {
     const { name, available } = volume.pool;
     const here = found.filter((each) => each.volume.pool.name === name);

@@ -12,7 +12,7 @@ const IN_FLIGHT_MS = 1000;
  * in its overlays for now; what libvirt says, where a snapshot could not be taken back.
  */
 export async function rollBackVolumes(run: RollBack): Promise<void> {
-  if (run.point.means === 'volume') await removeVolumes(run);
+  if (run.point.kind === 'volume') await removeVolumes(run);
   else await leaveOverlays(run);
 }
 

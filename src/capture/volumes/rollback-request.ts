@@ -4,11 +4,11 @@ import type { Config } from '../../config/config.ts';
 import type { OnEvent } from '../../core/events.ts';
 import type { Host } from '../../libvirt/host.ts';
 import type { Journal } from '../../run/journal/journal.ts';
-import type { PlannedVolume, SnapshotMeans } from './volume-plan.ts';
+import type { PlannedVolume, VolumeSnapshotKind } from './volume-plan.ts';
 
 /** What the journal's point `volumes` says: all that a roll-back needs. */
 export interface VolumesPoint {
-  means: SnapshotMeans;
+  kind: VolumeSnapshotKind;
   /** Name of the domain's snapshot, where it goes on in overlays. */
   mark: string;
   volumes: readonly PlannedVolume[];
@@ -28,6 +28,6 @@ export interface RollBack {
   journal: Journal;
   config: Pick<Config, 'timeouts' | 'reserve'>;
   onEvent: OnEvent;
-  onRemark: (remark: string) => void;
+  onNote: (note: string) => void;
   signal: AbortSignal;
 }

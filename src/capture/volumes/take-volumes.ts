@@ -11,9 +11,9 @@ import {
 import type { Volume } from '../../libvirt/storage.ts';
 import { overlaySnapshotXml } from '../../libvirt/xml/storage-xml.ts';
 import { pause, pauseGuest } from '../../run/acts/chain-acts.ts';
-import { refuseIfTakenOver } from '../../run/guard/take-over.ts';
+import { assertNotTakenOver } from '../../run/guard/take-over.ts';
 import { holdLimitMs } from '../freeze-limit.ts';
-import type { Hold } from '../point-in-time.ts';
+import type { GuestHold } from '../point-in-time.ts';
 import { freezeGuest, thawGuest } from '../quiesce.ts';
 import { checkTakenVolumes, checkVolumes } from './check-volumes.ts';
 import { HoldWatch, sinceOf } from './hold-watch.ts';
@@ -43,33 +43,33 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
   const watch = isOurs ? new HoldWatch(run, hold) : undefined;
   try {
-    await journal.reach(TAKING_POINT);
+    await journal.checkpoint(TAKING_POINT);
     await makeSnapshots(run);
   } finally {
     watch?.stop();
   }
-  await journal.reach(TAKEN_POINT);
-  if (!hold) return unheld(run);
+  await journal.checkpoint(TAKEN_POINT);
+  if (!hold) return withoutHold(run);
   if (watch?.isOver) throw tooLate(run, hold, Math.round(performance.now() - sinceOf(hold)));
-  const { heldMs, ...taken } = await letGo(run, hold);
+  const { heldMs, ...taken } = await release(run, hold);
   // Let go before its time, the guest wrote between one snapshot and the next.
   if (heldMs !== null && heldMs > holdLimitMs(run, hold)) throw tooLate(run, hold, heldMs);
-  await refuseIfTakenOver(run.runPath, 'quiesce');
+  await assertNotTakenOver(run.runPath, 'quiesce');
   await checkTakenVolumes(run);
   if (hold.how === 'frozen' && taken.consistency === 'crash') throw notOneMoment(run);
   return taken;
 }
 
-async function letGo(
+async function release(
   run: VolumesRun,
-  hold: Hold,
+  hold: GuestHold,
 ): Promise<TakenVolumes & { heldMs: number | null }> {
   if (hold.how === 'frozen') {
     const thawed = await thawGuest(run, hold.frozen);
     return { ...thawed, heldMs: thawed.freezeMs };
   }
   const { state } = await run.domain.getState();
-  const heldMs = Math.round((await run.scope.takeBack(pause)) - hold.since);
+  const heldMs = Math.round((await run.scope.undo(pause)) - hold.since);
   if (state !== 'paused') throw notOneMoment(run);
   return { consistency: 'crash', freezeMs: null, heldMs };
 }
@@ -78,11 +78,11 @@ async function letGo(
  * Undefined where the guest runs on, or stands still already. Overlays are made for all disks in one
  * transaction; volumes one after the other, so a guest that is not frozen is paused for them.
  */
-async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
+async function holdGuest(run: VolumesRun): Promise<GuestHold | undefined> {
   const frozen = await freezeGuest(run);
   if (frozen) return { how: 'frozen', frozen };
-  const { means, volumes } = run.volumes;
-  if (means === 'overlay' || volumes.length === 1) return undefined;
+  const { kind, volumes } = run.volumes;
+  if (kind === 'overlay' || volumes.length === 1) return undefined;
   const { state } = await run.domain.getState();
   if (state !== 'running' && state !== 'blocked') return undefined;
   const message = `the guest is paused for the moment, so that its ${volumes.length} volumes are of one point in time`;
@@ -93,7 +93,7 @@ async function holdGuest(run: VolumesRun): Promise<Hold | undefined> {
 }
 
 /** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */
-async function unheld(run: VolumesRun): Promise<TakenVolumes> {
+async function withoutHold(run: VolumesRun): Promise<TakenVolumes> {
   const { active, domain, hasManagedSave } = run;
   await checkTakenVolumes(run);
   if (active) return { consistency: 'crash', freezeMs: null };
@@ -106,12 +106,12 @@ async function unheld(run: VolumesRun): Promise<TakenVolumes> {
 
 async function makeSnapshots(run: VolumesRun): Promise<void> {
   try {
-    if (run.volumes.means === 'volume') await makeVolumes(run);
+    if (run.volumes.kind === 'volume') await makeVolumes(run);
     else await makeOverlays(run);
   } catch (error) {
     run.signal.throwIfAborted();
     if (!isLibvirtError(error)) throw error;
-    if (!isConnectionLost(error)) await run.journal.reach(REFUSED_POINT);
+    if (!isConnectionLost(error)) await run.journal.checkpoint(REFUSED_POINT);
     const message = `libvirt made no snapshot of the volumes of domain ${run.inspection.name}: ${error.message}; none is kept. See the log of libvirtd, and virsh pool-list --details`;
     throw new PublishError('VOLUMES', message, { step: 'volumes', cause: error });
   }
@@ -150,7 +150,7 @@ function gone(pool: string, volume: string): PublishError {
   return new PublishError('VOLUMES', message, { step: 'volumes' });
 }
 
-function tooLate(run: VolumesRun, hold: Hold, heldMs: number): PublishError {
+function tooLate(run: VolumesRun, hold: GuestHold, heldMs: number): PublishError {
   const message = `the snapshots of domain ${run.inspection.name} took ${heldMs} ms, and it is frozen or paused for ${holdLimitMs(run, hold)} ms at most; none is kept. Raise timeouts.freezeMs`;
   return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
 }

@@ -5,7 +5,7 @@ import type { PlanObstacle, QuiescePolicy } from '../../core/model.ts';
  * `volume`: the pool makes a volume of what the disk holds (LVM). `overlay`: the domain goes on in an
  * overlay, and the volume that it had stays as it was, and is the snapshot.
  */
-export type SnapshotMeans = 'volume' | 'overlay';
+export type VolumeSnapshotKind = 'volume' | 'overlay';
 
 /** One disk, the root disk first. Sizes in bytes. */
 export interface PlannedVolume {
@@ -27,7 +27,7 @@ export interface PlannedVolume {
 /** What a run would do; nothing was touched to learn it. */
 export interface VolumePlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean };
-  means: SnapshotMeans;
+  kind: VolumeSnapshotKind;
   volumes: readonly PlannedVolume[];
   quiesce: QuiescePolicy;
   image: { name: string };

@@ -61,9 +61,9 @@ async function recover(
   return { text, json: { runs: runs.map(({ error: _, ...run }) => run) } };
 }
 
-function describe({ runId, domain, outcome, image, remarks, error }: RecoveredRun): string {
+function describe({ runId, domain, outcome, image, notes, error }: RecoveredRun): string {
   const what = error?.message ?? (image === null ? 'no image' : `image ${image}`);
-  const words = outcome === 'skipped' ? remarks.join('; ') : what;
+  const words = outcome === 'skipped' ? notes.join('; ') : what;
   return `${runId} on ${domain ?? 'no domain'}: ${outcome}, ${words}`;
 }
 
@@ -79,6 +79,6 @@ function worstOf(runs: readonly RecoveredRun[]): PublishError | undefined {
   return new PublishError(first.code, first.message, {
     ...{ step: 'restore', cause: first, retryable: first.retryable },
     undoFailures: [...first.undoFailures, ...others],
-    ...(first.mend === undefined ? {} : { mend: first.mend }),
+    ...(first.recoveryCommand === undefined ? {} : { recoveryCommand: first.recoveryCommand }),
   });
 }

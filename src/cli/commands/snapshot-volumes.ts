@@ -29,7 +29,7 @@ export async function snapshotVolumes(
   { dryRun }: { dryRun: boolean },
   { config }: CommandContext,
 ): Promise<Product> {
-  await refuseFlagsOfData(options);
+  await assertNoDataFlags(options);
   const { createVolumeSnapshot, planVolumeSnapshot } = await import(
     '../../operations/volume-snapshot/volume-snapshot.ts'
   );
@@ -41,7 +41,7 @@ export async function snapshotVolumes(
   return { text: result.image.id, json: { ...result } };
 }
 
-async function refuseFlagsOfData(options: SnapshotOptions): Promise<void> {
+async function assertNoDataFlags(options: SnapshotOptions): Promise<void> {
   const [, flag] = OF_DATA.find(([key]) => options[key] !== undefined) ?? [];
   if (flag === undefined) return;
   const { PublishError } = await import('../../core/errors.ts');

@@ -32,14 +32,14 @@ async function status({ config }: CommandContext): Promise<Product> {
     run.state,
     run.startedAt === null ? '-' : formatDate(run.startedAt),
     run.last ?? '-',
-    toMend(run),
+    pendingUndo(run),
   ]);
   const titles = COLUMNS.map((title) => ({ title }));
   return { text: formatTable(titles, rows), json: { runs } };
 }
 
-function toMend({ state, toMend: acts, resumable }: RunStatus): string {
-  if (state === 'going' || state === 'elsewhere') return '-';
+function pendingUndo({ state, pendingUndo: acts, resumable }: RunStatus): string {
+  if (state === 'running' || state === 'foreign') return '-';
   if (state === 'unreadable') return 'cannot be read: see recover';
   if (state === 'untrusted') return 'another user may have written it: see recover';
   const guest = acts.length === 0 ? 'its files' : `guest (${acts.join(', ')}), its files`;

@@ -127,7 +127,7 @@ export async function* walkChain(
     if (seen.has(mark.identity)) refuseLayer(disk, `has ${layer.path} below itself in its chain`);
     seen.add(mark.identity);
     const facts = await info({ ...layer, ...options });
-    refuseUnreadable(disk, layer, facts);
+    assertReadable(disk, layer, facts);
     const at = { disk, depth, ...layer, facts };
     const agrees = await headerAgrees(at);
     yield { ...describe(layer, facts), mark, headerAgrees: agrees };
@@ -162,7 +162,7 @@ function lateLook(path: string): PublishError {
   return new PublishError('QEMU_IMG', message, { step: 'inspect' });
 }
 
-function refuseUnreadable(disk: LocalDisk, { path }: Layer, facts: QemuImgInfo): void {
+function assertReadable(disk: LocalDisk, { path }: Layer, facts: QemuImgInfo): void {
   const { dataFile, encrypted } = facts;
   if (dataFile !== null) {
     refuseLayer(disk, `has a layer (${path}) that keeps its data in another file (${dataFile})`);

@@ -38,7 +38,7 @@ export function layerBelow(at: LayerAt): Layer | undefined {
   if (told) {
     if (ALONE.has(format)) refuseLayer(disk, `has a layer below ${path}, whose format has none`);
     if (!told.path || !told.format) {
-      refuseOutside(disk, `has a backing file of type ${told.type}, which is not on this host`);
+      assertInside(disk, `has a backing file of type ${told.type}, which is not on this host`);
     }
     return { path: told.path, format: told.format };
   }
@@ -48,7 +48,7 @@ export function layerBelow(at: LayerAt): Layer | undefined {
     refuseLayer(disk, `has a layer below ${path} that is a slice of a file; copy it into its own`);
   }
   if (full === null || !full.startsWith('/')) {
-    refuseOutside(
+    assertInside(
       disk,
       `has a backing file that is no local path (${facts.backingFile})`,
       cureOf(path, facts),
@@ -88,7 +88,7 @@ function cureOf(overlay: string, { backingFile, backingFormat }: QemuImgInfo): s
   return `, or name its path while nobody has it open: ${rebaseCommand(overlay, file, backingFormat)}`;
 }
 
-function refuseOutside(disk: LocalDisk, obstacle: string, cure = ''): never {
+function assertInside(disk: LocalDisk, obstacle: string, cure = ''): never {
   const message = `disk ${disk.target} ${obstacle}; start the domain, and take it live${cure}`;
   throw new OutsideLayer('DISK_UNSUPPORTED', message, { step: 'inspect' });
 }

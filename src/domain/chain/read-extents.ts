@@ -20,12 +20,12 @@ export async function readExtents(
 ): Promise<DataExtents | undefined> {
   const list = new ExtentList();
   await map(source, (extent) => list.add(extent));
-  refuseResized(source.path, list.end, virtualSize);
+  assertNotResized(source.path, list.end, virtualSize);
   return list.done();
 }
 
 /** @throws PublishError INTEGRITY if a disk that was inspected with `virtualSize` now has `bytes`. */
-export function refuseResized(path: string, bytes: number, virtualSize: number): void {
+export function assertNotResized(path: string, bytes: number, virtualSize: number): void {
   // QEMU counts a raw file in whole sectors.
   if (inSectors(bytes) === inSectors(virtualSize)) return;
   throw new PublishError(

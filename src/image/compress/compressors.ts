@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { programUrl } from '../../core/package-files.ts';
-import { quiet } from '../../core/quiet.ts';
 import { newThreadState, type ThreadState, watchLoading } from '../../host/native/thread-end.ts';
 import { type SharedPieces, sharePieces } from './piece-memory.ts';
 
@@ -59,7 +59,7 @@ export class Compressors {
       }
     });
     // Their end, when nobody needs them any more, must not count as unhandled.
-    this.failed = quiet(failed);
+    this.failed = ignoreRejection(failed);
   }
 
   /** Whether each one has loaded its library. */

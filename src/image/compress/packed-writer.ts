@@ -1,5 +1,5 @@
 // Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
-import { quiet } from '../../core/quiet.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { alignedMemory } from '../../host/io/direct-file.ts';
 import type { Target } from '../qcow2/image-thread.ts';
 
@@ -70,7 +70,7 @@ export class PackedWriter {
 
   #flush(): void {
     const bytes = this.#buffers[this.#current]?.subarray(0, this.#filled) ?? Buffer.alloc(0);
-    this.#writes[this.#current] = quiet(this.#target.write(bytes, this.#from));
+    this.#writes[this.#current] = ignoreRejection(this.#target.write(bytes, this.#from));
     this.#current = (this.#current + 1) % BUFFERS;
     this.#from += this.#filled;
     this.#filled = 0;

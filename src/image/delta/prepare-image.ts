@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { requireReflinks } from '../../host/io/reflinks.ts';
-import { type PlannedImage, refuseChanged } from '../plan/plan-image.ts';
+import { assertUnchanged, type PlannedImage } from '../plan/plan-image.ts';
 import { Qcow2Layout } from '../qcow2/qcow2-layout.ts';
 import { shareData } from './share-data.ts';
 
@@ -54,7 +54,7 @@ async function becomeImage(planned: PlannedImage, path: string): Promise<boolean
   const file = await open(top, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     if (!(await isOursAlone(file, await stat(dirname(path))))) return false;
-    await refuseChanged({ ...planned, kept: 0 });
+    await assertUnchanged({ ...planned, kept: 0 });
   } finally {
     await file.close();
   }

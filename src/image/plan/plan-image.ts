@@ -8,7 +8,7 @@ import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';
 import type { ImageFile, SourceImage } from '../../qemu/qemu-img-types.ts';
-import { KeptClusters } from '../delta/kept-clusters.ts';
+import { ReusedClusters } from '../delta/reused-clusters.ts';
 import { type Qcow2Header, readQcow2Header } from '../qcow2/qcow2-header.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { hasZeros } from './zero-sample.ts';
@@ -30,19 +30,19 @@ export interface PlannedImage {
 
 export interface PlanOptions {
   /** Zeros are found while it is written. */
-  findsZeros?: boolean;
+  probeZeros?: boolean;
   /**
    * So many bytes are not to be copied where that can be spared: the first layer's file may become
    * the image's own, and the others' blocks may be shared.
    */
-  sparesFrom?: number;
+  minReuseBytes?: number;
 }
 
 /** Beyond it the tables take more memory than there should be. */
 const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
 
 /**
- * `undefined` where qemu-img must do it: data that QEMU alone can read; or, unless `findsZeros`,
+ * `undefined` where qemu-img must do it: data that QEMU alone can read; or, unless `probeZeros`,
  * clusters full of zeros, which it leaves out and which can be found by reading them only.
  *
  * NOTE: qemu-img locks what it reads and refuses a chain that somebody writes to. Here nothing is
@@ -68,7 +68,7 @@ export async function planImage(
 export async function planReadable(
   source: SourceImage & TimeLimits,
   virtualSize: number,
-  { findsZeros = false, sparesFrom = Infinity }: PlanOptions,
+  { probeZeros = false, minReuseBytes = Infinity }: PlanOptions,
 ): Promise<PlannedImage | undefined> {
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
@@ -82,14 +82,14 @@ export async function planReadable(
   const extents = await readExtents(source, virtualSize);
   if (extents === undefined) return undefined;
   const runs = new DataRuns(extents);
-  if (!findsZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
+  if (!probeZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
   const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
   const dataBytes = runs.clusters * CLUSTER;
   const [ofTop, ofOthers] = bytesOf(extents);
-  const canStay = headers[0]?.isPlain === true && ofTop >= sparesFrom;
-  const staying = canStay && KeptClusters.of({ virtualSize, extents }, fileClusters);
+  const canStay = headers[0]?.isPlain === true && ofTop >= minReuseBytes;
+  const staying = canStay && ReusedClusters.of({ virtualSize, extents }, fileClusters);
   const kept = staying ? staying.end : 0;
-  const shares = ofOthers + (staying ? 0 : ofTop) >= sparesFrom;
+  const shares = ofOthers + (staying ? 0 : ofTop) >= minReuseBytes;
   return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, kept, shares };
 }
 
@@ -114,7 +114,7 @@ export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage):
  * @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with;
  * UPLOAD or QEMU_IMG, by the step, where it does not tell.
  */
-export async function refuseChanged(
+export async function assertUnchanged(
   { layers, marks, kept }: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>,
   step: Step = 'convert',
 ): Promise<void> {

@@ -12,7 +12,7 @@ import type {
 import type { PlannedImage } from './plan-image.ts';
 
 /** At which the thread ends. */
-const FAREWELL: Farewell = 'close';
+const CLOSE: Farewell = 'close';
 
 interface Waiting {
   resolve(bytes: number): void;
@@ -63,7 +63,7 @@ export class PlannedReader {
    */
   async close(): Promise<void> {
     this.#fail('it was given up');
-    if (this.#worker) await endWorker(this.#worker, FAREWELL);
+    if (this.#worker) await endWorker(this.#worker, CLOSE);
   }
 
   #start(): Worker {

@@ -7,7 +7,7 @@ import { writeAll } from '../../host/io/direct-target.ts';
 import type { ImageSource } from '../../host/io/image-source.ts';
 import { writeInTime } from '../../qemu/write-failure.ts';
 import { Qcow2Layout } from '../qcow2/qcow2-layout.ts';
-import { type PlannedImage, refuseChanged } from './plan-image.ts';
+import { assertUnchanged, type PlannedImage } from './plan-image.ts';
 import { PlannedReader } from './planned-reader.ts';
 
 const TABLES_BYTES = 2 * 1024 * 1024;
@@ -27,7 +27,7 @@ export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageS
     reader: () => new PlannedReader(planned),
     checkUnchanged: () =>
       inTime({ ...limits, late: () => lateLook(planned) }, () =>
-        refuseChanged({ ...planned, kept: 0 }, 'upload'),
+        assertUnchanged({ ...planned, kept: 0 }, 'upload'),
       ),
   };
 }

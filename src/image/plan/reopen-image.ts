@@ -57,7 +57,7 @@ async function planAgain(
 ): Promise<PlannedImage | undefined> {
   try {
     // Whether its zeros are worth leaving out was asked before.
-    return await planReadable(source, virtualSize, { findsZeros: true });
+    return await planReadable(source, virtualSize, { probeZeros: true });
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     const message = `the layers of the image (${files}) cannot be read: ${messageOf(error)}; run virt-publish recover --resume again when they can, or virt-publish recover to give the image up`;

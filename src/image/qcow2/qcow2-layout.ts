@@ -1,6 +1,6 @@
 // How a flat qcow2 lies in its file, known before a byte of it is written. Pure.
 import { type DiskData, extentsOf } from '../../domain/chain/extents.ts';
-import { type ClusterRange, KeptClusters } from '../delta/kept-clusters.ts';
+import { type ClusterRange, ReusedClusters } from '../delta/reused-clusters.ts';
 import { CLUSTER, DataRuns, type Segment } from '../plan/data-runs.ts';
 import { COPIED, L2_ENTRIES, Qcow2Tables, REFCOUNTS, writeOffset } from './qcow2-tables.ts';
 
@@ -23,7 +23,7 @@ export class Qcow2Layout {
   readonly keptBytes: number;
   /** Where the data that are written newly begin. */
   readonly dataAt: number;
-  readonly #kept: KeptClusters;
+  readonly #kept: ReusedClusters;
   readonly #runs: DataRuns;
   readonly #l2Regions: number[];
   readonly #tables: Qcow2Tables;
@@ -31,7 +31,9 @@ export class Qcow2Layout {
   /** `kept`: clusters of the first layer's file that stay, as a plan found that they can; or 0. */
   constructor({ virtualSize, extents }: DiskData, kept: number) {
     const isKept = kept > 0;
-    const found = isKept ? KeptClusters.of({ virtualSize, extents }, kept) : KeptClusters.none();
+    const found = isKept
+      ? ReusedClusters.of({ virtualSize, extents }, kept)
+      : ReusedClusters.none();
     if (!found) throw new Error('the top layer cannot stay where it lies');
     this.#kept = found;
     this.#runs = new DataRuns(isKept ? extentsOf(extents, (depth) => depth > 0) : extents);

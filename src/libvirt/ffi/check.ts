@@ -29,7 +29,7 @@ export function checkNull<T>(call: string, result: T | null): T {
 }
 
 /** An argument that C would cut short: it would act on another domain, disk or file than the one named. */
-export function refuseNul(call: string, args: readonly unknown[]): void {
+export function assertNoNul(call: string, args: readonly unknown[]): void {
   if (!args.some((arg) => typeof arg === 'string' && arg.includes('\0'))) return;
   throw new CallFailure({
     code: VIR_ERR.INVALID_ARG,

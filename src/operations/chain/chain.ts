@@ -1,15 +1,15 @@
 // The chain commands on one page: show the backing chain of a disk, and shorten it while the guest runs.
 import { dirname } from 'node:path';
-import { type ChainJob, type Flushed, runChainJob } from '../../capture/chain/chain-job.ts';
-import { type ChainPlan, planCommit, planPull } from '../../capture/chain/plan-chain.ts';
 import {
+  assertEnoughRoom,
+  assertLayersUnused,
+  assertNoSnapshotLost,
+  assertReady,
   isOnFileSystem,
   OTHER_BASE,
-  refuseLostSnapshots,
-  refuseSpoiling,
-  refuseTooLittleRoom,
-  refuseUnready,
-} from '../../capture/chain/refusals.ts';
+} from '../../capture/chain/chain-assertions.ts';
+import { type ChainJob, type Flushed, runChainJob } from '../../capture/chain/chain-job.ts';
+import { type ChainPlan, planCommit, planPull } from '../../capture/chain/plan-chain.ts';
 import { withReserveWatch } from '../../capture/reserve-watch.ts';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
@@ -24,7 +24,7 @@ import { underGuard } from '../../run/under-guard.ts';
 import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
 import type { ChainOptions, ChainResult, CommitOptions, PullOptions } from './chain-types.ts';
 import { type ChainSettings, chainSettings } from './settings.ts';
-import { seeToUnused } from './unused-files.ts';
+import { removeUnusedFiles } from './unused-files.ts';
 
 /** The backing chain of a disk, of a domain that runs or is off. Touches nothing. */
 export async function showChain(options: ChainOptions, config?: Config): Promise<ChainReport> {
@@ -65,10 +65,10 @@ function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResu
     );
     const flushed = await runPlan(session, plan, runId);
     const now = await readAfter(session, plan);
-    const after = now?.layers ?? chain.layers.filter((layer) => !plan.leaves.includes(layer));
+    const after = now?.layers ?? chain.layers.filter((layer) => !plan.removed.includes(layer));
     const layers = after.map(({ path }) => path);
     const own = { uuid: domain.uuid, target: plan.target, layers };
-    const unused = await seeToUnused(host, plan.leaves, {
+    const unused = await removeUnusedFiles(host, plan.removed, {
       ...{ own, into: plan.into.path, flushed, remove: settings.delete },
       ...{ before: chain.marks, after: now?.marks ?? null, opened: await readOpenFiles(domain) },
     });
@@ -99,12 +99,12 @@ async function decide(
   makePlan: MakePlan,
 ): Promise<{ chain: DiskChain; plan: ChainPlan }> {
   const chain = await readDiskChain(domain, { ...settings, connection: await host.work() });
-  await refuseUnready(domain, chain);
+  await assertReady(domain, chain);
   const { layers, disk } = chain;
   const plan = makePlan({ name: domain.name, target: disk.target, layers });
-  refuseLostSnapshots(plan);
-  await refuseSpoiling(host, chain, plan);
-  await refuseTooLittleRoom(plan, settings.config);
+  assertNoSnapshotLost(plan);
+  await assertLayersUnused(host, chain, plan);
+  await assertEnoughRoom(plan, settings.config);
   return { chain, plan };
 }
 
@@ -120,21 +120,21 @@ async function runPlan(
   const onWarning = (message: string) =>
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
   const place = { stateDir: config.stateDir, workDir: config.workDir, host, onWarning };
-  return withRun(facts, place, (open) => runWatched(session, plan, { open, onRemark: onWarning }));
+  return withRun(facts, place, (open) => runWatched(session, plan, { open, onNote: onWarning }));
 }
 
 /** What is written to is watched: a file system that runs full pauses the guests on it. */
 async function runWatched(
   { settings, host, domain, guard }: GuardedSession<ChainSettings>,
   plan: ChainPlan,
-  { open: { folder, journal }, onRemark }: { open: OpenRun; onRemark: (remark: string) => void },
+  { open: { folder, journal }, onNote }: { open: OpenRun; onNote: (note: string) => void },
 ): Promise<Flushed> {
   const { config, bandwidthMib, onEvent, signal } = settings;
   const { timeouts, reserve } = config;
   const { path } = plan.into;
   const directories = isOnFileSystem(path) ? [dirname(path)] : [];
   const context = { host, name: domain.name, uuid: domain.uuid };
-  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
+  const scope = new GuestScope({ journal, acts: guestActs, context, onNote });
   const job: Omit<ChainJob, 'checkReserve' | 'signal'> = {
     ...{ domain, plan, journal, scope, timeouts, bandwidthMib, onEvent },
   };

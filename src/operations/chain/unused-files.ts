@@ -23,13 +23,13 @@ export interface Shortened {
 }
 
 /** Never rejects: the chain is shorter whatever becomes of them. */
-export async function seeToUnused(
+export async function removeUnusedFiles(
   host: Host,
-  leaves: readonly ChainLayer[],
+  removed: readonly ChainLayer[],
   shortened: Shortened,
 ): Promise<UnusedFile[]> {
   const { own, into, flushed, remove, after } = shortened;
-  const paths = leaves.map(({ path }) => path);
+  const paths = removed.map(({ path }) => path);
   const kept = (reason: string) => paths.map((path) => ({ path, removed: false, reason }));
   if (!remove) return kept('not asked for');
   if (!flushed.flushed) return kept(flushed.why);
@@ -58,18 +58,18 @@ async function removeUnused(
   uses: readonly Use[],
   shortened: Shortened,
 ): Promise<UnusedFile> {
-  const users = uses.filter((use) => use.path === path).map(tell);
+  const users = uses.filter((use) => use.path === path).map(describeUse);
   const reason =
-    users.length > 0 ? `used by ${users.join(', ')}` : await removeLeft(path, shortened);
+    users.length > 0 ? `used by ${users.join(', ')}` : await removeFile(path, shortened);
   return { path, removed: reason === null, reason };
 }
 
-function tell({ by, unknown }: Use): string {
+function describeUse({ by, unknown }: Use): string {
   return unknown ? `perhaps ${by} (${unknown.what})` : by;
 }
 
 /** Only what was a layer of the disk, and is none any more, goes. Resolves to why it stays. */
-async function removeLeft(
+async function removeFile(
   path: string,
   { before, after, opened }: Shortened,
 ): Promise<string | null> {

@@ -13,9 +13,9 @@ export async function checkRegistry(options: DoctorOptions): Promise<Finding[]> 
   const registry = await openRegistry();
   await registry.checkAccess({ signal });
   const isThere = registry.directory === null || (await registry.exists({ signal }));
-  const says = isThere ? 'answers' : 'is none yet; the first snapshot or import makes it';
+  const detail = isThere ? 'answers' : 'is none yet; the first snapshot or import makes it';
   return [
-    ok('registry', `${registry.url} ${says}`),
+    ok('registry', `${registry.url} ${detail}`),
     ...(isThere
       ? await lookOrFail('registry abilities', signal, () => abilities(registry, signal))
       : []),
@@ -24,13 +24,13 @@ export async function checkRegistry(options: DoctorOptions): Promise<Finding[]> 
 }
 
 async function abilities(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
-  const found = await registry.probeAbilities({ signal });
-  return found.map(({ name, works, says }) => {
+  const found = await registry.probeCapabilities({ signal });
+  return found.map(({ name, supported, detail }) => {
     const title = `registry ${name}`;
-    if (works !== false) return ok(title, says);
+    if (supported !== false) return ok(title, detail);
     const isVital = name === 'create-only';
     const cure = 'see the README on S3 servers';
-    return isVital ? failure(title, 'REGISTRY', says, cure) : warning(title, says, cure);
+    return isVital ? failure(title, 'REGISTRY', detail, cure) : warning(title, detail, cure);
   });
 }
 
@@ -42,10 +42,10 @@ async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]
   const ours = (before + Date.now()) / 2;
   const skewMs = ours - (server.getTime() + 500);
   const seconds = Math.abs(skewMs / 1000).toFixed(0);
-  const says = `this host is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} the registry's server`;
+  const detail = `this host is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} the registry's server`;
   const cure = 'set the clock: run chrony or systemd-timesyncd on both';
-  if (Math.abs(skewMs) >= REFUSED_MS) return [failure('clock', 'REGISTRY', says, cure)];
-  return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', says, cure) : ok('clock', says)];
+  if (Math.abs(skewMs) >= REFUSED_MS) return [failure('clock', 'REGISTRY', detail, cure)];
+  return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', detail, cure) : ok('clock', detail)];
 }
 
 /** systemd-timesyncd leaves a mark once it has set the clock; others are not asked. */

@@ -1,9 +1,9 @@
 // Whether there is room for what an import is going to write.
 import { stat } from 'node:fs/promises';
 import {
+  assertEnoughSpace,
   measureSpace,
   onSameFileSystem,
-  refuseTooLittleSpace,
   type SpaceNeed,
 } from '../../domain/space.ts';
 import type { Inspected } from '../../formats/inspect-image.ts';
@@ -33,7 +33,7 @@ export async function checkSpace(
   if (directory !== null && !isMoved) {
     needs.push({ directory, purpose: 'the published image', needed });
   }
-  refuseTooLittleSpace(await measureSpace(needs, config.reserve));
+  assertEnoughSpace(await measureSpace(needs, config.reserve));
 }
 
 /** The holes of a file are holes in a directory registry too. */

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import type { TargetFormat } from '../../core/model.ts';
-import { quiet } from '../../core/quiet.ts';
 import type { Inspected } from '../../formats/inspect-image.ts';
 import { checkImage, flatten } from '../../image/flatten.ts';
 import { qemuFormat } from '../../qemu/qemu-img.ts';
@@ -96,7 +96,7 @@ async function besideCheck<T>(
   const over = new AbortController();
   const access = registry.checkAccess({ signal: AbortSignal.any([signal, over.signal]) });
   try {
-    return await work(quiet(access));
+    return await work(ignoreRejection(access));
   } finally {
     over.abort();
   }

@@ -158,9 +158,15 @@ function inUse(source: string): PublishError {
 function withName(error: unknown, descriptor: string, source: string): unknown {
   if (!(error instanceof PublishError)) return error;
   const pattern = new RegExp(`/proc/\\d+${descriptor}\\b`, 'g');
-  const { code, message, step, retryable, undoFailures, mend, cause } = error;
+  const { code, message, step, retryable, undoFailures, recoveryCommand, cause } = error;
   if (!pattern.test(message)) return error;
-  const details = { ...(step && { step }), ...(mend && { mend }), retryable, undoFailures, cause };
+  const details = {
+    ...(step && { step }),
+    ...(recoveryCommand && { recoveryCommand }),
+    retryable,
+    undoFailures,
+    cause,
+  };
   return new PublishError(
     code,
     message.replaceAll(pattern, () => source),

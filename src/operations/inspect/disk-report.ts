@@ -1,5 +1,5 @@
 // All that can be said of one disk of a domain before it is taken, whatever stands in the way.
-import { type CaptureWishes, planCapture } from '../../capture/plan.ts';
+import { type CaptureRequest, planCapture } from '../../capture/plan.ts';
 import { PublishError } from '../../core/errors.ts';
 import {
   type DiskFacts,
@@ -12,7 +12,7 @@ import {
   walkChain,
 } from '../../domain/chain/backing-chain.ts';
 import { chooseDisk, type LocalDisk } from '../../domain/choose-disk.ts';
-import { type DomainFacts, refuseBusyDisk } from '../../domain/inspect.ts';
+import { assertDiskIdle, type DomainFacts } from '../../domain/inspect.ts';
 import { readRemoteFacts } from '../../domain/remote-disk.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { VIR_DOMAIN_BLOCK_JOB_TYPE } from '../../libvirt/ffi/constants.ts';
@@ -20,7 +20,7 @@ import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import type { ChosenWay, DiskReport, Obstacle, Verdict } from './inspect-types.ts';
 
 export interface DiskReportOptions {
-  wishes: CaptureWishes;
+  requested: CaptureRequest;
   opened: ReadOptions['opened'];
   timeoutMs: number;
   signal: AbortSignal;
@@ -40,7 +40,7 @@ export async function reportDisk(
   let outside = false;
   await found.during(async () => {
     const local = chooseDisk(facts.description, target);
-    await found.during(() => refuseBusyDisk(domain, local, facts.active));
+    await found.during(() => assertDiskIdle(domain, local, facts.active));
     const { timeoutMs, signal, opened } = options;
     const reading = { shared: facts.active, opened, timeoutMs, signal };
     outside = await readLayers(domain, local, walked, reading);
@@ -88,12 +88,12 @@ function waysOf(
   domain: DomainFacts,
   disk: DiskDescription,
   facts: DiskFacts,
-  { wishes }: DiskReportOptions,
+  { requested }: DiskReportOptions,
 ): Ways {
   const local = chooseDisk(domain.description, disk.target);
   const inspection = { ...domain, disks: [{ disk: local, facts }] as const };
-  const plan = (mode: CaptureWishes['mode']) => {
-    const { detaches, ...way } = planCapture(inspection, { ...wishes, mode });
+  const plan = (mode: CaptureRequest['mode']) => {
+    const { detaches, ...way } = planCapture(inspection, { ...requested, mode });
     return { ...way, detaches: detaches.map(({ address }) => address) };
   };
   return {

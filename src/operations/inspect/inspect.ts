@@ -53,13 +53,13 @@ async function reportDisks(
   facts: Facts,
 ): Promise<{ disks: DiskReport[]; obstacles: Obstacle[] }> {
   const { mode, method, quiesce, config, signal } = settings;
-  const wishes = { mode, method, quiesce };
+  const requested = { mode, method, quiesce };
   const timeoutMs = config.timeouts.requestMs;
   const opened = facts.active ? await readOpenFiles(facts) : null;
   const disks: DiskReport[] = [];
   const obstacles: Obstacle[] = [];
   for (const disk of facts.description.disks) {
-    const found = await reportDisk(domain, facts, disk, { wishes, opened, timeoutMs, signal });
+    const found = await reportDisk(domain, facts, disk, { requested, opened, timeoutMs, signal });
     disks.push(found.report);
     // A drive for media that come and go is no part of the guest, and stands in nobody's way.
     if (disk.device === 'disk' || disk.device === 'lun') obstacles.push(...found.obstacles);

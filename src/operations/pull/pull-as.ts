@@ -8,7 +8,7 @@ import { PublishError } from '../../core/errors.ts';
 import type { OnEvent } from '../../core/events.ts';
 import { runStep } from '../../core/events.ts';
 import { type DiskFormat, TARGET_FORMATS, type TargetFormat } from '../../core/model.ts';
-import { measureSpace, refuseTooLittleSpace, type SpaceNeed } from '../../domain/space.ts';
+import { assertEnoughSpace, measureSpace, type SpaceNeed } from '../../domain/space.ts';
 import { withImageBytes } from '../../formats/image-bytes.ts';
 import { inspectImage } from '../../formats/inspect-image.ts';
 import { orMissing } from '../../host/files/file-errors.ts';
@@ -137,7 +137,7 @@ async function withRoom<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const cure = 'name a file on a larger file system';
-  refuseTooLittleSpace(await measureSpace([room], reserve), cure);
+  assertEnoughSpace(await measureSpace([room], reserve), cure);
   const watch = { directories: [room.directory], reserve, signal, cure };
   return withReserveWatch(watch, async (watched) => {
     await watched.check();

@@ -11,7 +11,7 @@ import {
   inspectDomain,
   readDomain,
 } from '../../domain/inspect.ts';
-import { refuseReplacedFiles } from '../../domain/layers-open.ts';
+import { assertFilesNotReplaced } from '../../domain/layers-open.ts';
 import { describeRoot } from '../../domain/root-disk.ts';
 import type { SpaceRow } from '../../domain/space.ts';
 import { openConfigured } from '../../registry/configured-registry.ts';
@@ -47,8 +47,8 @@ export async function decide(session: SnapshotSession, known?: DomainFacts): Pro
       // Awaited below; where the inspection fails as well, that is what is told.
       opening.catch(() => undefined);
       await requireSealing(settings);
-      const wishes = await inspectionOptions(session);
-      const { inspection, capture } = await lookAt(session, wishes, known);
+      const requested = await inspectionOptions(session);
+      const { inspection, capture } = await lookAt(session, requested, known);
       const reason = rootReason(settings, inspection);
       if (reason !== null) noteReason(settings.onEvent, reason);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
@@ -65,21 +65,21 @@ export async function decide(session: SnapshotSession, known?: DomainFacts): Pro
 /** The domain as it is, or as a snapshot has it. */
 async function lookAt(
   { settings, domain }: SnapshotSession,
-  wishes: InspectOptions,
+  requested: InspectOptions,
   known?: DomainFacts,
 ): Promise<Pick<Decision, 'inspection' | 'capture'>> {
   const { fromSnapshot: name } = settings;
   if (name === undefined) {
-    const inspection = await inspectDomain(domain, wishes, known);
+    const inspection = await inspectDomain(domain, requested, known);
     const capture = planCapture(inspection, settings);
-    if (capture.mode === 'cold') await refuseReplacedFiles(inspection);
+    if (capture.mode === 'cold') await assertFilesNotReplaced(inspection);
     return { inspection, capture };
   }
-  const facts = await readDomain(domain, wishes);
+  const facts = await readDomain(domain, requested);
   return inspectSnapshot(
     domain,
     { ...facts, agent: 'none', isWindows: false },
-    { ...wishes, name },
+    { ...requested, name },
   );
 }
 

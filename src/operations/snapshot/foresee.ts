@@ -1,9 +1,9 @@
 // What a planned run would be refused with once it begins; looks and touches nothing.
 import { resolve } from 'node:path';
-import { refuseUnreachable } from '../../capture/live/qemu-reach.ts';
+import { assertQemuReaches } from '../../capture/live/qemu-reach.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { PlanObstacle } from '../../core/model.ts';
-import { refuseTooLittleSpace } from '../../domain/space.ts';
+import { assertEnoughSpace } from '../../domain/space.ts';
 import { foreseeFolder } from '../../host/files/foresee-folder.ts';
 import { runsFolder } from '../../run/journal/run-folder.ts';
 import type { Decision } from './decide.ts';
@@ -19,9 +19,9 @@ export async function foresee(
     onEvent({ type: 'note', level: 'warning', step: 'delta', message });
   const limits = { signal, timeoutMs: config.timeouts.requestMs };
   const place = { workDir: resolve(workDir), prepared: foldersOf(settings), ...limits };
-  const reach = () => refuseUnreachable(domain, place, warn);
+  const reach = () => assertQemuReaches(domain, place, warn);
   return [
-    ...(await obstacleOf(async () => refuseTooLittleSpace(space))),
+    ...(await obstacleOf(async () => assertEnoughSpace(space))),
     ...(await foreseeFolders(settings)),
     ...(capture.mode === 'live' ? await obstacleOf(reach) : []),
   ];

@@ -42,7 +42,7 @@ export async function withImageRecord<T>(
     properties: { ...properties },
   };
   return withQueuedImage(registry, fields, onEvent, async () => {
-    await journal.reach('queued');
+    await journal.checkpoint('queued');
     return work();
   });
 }
@@ -82,8 +82,8 @@ export async function publishImage(
     domainXml: scrubDomainXml(inspection.inactiveXml),
     ...(nvram === undefined ? {} : { nvram }),
   };
-  await journal.reach(IMAGE_POINT, image);
-  const reach = (name: string, data?: unknown) => journal.reach(name, data);
+  await journal.checkpoint(IMAGE_POINT, image);
+  const checkpoint = (name: string, data?: unknown) => journal.checkpoint(name, data);
   const written = new Map(
     flat.disks.map((disk) => {
       const { digests, streamed } = disk;
@@ -92,7 +92,7 @@ export async function publishImage(
     }),
   );
   const { timeouts } = settings.config;
-  return finishImage(registry, image, { onEvent, signal, reach, written, timeouts });
+  return finishImage(registry, image, { onEvent, signal, checkpoint, written, timeouts });
 }
 
 async function checkImages(

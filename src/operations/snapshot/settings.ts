@@ -2,7 +2,7 @@
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';
-import type { DiskWish } from '../../domain/choose-disk.ts';
+import type { DiskSelection } from '../../domain/choose-disk.ts';
 import type { Session } from '../../domain/session.ts';
 import { requireCompression } from '../../qemu/qemu-img.ts';
 import { assertAlias } from '../../registry/record/names.ts';
@@ -23,7 +23,7 @@ export type SnapshotSession = Session<SnapshotSettings>;
 
 export interface SnapshotSettings
   extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
-  disks: DiskWish;
+  disks: DiskSelection;
   hash: readonly string[];
   /** The operations of virt-sysprep; null where the image is not sealed. */
   sysprep: string | null;
@@ -94,10 +94,10 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
 function requireUntouched(options: SnapshotOptions): void {
   if (options.fromSnapshot === undefined) return;
   const { mode, method, quiesce, bandwidthMib, withNvram } = options;
-  const wishes = { mode, method, quiesce, bandwidth: bandwidthMib, 'with-nvram': withNvram };
-  const [wish] = Object.entries(wishes).find(([, value]) => value !== undefined) ?? [];
-  if (wish === undefined) return;
-  const message = `a snapshot that exists is read as it is; leave --${wish} out with --from-snapshot`;
+  const requested = { mode, method, quiesce, bandwidth: bandwidthMib, 'with-nvram': withNvram };
+  const [request] = Object.entries(requested).find(([, value]) => value !== undefined) ?? [];
+  if (request === undefined) return;
+  const message = `a snapshot that exists is read as it is; leave --${request} out with --from-snapshot`;
   throw new PublishError('USAGE', message, { step: 'config' });
 }
 
@@ -109,7 +109,7 @@ function requireSealable({ sysprep, format }: SnapshotSettings): void {
 
 const SEALABLE: readonly string[] = ['qcow2', 'raw'];
 
-function decideDisks({ disk, allDisks = false }: SnapshotOptions): DiskWish {
+function decideDisks({ disk, allDisks = false }: SnapshotOptions): DiskSelection {
   const targets = typeof disk === 'string' ? [disk] : (disk ?? []);
   if (!allDisks) return targets.length === 0 ? 'root' : targets;
   if (targets.length === 0) return 'all';

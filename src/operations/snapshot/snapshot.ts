@@ -8,13 +8,13 @@ import { type Config, loadConfig } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
 import type { CaptureMode } from '../../core/model.ts';
 import { withSession } from '../../domain/session.ts';
-import { onSameFileSystem, refuseTooLittleSpace } from '../../domain/space.ts';
+import { assertEnoughSpace, onSameFileSystem } from '../../domain/space.ts';
 import { guestActs } from '../../run/acts/guest-acts.ts';
 import { GuestScope } from '../../run/guest-scope.ts';
 import type { NewEntry } from '../../run/journal/journal.ts';
 import { type OpenRun, withRun } from '../../run/open-run.ts';
-import { inSlot } from '../in-slot.ts';
 import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
+import { withSlot } from '../with-slot.ts';
 import { type Decision, decide, describePlan } from './decide.ts';
 import { type FlatDisks, flattenDisks } from './flatten-disks.ts';
 import { foresee } from './foresee.ts';
@@ -35,7 +35,7 @@ export async function createSnapshot(
 ): Promise<SnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
   return withLockedDomain(settings, (session, runId) =>
-    inSlot(session, runId, () => run(session, runId)),
+    withSlot(session, runId, () => run(session, runId)),
   );
 }
 
@@ -65,7 +65,7 @@ async function run(
   if (UNTOUCHED.includes(decision.capture.mode)) session.guard.dismiss();
   const plan = describePlan(session, decision);
   const { settings } = session;
-  await runStep(settings.onEvent, 'space', async () => refuseTooLittleSpace(decision.space));
+  await runStep(settings.onEvent, 'space', async () => assertEnoughSpace(decision.space));
   const place = {
     stateDir: settings.config.stateDir,
     workDir: settings.workDir,
@@ -84,7 +84,7 @@ async function run(
       const settled = await settleMethod(session, decision);
       const copy = new NvramCopy(decision.nvram);
       const flat = await captureAndFlatten(session, settled, { open, copy });
-      await open.journal.reach('captured');
+      await open.journal.checkpoint('captured');
       const nvram = await copy.writeTo(open.folder.path);
       const image = { id: runId, flat, nvram, journal: open.journal };
       const published = await publishWatched(session, settled, image);
@@ -142,9 +142,9 @@ function captureRun(
   { folder, journal }: OpenRun,
 ): Omit<CaptureRun, 'checkReserve' | 'atPointInTime'> {
   const { onEvent, signal, bandwidthMib, config, disks: selection } = settings;
-  const onRemark = (message: string) => warn(settings, message);
+  const onNote = (message: string) => warn(settings, message);
   const context = { host, name: inspection.name, uuid: inspection.uuid };
-  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark });
+  const scope = new GuestScope({ journal, acts: guestActs, context, onNote });
   const { timeouts } = config;
   return {
     ...{ host, domain, inspection, selection, plan, folder, journal, scope, guard },

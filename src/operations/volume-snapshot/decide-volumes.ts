@@ -1,11 +1,11 @@
 // Looks at a domain's volumes and decides what becomes of them; changes nothing.
-import { refuseUnquiescable } from '../../capture/quiesce-policy.ts';
+import { assertQuiescable } from '../../capture/quiesce-policy.ts';
 import { type DiskVolume, planVolumes } from '../../capture/volumes/plan-volumes.ts';
 import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { OutsideLayer, type ReadOptions, walkChain } from '../../domain/chain/backing-chain.ts';
-import { type Inspection, readDomainFacts, refuseBusyDisk } from '../../domain/inspect.ts';
+import { assertDiskIdle, type Inspection, readDomainFacts } from '../../domain/inspect.ts';
 import { readOpenFiles } from '../../domain/open-files.ts';
 import { describeRoot } from '../../domain/root-disk.ts';
 import type { Connection } from '../../libvirt/connection.ts';
@@ -52,11 +52,11 @@ export async function decideVolumes(
     const planned = planVolumes({ name, active, disks }, markOf(runId));
     const opened = active ? await readOpenFiles(domain, onEvent) : null;
     for (const { disk } of disks) {
-      await refuseOtherLayers(disk, { shared: active, opened, timeoutMs, signal });
+      await assertSameLayers(disk, { shared: active, opened, timeoutMs, signal });
     }
     const message = describeRoot(description.disks);
     if (message !== null) onEvent({ type: 'note', level: 'info', step: 'inspect', message });
-    if (active) refuseUnquiescable({ name, agent, state }, 'live', quiesce);
+    if (active) assertQuiescable({ name, agent, state }, 'live', quiesce);
     const registry = await opening;
     const plan: VolumePlan = {
       domain: { name, uuid, state, persistent },
@@ -73,7 +73,7 @@ export async function decideVolumes(
  * names: these must be the ones that the guest reads.
  * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
  */
-async function refuseOtherLayers(disk: DiskDescription, options: ReadOptions): Promise<void> {
+async function assertSameLayers(disk: DiskDescription, options: ReadOptions): Promise<void> {
   const { target, source, format } = disk;
   if (source === null) return;
   const local = { ...disk, source, format: format ?? 'raw' };
@@ -105,7 +105,7 @@ async function readVolumes(
   const taken: DiskVolume[] = [];
   for (const disk of disks) {
     if (disk.device !== 'disk') continue;
-    await refuseBusyDisk(domain, disk, active);
+    await assertDiskIdle(domain, disk, active);
     const lookUp = (): Promise<Volume | undefined> => {
       if (disk.volume) return storage.volumeByName(disk.volume.pool, disk.volume.volume);
       return disk.source === null ? Promise.resolve(undefined) : storage.volumeByPath(disk.source);

@@ -29,9 +29,9 @@ export async function giveUpImage(
 ): Promise<void> {
   const { onEvent, config } = settings;
   try {
-    await runStep(onEvent, 'roll back', async () => {
+    await runStep(onEvent, 'rollback', async () => {
       const discarding = registry.discardImage(runId, publicReason(cause));
-      const record = await (mayBeActive ? discarding : orWarn(settings, runId, discarding));
+      const record = await (mayBeActive ? discarding : warnOnFailure(settings, runId, discarding));
       if (mayBeActive && isNeeded({ id: runId, status: record?.status ?? null }, registry.url)) {
         return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
       }
@@ -43,7 +43,7 @@ export async function giveUpImage(
           journal,
           config,
           onEvent,
-          onRemark: (remark) => warn(settings, remark),
+          onNote: (note) => warn(settings, note),
         },
         // Whoever has interrupted the run wants it to be as before.
         signal: new AbortController().signal,
@@ -53,13 +53,13 @@ export async function giveUpImage(
     throw new PublishError(
       'GUEST_NOT_RESTORED',
       `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
-      { step: 'roll back', cause, mend: `virt-publish recover ${shellQuote(runId)}` },
+      { step: 'rollback', cause, recoveryCommand: `virt-publish recover ${shellQuote(runId)}` },
     );
   }
 }
 
 /** An image that was never activated needs no snapshot, whatever its registry answers. */
-async function orWarn<T>(
+async function warnOnFailure<T>(
   settings: SnapshotSettings,
   runId: string,
   discarding: Promise<T>,

@@ -1,7 +1,7 @@
 // A snapshot of a domain's volumes on one page: their pools keep the data, the registry the record.
 import { freezeLimitMs } from '../../capture/freeze-limit.ts';
+import { assertNothingPending } from '../../capture/volumes/assert-nothing-pending.ts';
 import { CAPTURED_POINT } from '../../capture/volumes/needed-volumes.ts';
-import { refuseUnmended } from '../../capture/volumes/refuse-unmended.ts';
 import type { VolumesPoint } from '../../capture/volumes/rollback-request.ts';
 import type { TakenVolumes } from '../../capture/volumes/take-volumes.ts';
 import { takeVolumes } from '../../capture/volumes/take-volumes.ts';
@@ -18,10 +18,10 @@ import { GuestScope } from '../../run/guest-scope.ts';
 import { type OpenRun, withRun } from '../../run/open-run.ts';
 import { VOLUMES_POINT } from '../../run/runs.ts';
 import { underGuard } from '../../run/under-guard.ts';
-import { inSlot } from '../in-slot.ts';
 import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
 import { foreseeFolders } from '../snapshot/foresee.ts';
 import { decideSettings, type SnapshotSettings } from '../snapshot/settings.ts';
+import { withSlot } from '../with-slot.ts';
 import { decideVolumes, markOf, type VolumeDecision } from './decide-volumes.ts';
 import { giveUpImage } from './give-up-image.ts';
 import { newVolumeImage, volumeImageProperties } from './image-of-volumes.ts';
@@ -40,7 +40,7 @@ export async function createVolumeSnapshot(
 ): Promise<VolumeSnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
   return withLockedDomain(settings, (session, runId) =>
-    inSlot(session, runId, () => run(session, runId)),
+    withSlot(session, runId, () => run(session, runId)),
   );
 }
 
@@ -64,7 +64,7 @@ type VolumeSession = GuardedSession<SnapshotSettings>;
 async function run(session: VolumeSession, runId: string): Promise<VolumeSnapshotResult> {
   const { settings } = session;
   const { config, workDir } = settings;
-  await refuseUnmended(config.stateDir, session.domain);
+  await assertNothingPending(config.stateDir, session.domain);
   const decision = await decideVolumes(session, runId);
   if (!decision.active) session.guard.dismiss();
   const { plan, registry } = decision;
@@ -89,15 +89,15 @@ async function publish(
   const { onEvent, aliases } = settings;
   const { plan, registry } = decision;
   const { journal } = open;
-  const { means, volumes } = plan;
-  const point: VolumesPoint = { means, mark: markOf(runId), volumes, aliases };
+  const { kind, volumes } = plan;
+  const point: VolumesPoint = { kind, mark: markOf(runId), volumes, aliases };
   let mayBeActive = false;
   let image: ImageRecord;
   await runStep(onEvent, 'queue', () => registry.queueImage(newVolumeImage(settings, plan, runId)));
   try {
-    await journal.reach(VOLUMES_POINT, point);
+    await journal.checkpoint(VOLUMES_POINT, point);
     const taken = await take(session, decision, { runId, open });
-    await journal.reach(CAPTURED_POINT);
+    await journal.checkpoint(CAPTURED_POINT);
     await showOverlays(session, plan);
     mayBeActive = true;
     image = await activate(settings, decision, { runId, taken });
@@ -106,7 +106,7 @@ async function publish(
     throw error;
   }
   // The image is there, and so are its snapshots, whatever fails from here on.
-  await journal.reach(ACTIVE_POINT);
+  await journal.checkpoint(ACTIVE_POINT);
   const finished = { id: runId, aliases, keep: null };
   return { image, plan, aliases: await followUp(registry, finished, image, settings) };
 }
@@ -119,12 +119,12 @@ async function take(
   const { onEvent, signal, quiesce, config } = settings;
   const { timeouts } = config;
   const { name, uuid } = plan.domain;
-  const onRemark = (message: string) => warn(settings, message);
+  const onNote = (message: string) => warn(settings, message);
   const scope = new GuestScope({
     journal,
     acts: guestActs,
     context: { host, name, uuid },
-    onRemark,
+    onNote,
   });
   const limitMs = freezeLimitMs(timeouts, { isWindows });
   const work = () =>

@@ -129,7 +129,7 @@ function parseShard(text: string): Map<string, CachedRecord> {
   return new Map(records.map((cached) => [cached.record.id, checked(cached)]));
 }
 
-/** Held against the rules of a record, and against the version that its stamp is of. */
+/** GuestHoldControl against the rules of a record, and against the version that its stamp is of. */
 function checked({ stamp, record }: CachedRecord): CachedRecord {
   const examined = examineRecord(record);
   if (examined.problem !== undefined) throw notOurs();

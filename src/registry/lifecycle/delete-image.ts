@@ -67,7 +67,7 @@ async function endImage(
   const options = { signal };
   try {
     for (let attempt = 1; ; attempt += 1) {
-      if (!force) await refuseAliased(store, id, options);
+      if (!force) await assertNoAlias(store, id, options);
       const ended = await tryToEnd(store, id, { force, signal });
       if (ended !== undefined) return ended;
       if (attempt === ATTEMPTS) throw changing(id);
@@ -88,7 +88,7 @@ async function tryToEnd(
     const current = await withoutReaders(store, id, options);
     if (current.status === 'deleted') return current;
     await fenceClaims(store, id, options);
-    if (!force) await refuseAliased(store, id, options);
+    if (!force) await assertNoAlias(store, id, options);
     const change = (record: ImageRecord): ImageRecord => ({ ...record, status: 'deleted' });
     return await changeRecord(store, id, change, { ...options, expectVersion: current.version });
   } catch (error) {
@@ -105,14 +105,14 @@ async function withoutReaders(
 ): Promise<ImageRecord> {
   const record = await readRecord(store, id, options);
   if (record === undefined) throw notFound(id, store.url);
-  refuseProtected(record);
+  assertNotProtected(record);
   if (record.status !== 'active') return record;
   const expectVersion = record.version;
   const change = (current: ImageRecord) => deactivated(current, DELETING);
   return changeRecord(store, id, change, { ...options, expectVersion });
 }
 
-function refuseProtected({ id, protected: isProtected }: ImageRecord): void {
+function assertNotProtected({ id, protected: isProtected }: ImageRecord): void {
   if (!isProtected) return;
   const message = `Image ${id} is protected; unprotect it first: virt-publish update ${id} --unprotected`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
@@ -135,7 +135,7 @@ async function giveBack(store: ObjectStore, id: string, error: unknown): Promise
 }
 
 /** An alias that cannot be read may point to the image. */
-async function refuseAliased(store: ObjectStore, id: string, options: CallOptions): Promise<void> {
+async function assertNoAlias(store: ObjectStore, id: string, options: CallOptions): Promise<void> {
   const onUnreadable = (unreadable: PublishError) => {
     const message = `image ${id} is not deleted, since ${unreadable.message}; --force deletes it all the same`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry', cause: unreadable });
@@ -172,7 +172,7 @@ async function removeEvenRecords(
   record: ImageRecord,
   options: CallOptions,
 ): Promise<ImageRecord> {
-  refuseProtected(record);
+  assertNotProtected(record);
   await removeObjects(store, record.id, () => true, options);
   return { ...record, status: 'deleted' };
 }

@@ -16,7 +16,7 @@ import type { GuestContext } from './guest-context.ts';
 export interface ChainJobData {
   target: string;
   /** Paths of the layers that are in the chain before the job, and not after it. */
-  leaves: string[];
+  removed: string[];
   /** The layer that is written to. */
   into: string;
 }
@@ -45,7 +45,8 @@ export const pause: GuestAct<PauseData | null, GuestContext> = {
     if (state === 'paused' && reason === VIR_DOMAIN_PAUSED_USER) await domain.resume();
     return undefined;
   },
-  mend: ({ host, ...domain }) => `virsh -c ${shellQuote(host.uri)} resume ${virshDomain(domain)}`,
+  recoveryCommand: ({ host, ...domain }) =>
+    `virsh -c ${shellQuote(host.uri)} resume ${virshDomain(domain)}`,
 };
 
 /** Pauses the guest until `scope` takes that back. */
@@ -81,16 +82,16 @@ function chainAct(
   return {
     name,
     async undo({ host, uuid, rebooted }, data) {
-      const { target, leaves } = data;
+      const { target, removed } = data;
       const domain = await host.domain(uuid);
       if (!(domain && (await domain.isActive()))) return undefined;
       // No job outlives its QEMU: what there is after a restart of the host is somebody else's.
       if (!rebooted) await endJob(domain, data, types);
       const left = await livePaths(domain, target);
-      if (leaves.some((path) => left.includes(path))) return undefined;
-      return `the ${name} on disk ${target} had come to its end: the chain is shorter, and these files are not used by it any more: ${leaves.join(', ')}`;
+      if (removed.some((path) => left.includes(path))) return undefined;
+      return `the ${name} on disk ${target} had come to its end: the chain is shorter, and these files are not used by it any more: ${removed.join(', ')}`;
     },
-    mend: ({ host, ...domain }, { target }) =>
+    recoveryCommand: ({ host, ...domain }, { target }) =>
       `virsh -c ${shellQuote(host.uri)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
   };
 }
@@ -114,13 +115,13 @@ async function endJob(domain: Domain, data: ChainJobData, types: readonly number
 }
 
 /** One that began when ours was long over works on another chain, or into another layer. */
-async function isOurs(domain: Domain, { target, leaves, into }: ChainJobData): Promise<boolean> {
+async function isOurs(domain: Domain, { target, removed, into }: ChainJobData): Promise<boolean> {
   const disk = await liveDisk(domain, target);
   if (!disk) return false;
   const writesTo = disk.mirror?.path ?? null;
   if (writesTo !== null && !(await isOneOf(writesTo, [into]))) return false;
   for (const path of pathsOf(disk)) {
-    if (path !== null && (await isOneOf(path, leaves))) return true;
+    if (path !== null && (await isOneOf(path, removed))) return true;
   }
   return false;
 }

@@ -36,7 +36,7 @@ export const freeze: GuestAct<FreezeData | null, GuestContext> = {
     }
     return undefined;
   },
-  mend: ({ host, ...domain }) =>
+  recoveryCommand: ({ host, ...domain }) =>
     `virsh -c ${shellQuote(host.uri)} domfsthaw ${virshDomain(domain)}`,
 };
 
@@ -49,7 +49,7 @@ export const agentLimit: GuestAct<AgentLimit, GuestContext> = {
     if (domain) await liftAgentLimit(domain, limit);
     return undefined;
   },
-  mend: ({ host, ...domain }, { previousS }) =>
+  recoveryCommand: ({ host, ...domain }, { previousS }) =>
     `virsh -c ${shellQuote(host.uri)} guest-agent-timeout ${virshDomain(domain)} --timeout ${previousS}`,
 };
 

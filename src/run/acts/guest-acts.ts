@@ -50,7 +50,7 @@ export const save: Act<Record<string, never>> = {
     }
     return undefined;
   },
-  mend: ({ host, ...domain }) => `${virsh(host)} start ${virshDomain(domain)}`,
+  recoveryCommand: ({ host, ...domain }) => `${virsh(host)} start ${virshDomain(domain)}`,
 };
 
 export const detach: Act<DetachData> = {
@@ -63,7 +63,7 @@ export const detach: Act<DetachData> = {
     if (!attached) await domain.attachDeviceFlags(xml, VIR_DOMAIN_AFFECT_LIVE);
     return undefined;
   },
-  mend: ({ host, ...domain }, { xml }) =>
+  recoveryCommand: ({ host, ...domain }, { xml }) =>
     `printf %s ${shellQuote(xml.replace(/>\s+</g, '><'))} | ${virsh(host)} attach-device ${virshDomain(domain)} /dev/stdin --live`,
 };
 

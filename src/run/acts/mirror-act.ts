@@ -28,7 +28,7 @@ export const mirror: GuestAct<MirrorData, GuestContext> = {
     if (await readsDelta(domain, data)) throw await pivoted({ host, uuid, name }, domain, data);
     return undefined;
   },
-  mend: ({ host, ...domain }, { target }) =>
+  recoveryCommand: ({ host, ...domain }, { target }) =>
     `${virsh(host)} blockjob ${virshDomain(domain)} ${shellQuote(target)} --abort`,
 };
 

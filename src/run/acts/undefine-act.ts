@@ -57,7 +57,7 @@ export const undefine: GuestAct<UndefineData, GuestContext> = {
     if (metadataPath !== null) await keepSecret(metadataPath, JSON.stringify(saved.metadata));
     return { ...data, xmlPath: await keepSecret(xmlPath, saved.xml) };
   },
-  mend: ({ host, ...domain }, { xmlPath, autostart }) =>
+  recoveryCommand: ({ host, ...domain }, { xmlPath, autostart }) =>
     [`${virsh(host)} define ${shellQuote(xmlPath)}`]
       .concat(autostart ? [`${virsh(host)} autostart ${virshDomain(domain)}`] : [])
       .join(' && '),

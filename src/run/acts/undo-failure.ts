@@ -21,14 +21,14 @@ export class NotYet extends Error {
 export class UndoFailure extends Error {
   override readonly name = 'UndoFailure';
   readonly act: string;
-  readonly mend: string;
+  readonly recoveryCommand: string;
   /** Private, so that no log of this error shows what the act keeps out of the journal. */
   readonly #pending: PendingAct;
 
-  constructor(pending: PendingAct, mend: string, cause: unknown) {
+  constructor(pending: PendingAct, recoveryCommand: string, cause: unknown) {
     super(`could not undo "${pending.act}": ${messageOf(cause)}`, { cause });
     this.act = pending.act;
-    this.mend = mend;
+    this.recoveryCommand = recoveryCommand;
     this.#pending = pending;
   }
 
@@ -48,10 +48,10 @@ export class UndoFailure extends Error {
 
 /** Thrown by an undo whose failure another command puts right than its act's own. */
 export class UndoError extends Error {
-  readonly mend: string;
+  readonly recoveryCommand: string;
 
-  constructor(message: string, mend: string) {
+  constructor(message: string, recoveryCommand: string) {
     super(message);
-    this.mend = mend;
+    this.recoveryCommand = recoveryCommand;
   }
 }

@@ -93,7 +93,7 @@ async function tryToWatch(
   journal.onWritten((_, entry) => {
     if (entry.type !== 'run' && entry.type !== 'point') tell(child, entry);
   });
-  await journal.reach('guard', { pid: child.pid ?? null });
+  await journal.checkpoint('guard', { pid: child.pid ?? null });
   const stopListening = () => child.off('exit', tellLost);
   return {
     release: () => {

@@ -17,7 +17,7 @@ export function noteTakenOver(runPath: string): void {
 export async function markTakenOver(runPath: string): Promise<void> {
   const journal = await Journal.reopen(join(runPath, JOURNAL_FILE));
   try {
-    await journal.reach(TAKEN_OVER);
+    await journal.checkpoint(TAKEN_OVER);
   } finally {
     await journal.close();
   }
@@ -29,7 +29,7 @@ export async function markTakenOver(runPath: string): Promise<void> {
  * @throws PublishError MIRROR or MANAGED_SAVE where the guard has acted; WORK_DIR if the journal, which
  * would say so, cannot be read.
  */
-export async function refuseIfTakenOver(runPath: string, step: Step): Promise<void> {
+export async function assertNotTakenOver(runPath: string, step: Step): Promise<void> {
   if (!(await isTakenOver(runPath, step))) return;
   throw new PublishError(
     step === 'quiesce' ? 'MIRROR' : 'MANAGED_SAVE',

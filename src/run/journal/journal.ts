@@ -92,7 +92,7 @@ export class Journal {
   }
 
   /** Something that has been reached; recover goes on from it. */
-  async reach(name: string, data?: unknown): Promise<void> {
+  async checkpoint(name: string, data?: unknown): Promise<void> {
     await this.write({ type: 'point', name, ...(data === undefined ? {} : { data }) });
   }
 

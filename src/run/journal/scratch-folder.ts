@@ -10,7 +10,7 @@ import {
   whyUntrusted,
 } from '../../host/files/own-folders.ts';
 import { removeFolder } from '../../host/files/remove-folder.ts';
-import { endOrphans } from '../lock/orphans.ts';
+import { endLeftovers } from '../lock/leftovers.ts';
 import { readBootId, readMachineId } from './run-folder.ts';
 
 export type ScratchPurpose = 'import' | 'pull';
@@ -67,7 +67,7 @@ export async function sweepScratch(workDir: string, listener: SweepListener = {}
       const why = await whyUntrusted(folder);
       if (why) throw new Error(why);
       if (!(await isOwnerDead(folder))) continue;
-      await endOrphans(folder);
+      await endLeftovers(folder);
       await removeFolder(folder);
       listener.onRemoved?.(folder);
     } catch (error) {

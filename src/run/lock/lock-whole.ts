@@ -11,7 +11,7 @@ export interface LockWholeOptions {
    * Puts right what dead runs of the domain left; takes the domain's lock for it. Resolves to the
    * runs that have nothing of the guest any more, also where their journal could not be told so.
    */
-  mend: () => Promise<readonly string[]>;
+  recoverEarlier: () => Promise<readonly string[]>;
 }
 
 const TRIES = 3;
@@ -21,23 +21,23 @@ const TRIES = 3;
  *
  * NOTE: a run that was going while dead ones were mended may die just before its lock is asked for
  * here, and this process be quicker to get it than that run's guard.
- * @throws PublishError DOMAIN_BUSY; what `mend` throws.
+ * @throws PublishError DOMAIN_BUSY; what `recoverEarlier` throws.
  */
 export async function lockWholeDomain(
   domain: { name: string; uuid: string },
-  { stateDir, runId, mend }: LockWholeOptions,
+  { stateDir, runId, recoverEarlier }: LockWholeOptions,
 ): Promise<DomainLock> {
   for (let left = TRIES; ; left -= 1) {
-    const mended = await mend();
+    const recovered = await recoverEarlier();
     const lock = await lockDomain(domain, runId);
     const dead = await findDeadRuns(stateDir, domain.uuid).catch(async (error: unknown) => {
       await lock.release();
       throw error;
     });
-    const unmended = dead.find(({ runId: id }) => !mended.includes(id));
-    if (!unmended) return lock;
+    const pending = dead.find(({ runId: id }) => !recovered.includes(id));
+    if (!pending) return lock;
     await lock.release();
-    if (left === 1) throw notMended(domain.name, unmended);
+    if (left === 1) throw notMended(domain.name, pending);
   }
 }
 

@@ -19,7 +19,7 @@ export interface SlotOptions {
   runId: string;
   domain: string;
   /** Places on this host; 0 is no limit. */
-  atOnce: number;
+  maxConcurrent: number;
   timeoutMs: number;
   signal: AbortSignal;
   /** Told once, in words, who is waited for. */
@@ -35,26 +35,26 @@ const PAUSE_MS = 200;
  * @throws PublishError DOMAIN_BUSY after the deadline, with who has the places; the signal's reason.
  */
 export async function takeSlot(options: SlotOptions): Promise<FileLock> {
-  const { runId, domain, atOnce, timeoutMs, signal, onWait } = options;
-  if (atOnce === 0) return { release: () => Promise.resolve() };
+  const { runId, domain, maxConcurrent, timeoutMs, signal, onWait } = options;
+  if (maxConcurrent === 0) return { release: () => Promise.resolve() };
   const holder: SlotHolder = { runId, domain, pid: process.pid };
   const deadline = performance.now() + timeoutMs;
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
-    const slot = await tryAll(atOnce, holder);
+    const slot = await tryAll(maxConcurrent, holder);
     if (slot) return slot;
-    if (performance.now() >= deadline) throw taken(options, await describeHolders(atOnce));
+    if (performance.now() >= deadline) throw taken(options, await describeHolders(maxConcurrent));
     if (tries === 1) {
       onWait(
-        `${atOnce} snapshots at once is this host's limit; waiting for ${await describeHolders(atOnce)}`,
+        `${maxConcurrent} snapshots at once is this host's limit; waiting for ${await describeHolders(maxConcurrent)}`,
       );
     }
     await pause(signal);
   }
 }
 
-async function tryAll(atOnce: number, holder: SlotHolder): Promise<FileLock | undefined> {
-  for (let place = 1; place <= atOnce; place += 1) {
+async function tryAll(maxConcurrent: number, holder: SlotHolder): Promise<FileLock | undefined> {
+  for (let place = 1; place <= maxConcurrent; place += 1) {
     const slot = await tryFileLock(slotName(place), holder);
     if (slot) return slot;
   }
@@ -65,8 +65,8 @@ function slotName(place: number): string {
   return `slot-${place}`;
 }
 
-async function describeHolders(atOnce: number): Promise<string> {
-  const places = Array.from({ length: atOnce }, (_, index) => slotName(index + 1));
+async function describeHolders(maxConcurrent: number): Promise<string> {
+  const places = Array.from({ length: maxConcurrent }, (_, index) => slotName(index + 1));
   const holders = await Promise.all(places.map((name) => askFileLock(name)));
   const known = holders.flatMap((holder) => (holder === 'free' ? [] : [describe(holder)]));
   return known.join(' or ') || 'one that has just ended';
@@ -92,10 +92,10 @@ async function pause(signal: AbortSignal): Promise<void> {
   }
 }
 
-function taken({ domain, atOnce, timeoutMs }: SlotOptions, holders: string): PublishError {
+function taken({ domain, maxConcurrent, timeoutMs }: SlotOptions, holders: string): PublishError {
   return new PublishError(
     'DOMAIN_BUSY',
-    `domain ${domain} got none of this host's ${atOnce} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.atOnce or timeouts.atOnceMs`,
+    `domain ${domain} got none of this host's ${maxConcurrent} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.atOnce or timeouts.slotWaitMs`,
     { step: 'wait', retryable: true },
   );
 }

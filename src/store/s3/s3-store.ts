@@ -1,6 +1,6 @@
 // The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
 import type { Readable } from 'node:stream';
-import { quiet } from '../../core/quiet.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
 import { PROBES } from '../object-key.ts';
 import {
@@ -75,7 +75,7 @@ export class S3Store implements ObjectStore {
   }
 
   prepare(): void {
-    quiet(this.#s3.client());
+    ignoreRejection(this.#s3.client());
   }
 
   create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {

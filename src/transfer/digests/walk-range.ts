@@ -1,6 +1,6 @@
 // A range of an image read piece by piece, each used in its turn while the next ones are read.
 import { PublishError } from '../../core/errors.ts';
-import { quiet } from '../../core/quiet.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import type { RangeReader } from '../../host/io/image-source.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function walkRange(
   const read = (n: number) => {
     const at = start + n * pieceBytes;
     const piece = memory[n % memory.length] ?? new Uint8Array();
-    reads.push(quiet(readWhole(reader, piece, at, Math.min(at + pieceBytes, end))));
+    reads.push(ignoreRejection(readWhole(reader, piece, at, Math.min(at + pieceBytes, end))));
   };
   try {
     for (let n = 0; n < Math.min(memory.length, count); n += 1) read(n);

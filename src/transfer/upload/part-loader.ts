@@ -1,6 +1,6 @@
 // Parts of an image on their way: each read once into memory, hashed, checked and sent from there.
 import { PublishError } from '../../core/errors.ts';
-import { quiet } from '../../core/quiet.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { crc32cHex, crc32cOf } from '../../host/io/crc32c.ts';
 import type { RangeReader } from '../../host/io/image-source.ts';
 import { Digester, type DigestSet } from '../digests/digests.ts';
@@ -96,7 +96,7 @@ export class PartLoader {
       const next = reading
         .catch(() => undefined)
         .then(() => readWhole(this.#reader, memory.subarray(0, STEP_BYTES), start, end));
-      reading = quiet(next);
+      reading = ignoreRejection(next);
       // A copy: what was handed to a connection is its own until it has gone out.
       return next.then((bytes) => bytes.slice());
     };
@@ -122,7 +122,7 @@ export class PartLoader {
 
   /** After what came before it. */
   #inTurn(work: () => Promise<void> | undefined): Promise<void> {
-    this.#hashed = quiet(this.#hashed.then(work));
+    this.#hashed = ignoreRejection(this.#hashed.then(work));
     return this.#hashed;
   }
 

@@ -1,7 +1,7 @@
 // The parts of one upload on their way: so many at once, each checked, with the digests beside them.
 import { eachBounded } from '../../core/bounded.ts';
 import { unlessAborted, withDeadline } from '../../core/deadline.ts';
-import { quiet } from '../../core/quiet.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { isMd5 } from '../../store/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../../store/object-store.ts';
 import { DigestSet, type Digests } from '../digests/digests.ts';
@@ -91,7 +91,7 @@ export class PartSender {
     const { number, start, end } = part;
     const ms = partMs(this.#options.policy, end - start);
     const what = `The storage, asked for part ${number} of the image,`;
-    const loading = quiet(this.#loader.load(part));
+    const loading = ignoreRejection(this.#loader.load(part));
     return withDeadline({ what, ms, step: 'upload', signal }, (stop) =>
       unlessAborted(loading, stop, 'upload'),
     );

@@ -5,8 +5,8 @@ import { withHoldDeadline } from '#built/capture/hold-deadline.js';
 function hold(ms: number) {
   const calls: string[] = [];
   const host = { giveUpWork: async () => void calls.push('connection given up') };
-  const letGo = async () => void calls.push('guest let go');
-  return { calls, deadline: { host, ms, letGo } };
+  const release = async () => void calls.push('guest let go');
+  return { calls, deadline: { host, ms, release } };
 }
 
 test('a call that hangs: the guest is let go first, then the connection is given up', async () => {
@@ -18,8 +18,8 @@ test('a call that hangs: the guest is let go first, then the connection is given
 
 test('a guest that cannot be let go does not keep the connection', async () => {
   const { calls, deadline } = hold(10);
-  const letGo = () => Promise.reject(new Error('busy'));
-  const hanging = withHoldDeadline({ ...deadline, letGo }, () => new Promise(() => undefined));
+  const release = () => Promise.reject(new Error('busy'));
+  const hanging = withHoldDeadline({ ...deadline, release }, () => new Promise(() => undefined));
   await expect(hanging).rejects.toMatchObject({ code: 'LIBVIRT' });
   expect(calls).toEqual(['connection given up']);
 });

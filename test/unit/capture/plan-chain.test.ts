@@ -1,7 +1,7 @@
 // Which layers a commit and a pull take, and what is refused before anything is touched.
 import { expect, test } from 'vitest';
+import { assertNoSnapshotLost } from '#built/capture/chain/chain-assertions.js';
 import { planCommit, planPull } from '#built/capture/chain/plan-chain.js';
-import { refuseLostSnapshots } from '#built/capture/chain/refusals.js';
 
 const layer = (path: string, snapshots: string[] = []) => ({
   ...{ path, format: 'qcow2', virtualSize: 1000, actualSize: 10, snapshots },
@@ -15,24 +15,24 @@ test.each([
   [{ base: '/c' }, ['/d'], '/c', true],
   [{ top: '/c' }, ['/c', '/b'], '/a', false],
   [{ top: '/c', base: '/b' }, ['/c'], '/b', false],
-])('commit %j', (wish, leaves, base, pivots) => {
+])('commit %j', (wish, removed, base, pivots) => {
   const plan = planCommit(chain, wish);
-  expect({ leaves: paths(plan.leaves), base: plan.base?.path, pivots: plan.pivots }).toEqual({
-    ...{ leaves, base, pivots },
+  expect({ removed: paths(plan.removed), base: plan.base?.path, pivots: plan.pivots }).toEqual({
+    ...{ removed, base, pivots },
   });
   expect(plan.into.path).toBe(base);
-  expect(paths(plan.spoils)).toEqual([...leaves, base]);
+  expect(paths(plan.modified)).toEqual([...removed, base]);
 });
 
 test.each([
   [{}, ['/c', '/b', '/a'], undefined],
   [{ base: '/b' }, ['/c'], '/b'],
-])('pull %j', (wish, leaves, base) => {
+])('pull %j', (wish, removed, base) => {
   const plan = planPull(chain, wish);
-  expect(paths(plan.leaves)).toEqual(leaves);
+  expect(paths(plan.removed)).toEqual(removed);
   expect(plan.base?.path).toBe(base);
   expect(plan.into.path).toBe('/d');
-  expect(plan.spoils).toEqual([]);
+  expect(plan.modified).toEqual([]);
 });
 
 test.each([
@@ -50,7 +50,7 @@ test('internal snapshots are neither lost by a commit nor damaged by a pull', ()
   const made = { ...chain, layers: [layer('/d', ['old']), layer('/c'), layer('/b', ['older'])] };
   const refused = (what: RegExp) =>
     expect.objectContaining({ message: expect.stringMatching(what) });
-  expect(() => refuseLostSnapshots(planPull(made, {}))).toThrow(refused(/\/d .*\(old\).*damage/));
-  expect(() => refuseLostSnapshots(planCommit(made, {}))).toThrow(refused(/\/d .*\(old\).*lose/));
-  expect(() => refuseLostSnapshots(planCommit(made, { top: '/c' }))).not.toThrow();
+  expect(() => assertNoSnapshotLost(planPull(made, {}))).toThrow(refused(/\/d .*\(old\).*damage/));
+  expect(() => assertNoSnapshotLost(planCommit(made, {}))).toThrow(refused(/\/d .*\(old\).*lose/));
+  expect(() => assertNoSnapshotLost(planCommit(made, { top: '/c' }))).not.toThrow();
 });

@@ -50,8 +50,8 @@ describe('a plan', () => {
       { disk: disk('vdb', "<boot order='1'/>"), volume: lvm('root') },
       { disk: disk('vdc'), volume: lvm('more') },
     ];
-    const { means, volumes } = planVolumes({ ...domain, active: false, disks }, mark);
-    expect(means).toBe('volume');
+    const { kind, volumes } = planVolumes({ ...domain, active: false, disks }, mark);
+    expect(kind).toBe('volume');
     expect(volumes.map(({ target, bootIndex, snapshot }) => [target, bootIndex, snapshot])).toEqual(
       [
         ['vdb', 0, `root-${mark}`],

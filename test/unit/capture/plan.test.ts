@@ -1,9 +1,9 @@
 // How a disk is taken follows from what the domain is and what was asked for.
 
 import { describe, expect, test } from 'vitest';
-import { type CaptureWishes, planCapture } from '#built/capture/plan.js';
+import { type CaptureRequest, planCapture } from '#built/capture/plan.js';
 import { outsideFacts } from '#built/domain/chain/backing-chain.js';
-import { chooseDisks, type DiskWish } from '#built/domain/choose-disk.js';
+import { chooseDisks, type DiskSelection } from '#built/domain/choose-disk.js';
 import type { Inspection } from '#built/domain/inspect.js';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
@@ -51,7 +51,7 @@ function inspection(changes = {}, devices = disk('vda')) {
   };
 }
 
-function chosen(devices: string, wish: DiskWish): string[] {
+function chosen(devices: string, wish: DiskSelection): string[] {
   return chooseDisks(describeDomain(devices), wish).map(({ target }) => target);
 }
 
@@ -162,7 +162,7 @@ describe('several disks', () => {
 });
 
 describe('the mode', () => {
-  test.each<[string, object, Partial<CaptureWishes>, string]>([
+  test.each<[string, object, Partial<CaptureRequest>, string]>([
     ['a running domain', {}, {}, 'live'],
     ['a paused domain', { state: 'paused' }, {}, 'live'],
     ['a domain that is off', { active: false, state: 'shutoff' }, {}, 'offline'],
@@ -182,7 +182,7 @@ describe('the mode', () => {
     expect(plan).toMatchObject({ mode: 'cold', modeReason: expect.stringContaining('shareable') });
   });
 
-  test.each<[string, object, Partial<CaptureWishes>, string]>([
+  test.each<[string, object, Partial<CaptureRequest>, string]>([
     [
       'live of a domain that is off',
       { active: false, state: 'shutoff' },

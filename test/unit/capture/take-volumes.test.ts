@@ -68,14 +68,14 @@ async function take({
   const host = { domain: () => Promise.resolve(domain), work: () => Promise.resolve({ storage }) };
   const journal = await Journal.create(join(runPath, 'journal.ndjson'));
   const context = { host, name: 'web', uuid: 'u' } as never;
-  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark: () => undefined });
+  const scope = new GuestScope({ journal, acts: guestActs, context, onNote: () => undefined });
   const volumes = ['a', 'b'].map((name) => {
     return { target: name, pool: 'vg', volume: name, snapshot: `${name}-vp`, overlay: null };
   });
   const description = parseDomainXml(domainXmlOn('/dev/vg', '/dev/vg'));
   const run = {
     ...{ host, domain, description, active, hasManagedSave, runPath, journal, scope },
-    ...{ volumes: { means: 'volume', volumes }, inspection: { name: 'web', agent: 'none' } },
+    ...{ volumes: { kind: 'volume', volumes }, inspection: { name: 'web', agent: 'none' } },
     ...{ plan: { quiesce: 'off' }, timeouts: { freezeMs: 10_000 }, onEvent: () => undefined },
     signal: new AbortController().signal,
   } as unknown as VolumesRun;

@@ -88,10 +88,12 @@ describe('errors', () => {
       cause: new Error('I/O error'),
     }),
     undoFailures: [
-      new PublishError('LIBVIRT', 'define failed', { mend: 'virsh define /run/domain.xml' }),
+      new PublishError('LIBVIRT', 'define failed', {
+        recoveryCommand: 'virsh define /run/domain.xml',
+      }),
       new Error('thaw failed'),
     ],
-    mend: 'virt-publish recover',
+    recoveryCommand: 'virt-publish recover',
   });
 
   it('for people: causes, what was not put back, and the commands that mend it last', () => {
@@ -113,7 +115,7 @@ describe('errors', () => {
       ...{ message: 'the guest web01 could not be put back', retryable: false },
       causes: ['the mirror failed: I/O error'],
       undoFailures: ['define failed', 'thaw failed'],
-      mend: ['virsh define /run/domain.xml', 'virt-publish recover'],
+      recoveryCommand: ['virsh define /run/domain.xml', 'virt-publish recover'],
     });
   });
 

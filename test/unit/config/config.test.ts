@@ -78,7 +78,7 @@ describe('the order', () => {
     const config = await loadConfig({ env, files, overrides });
     expect(config.snapshot).toEqual({
       ...{ mode: 'auto', method: 'auto', format: 'raw', compress: 'none', quiesce: 'require' },
-      ...{ hash: ['md5', 'sha512'], bandwidthMib: 5, atOnce: 0, visibility: 'private' },
+      ...{ hash: ['md5', 'sha512'], bandwidthMib: 5, maxConcurrent: 0, visibility: 'private' },
     });
     expect(config.reserve).toMatchObject({ minBytes: 1024 ** 3, fraction: 0.1 });
     expect(config.s3.pathStyle).toBe(true);

@@ -80,7 +80,7 @@ describe('tables, pairs and views', () => {
     const error = new PublishError('LIBVIRT', ALL, {
       cause: new Error(`cause ${ALL}`),
       undoFailures: [new Error(`undo ${ALL}`)],
-      mend: `virsh define ${shellQuote(ALL)}`,
+      recoveryCommand: `virsh define ${shellQuote(ALL)}`,
     });
     expect(failureText(error, styleFor({ isTTY: false }))).not.toMatch(UNSAFE);
   });

@@ -114,14 +114,17 @@ describe('what is made of foreign words', () => {
     });
     const error = new PublishError('MIRROR', `it failed: ${foreign}`, {
       cause: new Error(foreign, { cause: libvirt }),
-      undoFailures: [new Error(foreign), new PublishError('LIBVIRT', foreign, { mend: foreign })],
-      mend: `qemu-img info ${foreign}`,
+      undoFailures: [
+        new Error(foreign),
+        new PublishError('LIBVIRT', foreign, { recoveryCommand: foreign }),
+      ],
+      recoveryCommand: `qemu-img info ${foreign}`,
     });
     for (const text of [
       failureText(error, styleFor({ isTTY: false })),
       JSON.stringify(failureJson(error)),
       failureText(new TypeError(foreign), styleFor({ isTTY: false })),
-      `${error.message} ${error.stack} ${error.mend} ${libvirt.message} ${libvirt.stack}`,
+      `${error.message} ${error.stack} ${error.recoveryCommand} ${libvirt.message} ${libvirt.stack}`,
     ]) {
       expect(text).toContain('https://***@host/x?***');
       expect(text).not.toContain(S);

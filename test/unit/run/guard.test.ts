@@ -85,12 +85,12 @@ test('the command that puts a guest back names a file that is there, though the 
   await journal.write({ type: 'run', facts });
   const uri = 'qemu:///nothing-listens-here';
   const context = { host: new Host(uri, { callMs: 1 }), name: 'web', uuid: 'u' };
-  const scope = new GuestScope({ journal, acts: guestActs, context, onRemark: String });
+  const scope = new GuestScope({ journal, acts: guestActs, context, onNote: String });
   const xmlPath = join(runPath, 'domain.xml');
   const data = { ...journaled, xmlPath, saved };
   await scope.perform(guestActs.undefine ?? expect.fail(), data, async () => undefined);
   const [failure] = await scope.restore();
-  expect(failure?.mend).toContain(`define ${xmlPath}`);
+  expect(failure?.recoveryCommand).toContain(`define ${xmlPath}`);
   expect(await readFile(xmlPath, 'utf8')).toBe('<domain/>');
   expect((await stat(xmlPath)).mode & 0o777).toBe(0o600);
   expect((await stat(dirname(xmlPath))).mode & 0o777).toBe(0o700);

@@ -19,7 +19,7 @@ test('a device is attached again by a command that can be pasted, whatever its X
   const host = new Host('qemu:///system', { callMs: 1 });
   const context: GuestContext = { host, name: "it's", uuid: UUID };
   const xml = `<hostdev mode='subsystem'>\n  <alias name="a$b"/>\n</hostdev>`;
-  const command = detach.mend(context, { xml, address: '0000:01:00.0' });
+  const command = detach.recoveryCommand(context, { xml, address: '0000:01:00.0' });
   expect(command).not.toContain('\n');
   const env = { PATH: `${bin}:${process.env.PATH}` };
   expect(execFileSync('sh', ['-c', command], { env, encoding: 'utf8' })).toBe(
@@ -40,16 +40,16 @@ test.each([
   const host = new Host('qemu+unix:///system?socket=/run/a&b', { callMs: 1 });
   const context: GuestContext = { host, name, uuid: UUID };
   const virsh = "virsh -c 'qemu+unix:///system?socket=/run/a&b'";
-  expect(freeze.mend(context, null)).toBe(`${virsh} domfsthaw ${ref}`);
-  expect(agentLimit.mend(context, { previousS: -2, ours: 10 })).toBe(
+  expect(freeze.recoveryCommand(context, null)).toBe(`${virsh} domfsthaw ${ref}`);
+  expect(agentLimit.recoveryCommand(context, { previousS: -2, ours: 10 })).toBe(
     `${virsh} guest-agent-timeout ${ref} --timeout -2`,
   );
-  expect(save.mend(context, {})).toBe(`${virsh} start ${ref}`);
-  expect(mirror.mend(context, { target: 'vda', delta: '/d' })).toBe(
+  expect(save.recoveryCommand(context, {})).toBe(`${virsh} start ${ref}`);
+  expect(mirror.recoveryCommand(context, { target: 'vda', delta: '/d' })).toBe(
     `${virsh} blockjob ${ref} vda --abort`,
   );
   const data = { xmlPath: "/it's", autostart: true, metadataPath: null };
-  expect(undefine.mend(context, data)).toBe(
+  expect(undefine.recoveryCommand(context, data)).toBe(
     `${virsh} define '/it'\\''s' && ${virsh} autostart ${ref}`,
   );
 });
@@ -92,7 +92,7 @@ test.each([
   ],
 ])('a commit %s', async (_, seen, calls) => {
   const made = contextOf(seen);
-  const told = await commit.undo(made.context, { target: 'vda', leaves: ['/top'], into: '/base' });
+  const told = await commit.undo(made.context, { target: 'vda', removed: ['/top'], into: '/base' });
   expect(made.calls).toEqual(calls);
   if (seen.layers.includes('/top')) expect(told).toBeUndefined();
   else expect(told).toContain('the chain is shorter');

@@ -30,7 +30,7 @@ function act(name: string) {
       if (failing.has(name)) throw new Error(`${name} cannot be undone`);
       return undefined;
     },
-    mend: () => `mend-${name}`,
+    recoveryCommand: () => `mend-${name}`,
   };
 }
 
@@ -38,7 +38,7 @@ const [define, mirror, freeze] = [act('define'), act('mirror'), act('freeze')];
 
 function openScope(): GuestScope<null> {
   const acts = { define, mirror, freeze };
-  return new GuestScope({ journal, acts, context: null, onRemark: (remark) => log.push(remark) });
+  return new GuestScope({ journal, acts, context: null, onNote: (note) => log.push(note) });
 }
 
 const entries = () => readJournal(join(folder, 'journal.ndjson'));
@@ -68,7 +68,7 @@ test('newest first, and one that fails stops no other', async () => {
   const again = ['undo mirror null', 'undo mirror null'];
   expect(log).toEqual(['undo freeze null', 'undo mirror null', 'undo define null', ...again]);
   expect(failures).toMatchObject([
-    { mend: 'mend-mirror', message: expect.stringContaining('mirror') },
+    { recoveryCommand: 'mend-mirror', message: expect.stringContaining('mirror') },
   ]);
   expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: null }]);
 });
@@ -77,7 +77,7 @@ test('what failed stays pending and is tried again', async () => {
   const scope = openScope();
   await scope.perform(define, null, async () => undefined);
   failing.add('define');
-  await scope.takeBack(define);
+  await scope.undo(define);
   expect(scope.isPending).toBe(true);
   failing.clear();
   expect(await scope.restore()).toEqual([]);
@@ -88,7 +88,7 @@ test('what failed stays pending and is tried again', async () => {
 test('a settled act is not undone', async () => {
   const scope = openScope();
   await scope.perform(mirror, null, async () => undefined);
-  await scope.settle(mirror);
+  await scope.markUndone(mirror);
   expect(await scope.restore()).toEqual([]);
   expect(log).toEqual([]);
 });
@@ -116,12 +116,12 @@ test('of several acts of one name the journal knows which are left, and all are 
     if (JSON.stringify(data).includes('vdb')) throw new Error('busy');
     return undefined;
   };
-  await scope.takeBack(mirror);
+  await scope.undo(mirror);
   mirror.undo = undo;
   expect(log[0]).toContain('vdc');
   expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: { target: 'vdb' } }]);
   await scope.perform(mirror, { target: 'vdd' }, async () => undefined);
-  await scope.settle(mirror);
+  await scope.markUndone(mirror);
   expect(pendingActs(await entries())).toEqual([]);
   expect(scope.isPending).toBe(false);
 });
@@ -130,13 +130,10 @@ test('a scope made from a journal undoes what the dead run left', async () => {
   const first = openScope();
   await first.perform(define, { xml: 'p' }, async () => undefined);
   await first.perform(mirror, { target: 'vda' }, async () => undefined);
-  await first.settle(mirror);
+  await first.markUndone(mirror);
   const pending = pendingActs(await entries());
   const acts = { define, mirror, freeze };
-  const second = new GuestScope(
-    { journal, acts, context: null, onRemark: () => undefined },
-    pending,
-  );
+  const second = new GuestScope({ journal, acts, context: null, onNote: () => undefined }, pending);
   expect(await second.restore()).toEqual([]);
   expect(log).toEqual(['undo define {"xml":"p"}']);
 });
@@ -145,21 +142,21 @@ test('tells when an act was taken back, before the journal knew; and now where n
   const scope = openScope();
   await scope.perform(freeze, null, async () => undefined);
   const before = performance.now();
-  const undoneAt = await scope.takeBack(freeze);
+  const undoneAt = await scope.undo(freeze);
   expect(log).toEqual(['undo freeze null']);
   expect(undoneAt).toBeGreaterThan(before);
   await scope.perform(freeze, null, async () => undefined);
   failing.add('freeze');
   const after = performance.now();
   expect(after).toBeGreaterThan(undoneAt);
-  expect(await scope.takeBack(freeze)).toBeGreaterThan(after);
-  expect(await scope.takeBack(mirror)).toBeGreaterThan(after);
+  expect(await scope.undo(freeze)).toBeGreaterThan(after);
+  expect(await scope.undo(mirror)).toBeGreaterThan(after);
 });
 
 test('what an act keeps out of the journal reaches the undo and the listeners, and no file', async () => {
   const secretive = { ...define, toJournal: ({ path }: { path: string }) => ({ path }) };
   const scope = new GuestScope({
-    ...{ journal, context: null, onRemark: (remark: string) => log.push(remark) },
+    ...{ journal, context: null, onNote: (note: string) => log.push(note) },
     acts: { define: secretive as unknown as typeof define },
   });
   const heard: unknown[] = [];
@@ -184,8 +181,8 @@ test('an undo that may pass soon is tried for a while, and one of a parked guest
     },
   });
   const [soon, parked] = [failing('soon', 5), failing('parked', 99)];
-  const onRemark = (remark: string) => log.push(remark);
-  const scope = new GuestScope({ journal, acts: { soon, parked }, context: null, onRemark });
+  const onNote = (note: string) => log.push(note);
+  const scope = new GuestScope({ journal, acts: { soon, parked }, context: null, onNote });
   await scope.perform(parked, null, async () => undefined);
   await scope.perform(soon, null, async () => undefined);
 
@@ -194,6 +191,10 @@ test('an undo that may pass soon is tried for a while, and one of a parked guest
   expect(tries.soon).toBe(6);
   expect(log).toEqual([expect.stringContaining('waiting for the guest to come back')]);
   expect(failures).toHaveLength(1);
-  expect(failures[0]).toMatchObject({ act: 'parked', isParked: true, mend: 'mend-parked' });
+  expect(failures[0]).toMatchObject({
+    act: 'parked',
+    isParked: true,
+    recoveryCommand: 'mend-parked',
+  });
   expect(await scope.restore({ waitMs: 0 })).toHaveLength(1);
 });

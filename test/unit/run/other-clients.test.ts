@@ -108,10 +108,10 @@ test.each([
     const { context, calls } = contextOf({ active, live: xmlWith(mirrorData.delta) });
     const failure = await mirror.undo(context, mirrorData).then(
       () => undefined,
-      (error: unknown) => error as Error & { mend: string },
+      (error: unknown) => error as Error & { recoveryCommand: string },
     );
     expect(failure?.message).toContain(`${mirrorData.delta}, which is kept`);
-    for (const pattern of patterns) expect(failure?.mend).toMatch(pattern);
+    for (const pattern of patterns) expect(failure?.recoveryCommand).toMatch(pattern);
     expect(calls).toEqual([]);
   },
 );

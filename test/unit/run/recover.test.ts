@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { listRuns, recoverRuns, resolveRefs } from '#built/recovery/recover.js';
-import { markTakenOver, refuseIfTakenOver } from '#built/run/guard/take-over.js';
+import { assertNotTakenOver, markTakenOver } from '#built/run/guard/take-over.js';
 import { Journal, unsureActs } from '#built/run/journal/journal.js';
 import { readBootId, readMachineId } from '#built/run/journal/run-folder.js';
 import { askLock, lockDomain } from '#built/run/lock/lock.js';
@@ -59,10 +59,16 @@ test('a run whose domain lock nobody holds is dead; held in its name, it is goin
   const { runId, domain, journal } = await makeRun();
   await journal.write({ type: 'intent', act: 'mirror', data: {} });
   await journal.close();
-  const dead = { runId, state: 'dead', last: 'mirror begun', toMend: ['mirror'], resumable: false };
+  const dead = {
+    runId,
+    state: 'dead',
+    last: 'mirror begun',
+    pendingUndo: ['mirror'],
+    resumable: false,
+  };
   expect(await listRuns({ stateDir })).toMatchObject([dead]);
   const own = await lockDomain(domain, runId);
-  expect(await listRuns({ stateDir })).toMatchObject([{ runId, state: 'going' }]);
+  expect(await listRuns({ stateDir })).toMatchObject([{ runId, state: 'running' }]);
   expect(await recoverRuns(await config())).toMatchObject([{ runId, outcome: 'skipped' }]);
   await own.release();
   const guard = await lockDomain(domain, runId, { role: 'guard' });
@@ -86,7 +92,7 @@ test('a run that touched nothing is cleared away with its scratch files', async 
   await journal.close();
   await mkdir(join(path, 'below'));
   expect(await recoverRuns(await config())).toMatchObject([
-    { runId, outcome: 'mended', image: null, error: null },
+    { runId, outcome: 'recovered', image: null, error: null },
   ]);
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
   expect(await recoverRuns(await config())).toEqual([]);
@@ -97,9 +103,9 @@ test('a folder without an entry is a run that starts, as long as its process liv
   const path = join(stateDir, 'runs', runId);
   const lock = await lockDomain({ name: 'web', uuid: randomUUID() }, runId);
   await mkdir(path, { recursive: true });
-  expect(await listRuns({ stateDir })).toMatchObject([{ state: 'going', domain: null }]);
+  expect(await listRuns({ stateDir })).toMatchObject([{ state: 'running', domain: null }]);
   await lock.release();
-  expect(await recoverRuns(await config())).toMatchObject([{ outcome: 'mended' }]);
+  expect(await recoverRuns(await config())).toMatchObject([{ outcome: 'recovered' }]);
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
@@ -126,9 +132,9 @@ test('the last act is unsure until it is done or taken back', () => {
 test('a run that its guard has taken over is told so', async () => {
   const { journal, path } = await makeRun();
   await journal.close();
-  await refuseIfTakenOver(path, 'quiesce');
+  await assertNotTakenOver(path, 'quiesce');
   await markTakenOver(path);
-  const refused = refuseIfTakenOver(path, 'quiesce');
+  const refused = assertNotTakenOver(path, 'quiesce');
   await expect(refused).rejects.toMatchObject({ code: 'MIRROR', retryable: true });
 });
 
@@ -137,17 +143,17 @@ test('volume snapshots of an image that was active, or may have been, are not ta
   const unsure = await makeRun();
   const active = await makeRun();
   for (const { journal } of [unsure, active]) {
-    await journal.reach('volumes', point);
-    await journal.reach('captured');
+    await journal.checkpoint('volumes', point);
+    await journal.checkpoint('captured');
   }
-  await active.journal.reach('active');
+  await active.journal.checkpoint('active');
   for (const { journal } of [unsure, active]) await journal.close();
 
   // The registry is an empty folder, as that of a share that is not mounted.
   const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
   const error = { code: 'REGISTRY', retryable: true };
   expect(told.get(unsure.runId)).toMatchObject({ outcome: 'failed', error });
-  expect(told.get(active.runId)).toMatchObject({ outcome: 'mended', error: null });
+  expect(told.get(active.runId)).toMatchObject({ outcome: 'recovered', error: null });
   expect(await readdir(join(stateDir, 'runs'))).toEqual([unsure.runId]);
 });
 
@@ -165,7 +171,7 @@ test('a run of another host is left alone, and an unreadable one holds no other 
   await mkdir(join(stateDir, 'runs', odd, 'journal.ndjson'), { recursive: true });
 
   const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
-  expect(told.get(good.runId)?.outcome).toBe('mended');
+  expect(told.get(good.runId)?.outcome).toBe('recovered');
   expect(told.get(foreign.runId)).toMatchObject({ outcome: 'skipped', error: null });
   for (const runId of [torn.runId, odd])
     expect(told.get(runId)).toMatchObject({ outcome: 'failed', error: { code: 'WORK_DIR' } });
@@ -174,7 +180,7 @@ test('a run of another host is left alone, and an unreadable one holds no other 
     [foreign.runId, torn.runId, odd].sort(),
   );
   const states = (await listRuns({ stateDir })).map(({ state }) => state);
-  expect(states.sort()).toEqual(['elsewhere', 'unreadable', 'unreadable']);
+  expect(states.sort()).toEqual(['foreign', 'unreadable', 'unreadable']);
 });
 
 test('a run that another user may have written is told and skipped, and nothing of it is read', async () => {
@@ -192,7 +198,7 @@ test('a run that another user may have written is told and skipped, and nothing 
   const told = await recoverRuns(await config());
   const skipped = { outcome: 'skipped', domain: null, error: null };
   expect(told).toMatchObject([skipped, skipped, skipped]);
-  expect(told.map(({ remarks }) => remarks.join()).join('\n')).toMatch(/another user.*by hand/);
+  expect(told.map(({ notes }) => notes.join()).join('\n')).toMatch(/another user.*by hand/);
   const states = (await listRuns({ stateDir })).map(({ state }) => state);
   expect(states).toEqual(['untrusted', 'untrusted', 'untrusted']);
   expect(await readdir(precious)).toEqual([]);
@@ -216,10 +222,8 @@ test('of a scratch folder that a run could not have made nothing is removed, and
   const { runId, journal } = await makeRun(undefined, undefined, precious);
   await journal.close();
   const [told] = await recoverRuns(await config());
-  expect(told).toMatchObject({ runId, outcome: 'mended', error: null });
-  expect(told?.remarks.join()).toContain(
-    `${precious} is not removed: its name is not the run's id`,
-  );
+  expect(told).toMatchObject({ runId, outcome: 'recovered', error: null });
+  expect(told?.notes.join()).toContain(`${precious} is not removed: its name is not the run's id`);
   expect(await readdir(precious)).toEqual(['file']);
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
@@ -235,7 +239,7 @@ test('a run whose work directory is gone, or is a file now, is mended', async ()
     const scratch = join(stateDir, workDir, runId);
     await writeFile(file, text.replace(`"scratch":"${path}"`, `"scratch":"${scratch}"`));
     const told = await recoverRuns(await config());
-    expect(told, workDir).toMatchObject([{ runId, outcome: 'mended', remarks: [], error: null }]);
+    expect(told, workDir).toMatchObject([{ runId, outcome: 'recovered', notes: [], error: null }]);
   }
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
@@ -244,22 +248,26 @@ test('a domain whose run died after the mending and before the lock is mended ag
   const { domain, journal, runId: dead } = await makeRun();
   await journal.write({ type: 'intent', act: 'undefine', data: {} });
   const mends: string[] = [];
-  const mend = async () => {
+  const recoverEarlier = async () => {
     mends.push(typeof (await askLock(domain.uuid)) === 'string' ? 'free' : 'held');
     if (mends.length === 2) await journal.write({ type: 'undone', act: 'undefine' });
     return [];
   };
-  const lock = await lockWholeDomain(domain, { stateDir, runId: 'next', mend });
+  const lock = await lockWholeDomain(domain, { stateDir, runId: 'next', recoverEarlier });
   expect(mends).toEqual(['free', 'free']);
   await lock.release();
   await journal.write({ type: 'intent', act: 'undefine', data: {} });
-  const refused = lockWholeDomain(domain, { stateDir, runId: 'next', mend });
+  const refused = lockWholeDomain(domain, { stateDir, runId: 'next', recoverEarlier });
   await expect(refused).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
     message: expect.stringContaining(`recover ${dead}`),
   });
   expect(await askLock(domain.uuid)).toBe('free');
-  const told = lockWholeDomain(domain, { stateDir, runId: 'next', mend: async () => [dead] });
+  const told = lockWholeDomain(domain, {
+    stateDir,
+    runId: 'next',
+    recoverEarlier: async () => [dead],
+  });
   await (await told).release();
   await journal.close();
 });

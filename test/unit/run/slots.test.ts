@@ -14,14 +14,21 @@ const signal = new AbortController().signal;
 function wish(runId: string, more: object = {}) {
   const notes: string[] = [];
   const onWait = (message: string) => notes.push(message);
-  const usual = { runId, domain: `of-${runId}`, atOnce: 2, timeoutMs: 10_000, signal, onWait };
+  const usual = {
+    runId,
+    domain: `of-${runId}`,
+    maxConcurrent: 2,
+    timeoutMs: 10_000,
+    signal,
+    onWait,
+  };
   return { notes, options: { ...usual, ...more } };
 }
 
 test('the third waits for the two, is told who they are, and goes when one ends', async () => {
   const script = `const { takeSlot } = await import(${JSON.stringify(module)});
     const signal = new AbortController().signal;
-    const usual = { domain: 'of-dead', atOnce: 2, timeoutMs: 1, signal, onWait: String };
+    const usual = { domain: 'of-dead', maxConcurrent: 2, timeoutMs: 1, signal, onWait: String };
     await takeSlot({ ...usual, runId: 'dead' }); await takeSlot({ ...usual, runId: 'dead too' });
     process.kill(process.pid, 'SIGKILL');`;
   const dead = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
@@ -43,14 +50,14 @@ test('the third waits for the two, is told who they are, and goes when one ends'
   const stopped = takeSlot(wish('stopped', { signal: stop.signal }).options);
   stop.abort(new Error('enough'));
   await expect(stopped).rejects.toThrow('enough');
-  await (await takeSlot(wish('unlimited', { atOnce: 0 }).options)).release();
+  await (await takeSlot(wish('unlimited', { maxConcurrent: 0 }).options)).release();
   await Promise.all([two.release(), three.release()]);
 });
 
 test('a place that a process holds whose file does not say who it is: busy, and named so', async () => {
   const path = join(lockFolder(), 'slot-1.lock');
   const child = await holdLock(path, 'rubbish');
-  const late = wish('late', { atOnce: 1, timeoutMs: 1 }).options;
+  const late = wish('late', { maxConcurrent: 1, timeoutMs: 1 }).options;
   await expect(takeSlot(late)).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
     message: expect.stringContaining('a process whose lock file does not say who it is had them'),

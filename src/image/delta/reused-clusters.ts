@@ -21,7 +21,7 @@ const MAX_UNUSED_RATIO = 1 / 16;
 const MAX_RUNS = 100_000;
 
 /** The clusters of a file that hold the guest's data already, and stay. */
-export class KeptClusters {
+export class ReusedClusters {
   /** Clusters of the file as it was: the header, those that stay, and others. */
   readonly end: number;
   readonly #runs: DataRuns;
@@ -38,8 +38,8 @@ export class KeptClusters {
   }
 
   /** Of an image that is a file of its own. */
-  static none(): KeptClusters {
-    return new KeptClusters(EMPTY, 1, []);
+  static none(): ReusedClusters {
+    return new ReusedClusters(EMPTY, 1, []);
   }
 
   /**
@@ -47,14 +47,14 @@ export class KeptClusters {
    * in whole clusters of 64 KiB, each its own, where too much of the file is something else, and
    * where there are too many runs of them.
    */
-  static of({ virtualSize, extents }: DiskData, end: number): KeptClusters | undefined {
+  static of({ virtualSize, extents }: DiskData, end: number): ReusedClusters | undefined {
     const top = extentsOf(extents, (depth) => depth === 0);
     if (top.count > MAX_RUNS) return undefined;
     const ranges = rangesOf(top, virtualSize);
     if (!ranges || (ranges.at(-1)?.until ?? 0) > end) return undefined;
     const used = ranges.reduce((sum, { from, until }) => sum + until - from, 0);
     if (end - used > end * MAX_UNUSED_RATIO) return undefined;
-    return new KeptClusters(top, end, ranges);
+    return new ReusedClusters(top, end, ranges);
   }
 
   /** Those in the clusters `from` to `until` of the file, in its order. */

@@ -8,7 +8,7 @@ import { VOLUMES_POINT } from '../../run/runs.ts';
  * NOTE: an overlay on top of one that no image needs would keep that in the chain for good.
  * @throws PublishError DOMAIN_BUSY where a dead run's snapshots could not be taken back yet.
  */
-export async function refuseUnmended(
+export async function assertNothingPending(
   stateDir: string,
   { name, uuid }: { name: string; uuid: string },
 ): Promise<void> {

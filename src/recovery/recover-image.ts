@@ -19,17 +19,17 @@ import {
   reached,
 } from '../run/journal/journal.ts';
 import type { RunOnDisk } from '../run/runs.ts';
-import { volumesOf } from './mend-volumes.ts';
+import { volumesOf } from './recover-volumes.ts';
 import { lastStep } from './run-status.ts';
 
-export interface MendImageOptions {
+export interface RecoverImageOptions {
   resume: boolean;
   onEvent: OnEvent;
   signal: AbortSignal;
-  onRemark: (remark: string) => void;
+  onNote: (note: string) => void;
 }
 
-export interface MendedImage {
+export interface RecoveredImage {
   /** Null where the image has no record. */
   status: string | null;
   published: boolean;
@@ -41,12 +41,12 @@ export interface MendedImage {
  * @throws PublishError REGISTRY where the registry cannot be reached; what a resume fails with, if
  * it may go through another time.
  */
-export async function mendImage(
+export async function recoverImage(
   config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'>,
   run: RunOnDisk,
   facts: RunFacts,
-  options: MendImageOptions,
-): Promise<MendedImage> {
+  options: RecoverImageOptions,
+): Promise<RecoveredImage> {
   if (facts.registry === null) return { status: null, published: false };
   // NOTE: what the store can do, as its cache has it, decides how its open upload is gone on with.
   const { registry: url, s3 } = facts;
@@ -65,7 +65,7 @@ export async function mendImage(
   const record = await registry.discardImage(run.runId, reason, { signal });
   const aliases = (image ?? volumesOf(run))?.aliases ?? [];
   if (record?.status === 'active') {
-    await seeToAliases(registry, { id: run.runId, aliases }, options);
+    await checkAliases(registry, { id: run.runId, aliases }, options);
   }
   return { status: record?.status ?? null, published: false };
 }
@@ -106,17 +106,17 @@ async function tryResume(
   registry: Registry,
   run: RunOnDisk,
   image: ImageToPublish,
-  { onEvent, signal, onRemark, timeouts }: MendImageOptions & Pick<FinishOptions, 'timeouts'>,
+  { onEvent, signal, onNote, timeouts }: RecoverImageOptions & Pick<FinishOptions, 'timeouts'>,
 ): Promise<string | undefined> {
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   const uploaded = uploadedDisks(run.entries);
-  const reach = (name: string, data?: unknown) => journal.reach(name, data);
+  const checkpoint = (name: string, data?: unknown) => journal.checkpoint(name, data);
   try {
     if (reached(run.entries, ACTIVE_POINT) !== undefined) {
       const record = await registry.getImage(image.id, { signal });
       await followUp(registry, image, record, { onEvent, signal });
     } else {
-      const how = { onEvent, signal, reach, timeouts, resume: true, uploaded };
+      const how = { onEvent, signal, checkpoint, timeouts, resume: true, uploaded };
       await finishImage(registry, image, how);
     }
     return undefined;
@@ -124,7 +124,7 @@ async function tryResume(
     const isFinal = error instanceof PublishError && FINAL.has(error.code);
     if (!isFinal) throw error;
     // The record, which others read, does not say which files they were.
-    onRemark(`image ${image.id} could not be resumed: ${messageOf(error)}`);
+    onNote(`image ${image.id} could not be resumed: ${messageOf(error)}`);
     return publicReason(error);
   } finally {
     await journal.close();
@@ -135,15 +135,15 @@ async function tryResume(
 const FINAL: ReadonlySet<string> = new Set(['INTEGRITY', 'IMAGE_STATUS', 'IMAGE_NOT_FOUND']);
 
 /** The image was active before the run died, but its aliases may not have been moved yet. */
-async function seeToAliases(
+async function checkAliases(
   registry: Registry,
   image: Pick<ImageToPublish, 'id' | 'aliases'>,
-  { signal, onRemark }: MendImageOptions,
+  { signal, onNote }: RecoverImageOptions,
 ): Promise<void> {
   for (const alias of image.aliases) {
     const now = await registry.resolveAlias(alias, { signal });
     if (now?.image_id === image.id) continue;
-    onRemark(
+    onNote(
       `image ${image.id} is active, but alias ${alias} was not moved to it; if it should be: virt-publish alias set ${shellQuote(alias)} ${image.id}`,
     );
   }

@@ -1,7 +1,7 @@
 // What a store may be able to do, and what was seen of it.
 import type { ObjectStore } from './object-store.ts';
 
-export type Finding = Omit<Ability, 'name'>;
+export type Finding = Omit<Capability, 'name'>;
 
 export interface Probe {
   store: ObjectStore;
@@ -9,17 +9,17 @@ export interface Probe {
   signal: AbortSignal | undefined;
 }
 
-/** What came of trying. `works` is null where the store has no such thing or it cannot be told. */
-export interface Ability {
-  name: AbilityName;
-  works: boolean | null;
+/** What came of trying. `supported` is null where the store has no such thing or it cannot be told. */
+export interface Capability {
+  name: CapabilityName;
+  supported: boolean | null;
   /** What was found, and what follows where it does not work; one sentence for people. */
-  says: string;
+  detail: string;
 }
 
-export type AbilityName = (typeof ABILITIES)[number];
+export type CapabilityName = (typeof CAPABILITIES)[number];
 
-export const ABILITIES = [
+export const CAPABILITIES = [
   'create-only',
   'create-only-parts',
   'content-md5',

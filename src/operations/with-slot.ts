@@ -4,7 +4,7 @@ import { takeSlot } from '../run/lock/slots.ts';
 import type { RunSettings } from './locked-domain.ts';
 
 /** With the domain's lock held, so that a second run on it hears so at once; before it is looked at. */
-export async function inSlot<T>(
+export async function withSlot<T>(
   { settings, domain }: Session<RunSettings>,
   runId: string,
   work: () => Promise<T>,
@@ -12,7 +12,7 @@ export async function inSlot<T>(
   const { config, signal, onEvent } = settings;
   const slot = await takeSlot({
     ...{ runId, domain: domain.name, signal },
-    ...{ atOnce: config.snapshot.atOnce, timeoutMs: config.timeouts.atOnceMs },
+    ...{ maxConcurrent: config.snapshot.maxConcurrent, timeoutMs: config.timeouts.slotWaitMs },
     onWait: (message) => onEvent({ type: 'note', level: 'info', step: 'wait', message }),
   });
   try {

@@ -1,8 +1,8 @@
 // What a store can really do: tried with requests in a folder of its own, never read from a version.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../core/errors.ts';
-import type { Ability, AbilityName, Finding, Probe } from './ability.ts';
-import { ABILITIES } from './ability.ts';
+import type { Capability, CapabilityName, Finding, Probe } from './capability.ts';
+import { CAPABILITIES } from './capability.ts';
 import type { CallOptions } from './object-info.ts';
 import { PROBES } from './object-key.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -10,26 +10,26 @@ import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts
 
 export interface ProbeOptions extends CallOptions {
   /** Which to try; all where left out. */
-  only?: readonly AbilityName[];
+  only?: readonly CapabilityName[];
 }
 
 const RACE_ROUNDS = 3;
 const RACERS = 16;
 
 /**
- * Tries what is asked for, side by side; told in the order of ABILITIES. A few dozen small requests.
+ * Tries what is asked for, side by side; told in the order of CAPABILITIES. A few dozen small requests.
  * Where nothing may be removed, what leaves an object is not tried.
  * @throws what the store raises where it cannot be used at all: the first write is not caught.
  */
-export async function probeAbilities(
+export async function probeCapabilities(
   store: ObjectStore,
-  { only = ABILITIES, signal }: ProbeOptions = {},
-): Promise<Ability[]> {
+  { only = CAPABILITIES, signal }: ProbeOptions = {},
+): Promise<Capability[]> {
   const folder = `${PROBES}${randomUUID()}/`;
   const leavesNothing = await mayRemove(store, `${folder}none`, { signal });
   try {
     if (leavesNothing) await store.create(`${folder}first`, Buffer.from(folder), { signal });
-    const names = ABILITIES.filter((each) => only.includes(each));
+    const names = CAPABILITIES.filter((each) => only.includes(each));
     const probe = { store, folder, signal };
     return await allOf(
       names.map(async (name) => ({
@@ -46,11 +46,11 @@ export async function probeAbilities(
 }
 
 /** What is tried with uploads alone, which are aborted. */
-const WITHOUT_OBJECTS: readonly AbilityName[] = ['content-md5', 'checksum'];
+const WITHOUT_OBJECTS: readonly CapabilityName[] = ['content-md5', 'checksum'];
 
 const UNTRIED: Finding = {
-  works: null,
-  says: 'not tried: these credentials may not delete what the trial would write',
+  supported: null,
+  detail: 'not tried: these credentials may not delete what the trial would write',
 };
 
 /** NOTE: S3 answers the removal of what is not there with success, or says that it is denied. */
@@ -69,7 +69,7 @@ export async function mayRemove(
   }
 }
 
-const PROBERS: Readonly<Record<AbilityName, (probe: Probe) => Promise<Finding>>> = {
+const PROBERS: Readonly<Record<CapabilityName, (probe: Probe) => Promise<Finding>>> = {
   'create-only': tryCreateOnly,
   'create-only-parts': tryCreateOnlyParts,
   'content-md5': tryContentMd5,
@@ -83,7 +83,7 @@ async function tryOne(prober: (probe: Probe) => Promise<Finding>, probe: Probe):
     return await prober(probe);
   } catch (error) {
     if (error instanceof PublishError && error.code === 'INTERRUPTED') throw error;
-    return { works: null, says: `could not be tried: ${messageOf(error)}` };
+    return { supported: null, detail: `could not be tried: ${messageOf(error)}` };
   }
 }
 
@@ -99,12 +99,12 @@ async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding>
     const there = await store.read(key, { signal });
     const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
     if (winners.length === 1 && kept) continue;
-    const says =
+    const detail =
       `${winners.length} of ${RACERS} writers of one key were told that they made it: ` +
       'let only one client write to this registry at a time';
-    return { works: false, says };
+    return { supported: false, detail };
   }
-  return { works: true, says: `of ${RACERS} writers of one key exactly one made it` };
+  return { supported: true, detail: `of ${RACERS} writers of one key exactly one made it` };
 }
 
 /** Waits for all of them, also after a failure: none may still write when the folder is removed. */
@@ -130,7 +130,7 @@ async function creates(
 
 async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {
   const { location } = store;
-  if (location === undefined) return { works: null, says: 'not needed in a directory' };
+  if (location === undefined) return { supported: null, detail: 'not needed in a directory' };
   const size = Buffer.byteLength(folder);
   const upload = await store.startUpload(`${folder}copied`, { signal });
   try {
@@ -139,30 +139,36 @@ async function tryPartCopy({ store, folder, signal }: Probe): Promise<Finding> {
     if (part !== undefined) await upload.complete([part], { signal });
   } catch (error) {
     if (!(error instanceof PublishError && error.code === 'UPLOAD')) throw error;
-    return { works: false, says: `"copy" sends the data: ${messageOf(error)}` };
+    return { supported: false, detail: `"copy" sends the data: ${messageOf(error)}` };
   } finally {
     await upload.abort();
   }
   const copied = await store.read(upload.key, { signal });
   if (copied !== undefined && Buffer.from(folder.slice(1)).equals(copied))
-    return { works: true, says: 'the server copies between registries by itself' };
-  return { works: false, says: 'what the server copied is not the same: "copy" sends the data' };
+    return { supported: true, detail: 'the server copies between registries by itself' };
+  return {
+    supported: false,
+    detail: 'what the server copied is not the same: "copy" sends the data',
+  };
 }
 
 async function tryPresigned({ store, folder, signal }: Probe): Promise<Finding> {
   const link = await store.presign?.(`${folder}first`, { expiresSeconds: 60, signal });
   const answer = link === undefined ? undefined : await store.followLink?.(link, { signal });
   if (link === undefined || answer === undefined)
-    return { works: null, says: 'no links into this registry' };
+    return { supported: null, detail: 'no links into this registry' };
   const isRight = answer.status === 200 && Buffer.from(folder).equals(answer.body);
-  if (!isRight) return { works: false, says: `a link is answered with ${answer.status}` };
+  if (!isRight) return { supported: false, detail: `a link is answered with ${answer.status}` };
   const forged = new URL(link);
   const signature = forged.searchParams.get('X-Amz-Signature') ?? '';
   forged.searchParams.set('X-Amz-Signature', '0'.repeat(signature.length));
   const second = await store.followLink?.(forged.href, { signal });
   if (second?.status !== 200)
-    return { works: true, says: 'links work, and a forged one is refused' };
-  return { works: false, says: 'a forged link is answered too: anybody can read this bucket' };
+    return { supported: true, detail: 'links work, and a forged one is refused' };
+  return {
+    supported: false,
+    detail: 'a forged link is answered too: anybody can read this bucket',
+  };
 }
 
 async function removeFolder(store: ObjectStore, folder: string): Promise<void> {

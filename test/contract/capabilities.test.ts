@@ -1,12 +1,12 @@
 // What a store can do is tried, on a directory and a real S3 server, and nothing is left behind.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { probeAbilities } from '#built/store/abilities.js';
-import type { Ability } from '#built/store/ability.js';
+import type { Capability } from '#built/store/capability.js';
 import type { ObjectStore } from '#built/store/object-store.js';
+import { probeCapabilities } from '#built/store/probe-capabilities.js';
 import { PLACES, type Place } from './places.ts';
 
-const works = (abilities: readonly Ability[]) =>
-  Object.fromEntries(abilities.map(({ name, works }) => [name, works]));
+const supported = (abilities: readonly Capability[]) =>
+  Object.fromEntries(abilities.map(({ name, supported }) => [name, supported]));
 
 describe.each(PLACES)('$name', ({ name, make }) => {
   let place: Place;
@@ -18,7 +18,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
   test('all is tried, found as it is, and taken away', async () => {
     const isBucket = name === 'S3';
     const link = place.store.presign === undefined ? null : true;
-    expect(works(await probeAbilities(place.store))).toEqual({
+    expect(supported(await probeCapabilities(place.store))).toEqual({
       'create-only': true,
       'create-only-parts': true,
       'content-md5': true,
@@ -32,18 +32,18 @@ describe.each(PLACES)('$name', ({ name, make }) => {
 
   test('a store that lets two writers of one key win is found out', async () => {
     const swift = forgetful(place.store);
-    const [ability] = await probeAbilities(swift, { only: ['create-only'] });
-    expect(ability).toMatchObject({ name: 'create-only', works: false });
-    expect(ability?.says).toMatch(/^16 of 16 writers of one key/);
+    const [ability] = await probeCapabilities(swift, { only: ['create-only'] });
+    expect(ability).toMatchObject({ name: 'create-only', supported: false });
+    expect(ability?.detail).toMatch(/^16 of 16 writers of one key/);
     expect(await place.keys()).toEqual([]);
   });
 
   test('what cannot be tried is told as such', async () => {
     const startUpload = () => Promise.reject(new Error('out of order'));
     const broken = disguised(place.store, { startUpload });
-    const found = await probeAbilities(broken, { only: ['content-md5'] });
+    const found = await probeCapabilities(broken, { only: ['content-md5'] });
     expect(found).toEqual([
-      { name: 'content-md5', works: null, says: 'could not be tried: out of order' },
+      { name: 'content-md5', supported: null, detail: 'could not be tried: out of order' },
     ]);
   });
 });

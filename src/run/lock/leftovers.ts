@@ -11,7 +11,7 @@ const PROGRAMS: readonly string[] = ['qemu-img', 'virt-sysprep'];
  * NOTE: a qemu-img among them holds QEMU's lock on the disk of a guest that waits in a managed save, which
  * cannot be started before it is gone.
  */
-export async function endOrphans(scratch: string): Promise<void> {
+export async function endLeftovers(scratch: string): Promise<void> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
     const args = await argumentsOf(pid);

@@ -15,22 +15,22 @@ export function volumesOf({ entries }: Pick<RunOnDisk, 'entries'>): VolumesPoint
   return (reached(entries, VOLUMES_POINT) ?? undefined) as VolumesPoint | undefined;
 }
 
-export interface MendVolumesOptions {
+export interface RecoverVolumesOptions {
   /** Of the image's record, after it was seen to; null where it has none. */
   status: string | null;
   onEvent: OnEvent;
-  onRemark: (remark: string) => void;
+  onNote: (note: string) => void;
   signal: AbortSignal;
 }
 
 /**
  * @throws PublishError REGISTRY where nobody knows whether an image needs them; as rollBackVolumes.
  */
-export async function mendVolumes(
+export async function recoverVolumes(
   config: Pick<Config, 'timeouts' | 'reserve'>,
   run: RunOnDisk,
   { uri, domain, registry }: RunFacts,
-  { status, onEvent, onRemark, signal }: MendVolumesOptions,
+  { status, onEvent, onNote, signal }: RecoverVolumesOptions,
 ): Promise<void> {
   const { runId, entries } = run;
   const point = volumesOf(run);
@@ -43,7 +43,7 @@ export async function mendVolumes(
   try {
     await rollBackVolumes({
       ...{ host, domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
-      ...{ isLate: true, journal, config, onEvent, onRemark, signal },
+      ...{ isLate: true, journal, config, onEvent, onNote, signal },
     });
   } finally {
     await journal.close();

@@ -5,14 +5,14 @@ import { PublishError } from '../../core/errors.ts';
 import { virshDomain } from '../../core/shell-quote.ts';
 import type { DiskChain } from '../../domain/chain/read-chain.ts';
 import { findUses, type Use } from '../../domain/chain/uses.ts';
-import { refuseBusyDisk } from '../../domain/inspect.ts';
-import { measureSpace, refuseTooLittleSpace } from '../../domain/space.ts';
+import { assertDiskIdle } from '../../domain/inspect.ts';
+import { assertEnoughSpace, measureSpace } from '../../domain/space.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import type { Host } from '../../libvirt/host.ts';
 import type { ChainPlan } from './plan-chain.ts';
 
 /** @throws PublishError CHAIN, DOMAIN_BUSY where no block job can be begun on the disk. */
-export async function refuseUnready(domain: Domain, chain: DiskChain): Promise<void> {
+export async function assertReady(domain: Domain, chain: DiskChain): Promise<void> {
   const { active, source, obstacle, disk } = chain;
   const { name } = domain;
   if (!active) {
@@ -29,7 +29,7 @@ export async function refuseUnready(domain: Domain, chain: DiskChain): Promise<v
       `disk ${disk.target} of domain ${name} is a volume of pool ${source.volume.pool}, and would be a mere file afterwards; give the domain the file itself as its disk first`,
     );
   }
-  await refuseBusyDisk(domain, source, active);
+  await assertDiskIdle(domain, source, active);
   const checkpoints = await domain.listCheckpoints();
   if (checkpoints.length === 0) return;
   const names = checkpoints.map((checkpoint) => checkpoint.name).join(', ');
@@ -43,8 +43,8 @@ export async function refuseUnready(domain: Domain, chain: DiskChain): Promise<v
  * layer. A pull takes that away from the active layer, and nothing in QEMU refuses it.
  * @throws PublishError CHAIN where internal snapshots would be lost or damaged.
  */
-export function refuseLostSnapshots({ kind, target, into, leaves }: ChainPlan): void {
-  const losing = (kind === 'pull' ? [into] : leaves).find(({ snapshots }) => snapshots.length > 0);
+export function assertNoSnapshotLost({ kind, target, into, removed }: ChainPlan): void {
+  const losing = (kind === 'pull' ? [into] : removed).find(({ snapshots }) => snapshots.length > 0);
   if (!losing) return;
   refuse(
     `layer ${losing.path} of disk ${target} holds internal snapshots (${losing.snapshots.join(', ')}), which a ${kind} would ${kind === 'pull' ? 'damage' : 'lose'}; publish them with snapshot --from-snapshot, or delete them, first`,
@@ -57,16 +57,16 @@ export function refuseLostSnapshots({ kind, target, into, leaves }: ChainPlan): 
  * where the base `heldStill` for a moment only, and nobody can have come to need it as it is.
  * @throws PublishError CHAIN_IN_USE with everybody who does.
  */
-export async function refuseSpoiling(
+export async function assertLayersUnused(
   host: Host,
   { domain, layers }: DiskChain,
-  { kind, target, spoils, leaves }: ChainPlan,
+  { kind, target, modified, removed }: ChainPlan,
   { snapshot, heldStill = true }: { snapshot?: string; heldStill?: boolean } = {},
 ): Promise<void> {
-  if (spoils.length === 0) return;
-  const files = spoils.map(({ path }) => path);
+  if (modified.length === 0) return;
+  const files = modified.map(({ path }) => path);
   const own = { uuid: domain.uuid, target, layers: layers.map(({ path }) => path), snapshot };
-  const gone = new Set(leaves.map(({ path }) => path));
+  const gone = new Set(removed.map(({ path }) => path));
   // A snapshot's overlay that stays in the chain is still what that snapshot says of it.
   const uses = (await findUses(host, files, own)).filter(
     ({ how, path }) => (how !== 'overlay' || gone.has(path)) && (how !== 'unknown' || heldStill),
@@ -99,16 +99,16 @@ function cureOf(uses: readonly Use[], domain: { name: string; uuid: string }): s
 }
 
 /** Where the data go, and how much at most; a block device has its space already. */
-export async function refuseTooLittleRoom(
-  { kind, into, leaves }: ChainPlan,
+export async function assertEnoughRoom(
+  { kind, into, removed }: ChainPlan,
   { reserve }: Pick<Config, 'reserve'>,
   cure = OTHER_BASE,
 ): Promise<void> {
-  const moved = leaves.reduce((sum, { actualSize }) => sum + actualSize, 0);
+  const moved = removed.reduce((sum, { actualSize }) => sum + actualSize, 0);
   const needed = Math.min(moved, into.virtualSize);
   const need = { directory: dirname(into.path), purpose: `the ${kind}`, needed };
   if (isOnFileSystem(into.path)) {
-    refuseTooLittleSpace(await measureSpace([need], reserve), cure);
+    assertEnoughSpace(await measureSpace([need], reserve), cure);
   }
 }
 
