@@ -7,7 +7,8 @@ export {
   type ConfigSources,
   loadConfig,
 } from './config/config.ts';
-export { ERROR_CODES, type ErrorCode, PublishError, type Step } from './core/errors.ts';
+export { ERROR_CODES, type ErrorCode } from './core/error-catalogue.ts';
+export { PublishError, type Step } from './core/errors.ts';
 export type { OnEvent, RunEvent } from './core/events.ts';
 export type * from './core/model.ts';
 export type { ChainReport } from './domain/chain/read-chain.ts';

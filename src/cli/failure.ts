@@ -1,4 +1,5 @@
-// How an error is told: to people on standard error, to programs as one JSON object.
+// How an error is shown: to people on standard error, to programs as one JSON object.
+import { ERROR_CATALOGUE } from '../core/error-catalogue.ts';
 import { codeOf, messageOf, PublishError } from '../core/errors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { printable } from './views/format.ts';
@@ -13,6 +14,7 @@ export function failureJson(error: unknown): Record<string, unknown> {
     exitCode: exitCodeOf(error),
     step: known?.step ?? null,
     message: messageOf(error),
+    hint: known?.hint ?? ERROR_CATALOGUE[codeOf(error)].hint,
     retryable: known?.retryable ?? false,
     causes: causesOf(error),
     undoFailures: (known?.undoFailures ?? []).map(messageOf),
@@ -20,7 +22,7 @@ export function failureJson(error: unknown): Record<string, unknown> {
   };
 }
 
-/** The error for people; the command that mends it, where there is one, is the last line. */
+/** The error for people; the recovery command, if there is one, is the last line. */
 export function failureText(error: unknown, style: Style): string {
   const known = error instanceof PublishError ? error : undefined;
   const isInternal = known === undefined && codeOf(error) === 'INTERNAL';
@@ -33,17 +35,16 @@ export function failureText(error: unknown, style: Style): string {
       return `  ${style.red('not put back:')} ${shown(messageOf(failure))}`;
     }),
   ];
+  lines.push(`hint: ${shown(known?.hint ?? ERROR_CATALOGUE[codeOf(error)].hint)}`);
   const recoveryCommands = recoveryCommandsOf(error);
   if (recoveryCommands.length > 0)
-    lines.push(style.bold('Run this to mend it:'), ...recoveryCommands);
+    lines.push(style.bold('Run this to put it right:'), ...recoveryCommands);
   return `${lines.join('\n')}\n`;
 }
 
 /** Of an error that no code of ours has explained. */
 function foreignMessage(error: unknown, isInternal: boolean): string {
-  return isInternal
-    ? `internal error: ${messageOf(error)}`
-    : `${messageOf(error)}; free some space there`;
+  return isInternal ? `internal error: ${messageOf(error)}` : messageOf(error);
 }
 
 /** The messages below the error, each once, without those that the one above already says. */
@@ -70,7 +71,7 @@ function recoveryCommandsOf(error: unknown): string[] {
 
 function placeOf(error: unknown): string {
   const frame = error instanceof Error ? error.stack?.split('\n').find(isFrame)?.trim() : undefined;
-  return `${printable(frame ?? 'no stack')}: please report it`;
+  return `${printable(frame ?? 'no stack')}`;
 }
 
 function isFrame(line: string): boolean {

@@ -1,41 +1,6 @@
-// The one error class of virt-publish, and the list of its codes.
+// The one error class of virt-publish.
+import { ERROR_CATALOGUE, type ErrorCode } from './error-catalogue.ts';
 import { withoutSecrets } from './secrets.ts';
-
-/**
- * What went wrong. Match on these, never on a message. The exit code of each stands in
- * `cli/exit-codes.ts`, its cure in the README.
- */
-export const ERROR_CODES = [
-  'INTERNAL',
-  'USAGE',
-  'CONFIG',
-  'DOMAIN_NOT_FOUND',
-  'DOMAIN_BUSY',
-  'DISK_UNSUPPORTED',
-  'LIBVIRT',
-  'MIRROR',
-  'QUIESCE',
-  'MANAGED_SAVE',
-  'CHAIN',
-  'CHAIN_IN_USE',
-  'QEMU_IMG',
-  'SYSPREP',
-  'VOLUMES',
-  'NO_SPACE',
-  'WORK_DIR',
-  'IMAGE_NOT_FOUND',
-  'IMAGE_STATUS',
-  'UPLOAD',
-  'INTEGRITY',
-  'PRECONDITION_LOST',
-  'REGISTRY',
-  'IMAGE_REFUSED',
-  'DOWNLOAD',
-  'GUEST_NOT_RESTORED',
-  'INTERRUPTED',
-] as const;
-
-export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** The steps of a run and of the registry commands, as they stand in events, journals and errors. */
 export type Step =
@@ -77,6 +42,8 @@ export interface PublishErrorOptions {
   /** True where the same call may go through later with nothing changed. */
   retryable?: boolean;
   cause?: unknown;
+  /** What to do next, in one line; the hint of its code in the catalogue if left out. */
+  hint?: string;
   /** What the undos raised, in the order they were run. Empty when everything was put back. */
   undoFailures?: readonly Error[];
   /** The shell command that puts right what the undos could not; it is printed last. */
@@ -90,9 +57,9 @@ const MAY_LACK_SPACE: readonly ErrorCode[] = [
 ];
 
 /**
- * Every failure that leaves this package. The message says what failed, on what, and what to do
- * next. Secrets in the message and in `recoveryCommand` are masked here, so that they may quote what other
- * programs said. No message holds a domain's XML. If the cause is a full file system or quota, the
+ * Every failure that leaves this package. The message says what failed, on what; `hint` says
+ * what to do next. Secrets in the message, in `hint` and in `recoveryCommand` are masked here, so
+ * that they may quote what other programs said. No message holds a domain's XML. If the cause is a full file system or quota, the
  * code is NO_SPACE, whatever failed of it.
  */
 export class PublishError extends Error {
@@ -100,6 +67,8 @@ export class PublishError extends Error {
   readonly code: ErrorCode;
   readonly step: Step | undefined;
   readonly retryable: boolean;
+  /** What to do next, in one line. */
+  readonly hint: string;
   readonly undoFailures: readonly Error[];
   readonly recoveryCommand: string | undefined;
 
@@ -110,11 +79,24 @@ export class PublishError extends Error {
     );
     this.code = MAY_LACK_SPACE.includes(code) && lacksSpace(options.cause) ? 'NO_SPACE' : code;
     this.step = options.step;
+    this.hint = withoutSecrets(options.hint ?? ERROR_CATALOGUE[this.code].hint);
     this.retryable = options.retryable ?? false;
     this.undoFailures = options.undoFailures ?? [];
     this.recoveryCommand =
       options.recoveryCommand === undefined ? undefined : withoutSecrets(options.recoveryCommand);
   }
+}
+
+/**
+ * Returns what an image's record may say of an error: `MIRROR (mirror): mirror failed, stalled or
+ * never converged`. Everybody who reads the registry can read it, so the error's own message, which
+ * names paths, hosts and processes, is not part of it.
+ */
+export function publicReason(error: unknown): string {
+  const known = error instanceof PublishError && error.step !== undefined;
+  const code = codeOf(error);
+  const step = known ? ` (${error.step})` : '';
+  return `${code}${step}: ${ERROR_CATALOGUE[code].meaning}`;
 }
 
 /** The error's message, whatever was thrown, with its secrets masked. */

@@ -1,5 +1,5 @@
 // The types that every room shares: formats, modes and policies as people name them.
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode } from './error-catalogue.ts';
 
 export const SNAPSHOT_MODES = ['auto', 'live', 'cold'] as const;
 /** What the caller asks for. `auto`: live where it can be, else cold, and it says why. */

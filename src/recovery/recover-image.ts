@@ -2,8 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { publicReason } from '../core/error-meanings.ts';
-import { hasCode, messageOf, PublishError } from '../core/errors.ts';
+import { hasCode, messageOf, PublishError, publicReason } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
 import { shellQuote } from '../core/shell-quote.ts';
 import { ACTIVE_POINT, finishImage, followUp, IMAGE_POINT } from '../publish/finish.ts';

@@ -1,6 +1,5 @@
 // An image's record around the work that makes its data: queued before, killed with the reason where it fails.
-import { publicReason } from '../core/error-meanings.ts';
-import { messageOf } from '../core/errors.ts';
+import { messageOf, publicReason } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { Digests } from '../transfer/digests/digests.ts';
 import type { Registry } from './registry.ts';

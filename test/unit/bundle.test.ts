@@ -49,7 +49,7 @@ it('--help and a snapshot into a directory open few files, and none of the S3 cl
   // Up to the connection, which no such URI gets.
   const loaded = await load('snapshot', 'web01', '--connect', 'test:///default');
   expect(loaded).toContain(`${root}dist/cli/main.js`);
-  expect(loaded.length).toBeLessThanOrEqual(70);
+  expect(loaded.length).toBeLessThanOrEqual(75);
   const texts = await Promise.all(loaded.map((file) => readFile(file, 'utf8')));
   expect(texts.some((text) => text.includes('async function createSnapshot'))).toBe(true);
   expect(texts.some((text) => S3_CLIENT.test(text))).toBe(false);

@@ -1,8 +1,10 @@
 // A full file system has one error code, whatever the work was that needed room.
+
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '#built/cli/exit-codes.js';
 import { failureJson, failureText } from '#built/cli/failure.js';
 import { styleFor } from '#built/cli/views/style.js';
+import { ERROR_CATALOGUE } from '#built/core/error-catalogue.js';
 import { codeOf, PublishError } from '#built/core/errors.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
 
@@ -53,6 +55,6 @@ describe('NO_SPACE', () => {
 
   it('of a bare error of the system is no internal error for people', () => {
     const text = failureText(errno('ENOSPC'), styleFor({ isTTY: false }));
-    expect(text).toBe('virt-publish: ENOSPC: write; free some space there\n');
+    expect(text).toBe(`virt-publish: ENOSPC: write\nhint: ${ERROR_CATALOGUE.NO_SPACE.hint}\n`);
   });
 });

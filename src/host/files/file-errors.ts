@@ -1,5 +1,7 @@
 // Failures of the file system: what they mean to a registry.
-import { type ErrorCode, hasCode, messageOf, PublishError, type Step } from '../../core/errors.ts';
+
+import type { ErrorCode } from '../../core/error-catalogue.ts';
+import { hasCode, messageOf, PublishError, type Step } from '../../core/errors.ts';
 
 /** The answer, or `undefined` where the file or a folder above it is not there. */
 export async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {

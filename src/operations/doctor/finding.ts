@@ -1,6 +1,7 @@
 // One line of the doctor: what was looked at, how it is, and what cures it.
 import type { Config } from '../../config/config.ts';
-import { codeOf, type ErrorCode, messageOf } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/error-catalogue.ts';
+import { codeOf, messageOf } from '../../core/errors.ts';
 import type { Registry } from '../../registry/registry.ts';
 
 export interface DoctorOptions {

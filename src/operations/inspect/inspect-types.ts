@@ -1,5 +1,5 @@
 // What goes into an inspection of a domain and what comes out of it.
-import type { ErrorCode } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/error-catalogue.ts';
 import type { CaptureMode, ChainLayer } from '../../core/model.ts';
 import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 

@@ -1,5 +1,7 @@
 // What an S3 server or the way to it said, as an error of ours: which, whether it may pass, and the cure.
-import { type ErrorCode, PublishError, type Step } from '../../core/errors.ts';
+
+import type { ErrorCode } from '../../core/error-catalogue.ts';
+import { PublishError, type Step } from '../../core/errors.ts';
 import { type Facts, factsOf, systemCode } from './facts.ts';
 import { NotS3Answer } from './xml-guard.ts';
 

@@ -158,7 +158,7 @@ it('a mistake in a configuration file names file and key', () => {
   const { status, stderr } = virtPublish('snapshot', 'x', '--config', file);
   expect(status).toBe(2);
   expect(stderr).toBe(
-    `virt-publish: ${file}: snapshot.formt is not a known key; allowed here: mode, method, format, compress, quiesce, hash, bandwidthMib, maxConcurrent, visibility\n`,
+    `virt-publish: ${file}: snapshot.formt is not a known key; allowed here: mode, method, format, compress, quiesce, hash, bandwidthMib, maxConcurrent, visibility\nhint: see --help; the message names the flag, file or key\n`,
   );
   const json = virtPublish('snapshot', 'x', '--config', file, '--json');
   expect(json.status).toBe(2);

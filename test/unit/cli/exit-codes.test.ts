@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { EXIT_CODES, exitCodeOf } from '#built/cli/exit-codes.js';
-import { ERROR_CODES, PublishError } from '#built/core/errors.js';
+import { ERROR_CODES } from '#built/core/error-catalogue.js';
+import { PublishError } from '#built/core/errors.js';
 
 const root = new URL('../../../', import.meta.url).pathname;
 
@@ -59,6 +60,6 @@ it('the README lists the table', () => {
     .split('\n')
     .filter((line) => /^\| \d+ +\|/.test(line));
   expect(rows.map(cells)).toEqual(
-    EXIT_CODES.map(({ exit, meaning, cure }) => [String(exit), meaning, cure]),
+    EXIT_CODES.map(({ exit, meaning, hint }) => [String(exit), meaning, hint]),
   );
 });

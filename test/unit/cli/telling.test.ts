@@ -96,13 +96,14 @@ describe('errors', () => {
     recoveryCommand: 'virt-publish recover',
   });
 
-  it('for people: causes, what was not put back, and the commands that mend it last', () => {
+  it('for people: causes, what was not put back, and the hint, and the recovery commands last', () => {
     expect(failureText(error, plainStyle).split('\n')).toEqual([
       'virt-publish: the guest web01 could not be put back',
       '  because: the mirror failed: I/O error',
       '  not put back: define failed',
       '  not put back: thaw failed',
-      'Run this to mend it:',
+      'hint: run the command that is printed last',
+      'Run this to put it right:',
       'virsh define /run/domain.xml',
       'virt-publish recover',
       '',
@@ -113,6 +114,7 @@ describe('errors', () => {
     expect(failureJson(error)).toEqual({
       ...{ type: 'error', code: 'GUEST_NOT_RESTORED', exitCode: 50, step: 'restore' },
       ...{ message: 'the guest web01 could not be put back', retryable: false },
+      hint: 'run the command that is printed last',
       causes: ['the mirror failed: I/O error'],
       undoFailures: ['define failed', 'thaw failed'],
       recoveryCommand: ['virsh define /run/domain.xml', 'virt-publish recover'],
@@ -121,7 +123,7 @@ describe('errors', () => {
 
   it('that nobody expected say where they come from', () => {
     expect(failureText(new TypeError('x is no function'), plainStyle)).toMatch(
-      /^virt-publish: internal error: x is no function\n {2}at .*: please report it\n$/,
+      /^virt-publish: internal error: x is no function\n {2}at .*\nhint: report it, with the message\n$/,
     );
     expect(failureJson('thrown text')).toMatchObject({ code: 'INTERNAL', exitCode: 1, step: null });
   });

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { failureJson, failureText } from '#built/cli/failure.js';
 import { styleFor } from '#built/cli/views/style.js';
-import { ERROR_MEANINGS, publicReason } from '#built/core/error-meanings.js';
-import { ERROR_CODES, PublishError } from '#built/core/errors.js';
+import { ERROR_CATALOGUE, ERROR_CODES } from '#built/core/error-catalogue.js';
+import { PublishError, publicReason } from '#built/core/errors.js';
 import { listener, type RunEvent } from '#built/core/events.js';
 import { withoutSecrets } from '#built/core/secrets.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
@@ -150,6 +150,6 @@ describe('publicReason', () => {
     expect(publicReason(error)).toBe('MIRROR (mirror): mirror failed, stalled or never converged');
     expect(publicReason(new PublishError('NO_SPACE', '/x'))).toBe('NO_SPACE: no space left');
     expect(publicReason(new Error('/var/lib/x'))).toBe('INTERNAL: internal error');
-    for (const code of ERROR_CODES) expect(ERROR_MEANINGS[code]).not.toMatch(/\/|…/);
+    for (const code of ERROR_CODES) expect(ERROR_CATALOGUE[code].meaning).not.toMatch(/\/|…/);
   });
 });
