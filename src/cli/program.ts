@@ -10,6 +10,7 @@ import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addGcCommand } from './commands/gc.ts';
 import { addImportCommand } from './commands/import.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -91,7 +92,16 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
   const recovery = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...recovery])
+  const manual = [addExplainCommand];
+  for (const addCommand of [
+    ...add,
+    ...change,
+    ...keep,
+    ...clean,
+    ...transfer,
+    ...recovery,
+    ...manual,
+  ])
     addCommand(program, setExitCode);
   nameCommandInErrors(program);
   return program;
