@@ -16,7 +16,7 @@ import { listSettings, readConfigAsset, readSchema } from './schema.ts';
 import { withoutUnits } from './units.ts';
 import { validateLayers } from './validate.ts';
 
-/** All settings; what each is for stands in config/schema.json, its default in default.json. */
+/** All settings. config/schema.json describes each, config/default.json has the defaults. */
 export interface Config {
   connect: string;
   stateDir: string;
@@ -75,17 +75,18 @@ export interface Config {
   reserve: { minBytes: number; fraction: number };
 }
 
-/** Any part of the configuration; what is left out stays as it was. */
+/** Any part of the configuration; what is left out comes from below. */
 export type ConfigOverrides = {
   [Group in keyof Config]?: Config[Group] extends string ? string : Partial<Config[Group]>;
 };
 
+/** Where the configuration comes from. */
 export interface ConfigSources {
-  /** Where VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI are looked up; the process's own if left out. */
+  /** The environment with VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI; that of the process if left out. */
   env?: NodeJS.ProcessEnv;
   /** Read after the system's and the user's file; they must exist. */
   files?: readonly string[];
-  /** What flags say; they win over all else. */
+  /** Values of flags; they win over everything else. */
   overrides?: ConfigOverrides;
 }
 

@@ -20,6 +20,7 @@ export interface CopyImageRequest extends CallOptions {
   onProgress?: ((bytes: number) => void) | undefined;
 }
 
+/** A copied image, in its new registry. */
 export interface CopiedImage {
   image: ImageRecord;
   /** How the data came over; `there` also where the whole image was there already. */

@@ -20,6 +20,7 @@ interface Source {
 const ROOMS = [
   'index.ts',
   'cli',
+  'library',
   'operations',
   'recovery',
   'publish',
