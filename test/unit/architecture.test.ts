@@ -66,8 +66,8 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config/config.ts': ['env'],
-  // Whose state directory it is.
-  'config/directories.ts': ['geteuid'],
+  // Who runs it.
+  'core/user.ts': ['geteuid', 'getegid', 'env'],
   // Where the daemon of this user has its files.
   'libvirt/status-xml.ts': ['env'],
   'host/native/thread-end.ts': ['on'],

@@ -1,9 +1,9 @@
 // Checks that QEMU's user can reach and write a file in the work directory, by trying it as that user.
 import { chown, readFile } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
+import { currentUser } from '../../core/user.ts';
 import { closedFolder } from '../../host/files/closed-folder.ts';
 import { type RunLimits, runAs } from '../../host/files/run-as.ts';
 import { createOverlay } from '../../qemu/qemu-img.ts';
@@ -34,7 +34,7 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
       'start a domain, or set user in /etc/libvirt/qemu.conf',
     );
   }
-  if (userInfo().uid !== 0) return byPermissions(path, user);
+  if (currentUser().uid !== 0) return byPermissions(path, user);
   // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
   await chown(path, user.uid, user.gid);
   try {
@@ -53,7 +53,7 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
 async function byPermissions(path: string, { uid }: QemuUser): Promise<Finding> {
   const closed = await closedFolder(path);
   const folder = dirname(dirname(path));
-  if (closed === undefined || uid === userInfo().uid) {
+  if (closed === undefined || uid === currentUser().uid) {
     return ok(NAME, `${folder} can be reached by all users, including QEMU (not tried: not root)`);
   }
   return warning(NAME, `${closed} cannot be passed by other users, including QEMU`, openIt(closed));
