@@ -5,7 +5,7 @@ import { must } from '../support/exec.ts';
 import { makeFolder } from '../support/folders.ts';
 
 /**
- * An environment in which images are converted by qemu-img, which a priority of its own asks for, and
+ * An environment in which images are compressed with zlib, which only qemu-img does, and
  * `qemu-img convert` reads no more than so many KiB a second.
  */
 export async function slowQemuImg(kibPerSecond: number): Promise<Record<string, string>> {
@@ -18,7 +18,7 @@ exec ${real} convert -r ${kibPerSecond}k "$@"
 `;
   await writeFile(join(folder, 'qemu-img'), script);
   await chmod(join(folder, 'qemu-img'), 0o755);
-  return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_CONVERT_NICE: '1' };
+  return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_SNAPSHOT_COMPRESS: 'zlib' };
 }
 
 /** The qemu-img that converts something below this folder; undefined where there is none. */

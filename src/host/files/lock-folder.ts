@@ -1,8 +1,8 @@
 // Where the lock files lie: in a folder that no other user can enter, the same for every process of a user.
 import { chmodSync, lstatSync, statSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
+import { currentUser } from '../../core/user.ts';
 import { makeFolders, ownUid, PRIVATE } from './own-folders.ts';
 
 /**
@@ -33,7 +33,7 @@ export function lockFolder(places: readonly string[] = placesOf(ownUid())): stri
 function placesOf(uid: number): string[] {
   if (uid === 0) return ['/run/virt-publish', '/var/lib/virt-publish/locks'];
   // NOTE: /run/user/UID comes with a user's first login and goes with the last logout.
-  return [join(userInfo().homedir, '.local/state/virt-publish/locks')];
+  return [join(currentUser().home, '.local/state/virt-publish/locks')];
 }
 
 function isRuntimePlace(path: string): boolean {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { marked } from 'marked';
 import markedMan from 'marked-man';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
 /** A module of `build`, which tsc has made right before. */
 const load = (path) => import(`${root}build/${path}.js`);
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
