@@ -1,4 +1,4 @@
-// Writes the manual that ships: the topics of `virt-publish explain`, and man pages of commands and topics.
+// Writes the manual that ships: topics of `virt-publish explain`, completion scripts, man pages; part of `npm run build`.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { marked } from 'marked';
@@ -17,15 +17,20 @@ const { readTopic, titleOf, TOPICS } = await load('explain/topics');
 const TERM = '§';
 
 marked.use(markedMan);
-copyTopics();
+copyTexts();
 writePages();
 
 /** NOTE: `build` has them too, for the tests that load its modules. */
-function copyTopics() {
+function copyTexts() {
   for (const folder of ['build', 'dist']) {
     mkdirSync(`${root}${folder}/explain`, { recursive: true });
     for (const topic of TOPICS)
       copyFileSync(`${root}src/explain/${topic}.md`, `${root}${folder}/explain/${topic}.md`);
+    mkdirSync(`${root}${folder}/completion`, { recursive: true });
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      const name = `virt-publish.${shell}`;
+      copyFileSync(`${root}src/cli/completion/${name}`, `${root}${folder}/completion/${name}`);
+    }
   }
 }
 

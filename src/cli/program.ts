@@ -5,6 +5,7 @@ import { PublishError } from '../core/errors.ts';
 import { printableJson } from '../core/printable.ts';
 import { addAliasCommand } from './commands/alias.ts';
 import { addChainCommand } from './commands/chain.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addConfigCommand } from './commands/config.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
@@ -94,7 +95,7 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
   const recovery = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
-  const manual = [addExplainCommand];
+  const manual = [addExplainCommand, addCompletionCommand];
   for (const addCommand of [
     ...add,
     ...change,
