@@ -15,9 +15,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * Calls `work` with a signal that aborts after `ms`, or with the caller's signal. Settles as `work`
  * does, which must obey the signal. The timer keeps the process alive until then.
  *
- * NOTE: `AbortSignal.any` refers to its sources weakly, and the timer of `AbortSignal.timeout` to
- * its signal: that signal is garbage-collected while `work` waits, and the deadline never comes
- * (Node 20.20). This timer holds the controller.
+ * NOTE: not `AbortSignal.any`: what it returns stays reachable from a long-lived `signal` (measured
+ * on Node 22.23 and 26.12).
  */
 export async function withTimeLimit<T>(
   { ms, signal, late = timeoutError }: TimeLimit,
