@@ -13,7 +13,6 @@ const BESIDE = [
   'transfer/digest-worker',
   'image/image-worker',
   'image/compressed-image-worker',
-  'image/compress-worker',
   'image/planned-reader-worker',
 ];
 /** Their code is not JavaScript, or finds it beside its own files. */

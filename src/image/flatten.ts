@@ -5,7 +5,6 @@ import { type OnEvent, runStep } from '../core/events.ts';
 import type { Compression, TargetFormat } from '../core/model.ts';
 import { assertNotResized } from '../domain/chain/read-extents.ts';
 import { type Converted, check, convert, info, type SourceImage } from '../qemu/qemu-img.ts';
-import { startCompressors } from './compress/compressors.ts';
 import { type PlannedImage, planImage } from './plan/plan-image.ts';
 import { writeTables } from './plan/planned-source.ts';
 import { writeCompressedImage, writeImage } from './write-image.ts';
@@ -103,7 +102,7 @@ async function writeFile(
   if (!planned) return convertBy(request);
   return request.compress === 'none'
     ? writeOnePass(planned, request)
-    : ((await compressOnePass(planned, request)) ?? convertBy(request));
+    : compressOnePass(planned, request);
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
@@ -118,22 +117,15 @@ async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Pro
   return { direct: true, digests };
 }
 
-/** `undefined` where zstd's library is not on this machine; nothing has been written then. */
 async function compressOnePass(
   planned: PlannedImage,
   { target, timeouts, onEvent, signal }: FlattenRequest,
-): Promise<Flattened | undefined> {
-  const compressors = await startCompressors();
-  if (!compressors) return undefined;
-  try {
-    await writeCompressedImage(planned, {
-      ...{ path: target.path, compressors, timeoutMs: timeouts.convertMs, signal },
-      onRead: (bytes) =>
-        onEvent({ type: 'progress', step: 'convert', bytes, total: planned.dataBytes }),
-    });
-  } finally {
-    await compressors.close();
-  }
+): Promise<Flattened> {
+  await writeCompressedImage(planned, {
+    ...{ path: target.path, timeoutMs: timeouts.convertMs, signal },
+    onRead: (bytes) =>
+      onEvent({ type: 'progress', step: 'convert', bytes, total: planned.dataBytes }),
+  });
   return { direct: true };
 }
 

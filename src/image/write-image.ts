@@ -1,13 +1,10 @@
 // Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
-import { type MessagePort, Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { endWorker } from '../core/end-worker.ts';
 import { messageOf } from '../core/errors.ts';
-import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { TimeLimits } from '../core/in-time.ts';
 import { programUrl } from '../core/package-files.ts';
 import { writeFailure, writeInTime } from '../qemu/write-failure.ts';
-import type { Compressors } from './compress/compressors.ts';
-import type { CompressedImageWork } from './compressed-image-worker.ts';
 import { prepareImage } from './delta/prepare-image.ts';
 import type { PlainImageWork } from './image-worker.ts';
 import { assertUnchanged, type PlannedImage } from './plan/plan-image.ts';
@@ -25,9 +22,7 @@ export interface WriteImageOptions extends WriteOptions {
 }
 
 export interface WriteCompressedOptions extends WriteOptions {
-  /** Ready, and for this image alone; the caller closes them. */
-  compressors: Compressors;
-  /** Told how much of the data is in the file. */
+  /** Called with the bytes of the data that are in the file. */
   onRead: (bytes: number) => void;
 }
 
@@ -60,56 +55,40 @@ export async function writeImage(
 }
 
 /**
- * Writes the same compressed with zstd. There are no digests of it: its tables, which stand at its
- * begin, are known at the end.
- * @throws as `writeImage`.
+ * Writes the same image compressed with zstd. It returns no digests: the tables lie at the start of the
+ * file and are known at the end.
+ * @throws PublishError as `writeImage`.
  */
 export async function writeCompressedImage(
   planned: PlannedImage,
-  { compressors, onRead, ...options }: WriteCompressedOptions,
+  { onRead, ...options }: WriteCompressedOptions,
 ): Promise<void> {
   const { layers, extents, virtualSize } = planned;
   const { path } = options;
-  const { forWriter } = compressors;
-  const workerData: CompressedImageWork = {
-    ...{ layers, extents, virtualSize, path, isBegun: false, compressors: forWriter },
-  };
-  const failed = ignoreRejection(
-    compressors.failed.catch((error: unknown) => {
-      throw writeFailure(path, messageOf(error));
-    }),
-  );
+  const workerData: ImageWork = { layers, extents, virtualSize, path, isBegun: false };
   const thread = 'image/compressed-image-worker.js';
-  const { ports: transferList } = forWriter;
-  const how = { ...options, workerData, transferList, onBytes: onRead, failed };
-  await runThread(thread, planned, how);
+  await runThread(thread, planned, { ...options, workerData, onBytes: onRead });
 }
 
 interface ThreadOptions extends WriteOptions {
   workerData: ImageWork;
-  transferList?: MessagePort[];
   onBytes: (bytes: number) => void;
-  /** Rejects where something else fails that the thread needs. */
-  failed?: Promise<never>;
 }
 
 async function runThread(
   file: string,
   planned: PlannedImage,
-  { workerData, transferList = [], failed, ...options }: ThreadOptions,
+  { workerData, ...options }: ThreadOptions,
 ): Promise<Record<string, string>> {
   options.signal.throwIfAborted();
   const worker = new Worker(programUrl(file), {
     workerData,
-    transferList,
     env: {},
     // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
     execArgv: [],
   });
   try {
-    const digests = await writeInTime(options, () =>
-      Promise.race([answerOf(worker, options), ...(failed ? [failed] : [])]),
-    );
+    const digests = await writeInTime(options, () => answerOf(worker, options));
     await writeInTime(options, () => assertUnchanged(planned));
     return digests;
   } finally {

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCompressors } from '#built/image/compress/compressors.js';
 import { type PlannedImage, planImage } from '#built/image/plan/plan-image.js';
 import { writeCompressedImage } from '#built/image/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
@@ -32,14 +31,8 @@ async function compress(
   planned: PlannedImage,
   options: { path: string; signal?: AbortSignal; onRead?: (bytes: number) => void },
 ): Promise<void> {
-  const compressors = await startCompressors();
-  if (!compressors) throw new Error('zstd is not there');
   const onRead = () => undefined;
-  try {
-    await writeCompressedImage(planned, { ...limits, onRead, ...options, compressors });
-  } finally {
-    await compressors.close();
-  }
+  await writeCompressedImage(planned, { ...limits, onRead, ...options });
 }
 
 /** Writes the chain's image and has it judged; resolves to its bytes. */
