@@ -24,8 +24,8 @@ export interface FlattenRequest {
   /** Digests that the one pass computes if it does not compress. */
   algorithms?: readonly string[];
   /**
-   * The first layer's file may become the image's, and the image share blocks with the others: and
-   * so with whatever else shares theirs. Counts for a scratch file alone.
+   * The image may share the layers' blocks, and so share with whatever else shares theirs. Applies
+   * only if `isScratch`.
    */
   sharesBlocks?: boolean;
   priority: Config['convert'];
@@ -39,8 +39,8 @@ export interface Flattened extends Converted {
   digests?: Record<string, string>;
 }
 
-/** Less is copied sooner than looked at. */
-const MIN_REUSE_BYTES = 8 * 1024 * 1024;
+/** Below this size, copying is cheaper than checking whether blocks can be shared. */
+const MIN_SHARED_BYTES = 8 * 1024 * 1024;
 
 /**
  * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial
@@ -67,7 +67,7 @@ export async function flattenOrPlan(
   const { compress, detail, onEvent } = request;
   const mayStay = !needsFile && compress === 'none';
   const work = async (): Promise<WrittenOrStreamed> => {
-    // What is not written spares no copies.
+    // An image that is not written has no blocks to share.
     const planned = await planOnePass(mayStay ? { ...request, sharesBlocks: false } : request);
     if (planned && mayStay) return { streamed: planned };
     return { written: await writeFile(planned, request) };
@@ -91,7 +91,7 @@ async function planOnePass(request: FlattenRequest): Promise<PlannedImage | unde
   const isCompressed = compress !== 'none';
   return planImage({ ...source, ...limits }, virtualSize, {
     probeZeros: isCompressed,
-    minReuseBytes: isCompressed || !sharesBlocks ? Infinity : MIN_REUSE_BYTES,
+    minSharedBytes: isCompressed || !sharesBlocks ? Infinity : MIN_SHARED_BYTES,
   });
 }
 

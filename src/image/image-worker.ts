@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { workerData } from 'node:worker_threads';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { alignedMemory } from '../host/io/direct-file.ts';
-import type { PreparedImage } from './delta/prepare-image.ts';
 import type { ChainReader } from './qcow2/chain-reader.ts';
 import { fillImage } from './qcow2/fill-image.ts';
 import { answer, type ImageWork, type Target, tell, type Written } from './qcow2/image-thread.ts';
@@ -15,9 +14,8 @@ const PIECES = 8;
 const READ_AHEAD = 3;
 const TELL_BYTES = 16 * 1024 * 1024;
 
-/** What of the image is there already comes as in `PreparedImage`. */
-export interface PlainImageWork extends ImageWork, PreparedImage {
-  /** Of the digests that are wanted. */
+export interface PlainImageWork extends ImageWork {
+  /** Names of the digests to compute. */
   algorithms: readonly string[];
 }
 
@@ -29,7 +27,7 @@ const hashes = work.algorithms.map((name) => [name, createHash(name)] as const);
 
 /** Reads run ahead, writes lag behind; what is between them is hashed in the order of the bytes. */
 async function writeImage(chain: ChainReader, target: Target): Promise<Written> {
-  const layout = new Qcow2Layout(work, work.kept);
+  const layout = new Qcow2Layout(work);
   const count = Math.ceil(layout.size / PIECE_BYTES);
   // What is under way, by the number of its piece.
   const reads = new Map<number, Promise<Buffer>>();
@@ -70,21 +68,14 @@ async function fillPiece(n: number, chain: ChainReader, layout: Qcow2Layout): Pr
   return piece;
 }
 
-/** `start`: of the piece in the file. */
+/** Writes the piece at byte `start` of the file, or its tables alone if the data is shared. */
 async function writePiece(
   piece: Buffer,
   start: number,
   { target, layout }: { target: Target; layout: Qcow2Layout },
 ): Promise<void> {
-  const end = start + piece.byteLength;
-  const dataFrom = Math.max(start, layout.dataAt);
-  const writeTo = start < layout.keptBytes ? target.writeSmall : target.write;
-  for (const range of layout.newRanges(start, end)) {
-    await writeTo(piece.subarray(range.start - start, range.end - start), range.start);
-  }
-  if (dataFrom < end && !work.isShared) {
-    await target.write(piece.subarray(dataFrom - start), dataFrom);
-  }
+  const bytes = work.isShared ? Math.max(0, layout.dataAt - start) : piece.byteLength;
+  await target.write(piece.subarray(0, bytes), start);
 }
 
 function settledTeller(size: number): (bytes: number) => void {

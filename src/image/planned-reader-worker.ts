@@ -49,7 +49,7 @@ class Turn {
 }
 
 const { layers, ...disk } = workerData as PlannedReaderWork;
-const layout = new Qcow2Layout(disk, 0);
+const layout = new Qcow2Layout(disk);
 // Its failure is every request's.
 const chain = ignoreRejection(ChainReader.open(layers));
 const free = Array.from({ length: AT_ONCE }, () => new Turn());

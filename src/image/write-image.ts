@@ -5,10 +5,10 @@ import { messageOf } from '../core/errors.ts';
 import type { TimeLimits } from '../core/in-time.ts';
 import { programUrl } from '../core/package-files.ts';
 import { writeFailure, writeInTime } from '../qemu/write-failure.ts';
-import { prepareImage } from './delta/prepare-image.ts';
 import type { PlainImageWork } from './image-worker.ts';
 import { assertUnchanged, type PlannedImage } from './plan/plan-image.ts';
 import type { ImageAnswer, ImageWork } from './qcow2/image-thread.ts';
+import { shareLayers } from './share-data.ts';
 
 interface WriteOptions extends TimeLimits {
   path: string;
@@ -37,17 +37,12 @@ export async function writeImage(
 ): Promise<Record<string, string>> {
   const { path } = options;
   options.signal.throwIfAborted();
-  // A file that is there already has its full length, of which nothing has settled yet.
+  // A file that shares blocks has its full length at once, of which nothing is settled yet.
   onSettled(0);
-  const prepared = await writeInTime(options, (signal) => prepareImage(planned, path, signal));
+  const isShared = await writeInTime(options, (signal) => shareLayers(planned, path, signal));
   const { layers, extents, virtualSize } = planned;
-  const isBegun = prepared.kept > 0 || prepared.isShared;
-  const workerData: PlainImageWork = {
-    ...{ extents, virtualSize, path, algorithms, isBegun, ...prepared },
-    layers: prepared.kept > 0 ? [path, ...layers.slice(1)] : layers,
-  };
-  const begun = { ...planned, kept: prepared.kept };
-  return runThread('image/image-worker.js', begun, {
+  const workerData: PlainImageWork = { layers, extents, virtualSize, path, algorithms, isShared };
+  return runThread('image/image-worker.js', planned, {
     ...options,
     workerData,
     onBytes: onSettled,
@@ -65,7 +60,7 @@ export async function writeCompressedImage(
 ): Promise<void> {
   const { layers, extents, virtualSize } = planned;
   const { path } = options;
-  const workerData: ImageWork = { layers, extents, virtualSize, path, isBegun: false };
+  const workerData: ImageWork = { layers, extents, virtualSize, path, isShared: false };
   const thread = 'image/compressed-image-worker.js';
   await runThread(thread, planned, { ...options, workerData, onBytes: onRead });
 }

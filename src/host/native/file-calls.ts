@@ -91,13 +91,3 @@ export function linkTarget(fd: number): string {
   if (length < 0) throw new Error(`readlinkat failed with errno ${koffi.errno()}`);
   return buffer.toString('utf8', 0, length);
 }
-
-/**
- * Whether nobody, this process included, has the file of a descriptor open for writing. The
- * descriptor is for reading only. False where the file system cannot tell.
- */
-export function hasNoWriter(fd: number): boolean {
-  if (takeReadLease(fd) !== 'taken') return false;
-  dropLease(fd);
-  return true;
-}

@@ -8,8 +8,7 @@ import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';
 import type { ImageFile, SourceImage } from '../../qemu/qemu-img-types.ts';
-import { ReusedClusters } from '../delta/reused-clusters.ts';
-import { type Qcow2Header, readQcow2Header } from '../qcow2/qcow2-header.ts';
+import { hasDataFile } from '../qcow2/qcow2-header.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { hasZeros } from './zero-sample.ts';
 
@@ -22,20 +21,15 @@ export interface PlannedImage {
   virtualSize: number;
   /** Bytes of its data, in whole clusters. */
   dataBytes: number;
-  /** Clusters of the first layer's file, where that can become the image's; else 0. */
-  kept: number;
-  /** The layers' blocks are to be shared where the file system can. */
+  /** The image shares the layers' blocks if the file system can. */
   shares: boolean;
 }
 
 export interface PlanOptions {
   /** Zeros are found while it is written. */
   probeZeros?: boolean;
-  /**
-   * So many bytes are not to be copied where that can be spared: the first layer's file may become
-   * the image's own, and the others' blocks may be shared.
-   */
-  minReuseBytes?: number;
+  /** With this much data or more, the image shares the layers' blocks; by default it never does. */
+  minSharedBytes?: number;
 }
 
 /** Beyond it the tables take more memory than there should be. */
@@ -68,7 +62,7 @@ export async function planImage(
 export async function planReadable(
   source: SourceImage & TimeLimits,
   virtualSize: number,
-  { probeZeros = false, minReuseBytes = Infinity }: PlanOptions,
+  { probeZeros = false, minSharedBytes = Infinity }: PlanOptions,
 ): Promise<PlannedImage | undefined> {
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
@@ -76,21 +70,15 @@ export async function planReadable(
   if (!isKnown || virtualSize === 0 || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
   const layers = chain.map(({ path }) => path);
   const limits = { ...source, late: () => lateLook(source.path) };
-  const looked = await inTime(limits, () => lookAt(chain));
-  if (looked === undefined) return undefined;
-  const { facts, headers } = looked;
+  const facts = await inTime(limits, () => readableFacts(chain));
+  if (facts === undefined) return undefined;
   const extents = await readExtents(source, virtualSize);
   if (extents === undefined) return undefined;
   const runs = new DataRuns(extents);
   if (!probeZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
-  const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
   const dataBytes = runs.clusters * CLUSTER;
-  const [ofTop, ofOthers] = bytesOf(extents);
-  const canStay = headers[0]?.isPlain === true && ofTop >= minReuseBytes;
-  const staying = canStay && ReusedClusters.of({ virtualSize, extents }, fileClusters);
-  const kept = staying ? staying.end : 0;
-  const shares = ofOthers + (staying ? 0 : ofTop) >= minReuseBytes;
-  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, kept, shares };
+  const shares = dataBytes >= minSharedBytes;
+  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, shares };
 }
 
 /** Whether the system says that a file is not there, or cannot be read just now. */
@@ -104,8 +92,8 @@ export function isUnreadable(error: unknown): boolean {
  * NOTE: the layers alone do not settle it: what a file system calls a hole of a raw file (space that
  * was set aside, and never written) changes with what lies in the page cache.
  */
-export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage): string {
-  const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize, kept }));
+export function markOfPlan({ marks, virtualSize, extents }: PlannedImage): string {
+  const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize }));
   for (const each of [extents.start, extents.length, extents.depth, extents.at]) hash.update(each);
   return hash.digest('hex');
 }
@@ -115,11 +103,10 @@ export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage):
  * UPLOAD or QEMU_IMG, by the step, where it does not tell.
  */
 export async function assertUnchanged(
-  { layers, marks, kept }: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>,
+  { layers, marks }: Pick<PlannedImage, 'layers' | 'marks'>,
   step: Step = 'convert',
 ): Promise<void> {
   for (const [index, path] of layers.entries()) {
-    if (index === 0 && kept > 0) continue;
     const now = await lookAgain(path, step);
     if (now === undefined || stateOf(now) !== marks[index]) throw layerChanged(path, step);
   }
@@ -141,27 +128,11 @@ function lateLook(path: string): PublishError {
   return new PublishError('QEMU_IMG', message, { step: 'convert' });
 }
 
-/** `undefined` where one of them is no file, or QEMU alone knows where its data lie. */
-async function lookAt(
-  chain: readonly ImageFile[],
-): Promise<{ facts: BigIntStats[]; headers: (Qcow2Header | undefined)[] } | undefined> {
+/** Returns `undefined` if one of them is no regular file, or only QEMU knows where its data lies. */
+async function readableFacts(chain: readonly ImageFile[]): Promise<BigIntStats[] | undefined> {
   const facts = await Promise.all(chain.map(({ path }) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;
-  const headers = await Promise.all(chain.map(qcow2HeaderOf));
-  return headers.some((header) => header?.hasDataFile) ? undefined : { facts, headers };
-}
-
-function qcow2HeaderOf({ path, format }: ImageFile): Promise<Qcow2Header> | undefined {
-  return format === 'qcow2' ? readQcow2Header(path) : undefined;
-}
-
-/** Of the first layer, and of those below. */
-function bytesOf({ count, depth, length }: DataExtents): [number, number] {
-  let ofTop = 0;
-  let ofOthers = 0;
-  for (let n = 0; n < count; n += 1) {
-    if (depth[n] === 0) ofTop += length[n] ?? 0;
-    else ofOthers += length[n] ?? 0;
-  }
-  return [ofTop, ofOthers];
+  const qcow2 = chain.filter(({ format }) => format === 'qcow2');
+  const external = await Promise.all(qcow2.map(({ path }) => hasDataFile(path)));
+  return external.includes(true) ? undefined : facts;
 }

@@ -14,12 +14,11 @@ const TABLES_BYTES = 2 * 1024 * 1024;
 
 /** Bytes of the image. */
 export function plannedBytes(planned: PlannedImage): number {
-  return new Qcow2Layout(planned, 0).size;
+  return new Qcow2Layout(planned).size;
 }
 
 /**
- * The same bytes as `writeImage` writes where nothing is kept (`kept: 0`): of the same layers, always
- * the same ones. `limits` are for the look at the layers when all was read.
+ * The same bytes as `writeImage` writes: the same layers always make the same bytes. `limits` are for the look at the layers when all was read.
  */
 export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageSource {
   return {
@@ -27,7 +26,7 @@ export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageS
     reader: () => new PlannedReader(planned),
     checkUnchanged: () =>
       inTime({ ...limits, late: () => lateLook(planned) }, () =>
-        assertUnchanged({ ...planned, kept: 0 }, 'upload'),
+        assertUnchanged(planned, 'upload'),
       ),
   };
 }
@@ -56,7 +55,7 @@ async function writeTablesTo(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const layout = new Qcow2Layout(planned, 0);
+  const layout = new Qcow2Layout(planned);
   const file = await open(path, 'w', OWNERS_ONLY);
   try {
     for (let at = 0; at < layout.dataAt; at += TABLES_BYTES) {

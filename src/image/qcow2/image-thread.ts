@@ -10,8 +10,8 @@ export interface ImageWork extends DiskData {
   /** The layers' files, the first one on top. */
   layers: readonly string[];
   path: string;
-  /** Something of it is in the file already. */
-  isBegun: boolean;
+  /** The file exists and holds all data behind the tables. */
+  isShared: boolean;
 }
 
 /** `bytes`: how far it is, each thread by its own measure. */
@@ -47,7 +47,7 @@ export function tell(answer: ImageAnswer): void {
 }
 
 async function attempt(
-  { layers, path, isBegun }: ImageWork,
+  { layers, path, isShared }: ImageWork,
   write: Parameters<typeof answer>[1],
 ): Promise<ImageAnswer> {
   let chain: ChainReader | undefined;
@@ -55,7 +55,7 @@ async function attempt(
   let direct: DirectTarget | undefined;
   try {
     chain = await ChainReader.open(layers);
-    file = await open(path, isBegun ? 'r+' : 'w', OWNERS_ONLY);
+    file = await open(path, isShared ? 'r+' : 'w', OWNERS_ONLY);
     direct = await DirectTarget.open(file);
     const { size, digests } = await write(chain, targetOf(file, direct));
     await file.truncate(size);

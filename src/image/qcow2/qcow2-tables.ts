@@ -23,10 +23,11 @@ export class Qcow2Tables {
 
   /**
    * `l2Regions`: which runs of `L2_ENTRIES` clusters of the guest have an L2 table, rising;
-   * `dataClusters`: how many there are of the file at most, behind the tables; `table`: the cluster
-   * that the tables begin at, behind the header and what else there is before them.
+   * `dataClusters`: the most clusters that the file can have behind the tables.
    */
-  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number, table = 1) {
+  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number) {
+    // Behind the header.
+    const table = 1;
     this.#virtualSize = virtualSize;
     this.#l2Regions = l2Regions;
     const l1Clusters = Math.max(1, Math.ceil((this.#l1Size * 8) / CLUSTER));

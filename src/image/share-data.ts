@@ -1,43 +1,73 @@
 // The data of a flat image, shared with the layers that hold them where the file system can (reflinks).
-import { type FileHandle, open } from 'node:fs/promises';
-import { BLOCK } from '../../host/io/direct-file.ts';
-import { writeAll } from '../../host/io/direct-target.ts';
-import type { Segment } from '../plan/data-runs.ts';
-import type { Qcow2Layout } from '../qcow2/qcow2-layout.ts';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { OWNERS_ONLY } from '../host/files/private-file.ts';
+import { BLOCK } from '../host/io/direct-file.ts';
+import { writeAll } from '../host/io/direct-target.ts';
+import { requireReflinks } from '../host/io/reflinks.ts';
+import type { Segment } from './plan/data-runs.ts';
+import type { PlannedImage } from './plan/plan-image.ts';
+import { Qcow2Layout } from './qcow2/qcow2-layout.ts';
 
-interface ShareOptions {
-  /** The layers' files, the first one on top. */
-  layers: readonly string[];
-  layout: Qcow2Layout;
-  signal: AbortSignal;
-}
-
-/** That are shared by one call: an abort comes through between two of them. */
+/** Shared by one call: an abort takes effect between two of them. */
 const SHARE_BYTES = 256 * 1024 * 1024;
-/** Ends that are no whole blocks. Who finds more cannot share. */
+/** Copied, because it is no whole block of both files. If it is more, the image is copied as a whole. */
 const MAX_COPIED = 16 * 1024 * 1024;
 
 /**
- * Puts all new data of an image into its file. False where they cannot be shared; some of them are
- * there then.
- * @throws what reading and writing throws; the signal's reason.
+ * Makes the image's file at `path` with all its data, as blocks that it shares with the layers.
+ * Returns false if the file system cannot share them; the file is then missing or empty.
+ * @throws the file system's error; the signal's reason.
  */
-export async function shareData(
-  target: FileHandle,
-  { layers, layout, signal }: ShareOptions,
+export async function shareLayers(
+  planned: PlannedImage,
+  path: string,
+  signal: AbortSignal,
 ): Promise<boolean> {
+  if (!planned.shares || !(await canShare(planned.layers, dirname(path)))) return false;
+  const target = await open(path, 'w', OWNERS_ONLY);
+  try {
+    const isShared = await shareData(target, planned, signal);
+    if (!isShared) await target.truncate(0);
+    return isShared;
+  } finally {
+    await target.close();
+  }
+}
+
+async function canShare(layers: readonly string[], folder: string): Promise<boolean> {
+  const [place, ...facts] = await Promise.all([folder, ...layers].map((path) => stat(path)));
+  if (facts.some(({ dev }) => dev !== place?.dev)) return false;
+  try {
+    await requireReflinks(folder);
+    // The C library may have another name than the calls expect.
+    await import('../host/native/file-calls.ts');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns false if they cannot be shared; the file then holds some of the data. */
+async function shareData(
+  target: FileHandle,
+  planned: PlannedImage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { layers } = planned;
+  const layout = new Qcow2Layout(planned);
   const files: FileHandle[] = [];
   try {
     for (const layer of layers) files.push(await open(layer, 'r'));
     const sizes = await Promise.all(files.map(async (file) => (await file.stat()).size));
-    const sharing = new Sharing(await import('../../host/native/file-calls.ts'), {
+    const sharing = new Sharing(await import('../host/native/file-calls.ts'), {
       files,
       sizes,
       target,
     });
     for (let start = layout.dataAt; start < layout.size; start += SHARE_BYTES) {
       const end = Math.min(start + SHARE_BYTES, layout.size);
-      for (const segment of layout.newSegments(start, end)) {
+      for (const segment of layout.segments(start, end)) {
         signal.throwIfAborted();
         if (!(await sharing.put({ ...segment, to: segment.to + start }))) return false;
       }
@@ -57,11 +87,11 @@ interface SharingPlace {
 
 /** Shares whole blocks, and copies what is left of them. */
 class Sharing {
-  readonly #calls: typeof import('../../host/native/file-calls.ts');
+  readonly #calls: typeof import('../host/native/file-calls.ts');
   readonly #place: SharingPlace;
   #copied = 0;
 
-  constructor(calls: typeof import('../../host/native/file-calls.ts'), place: SharingPlace) {
+  constructor(calls: typeof import('../host/native/file-calls.ts'), place: SharingPlace) {
     this.#calls = calls;
     this.#place = place;
   }
