@@ -41,10 +41,6 @@ export interface Config {
     maxConcurrent: number;
     visibility: Visibility;
   };
-  convert: {
-    nice: number;
-    ionice: 'none' | 'best-effort' | 'idle';
-  };
   sysprep: { operations: string };
   upload: {
     partSizeMib: number;

@@ -1,5 +1,4 @@
 // A still chain becomes one flat image file, checked before anybody relies on it.
-import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { Compression, TargetFormat } from '../core/model.ts';
@@ -28,7 +27,6 @@ export interface FlattenRequest {
    * only if `isScratch`.
    */
   sharesBlocks?: boolean;
-  priority: Config['convert'];
   timeouts: { convertMs: number; checkMs: number };
   onEvent: OnEvent;
   signal: AbortSignal;
@@ -79,14 +77,12 @@ export async function flattenOrPlan(
   );
 }
 
-/** Priorities are for a process, and the pass is a thread of this one. */
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
-  const { source, target, compress, isScratch, virtualSize, priority, timeouts } = request;
+  const { source, target, compress, isScratch, virtualSize, timeouts } = request;
   const { sharesBlocks = false } = request;
-  const isUsual = priority.nice === 0 && priority.ionice === 'none';
   const isOurs = target.format === 'qcow2' && compress !== 'zlib';
   const isHere = source.node === undefined;
-  if (!(isScratch && isUsual && isOurs && isHere)) return undefined;
+  if (!(isScratch && isOurs && isHere)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
   const isCompressed = compress !== 'none';
   return planImage({ ...source, ...limits }, virtualSize, {
@@ -130,7 +126,7 @@ async function compressOnePass(
 }
 
 async function convertBy(request: FlattenRequest): Promise<Converted> {
-  const { source, target, compress, virtualSize, priority, timeouts, onEvent, signal } = request;
+  const { source, target, compress, virtualSize, timeouts, onEvent, signal } = request;
   // NOTE: `qemu-img info` opens no layer below, and refuses to be told of one.
   const { backingChain: _, ...top } = source;
   const now = await info({ ...top, signal, timeoutMs: timeouts.checkMs });
@@ -140,7 +136,6 @@ async function convertBy(request: FlattenRequest): Promise<Converted> {
     target,
     compress,
     virtualSize,
-    priority,
     onProgress: (bytes, total) => onEvent({ type: 'progress', step: 'convert', bytes, total }),
     signal,
     timeoutMs: timeouts.convertMs,

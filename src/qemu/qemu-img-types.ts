@@ -1,5 +1,4 @@
 // What goes into and comes out of qemu-img, as types. Sizes in bytes.
-import type { Config } from '../config/config.ts';
 import type { Compression, TargetFormat } from '../core/model.ts';
 
 /** One layer on disk: a file or a block device, and the format it is opened with. */
@@ -34,10 +33,8 @@ export type SnapshotRef = Pick<InternalSnapshot, 'id' | 'name'>;
 export interface CallLimits {
   signal?: AbortSignal;
   timeoutMs?: number;
-  /** Where the image is somebody else's: what it may cost at most; needs the program prlimit. */
+  /** The most that an untrusted image may cost; needs the program prlimit. */
   confined?: { addressSpaceBytes: number; cpuS: number };
-  /** How it stands behind what else the host does; needs the programs nice and ionice. */
-  priority?: Config['convert'];
 }
 
 export interface InternalSnapshot {

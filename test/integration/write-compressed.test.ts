@@ -149,7 +149,6 @@ describe('fails with', () => {
         compress: 'zstd',
         isScratch: true,
         algorithms: ['sha256'],
-        priority: { nice: 0, ionice: 'none' },
       },
       timeouts: { convertMs: 60_000, checkMs: 60_000 },
     };

@@ -131,8 +131,8 @@ async function convertFile(
   { brought, inspected, path, format }: Conversion,
 ): Promise<BroughtFile> {
   const { config, onEvent, signal } = settings;
-  const { convert: priority, timeouts } = config;
-  const shared = { target: { path, format }, priority, timeouts, onEvent, signal };
+  const { timeouts } = config;
+  const shared = { target: { path, format }, timeouts, onEvent, signal };
   const { virtualSize } = inspected;
   await flatten({
     ...shared,
