@@ -7,11 +7,12 @@ import { alignedMemory, BLOCK } from '../host/io/direct-file.ts';
 import { CLUSTER } from './plan/data-runs.ts';
 import { ChainReader } from './qcow2/chain-reader.ts';
 import { fillImage } from './qcow2/fill-image.ts';
+import type { LayerFile } from './qcow2/layer-reader.ts';
 import { Qcow2Layout } from './qcow2/qcow2-layout.ts';
 
 export interface PlannedReaderWork extends DiskData {
-  /** The layers' files, the first one on top. */
-  layers: readonly string[];
+  /** The first one on top. */
+  layers: readonly LayerFile[];
 }
 
 /** Bytes `start` to `end` of the image are to be in `memory` from its byte `offset`. */

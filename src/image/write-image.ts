@@ -6,7 +6,7 @@ import type { TimeLimits } from '../core/in-time.ts';
 import { programUrl } from '../core/package-files.ts';
 import { writeFailure, writeInTime } from '../qemu/write-failure.ts';
 import type { PlainImageWork } from './image-worker.ts';
-import { assertUnchanged, type PlannedImage } from './plan/plan-image.ts';
+import { assertUnchanged, layerFiles, type PlannedImage } from './plan/plan-image.ts';
 import type { ImageAnswer, ImageWork } from './qcow2/image-thread.ts';
 import { shareLayers } from './share-data.ts';
 
@@ -40,7 +40,8 @@ export async function writeImage(
   // A file that shares blocks has its full length at once, of which nothing is settled yet.
   onSettled(0);
   const isShared = await writeInTime(options, (signal) => shareLayers(planned, path, signal));
-  const { layers, extents, virtualSize } = planned;
+  const { extents, virtualSize } = planned;
+  const layers = layerFiles(planned);
   const workerData: PlainImageWork = { layers, extents, virtualSize, path, algorithms, isShared };
   return runThread('image/image-worker.js', planned, {
     ...options,
@@ -58,7 +59,8 @@ export async function writeCompressedImage(
   planned: PlannedImage,
   { onRead, ...options }: WriteCompressedOptions,
 ): Promise<void> {
-  const { layers, extents, virtualSize } = planned;
+  const { extents, virtualSize } = planned;
+  const layers = layerFiles(planned);
   const { path } = options;
   const workerData: ImageWork = { layers, extents, virtualSize, path, isShared: false };
   const thread = 'image/compressed-image-worker.js';

@@ -8,7 +8,9 @@ import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';
 import type { ImageFile, SourceImage } from '../../qemu/qemu-img-types.ts';
+import type { LayerFile } from '../qcow2/layer-reader.ts';
 import { hasDataFile } from '../qcow2/qcow2-header.ts';
+import { coldLayers } from './cold-layers.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { hasZeros } from './zero-sample.ts';
 
@@ -21,6 +23,8 @@ export interface PlannedImage {
   virtualSize: number;
   /** Bytes of its data, in whole clusters. */
   dataBytes: number;
+  /** For each layer: its data is not in the page cache, and is read past it. */
+  cold: readonly boolean[];
   /** The image shares the layers' blocks if the file system can. */
   shares: boolean;
 }
@@ -78,7 +82,13 @@ export async function planReadable(
   if (!probeZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
   const dataBytes = runs.clusters * CLUSTER;
   const shares = dataBytes >= minSharedBytes;
-  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, shares };
+  const cold = await inTime(limits, () => coldLayers(layers, extents));
+  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, cold, shares };
+}
+
+/** Returns the layers of a plan as its readers open them, the first one on top. */
+export function layerFiles({ layers, cold }: Pick<PlannedImage, 'layers' | 'cold'>): LayerFile[] {
+  return layers.map((path, n) => ({ path, cold: cold[n] ?? false }));
 }
 
 /** Whether the system says that a file is not there, or cannot be read just now. */

@@ -9,7 +9,7 @@ import type {
   ReadAnswer,
   ReadRequest,
 } from '../planned-reader-worker.ts';
-import type { PlannedImage } from './plan-image.ts';
+import { layerFiles, type PlannedImage } from './plan-image.ts';
 
 /** At which the thread ends. */
 const CLOSE: Farewell = 'close';
@@ -21,7 +21,6 @@ interface Waiting {
 
 /**
  * The thread starts with the first read, and keeps the process alive only while one is waited for.
- * NOTE: a thread, since a layer's reader looks at the page cache without leave of the event loop.
  */
 export class PlannedReader {
   readonly #planned: PlannedImage;
@@ -67,7 +66,8 @@ export class PlannedReader {
   }
 
   #start(): Worker {
-    const { layers, extents, virtualSize } = this.#planned;
+    const { extents, virtualSize } = this.#planned;
+    const layers = layerFiles(this.#planned);
     const workerData: PlannedReaderWork = { layers, extents, virtualSize };
     // As all threads here: see write-image.ts.
     const worker = new Worker(programUrl('image/planned-reader-worker.js'), {

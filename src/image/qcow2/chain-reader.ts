@@ -1,6 +1,6 @@
 // Reads pieces of an image's data out of the layers that hold them.
 import type { Segment } from '../plan/data-runs.ts';
-import { LayerReader } from './layer-reader.ts';
+import { type LayerFile, LayerReader } from './layer-reader.ts';
 
 export class ChainReader {
   readonly #layers: readonly LayerReader[];
@@ -9,11 +9,11 @@ export class ChainReader {
     this.#layers = layers;
   }
 
-  /** `paths`: the layers' files, the first one on top. */
-  static async open(paths: readonly string[]): Promise<ChainReader> {
+  /** Opens the layers, the first one on top. @throws the file system's error. */
+  static async open(files: readonly LayerFile[]): Promise<ChainReader> {
     const layers: LayerReader[] = [];
     try {
-      for (const path of paths) layers.push(await LayerReader.open(path));
+      for (const file of files) layers.push(await LayerReader.open(file));
     } catch (error) {
       await closeAll(layers);
       throw error;

@@ -5,10 +5,11 @@ import type { DiskData } from '../../domain/chain/extents.ts';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { DirectTarget, writeAll } from '../../host/io/direct-target.ts';
 import { ChainReader } from './chain-reader.ts';
+import type { LayerFile } from './layer-reader.ts';
 
 export interface ImageWork extends DiskData {
-  /** The layers' files, the first one on top. */
-  layers: readonly string[];
+  /** The first one on top. */
+  layers: readonly LayerFile[];
   path: string;
   /** The file exists and holds all data behind the tables. */
   isShared: boolean;
