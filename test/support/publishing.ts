@@ -28,11 +28,18 @@ export async function publish(args: readonly string[], options: CliOptions): Pro
 export async function failToPublish(
   args: readonly string[],
   options: CliOptions,
-): Promise<{ exitCode: number | null; code: string; message: string; stderr: string }> {
+): Promise<{
+  exitCode: number | null;
+  code: string;
+  message: string;
+  hint: string;
+  stderr: string;
+}> {
   const ran = await runCli(['snapshot', ...args, '--json'], options);
-  const error = ran.events.at(-1) as { type: string; code: string; message: string };
+  const error = ran.events.at(-1) as Record<'type' | 'code' | 'message' | 'hint', string>;
   expect(error?.type, ran.stderr + ran.stdout).toBe('error');
-  return { exitCode: ran.exitCode, code: error.code, message: error.message, stderr: ran.stderr };
+  const { code, message, hint } = error;
+  return { exitCode: ran.exitCode, code, message, hint, stderr: ran.stderr };
 }
 
 /** Pulls an image into the sandbox; its path. */
