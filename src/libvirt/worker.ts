@@ -1,6 +1,6 @@
 // The thread behind one connection: takes calls one by one, makes them in C, and answers.
 import { parentPort, workerData } from 'node:worker_threads';
-import { isGivenUp, type ThreadState, tellLoaded } from '../host/native/thread-end.ts';
+import { isAbandoned, reportLoaded, type ThreadState } from '../host/native/thread-end.ts';
 import type { LibvirtErrorFields } from './errors.ts';
 import { assertNoNul, CallFailure } from './ffi/check.ts';
 import { connectionCalls } from './ffi/connection-calls.ts';
@@ -27,10 +27,10 @@ const state: ThreadState = workerData;
 
 parentPort?.on('message', (request: Request) => {
   // A call whose caller was told that it failed must not be made after all.
-  if (isGivenUp(state)) parentPort?.close();
+  if (isAbandoned(state)) parentPort?.close();
   else parentPort?.postMessage(answer(request));
 });
-tellLoaded(state);
+reportLoaded(state);
 
 function answer({ id, method, args }: Request): Reply {
   try {

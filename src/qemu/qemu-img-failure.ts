@@ -40,12 +40,12 @@ interface ProgramEnd {
 function describeEnd({ command, timeoutMs }: Subject, outcome: Outcome): ProgramEnd {
   if (outcome.spawnCode === 'ENOENT')
     return {
-      how: 'did not start: qemu-img is not in PATH',
+      how: 'could not start: qemu-img is not in PATH',
       hint: 'install the package qemu-utils (qemu-img on Fedora)',
     };
   if (outcome.spawnCode === 'EACCES')
     return {
-      how: 'did not start: this user may not execute it',
+      how: 'could not start: this user may not execute it',
       hint: 'correct the permissions of the qemu-img that is first in PATH',
     };
   if (outcome.timedOut)

@@ -70,12 +70,12 @@ function describeEnd(
   const { spawnCode, timedOut, killedBy } = outcome;
   if (spawnCode === 'ENOENT')
     return {
-      how: 'did not start: it is not in PATH',
+      how: 'could not start: it is not in PATH',
       hint: 'install guestfs-tools (before Debian 12 and Ubuntu 22.04: libguestfs-tools) and a kernel package for its appliance, or leave --sysprep out',
     };
   if (spawnCode === 'EACCES')
     return {
-      how: 'did not start: this user may not execute it',
+      how: 'could not start: this user may not execute it',
       hint: 'correct the permissions of the virt-sysprep that is first in PATH',
     };
   if (timedOut)

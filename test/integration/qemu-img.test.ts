@@ -306,7 +306,7 @@ describe('a call that does not run to its end', () => {
     try {
       await expect(version()).rejects.toMatchObject({
         code: 'QEMU_IMG',
-        message: 'qemu-img --version on this host did not start: qemu-img is not in PATH',
+        message: 'qemu-img --version on this host could not start: qemu-img is not in PATH',
         hint: expect.stringContaining('install the package qemu-utils'),
       });
     } finally {

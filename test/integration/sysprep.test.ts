@@ -85,7 +85,7 @@ test('`snapshot --sysprep` fails before it starts if virt-sysprep is missing or 
     env: { PATH: tools },
   });
   expect(missing).toMatchObject({ exitCode: 33, code: 'SYSPREP' });
-  expect(missing.message).toContain('virt-sysprep on this host did not start: it is not in PATH');
+  expect(missing.message).toContain('virt-sysprep on this host could not start: it is not in PATH');
   expect(missing.hint).toContain('install guestfs-tools');
   const flags = ['--sysprep-operations', 'defaults,-nonsense'];
   const unknown = await failToPublish([domain.name, ...flags], { sandbox, env });

@@ -41,9 +41,11 @@ export class Piece {
 
   /** NOTE: QEMU reads a compressed cluster of 64 KiB or more as damaged, so that one stays plain. */
   async #compressCluster(cluster: Buffer): Promise<number> {
-    const frame = await this.#zstd.compress(cluster);
-    if (frame.byteLength >= CLUSTER) return CLUSTER;
-    frame.copy(cluster);
-    return frame.byteLength;
+    const parts = await this.#zstd.compress(cluster);
+    const length = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    if (length >= CLUSTER) return CLUSTER;
+    let at = 0;
+    for (const part of parts) at += part.copy(cluster, at);
+    return length;
   }
 }

@@ -20,23 +20,23 @@ export class Zstd {
     chunkSize: CHUNK_BYTES,
     params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
   });
-  #frame: Buffer[] = [];
+  #parts: Buffer[] = [];
 
   constructor() {
-    this.#stream.on('data', (part: Buffer) => this.#frame.push(part));
+    this.#stream.on('data', (part: Buffer) => this.#parts.push(part));
     // The write that fails rejects with the error; without a listener it would end the thread.
     this.#stream.on('error', () => undefined);
   }
 
-  /** Returns `cluster` as one zstd frame. One call at a time. */
-  async compress(cluster: Buffer): Promise<Buffer> {
-    this.#frame = [];
+  /** Returns the parts of `cluster` as one zstd frame. One call at a time. */
+  async compress(cluster: Buffer): Promise<Buffer[]> {
+    this.#parts = [];
     await new Promise<void>((resolve, reject) => {
       this.#stream.write(cluster, (error) => (error ? reject(error) : resolve()));
     });
     // NOTE: a stream in flowing mode emits all output before the callback of the write.
     if (this.#stream.readableLength > 0) throw new Error('zstd kept a part of its output');
-    return Buffer.concat(this.#frame);
+    return this.#parts;
   }
 
   close(): void {

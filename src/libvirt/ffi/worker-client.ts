@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { programUrl } from '../../core/package-files.ts';
-import { giveUpWorker, newThreadState, watchLoading } from '../../host/native/thread-end.ts';
+import { abandonWorker, newThreadState, watchLoading } from '../../host/native/thread-end.ts';
 import { LibvirtError } from '../errors.ts';
 import type { Call, Invoke, Method, Reply } from './protocol.ts';
 
@@ -133,7 +133,7 @@ export class WorkerClient {
         'look at its log and restart it (the guests keep running), then try again',
       { retryable: true },
     );
-    await giveUpWorker(this.#worker, this.#state).finally(() => this.#break(reason));
+    await abandonWorker(this.#worker, this.#state).finally(() => this.#break(reason));
   }
 
   #waitedMs(): number {
