@@ -37,9 +37,10 @@ export type Step =
   | 'verify'
   | 'copy';
 
+/** The facts of an error beside its code and message. */
 export interface PublishErrorOptions {
   step?: Step;
-  /** True where the same call may go through later with nothing changed. */
+  /** True if the same call may succeed later without a change. */
   retryable?: boolean;
   cause?: unknown;
   /** What to do next, in one line; the hint of its code in the catalogue if left out. */

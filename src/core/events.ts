@@ -2,7 +2,7 @@
 import { messageOf, type Step } from './errors.ts';
 import { withoutSecrets } from './secrets.ts';
 
-/** `debug` is told where it was asked for (`--verbose`, `--log-file`). */
+/** `debug` notes are shown with `--verbose` and written to a log file. */
 export type NoteLevel = 'debug' | 'info' | 'warning';
 
 /** Bytes are bytes of the source of the step; `total` is unknown for a stream of unknown length. */
@@ -15,6 +15,7 @@ export type RunEvent =
   | { type: 'progress'; step: Step; bytes: number; total: number }
   | { type: 'note'; level: NoteLevel; step: Step; message: string };
 
+/** Receives the events of a run. It is called in the middle of the work and returns at once. */
 export type OnEvent = (event: RunEvent) => void;
 
 /** The null listener: no code asks whether somebody listens. */

@@ -46,7 +46,7 @@ test.each([
   const before = readdirSync(dir, { recursive: true });
   const ran = await snapshot('--dry-run', ...flags);
   expect(ran.stdout).toMatch(/^Path +live: /m);
-  expect(ran.stderr).toMatch(/^virt-publish: the run would be refused: /);
+  expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
   expect(ran.stderr).toMatch(message);
   expect(ran.exitCode).toBe(exitCode);
   expect(readdirSync(dir, { recursive: true })).toEqual(before);

@@ -20,6 +20,7 @@ interface Source {
 const ROOMS = [
   'index.ts',
   'cli',
+  'library',
   'operations',
   'recovery',
   'publish',
@@ -49,7 +50,6 @@ const IMPORTERS: Record<string, string> = {
   'http-proxy-agent': 'store/s3/proxy-agents.ts',
   'https-proxy-agent': 'store/s3/proxy-agents.ts',
   'proxy-from-env': 'store/s3/agents.ts',
-  ajv: 'config/validate.ts',
   koffi: 'host/native/koffi.ts',
   execa: 'qemu/run-program.ts',
   'log-update': 'cli/report/live-reporter.ts',
@@ -66,8 +66,8 @@ const ENTRY_FILES = /(^|\/)[a-z-]*(worker|guard)[a-z-]*\.ts$/;
 /** What else may touch the process, and how: a thread that hangs in C must not hold the exit. */
 const PROCESS_USES: Record<string, readonly string[]> = {
   'config/config.ts': ['env'],
-  // Whose state directory it is.
-  'config/directories.ts': ['geteuid'],
+  // Who runs it.
+  'core/user.ts': ['geteuid', 'getegid', 'env'],
   // Where the daemon of this user has its files.
   'libvirt/status-xml.ts': ['env'],
   'host/native/thread-end.ts': ['on'],
@@ -114,11 +114,11 @@ function roomOf(path: string): string {
   return path.split('/')[0] ?? path;
 }
 
-/** Imports of our own files, from `src/`. */
+/** Imports of our own files, from `src/`. A module that the build generates has its types in a `.d.ts`. */
 function ownImports(source: Source): string[] {
   return source.imports
     .filter(({ from }) => from.startsWith('.'))
-    .map(({ from }) => normalize(join(dirname(source.path), from)));
+    .map(({ from }) => normalize(join(dirname(source.path), from)).replace(/\.js$/, '.d.ts'));
 }
 
 function packageOf(from: string): string {
@@ -144,7 +144,7 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('of our own files name the file, with .ts, and it exists', () => {
+  it('of our own files name the file, with its ending, and it exists', () => {
     const paths = new Set(sources.map(({ path }) => path));
     const wrong = sources.flatMap((source) =>
       ownImports(source)

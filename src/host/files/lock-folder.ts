@@ -1,8 +1,8 @@
 // Finds the folder of the lock files: one for all processes of a user, closed to other users.
 import { chmodSync, lstatSync, statSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
+import { currentUser } from '../../core/user.ts';
 import { makeFolders, ownUid, PRIVATE } from './own-folders.ts';
 
 /**
@@ -33,7 +33,7 @@ export function lockFolder(places: readonly string[] = placesOf(ownUid())): stri
 function placesOf(uid: number): string[] {
   if (uid === 0) return ['/run/virt-publish', '/var/lib/virt-publish/locks'];
   // NOTE: not /run/user/UID, which is created at the first login and removed at the last logout.
-  return [join(userInfo().homedir, '.local/state/virt-publish/locks')];
+  return [join(currentUser().home, '.local/state/virt-publish/locks')];
 }
 
 function isRuntimePlace(path: string): boolean {

@@ -174,7 +174,8 @@ async function publish(
   });
   const aliases: { alias: string; version: number }[] = [];
   for (const alias of settings.aliases) {
-    aliases.push(await runStep(onEvent, 'alias', () => registry.setAlias(alias, id)));
+    const { version } = await runStep(onEvent, 'alias', () => registry.setAlias(alias, id));
+    aliases.push({ alias, version });
   }
   return { image, aliases };
 }

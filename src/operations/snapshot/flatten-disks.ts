@@ -119,7 +119,6 @@ export function flattenRequest(
   { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
 ): Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'> {
   const { format, config, onEvent, signal } = settings;
-  const { timeouts } = config;
   const detail = detailOf(inspection, disk);
-  return { target: { path, format }, detail, timeouts, onEvent, signal };
+  return { target: { path, format }, detail, timeouts: config.timeouts, onEvent, signal };
 }

@@ -42,12 +42,13 @@ function foldersOf({ workDir, config: { stateDir } }: SnapshotSession['settings'
   return [...new Set(folders.map((path) => resolve(path)))];
 }
 
-async function obstacleOf(look: () => Promise<void>): Promise<PlanObstacle[]> {
+/** Returns what the check throws, as an obstacle; none if it passes. */
+export async function obstacleOf(check: () => Promise<void>): Promise<PlanObstacle[]> {
   try {
-    await look();
+    await check();
     return [];
   } catch (error) {
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-    return [{ code: error.code, message: error.message }];
+    return [{ code: error.code, message: error.message, hint: error.hint }];
   }
 }

@@ -1,8 +1,12 @@
 // Validation: our own input is refused as USAGE, of somebody else's bytes the problem is named, and nothing crashes.
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { assertRecord, examineRecord } from '#built/registry/record/image-checks.js';
+import { DISK_FORMATS, VISIBILITIES } from '#built/core/model.js';
+import { assertRecord, examineRecord } from '#built/registry/record/check-record.js';
+import { IMAGE_STATUSES } from '#built/registry/record/image.js';
 import { assertAlias, assertObjectName } from '#built/registry/record/names.js';
+import { OBJECT_FIELDS, RECORD_FIELDS } from '#built/registry/record/pick-fields.js';
 import { activeRecord } from './record.ts';
 
 const object = { name: 'vda.qcow2', size: 10, sha256: 'a'.repeat(64) };
@@ -24,11 +28,11 @@ const WRONG: [string, Record<string, unknown>, string][] = [
   ['a status of the prototype', { status: 'constructor' }, 'status'],
   ['an unknown visibility', { visibility: 'secret' }, 'visibility'],
   ['protected as text', { protected: 'yes' }, 'protected'],
-  ['tags that are no list', { tags: 'nginx' }, 'tags'],
-  ['an empty tag', { tags: [''] }, 'tag'],
-  ['a tag of 256 characters', { tags: ['t'.repeat(256)] }, 'tag'],
-  ['a tag twice', { tags: ['a', 'b', 'a'] }, 'twice'],
-  ['a tag that is a number', { tags: [1] }, 'tag'],
+  ['tags that are no list', { tags: 'nginx' }, 'tags is "nginx", not list'],
+  ['an empty tag', { tags: [''] }, 'tags[0] is ""'],
+  ['a tag of 256 characters', { tags: ['t'.repeat(256)] }, 'tags[0] is "ttt'],
+  ['a tag twice', { tags: ['a', 'b', 'a'] }, 'tags has "a" twice'],
+  ['a tag that is a number', { tags: [1] }, 'tags[0] is 1, not string'],
   ['an unknown format', { disk_format: 'floppy' }, 'disk_format'],
   ['another container', { container_format: 'ova' }, 'container_format'],
   ['a negative size', { size: -1 }, 'size'],
@@ -38,27 +42,51 @@ const WRONG: [string, Record<string, unknown>, string][] = [
   ['a time that is none', { created_at: 'yesterday' }, 'created_at'],
   ['a time without a zone', { updated_at: '2026-01-02T03:04:05' }, 'updated_at'],
   ['active without data', { data: null }, 'no data'],
-  ['another size than its data', { size: 11 }, 'differ'],
-  ['data in another folder', { data: { ...object, name: '../x/vda.qcow2' } }, 'name'],
-  ['data in the folder of records', { data: { ...object, name: 'record' } }, 'record'],
-  ['data with a hidden name', { data: { ...object, name: '.uploads' } }, 'name'],
-  ['a short sha256', { data: { ...object, sha256: 'abc' } }, 'sha256'],
-  ['an artefact that is null', { artefacts: [null] }, 'object'],
+  ['another size than its data', { size: 11 }, 'size and data.size differ: 11 and'],
+  ['data in another folder', { data: { ...object, name: '../x/vda.qcow2' } }, 'data.name is'],
+  [
+    'data in the folder of records',
+    { data: { ...object, name: 'record' } },
+    'data.name is "record"',
+  ],
+  ['data with a hidden name', { data: { ...object, name: '.uploads' } }, 'data.name is'],
+  ['a short sha256', { data: { ...object, sha256: 'abc' } }, 'data.sha256 is "abc"'],
+  ['an artefact that is null', { artefacts: [null] }, 'artefacts[0] is null, not object'],
   ['disks that are no list', { disks: {} }, 'disks is'],
-  ['no disk in its list', { disks: [] }, 'disks is empty'],
+  ['no disk in its list', { disks: [] }, 'disks is a list'],
   ['another root disk than its data', { disks: [{ ...disk, size: 11 }] }, 'differ'],
   ['two disks of one target', { disks: [disk, { ...disk, name: 'b' }] }, 'same target'],
   ['two disks of one object', { disks: [disk, { ...disk, target: 'b' }] }, 'same name'],
-  ['a disk with a path for a target', { disks: [{ ...disk, target: '../x' }] }, 'target of disk'],
-  ['a disk of an unknown format', { disks: [{ ...disk, disk_format: 'floppy' }] }, 'disk_format'],
-  ['a disk without a size', { disks: [{ ...disk, virtual_size: null }] }, 'virtual_size'],
-  ['a disk that is null', { disks: [null] }, 'object'],
+  [
+    'a disk with a path for a target',
+    { disks: [{ ...disk, target: '../x' }] },
+    'disks[0].target is "../x"',
+  ],
+  [
+    'a disk of an unknown format',
+    { disks: [{ ...disk, disk_format: 'floppy' }] },
+    'disks[0].disk_format is "floppy"',
+  ],
+  [
+    'a disk without a size',
+    { disks: [{ ...disk, virtual_size: null }] },
+    'disks[0].virtual_size is null',
+  ],
+  ['a disk that is null', { disks: [null] }, 'disks[0] is null, not object'],
   ['properties that are a list', { properties: [] }, 'properties'],
-  ['a property that is a number', { properties: { a: 1 } }, 'property'],
-  ['a property without a key', { properties: { '': 'x' } }, 'property'],
-  ['a property named as a field', { properties: { status: 'active' } }, 'field'],
-  ['a property __proto__', { properties: JSON.parse('{"__proto__": "x"}') }, 'property'],
-  ['a property of 64 KiB', { properties: { a: 'x'.repeat(65_536) } }, 'property'],
+  ['a property that is a number', { properties: { a: 1 } }, 'properties.a is 1, not string'],
+  [
+    'a property without a key',
+    { properties: { '': 'x' } },
+    'a key of properties is not allowed: ""',
+  ],
+  [
+    'a property named as a field',
+    { properties: { status: 'active' } },
+    'a key of properties is the name of a field of the record: "status"',
+  ],
+  ['a property __proto__', { properties: JSON.parse('{"__proto__": "x"}') }, '"__proto__"'],
+  ['a property of 64 KiB', { properties: { a: 'x'.repeat(65_536) } }, 'properties.a is "xxx'],
 ];
 
 describe('a record', () => {
@@ -115,9 +143,42 @@ describe('a record', () => {
   test.each([null, undefined, 1, 'text', [], [activeRecord()]])(
     'that is %j is refused',
     (value) => {
-      expect(examineRecord(value)).toEqual({ problem: 'it is no JSON object' });
+      expect(examineRecord(value)).toEqual({ problem: 'it is not a JSON object' });
     },
   );
+});
+
+describe('the schema of records', () => {
+  const schema = JSON.parse(
+    readFileSync(new URL('../../../config/schemas/record.json', import.meta.url), 'utf8'),
+  );
+  const { properties } = schema;
+
+  test('has the fields, statuses, formats and visibilities of the code', () => {
+    expect(schema.required).toEqual(RECORD_FIELDS);
+    expect(Object.keys(properties).sort()).toEqual(
+      [...RECORD_FIELDS, 'disks', 'format_version'].sort(),
+    );
+    expect(properties.properties.propertyNames.not.enum).toEqual(['__proto__', ...RECORD_FIELDS]);
+    expect(properties.status.enum).toEqual(IMAGE_STATUSES);
+    expect(properties.visibility.enum).toEqual(VISIBILITIES);
+    expect(schema.definitions.diskFormat.enum).toEqual(DISK_FORMATS);
+    expect(
+      Object.keys(properties.disks.items.properties)
+        .concat('name', 'size', 'sha256', 'etag')
+        .sort(),
+    ).toEqual([...OBJECT_FIELDS].sort());
+  });
+
+  test('accepts no time that JavaScript cannot read', () => {
+    const pattern = new RegExp(schema.definitions.time.pattern);
+    const two = (n: number) => String(n).padStart(2, '0');
+    for (let month = 0; month < 14; month += 1)
+      for (let day = 0; day < 33; day += 1) {
+        const time = `2026-${two(month)}-${two(day)}T23:59:59.123456789Z`;
+        expect(pattern.test(time) && Number.isNaN(Date.parse(time)), time).toBe(false);
+      }
+  });
 });
 
 describe('an alias', () => {
