@@ -1,5 +1,6 @@
 // One libvirt domain: its definition, its power state, its disks and its guest agent.
 // More than 200 lines: one method for each call of the C API, with nothing to follow.
+import { processStartTime } from '../host/process-start.ts';
 import { VIR_DOMAIN_TIME_SYNC } from './ffi/constants.ts';
 import type { Invoke } from './ffi/protocol.ts';
 import type {
@@ -13,7 +14,7 @@ import type {
   NamedXml,
   SnapshotXml,
 } from './ffi/results.ts';
-import { processStartTime, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import type { DomainStatus } from './status-xml.ts';
 
 export type { BlockInfo, BlockJobInfo, DiskErrorKind, DomainState, JobInfo, NamedXml, SnapshotXml };
@@ -169,7 +170,7 @@ export class Domain {
   async runtime(): Promise<Runtime> {
     const id = await this.getID();
     const pid = (await this.status())?.pid ?? null;
-    return { id, pid, startTime: pid === null ? null : processStartTime(pid) };
+    return { id, pid, startTime: pid === null ? null : await processStartTime(pid) };
   }
 
   /** Sends one command to the guest agent and returns its answer, both JSON text. Taints the domain. */

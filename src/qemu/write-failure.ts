@@ -1,6 +1,6 @@
 // What is told where the file of an image cannot be written.
 import { messageOf, PublishError } from '../core/errors.ts';
-import { inTime, type TimeLimits } from '../core/in-time.ts';
+import { inTime, type TimeLimits } from '../core/time-limit.ts';
 
 const LATE = 'it took longer than its deadline: see whether the storage hangs';
 
