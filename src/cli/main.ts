@@ -26,7 +26,4 @@ process.on('warning', (warning) => {
 Object.assign(console, { warn: () => undefined, info: () => undefined, log: () => undefined });
 process.on('uncaughtException', (error) => void crash(error));
 
-const testAt = process.env.VIRT_PUBLISH_TEST_AT;
-if (testAt !== undefined) (await import('./test-hook.ts')).installTestHook(testAt);
-
 await exitWhenWritten(await runCli(process.argv));

@@ -2,8 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../core/end-worker.ts';
 import { messageOf } from '../core/errors.ts';
-import type { TimeLimits } from '../core/in-time.ts';
 import { programUrl } from '../core/package-files.ts';
+import type { TimeLimits } from '../core/time-limit.ts';
 import { writeFailure, writeInTime } from '../qemu/write-failure.ts';
 import type { PlainImageWork } from './image-worker.ts';
 import { assertUnchanged, layerFiles, type PlannedImage } from './plan/plan-image.ts';

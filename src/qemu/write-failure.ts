@@ -1,6 +1,6 @@
 // The errors of writing an image's file.
 import { messageOf, PublishError } from '../core/errors.ts';
-import { inTime, type TimeLimits } from '../core/in-time.ts';
+import { inTime, type TimeLimits } from '../core/time-limit.ts';
 
 const LATE = 'it took longer than its deadline';
 

@@ -36,6 +36,12 @@ it('looks at the version of Node before it imports anything', async () => {
   expect(await textOf('cli/main.js')).not.toMatch(/^import\b/m);
 });
 
+it('has no trace of the test hook', async () => {
+  const texts = await Promise.all(files.map(textOf));
+  const found = files.filter((_, index) => /TEST_AT|test hook|test-hook/i.test(texts[index] ?? ''));
+  expect(found).toEqual([]);
+});
+
 it('names the licence of each package that is in it', async () => {
   const { dependencies } = JSON.parse(await readFile(`${root}package.json`, 'utf8'));
   const notices = await readFile(`${root}dist/THIRD-PARTY.txt`, 'utf8');

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { hasCode, messageOf, PublishError, type Step } from '../../core/errors.ts';
-import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';

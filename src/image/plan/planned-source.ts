@@ -1,7 +1,7 @@
 // An image that needs no file: its bytes are made, range by range, from its plan and its layers.
 import { open } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
-import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { writeAll } from '../../host/io/direct-target.ts';
 import type { ImageSource } from '../../host/io/image-source.ts';

@@ -2,7 +2,7 @@
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { PublishError } from '#built/core/errors.js';
-import { inTime } from '#built/core/in-time.js';
+import { inTime } from '#built/core/time-limit.js';
 
 const late = () => new PublishError('UPLOAD', 'too late');
 const { signal } = new AbortController();
