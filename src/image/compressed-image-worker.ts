@@ -6,11 +6,11 @@ import { PackedWriter } from './compress/packed-writer.ts';
 import { PIECE_BYTES, PIECE_CLUSTERS, Piece } from './compress/piece.ts';
 import { CLUSTER, DataRuns } from './plan/data-runs.ts';
 import type { ChainReader } from './qcow2/chain-reader.ts';
-import { answer, type ImageWork, type Target, tell, type Written } from './qcow2/image-thread.ts';
+import { answer, type ImageWork, post, type Target, type Written } from './qcow2/image-thread.ts';
 
 /** Read or compressed at a time: enough to keep Node's four pool threads busy while one is written. */
 const PIECES = 8;
-const TELL_PIECES = 8;
+const REPORT_PIECES = 8;
 
 const work = workerData as ImageWork;
 const pieces = Piece.allocate(PIECES);
@@ -43,11 +43,11 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
       await packPiece(piece, clustersOf(n), { layout, writer });
       start(n + PIECES, piece);
       await writeTables(layout.takeFullTables(), target);
-      if (n % TELL_PIECES === 0) tell({ kind: 'bytes', bytes: n * PIECE_BYTES });
+      if (n % REPORT_PIECES === 0) post({ kind: 'bytes', bytes: n * PIECE_BYTES });
     }
     await writer.finish(layout.size);
     await writeTables(layout.takeLastTables(), target);
-    tell({ kind: 'bytes', bytes: runs.clusters * CLUSTER });
+    post({ kind: 'bytes', bytes: runs.clusters * CLUSTER });
   } finally {
     await Promise.allSettled(compressed.values());
     await writer.settled();

@@ -1,4 +1,4 @@
-// The data of a flat image, shared with the layers that hold them where the file system can (reflinks).
+// Makes a flat image's data share blocks with the layers (reflinks), if the file system can.
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OWNERS_ONLY } from '../host/files/private-file.ts';
@@ -78,14 +78,14 @@ async function shareData(
   }
 }
 
-/** The layers' files with their sizes in bytes, and the image's. */
+/** The layers' files with their sizes in bytes, and the image's file. */
 interface SharingPlace {
   files: readonly FileHandle[];
   sizes: readonly number[];
   target: FileHandle;
 }
 
-/** Shares whole blocks, and copies what is left of them. */
+/** Shares whole blocks and copies the rest. */
 class Sharing {
   readonly #calls: typeof import('../host/native/file-calls.ts');
   readonly #place: SharingPlace;
@@ -96,7 +96,7 @@ class Sharing {
     this.#place = place;
   }
 
-  /** `to`: in the image's file. */
+  /** Returns false if the segment cannot be shared. `to` is an offset in the image's file. */
   async put({ depth, at, length, to }: Segment): Promise<boolean> {
     const { files, sizes, target } = this.#place;
     const from = files[depth];
@@ -124,13 +124,13 @@ class Sharing {
     if (this.#copied > MAX_COPIED) return false;
     if (length === 0) return true;
     const { buffer, bytesRead } = await from.read(Buffer.alloc(length), 0, length, at);
-    // What a file's last cluster lacks reads as zeros.
+    // The missing end of a file's last cluster reads as zeros.
     await writeAll(this.#place.target, buffer.subarray(0, bytesRead), to);
     return true;
   }
 }
 
-/** Bytes before the first block border, which is one in both files; `length` where there is none. */
+/** Returns the bytes before the first block border of both files; `length` if they have none in common. */
 function bytesBeforeBlock(at: number, to: number, length: number): number {
   if (at % BLOCK !== to % BLOCK) return length;
   return Math.min(length, (BLOCK - (at % BLOCK)) % BLOCK);

@@ -1,4 +1,4 @@
-// Writes a flat qcow2 in one pass of our own, where each byte of the chain can be read at a known place.
+// Writes a flat qcow2 in one pass, in a thread, from a chain whose data lies at known offsets.
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../core/end-worker.ts';
 import { messageOf } from '../core/errors.ts';
@@ -15,9 +15,9 @@ interface WriteOptions extends TimeLimits {
 }
 
 export interface WriteImageOptions extends WriteOptions {
-  /** In hex at the end, sha256 among them. */
+  /** Names of the digests to compute, sha256 among them. */
   algorithms: readonly string[];
-  /** All before that byte is in the file and stays as it is. */
+  /** Called with the number of leading bytes of the file that are final. */
   onSettled: (bytes: number) => void;
 }
 
@@ -27,9 +27,9 @@ export interface WriteCompressedOptions extends WriteOptions {
 }
 
 /**
- * Resolves to the digests of what was written, when it is on the disk.
- * @throws PublishError NO_SPACE, QEMU_IMG; INTEGRITY where a layer was changed meanwhile; the
- * signal's reason.
+ * Writes the image and returns its digests in hex, by algorithm, when it is on the disk.
+ * @throws PublishError NO_SPACE, QEMU_IMG; INTEGRITY if a layer was changed meanwhile; the signal's
+ * reason.
  */
 export async function writeImage(
   planned: PlannedImage,
@@ -81,7 +81,7 @@ async function runThread(
   const worker = new Worker(programUrl(file), {
     workerData,
     env: {},
-    // A thread takes over the flags of the program it is used in, and dies of some (`--input-type`).
+    // A thread inherits the flags of its process and fails on some of them (`--input-type`).
     execArgv: [],
   });
   try {
@@ -99,7 +99,7 @@ function answerOf(
 ): Promise<Record<string, string>> {
   return new Promise((resolve, reject) => {
     worker.on('error', (error) => reject(writeFailure(path, messageOf(error))));
-    worker.on('exit', () => reject(writeFailure(path, 'its thread has ended')));
+    worker.on('exit', () => reject(writeFailure(path, 'its thread ended early')));
     worker.on('message', (answer: ImageAnswer) => {
       if (answer.kind === 'done') resolve(answer.digests);
       else if (answer.kind === 'failed') reject(writeFailure(path, answer.message, answer.code));

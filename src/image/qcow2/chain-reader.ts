@@ -1,4 +1,4 @@
-// Reads pieces of an image's data out of the layers that hold them.
+// Reads pieces of an image's data from the layers.
 import type { Segment } from '../plan/data-runs.ts';
 import { type LayerFile, LayerReader } from './layer-reader.ts';
 
@@ -21,7 +21,7 @@ export class ChainReader {
     return new ChainReader(layers);
   }
 
-  /** Fills `piece` with `segments`, which rise, and with zeros around them. */
+  /** Fills `piece` with `segments`, in rising order, and with zeros between them. */
   async fill(piece: Buffer, segments: Iterable<Segment>): Promise<void> {
     let filled = 0;
     for (const { depth, at, length, to } of segments) {
