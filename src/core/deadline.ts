@@ -33,16 +33,16 @@ export async function withDeadline<T>(
 }
 
 /**
- * Waits for a promise that cannot be cancelled, no longer than until the signal fires. Whatever
- * comes of it afterwards is dropped.
- * @throws INTERRUPTED, or the signal's reason where that is one of our errors.
+ * Waits for a promise that cannot be cancelled, until the signal aborts. Its result after that is
+ * dropped.
+ * @throws INTERRUPTED, or the signal's reason if that is a PublishError.
  */
 export async function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
   step: Step,
 ): Promise<T> {
-  // Also where nobody comes to wait for it.
+  // It may reject after this function has thrown.
   promise.catch(() => undefined);
   throwIfInterrupted(signal, step);
   if (signal === undefined) return promise;
@@ -58,22 +58,23 @@ export async function unlessAborted<T>(
   }
 }
 
-/** @throws INTERRUPTED where the signal has fired. */
+/** @throws INTERRUPTED if the signal has aborted. */
 export function throwIfInterrupted(signal: AbortSignal | undefined, step: Step): void {
   if (signal?.aborted) throw interruption(signal, step);
 }
 
-/** What a fired signal means as an error: its own reason where that is one of ours. */
+/** Returns the error of an aborted signal: its reason if that is a PublishError, else INTERRUPTED. */
 export function interruption(signal: AbortSignal | undefined, step: Step): PublishError {
   const reason: unknown = signal?.reason;
   if (reason instanceof PublishError) return reason;
-  return new PublishError('INTERRUPTED', 'Interrupted.', { step, cause: reason });
+  return new PublishError('INTERRUPTED', 'the work was interrupted', { step, cause: reason });
 }
 
 function deadlineError({ what, ms, step }: DeadlineOptions): PublishError {
-  const message = `${what} gave no answer within ${ms / 1000} s; see whether the server is well, or raise timeouts.${step === 'upload' || step === 'pull' ? 'partMs' : 'requestMs'}`;
+  const key = step === 'upload' || step === 'pull' ? 'partMs' : 'requestMs';
+  const hint = `check whether the server works, or raise timeouts.${key}`;
+  const message = `${what} gave no answer within ${ms / 1000} s`;
   return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, {
-    step,
-    retryable: true,
+    ...{ step, hint, retryable: true },
   });
 }

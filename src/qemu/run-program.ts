@@ -1,6 +1,6 @@
 // Runs one program to its end or its deadline; the only importer of execa.
 import { PublishError } from '../core/errors.ts';
-import { noteProgram } from '../core/running-programs.ts';
+import { trackProgram } from '../core/running-programs.ts';
 import { withoutSecrets } from '../core/secrets.ts';
 
 // NOTE: loading it takes a tenth of a second, during which the run already asks libvirt.
@@ -49,7 +49,7 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
     buffer: { stdout: onOutput === undefined, stderr: true },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  noteProgram(child);
+  trackProgram(child);
   // An error in a listener would end this process; it ends the program instead.
   const failures: unknown[] = [];
   child.stdout.on('data', (piece) => {
