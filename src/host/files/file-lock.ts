@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
+import { parseJson } from './file-errors.ts';
 import { lockFolder } from './lock-folder.ts';
 
 export interface FileLock {
@@ -146,12 +147,8 @@ function openExisting(path: string): number | undefined {
 }
 
 function parseHolder(text: string): FileLockState {
-  try {
-    return { holder: JSON.parse(text) };
-  } catch (error) {
-    if (error instanceof SyntaxError) return 'unknown';
-    throw error;
-  }
+  const holder = parseJson(text);
+  return holder === undefined ? 'unknown' : { holder };
 }
 
 /** Returns whether the open file is the one that has this name now. */

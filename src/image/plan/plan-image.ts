@@ -7,6 +7,7 @@ import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';
+import { orMissing } from '../../host/files/file-errors.ts';
 import type { ImageFile, SourceImage } from '../../qemu/qemu-img-types.ts';
 import type { LayerFile } from '../qcow2/layer-reader.ts';
 import { hasDataFile } from '../qcow2/qcow2-header.ts';
@@ -125,9 +126,8 @@ export async function assertUnchanged(
 /** Returns `undefined` if the file is missing, which counts as changed. */
 async function statOrMissing(path: string, step: Step): Promise<BigIntStats | undefined> {
   try {
-    return await stat(path, { bigint: true });
+    return await orMissing(stat(path, { bigint: true }));
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     const code = step === 'upload' ? 'UPLOAD' : 'QEMU_IMG';
     const hint = 'check the storage of that file, then run it again';
     throw new PublishError(code, `reading ${path} failed: ${messageOf(error)}`, { step, hint });
