@@ -3,7 +3,7 @@ import { chmod, chown, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { currentUser } from '../../core/user.ts';
-import { isToBeOpened } from '../../host/files/own-folders.ts';
+import { needsOpening } from '../../host/files/own-folders.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { parseDacLabel } from '../../libvirt/xml/dac-label.ts';
 
@@ -94,7 +94,7 @@ export async function closedForQemu(
     const { mode, uid, gid } = facts;
     const bits = uid === ids.uid ? 0o100 : isOneOf(gid, ids) ? 0o010 : 0o001;
     if ((mode & bits) !== 0) continue;
-    if (prepared.includes(folder) && (await isToBeOpened(folder))) continue;
+    if (prepared.includes(folder) && (await needsOpening(folder))) continue;
     return { folder, who: bits === 0o100 ? 'u' : bits === 0o010 ? 'g' : 'o', ids };
   }
   return undefined;
