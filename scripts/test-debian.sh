@@ -10,7 +10,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/s3.sh
 . "$ROOT_DIR/scripts/lib/s3.sh"
 
-INSIDE=/srv/virt-publish # tests run the command as the user nobody, which may not enter /root
+INSIDE=/srv/virt-publish # tests run the command as nobody, who may not enter /root
 declare -A SUITES=([12]=bookworm [13]=trixie)
 
 main() {
@@ -29,7 +29,7 @@ main() {
 
 build_debian_root() {
   local root=$1 suite=$2 mirror
-  command -v debootstrap >/dev/null || die 'debootstrap is not installed: apt-get install debootstrap'
+  command -v debootstrap >/dev/null || die 'this needs debootstrap: apt-get install debootstrap'
   mirror=$(debian_mirror)
   say "building a chroot of Debian $suite in $root from $mirror"
   rm -rf --one-file-system "$root" "$root.partial"
