@@ -57,10 +57,11 @@ export function createOutput(writer: Writer, stallMs = OUTPUT_STALL_MS): Output 
 
 function cannotWrite(cause: Error): PublishError {
   const message = 'the work is done, but standard output cannot be written to';
-  return new PublishError('INTERNAL', message, { cause });
+  const hint = 'run it again with its output in a file, if you need the output';
+  return new PublishError('INTERNAL', message, { cause, hint });
 }
 
 function notRead(stallMs: number): PublishError {
-  const message = `the work is done, but its reader took nothing from standard output for ${stallMs / 1000} s; read it, or send it to a file`;
-  return new PublishError('INTERNAL', message);
+  const message = `the work is done, but its reader took nothing from standard output for ${stallMs / 1000} s`;
+  return new PublishError('INTERNAL', message, { hint: 'read it, or send it to a file' });
 }

@@ -6,8 +6,8 @@ import { describeAllowed, listSettings, readSchema, type Setting } from './schem
 
 const PREFIX = 'VIRT_PUBLISH_';
 
-/** Names that tests and scripts use for themselves. */
-const NOT_OURS = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
+/** Variables of tests and scripts, which are no settings. */
+const IGNORED = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
 
 const UNKNOWN_HINT =
   'unset it; `virt-publish config show` lists the settings, and snapshot.format is VIRT_PUBLISH_SNAPSHOT_FORMAT';
@@ -15,13 +15,13 @@ const UNKNOWN_HINT =
 /**
  * One layer for each variable that is set; an empty one counts as not set. Lists are
  * comma-separated, booleans `true` or `false`.
- * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is no setting, or of a wrong type.
+ * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is not a setting, or has a wrong type
  */
 export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
   const uri = env.LIBVIRT_DEFAULT_URI;
   const libvirt = uri ? [{ source: 'LIBVIRT_DEFAULT_URI', values: { connect: uri } }] : [];
   const set = Object.entries(env).filter(
-    ([name, value]) => name.startsWith(PREFIX) && !NOT_OURS.test(name) && value,
+    ([name, value]) => name.startsWith(PREFIX) && !IGNORED.test(name) && value,
   );
   if (set.length === 0) return libvirt;
   const settings = new Map(
@@ -53,5 +53,6 @@ function parse(setting: Setting, text: string): unknown {
   }
   if (types.includes('string')) return text;
   const message = `${setting.variable}: ${setting.path.join('.')} must be ${describeAllowed(setting.node)}, not ${JSON.stringify(text)}`;
-  throw new PublishError('CONFIG', message, { step: 'config' });
+  const hint = `correct the value, or unset ${setting.variable}`;
+  throw new PublishError('CONFIG', message, { step: 'config', hint });
 }

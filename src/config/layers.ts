@@ -9,8 +9,8 @@ export interface Layer {
 }
 
 /**
- * @returns null where an optional file is not there.
- * @throws PublishError CONFIG where the file cannot be read or is no JSON.
+ * Returns null if an optional file is missing.
+ * @throws PublishError CONFIG if the file cannot be read or is not JSON
  */
 export async function readLayer(path: string, optional: boolean): Promise<Layer | null> {
   try {
@@ -18,7 +18,8 @@ export async function readLayer(path: string, optional: boolean): Promise<Layer 
   } catch (cause) {
     if (optional && isAbsent(cause)) return null;
     const message = `${path}: the configuration cannot be read: ${messageOf(cause)}`;
-    throw new PublishError('CONFIG', message, { step: 'config', cause });
+    const hint = 'correct the file; it must be JSON that this user may read';
+    throw new PublishError('CONFIG', message, { step: 'config', cause, hint });
   }
 }
 

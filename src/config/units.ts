@@ -44,5 +44,6 @@ function toNumber(text: string, unit: Unit, { node, path, source }: Place): numb
   if (!Number.isNaN(value) && (value > 0 || exact === 0)) return value;
   const why = Number.isNaN(value) ? '' : ` (less than 1 ${unit})`;
   const message = `${source}: ${path.join('.')} must be ${EXAMPLES[unit]}, not ${JSON.stringify(text)}${why}`;
-  throw new PublishError('CONFIG', message, { step: 'config' });
+  const hint = 'correct the value, or remove it to use the default';
+  throw new PublishError('CONFIG', message, { step: 'config', hint });
 }

@@ -30,7 +30,7 @@ const SCRIPT = `
       for await (const chunk of body) text += chunk;
       return text;
     } catch (error) {
-      return error.code + ' ' + error.message;
+      return error.code + ' ' + error.hint;
     }
   };
   const to = (url) => 'http://${PUBLIC}:' + open + '/?to=' + encodeURIComponent(url);

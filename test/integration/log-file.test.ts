@@ -42,9 +42,9 @@ test('a new log file and one that others could read both become readable by thei
 const REFUSED: readonly (readonly [string, RegExp, (path: string) => Promise<unknown>])[] = [
   ['a link to a file of ours', /is a symbolic link/, (path) => linkTo(path, 'target.log')],
   ['a link that leads nowhere', /is a symbolic link/, (path) => symlink('/nowhere/x.log', path)],
-  ['a FIFO without a reader', /is no regular file/, (path) => must('mkfifo', [path])],
-  ['a directory', /is no regular file/, (path) => mkdir(path)],
-  ['a device', /is no regular file/, (path) => must('mknod', [path, 'c', '1', '3'])],
+  ['a FIFO without a reader', /is not a regular file/, (path) => must('mkfifo', [path])],
+  ['a directory', /is not a regular file/, (path) => mkdir(path)],
+  ['a device', /is not a regular file/, (path) => must('mknod', [path, 'c', '1', '3'])],
   ['a file of another user', /belongs to another user/, (path) => fileOf(path, 65534)],
   ['a file with a second name', /has 2 hard links/, (path) => hardLinked(path)],
   [

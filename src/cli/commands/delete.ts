@@ -54,5 +54,6 @@ function failureOf(errors: readonly PublishError[], all: number): PublishError {
   if (first !== undefined && all === 1) return first;
   const { code = 'INTERNAL', step = 'registry', retryable = false } = first ?? {};
   const message = `${errors.length} of ${all} images are not deleted: ${errors.map(messageOf).join('; ')}`;
-  return new PublishError(code, message, { step, retryable });
+  const hint = first?.hint ?? 'see the message';
+  return new PublishError(code, message, { step, retryable, hint });
 }

@@ -60,7 +60,8 @@ async function pull(
   context: CommandContext,
 ): Promise<Product> {
   const { config, signal, onEvent } = context;
-  if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
+  if (artefact !== undefined && format !== undefined)
+    throw await usageError(NO_FORMAT, 'leave --format out');
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const { pullAs } = await import('../../operations/pull/pull-as.ts');
   const registry = await openConfiguredRegistry(context);
@@ -97,7 +98,7 @@ async function pullToOutput(
   flags: PullFlags,
   context: CommandContext,
 ): Promise<Product> {
-  if (flags.json === true) throw await usageError(NO_JSON);
+  if (flags.json === true) throw await usageError(NO_JSON, 'name a file instead of -');
   const { output, signal, config } = context;
   const { withScratchFolder } = await import('../../run/journal/scratch-folder.ts');
   await withScratchFolder(config.workDir, 'pull', async (folder) => {
@@ -108,10 +109,10 @@ async function pullToOutput(
   return { text: '', json: {} };
 }
 
-const NO_JSON = 'standard output cannot take --json and the image: name a file instead of -';
-const NO_FORMAT = 'an artefact is pulled as it is: leave --format out';
+const NO_JSON = 'standard output cannot take both --json and the image';
+const NO_FORMAT = '--format has no effect on an artefact';
 
-async function usageError(message: string): Promise<Error> {
+async function usageError(message: string, hint: string): Promise<Error> {
   const { PublishError } = await import('../../core/errors.ts');
-  return new PublishError('USAGE', message, { step: 'config' });
+  return new PublishError('USAGE', message, { step: 'config', hint });
 }

@@ -77,7 +77,7 @@ function worstOf(runs: readonly RecoveredRun[]): PublishError | undefined {
   if (!first || errors.length === 1) return first;
   const others = errors.filter((error) => error !== first);
   return new PublishError(first.code, first.message, {
-    ...{ step: 'restore', cause: first, retryable: first.retryable },
+    ...{ step: 'restore', cause: first, retryable: first.retryable, hint: first.hint },
     undoFailures: [...first.undoFailures, ...others],
     ...(first.recoveryCommand === undefined ? {} : { recoveryCommand: first.recoveryCommand }),
   });

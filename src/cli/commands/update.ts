@@ -75,8 +75,9 @@ async function toChanges(flags: UpdateFlags): Promise<ImageChanges> {
   const { PublishError } = await import('../../core/errors.ts');
   const message = isBoth
     ? '--protected and --unprotected, --hidden and --visible exclude each other'
-    : 'nothing was said to change; see virt-publish update --help';
-  throw new PublishError('USAGE', message, { step: 'config' });
+    : 'no change was given';
+  const hint = 'see virt-publish update --help';
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }
 
 function oneOf(yes: boolean | undefined, no: boolean | undefined): boolean | undefined {

@@ -31,8 +31,10 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
 async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Product> {
   const { PublishError } = await import('../../core/errors.ts');
   if ((flags.all === true) === context.args.length > 0) {
-    const message = 'name the images to verify, or say --all';
-    throw new PublishError('USAGE', message, { step: 'config' });
+    const message =
+      context.args.length > 0 ? 'images and --all exclude each other' : 'no image was named';
+    const hint = 'name the images to verify, or use --all';
+    throw new PublishError('USAGE', message, { step: 'config', hint });
   }
   const results: Verified[] = [];
   const unreadable: string[] = [];
@@ -57,7 +59,8 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
   const product = { text: formatTable(columns, rows), json: { images, unreadable } };
   if (damaged.length + unreadable.length === 0) return product;
   const message = failureMessage(damaged, { all: results.length, unreadable });
-  return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify' }) };
+  const hint = 'publish damaged images again; the warnings name records that cannot be read';
+  return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify', hint }) };
 }
 
 /** The warning has named each record that cannot be read. */
@@ -66,13 +69,13 @@ function failureMessage(
   { all, unreadable }: { all: number; unreadable: readonly string[] },
 ): string {
   const records = `${unreadable.length} images have records that cannot be read`;
-  if (damaged.length === 0) return `${records}; see the warnings.`;
+  if (damaged.length === 0) return records;
   const which = damaged.map(({ image }) => image.id).join(', ');
-  const message = `${damaged.length} of ${all} images are damaged: ${which}. Publish them again.`;
-  return unreadable.length === 0 ? message : `${message} And ${records}.`;
+  const message = `${damaged.length} of ${all} images are damaged: ${which}`;
+  return unreadable.length === 0 ? message : `${message}; ${records}`;
 }
 
-const STEP_WORDS: Record<Result, string> = { ok: 'ok', damaged: 'DAMAGED', unknown: 'cannot say' };
+const STEP_WORDS: Record<Result, string> = { ok: 'ok', damaged: 'DAMAGED', unknown: 'unknown' };
 
 type Result = 'ok' | 'damaged' | 'unknown';
 
@@ -86,10 +89,10 @@ function describe(verified: Verified): string {
   const words: Record<Result, string> = {
     ok: 'ok',
     damaged: `damaged: ${problems.join('; ')}`,
-    unknown: `cannot say: ${doubts.join('; ')}; verify without --quick reads it`,
+    unknown: `unknown: ${doubts.join('; ')}; verify without --quick reads the data`,
   };
   const result = words[resultOf(verified)];
-  return unseen.length === 0 ? result : `${result}; its volume snapshots are not looked at`;
+  return unseen.length === 0 ? result : `${result}; its volume snapshots are not checked`;
 }
 
 async function* imagesOf(
@@ -120,11 +123,11 @@ async function verifyOne(
   const { problems, unmarked } = verified;
   if (unmarked !== null) {
     const [state, change] =
-      problems.length > 0 ? ['damaged', 'deactivated'] : ['whole', 'made active'];
+      problems.length > 0 ? ['damaged', 'deactivated'] : ['undamaged', 'activated'];
     const message = `${image.id} is ${state} but could not be ${change}: ${unmarked}`;
     onEvent({ type: 'note', level: 'warning', step: 'verify', message });
   } else if (image.status === 'deactivated' && verified.image.status === 'active') {
-    const message = `${image.id} was deactivated as damaged, is whole, and is active again`;
+    const message = `${image.id} was deactivated as damaged; it is undamaged, and active again`;
     onEvent({ type: 'note', level: 'info', step: 'verify', message });
   }
   return verified;

@@ -89,7 +89,7 @@ async function readAfter(
   { settings: { config, onEvent }, host, domain }: GuardedSession<ChainSettings>,
   { target }: ChainPlan,
 ): Promise<DiskChain | undefined> {
-  // Also for somebody who has just lost patience.
+  // Not cancelled: the chain has changed already.
   const { signal } = new AbortController();
   try {
     const connection = await host.work();

@@ -12,7 +12,7 @@ import { parseUrl } from './fetch/download.ts';
 import { fetchSource } from './fetch/fetch-source.ts';
 import { type Packing, packingOf, unpack, unpackError } from './fetch/unpack.ts';
 import { writeBounded } from './fetch/write-bounded.ts';
-import { boundsOf, type ImportSettings, isStandardInput, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, isStandardInput, reportBytes } from './import-settings.ts';
 import { readStandardInput } from './standard-input.ts';
 import { type Place, type StillFile, unchanged, withStillFile } from './still-file.ts';
 
@@ -70,11 +70,12 @@ async function checkDigest(
   if (wanted === undefined || wanted === sentSha256) return;
   await runStep(onEvent, 'verify', async () => {
     const source = await fileSource(path);
-    const onProgress = (bytes: number) => tellBytes(settings, 'verify', bytes, source.size);
+    const onProgress = (bytes: number) => reportBytes(settings, 'verify', bytes, source.size);
     const { sha256 } = await hashImage(source, ['sha256'], { signal, onProgress });
     if (sha256 === wanted) return;
-    const message = `the bytes have the sha256 ${sha256}, and not ${wanted} as --sha256 says; nothing was imported. Fetch them again, and look at where the digest is from`;
-    throw new PublishError('INTEGRITY', message, { step: 'verify' });
+    const message = `the bytes have the sha256 ${sha256}, not ${wanted} as --sha256 says`;
+    const hint = 'fetch them again, and check where the digest is from';
+    throw new PublishError('INTEGRITY', message, { step: 'verify', hint });
   });
 }
 
@@ -100,7 +101,7 @@ async function unpackTo(
   const { size } = await stat(from);
   const stream = createReadStream(from, { highWaterMark: 256 * 1024 });
   const plain = unpack(addAbortSignal(settings.signal, stream), packing, settings.signal);
-  const onProgress = () => tellBytes(settings, 'unpack', stream.bytesRead, size);
+  const onProgress = () => reportBytes(settings, 'unpack', stream.bytesRead, size);
   try {
     await writeBounded(plain, path, { ...boundsOf(settings, 'unpack'), onProgress });
   } catch (error) {

@@ -8,7 +8,7 @@ import { hasCode, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { assertNotInUse } from './examine.ts';
 import { writeBounded } from './fetch/write-bounded.ts';
-import { boundsOf, type ImportSettings, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, reportBytes } from './import-settings.ts';
 import { openSource } from './open-source.ts';
 
 export interface StillFile {
@@ -118,7 +118,7 @@ async function copyOf(
     if (await reflinked(path, copy)) return;
     const { size } = await file.stat();
     const stream = createReadStream(path, { end: Math.max(0, size - 1), highWaterMark: 1024 ** 2 });
-    const onProgress = (bytes: number) => tellBytes(settings, 'copy', bytes, size);
+    const onProgress = (bytes: number) => reportBytes(settings, 'copy', bytes, size);
     const bounds = { ...boundsOf(settings, 'copy'), maxBytes: size, onProgress };
     await writeBounded(addAbortSignal(signal, stream), copy, bounds);
   });
@@ -138,31 +138,42 @@ async function reflinked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Whoever writes to the file changes its times, which nobody can set back. */
+/** A write changes the file's times, and no process can set ctime back. */
 async function identity(file: FileHandle): Promise<string> {
   const { dev, ino, size, ctimeNs, mtimeNs } = await file.stat({ bigint: true });
   return [dev, ino, size, ctimeNs, mtimeNs].join();
 }
 
+const LATER = 'import it again when no process writes to it';
+
 function changed(source: string): PublishError {
-  const message = `${source} was opened for writing or changed while it was imported; nothing was imported. Try it again when nobody writes to it.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'check', retryable: true });
+  const message = `${source} was opened for writing or changed while it was imported`;
+  return new PublishError('IMAGE_REFUSED', message, {
+    step: 'check',
+    retryable: true,
+    hint: LATER,
+  });
 }
 
 function inUse(source: string): PublishError {
-  const message = `${source} is open for writing in another process (a guest, a download, a loop device); nothing was imported. Try it again when nobody writes to it.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', retryable: true });
+  const message = `${source} is open for writing in another process (a guest, a download, a loop device)`;
+  return new PublishError('IMAGE_REFUSED', message, {
+    step: 'inspect',
+    retryable: true,
+    hint: LATER,
+  });
 }
 
 /** The error with the file's own name for the path of its descriptor. */
 function withName(error: unknown, descriptor: string, source: string): unknown {
   if (!(error instanceof PublishError)) return error;
   const pattern = new RegExp(`/proc/\\d+${descriptor}\\b`, 'g');
-  const { code, message, step, retryable, undoFailures, recoveryCommand, cause } = error;
+  const { code, message, hint, step, retryable, undoFailures, recoveryCommand, cause } = error;
   if (!pattern.test(message)) return error;
   const details = {
     ...(step && { step }),
     ...(recoveryCommand && { recoveryCommand }),
+    hint,
     retryable,
     undoFailures,
     cause,

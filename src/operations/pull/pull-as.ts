@@ -94,8 +94,9 @@ async function nameConverted(path: string, to: string, overwrite: boolean): Prom
 }
 
 function noIso(format: DiskFormat): PublishError {
-  const message = `an image of format ${format} cannot be converted to an ISO; leave --format out, or name one of ${TARGET_FORMATS.join(', ')}`;
-  return new PublishError('USAGE', message, { step: 'pull' });
+  const message = `an image of format ${format} cannot be converted to an ISO`;
+  const hint = `leave --format out, or name one of ${TARGET_FORMATS.join(', ')}`;
+  return new PublishError('USAGE', message, { step: 'pull', hint });
 }
 
 async function pullPlain(

@@ -1,4 +1,4 @@
-// The disks of an image into a directory, each as a file of its own.
+// Pulls the disks of an image into a directory, each as a file.
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';
@@ -34,7 +34,7 @@ export async function pullDisks(
   for (const object of objects) {
     const file = join(directory, `${targetOf(object)}.${format}`);
     if (format === image.disk_format && (await isThere(file, object, signal))) {
-      const message = `${file} is there already, and it is what it should be`;
+      const message = `${file} exists already, with the right bytes`;
       onEvent({ type: 'note', level: 'info', step: 'pull', message });
     } else await pullAs(registry, image, { ...options, disk: targetOf(object), file });
     files.push(file);
@@ -47,8 +47,8 @@ async function makeDirectory(path: string): Promise<void> {
     await makeTree(path);
   } catch (cause) {
     if (!hasCode(cause, 'EEXIST', 'ENOTDIR')) throw placeError(cause, path);
-    const message = `${path} is no directory, or lies below a file; name another one`;
-    throw new PublishError('USAGE', message, { step: 'pull' });
+    const message = `${path} is not a directory, or lies below a file`;
+    throw new PublishError('USAGE', message, { step: 'pull', hint: 'name another directory' });
   }
 }
 

@@ -44,14 +44,14 @@ export async function giveUpImage(
           onEvent,
           onNote: (note) => warn(settings, note),
         },
-        // Whoever has interrupted the run wants it to be as before.
+        // Not cancelled: an undo runs to its end.
         signal: new AbortController().signal,
       });
     });
   } catch (failure) {
     throw new PublishError(
       'GUEST_NOT_RESTORED',
-      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
+      `the volume snapshots of domain ${plan.domain.name} could not be undone (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is complete`,
       { step: 'rollback', cause, recoveryCommand: `virt-publish recover ${shellQuote(runId)}` },
     );
   }
@@ -68,7 +68,7 @@ async function warnOnFailure<T>(
   } catch (failure) {
     warn(
       settings,
-      `what is left of image ${runId} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+      `the incomplete image ${runId} could not be removed (${messageOf(failure)}); virt-publish gc removes it`,
     );
     return undefined;
   }

@@ -116,13 +116,16 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
       /--volume-snapshots is a command of its own now\nhint: run virt-publish volume-snapshot x\n/,
     ],
     [['snapshot', 'x', '--hash', 'sha256,crc'], /Allowed are md5, sha512/],
-    [['snapshot', 'x', '--disk', 'vda', '--all-disks'], /--disk, or .* --all-disks, not both/],
+    [
+      ['snapshot', 'x', '--disk', 'vda', '--all-disks'],
+      /--disk and --all-disks exclude each other\n/,
+    ],
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
     [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],
     [
       ['snapshot', 'x', '--from-snapshot', 's', '--quiesce', 'try'],
-      /leave --quiesce out with --from-snapshot/,
+      /--quiesce has no effect with --from-snapshot.*\nhint: leave --quiesce out\n/,
     ],
     [['inspect'], /missing required argument 'domain'\nhint: see virt-publish inspect --help\n/],
     [['chain', 'commit'], /missing .* 'domain'\nhint: see virt-publish chain commit --help\n/],

@@ -38,7 +38,7 @@ describe('openDownload', () => {
   ])('%s is refused', async (url) => {
     await expect(openDownload(url, options)).rejects.toMatchObject({
       code: 'DOWNLOAD',
-      message: expect.stringContaining('--allow-private'),
+      hint: expect.stringContaining('--allow-private'),
     });
   });
 

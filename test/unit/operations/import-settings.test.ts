@@ -34,6 +34,6 @@ it.each([
 it.each(['-', '/dev/stdin', 'https://example.org/', '.xz'])('%s gives no name', async (source) => {
   const config = await loadConfig({ env: {} });
   expect(() => decideImport({ source }, config)).toThrow(
-    expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('--name') }),
+    expect.objectContaining({ code: 'USAGE', hint: 'name it with --name' }),
   );
 });

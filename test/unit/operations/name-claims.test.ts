@@ -26,7 +26,7 @@ describe('a name says', () => {
 
 describe('a name is refused that says something else than the bytes', () => {
   it.each<[string, string[], DiskFormat, RegExp]>([
-    ['disk.qcow2', [], 'raw', /raw by its bytes, and not qcow2/],
+    ['disk.qcow2', [], 'raw', /raw by its bytes, not qcow2/],
     ['disk.QCOW2', [], 'vmdk', /not qcow2/],
     ['disk.raw', [], 'qcow2', /not raw/],
     ['disk.qcow2.gz', ['gzip'], 'raw', /not qcow2/],

@@ -52,14 +52,14 @@ it('follows links of the caller, to files and folders, relative and absolute, an
 });
 
 it('says that what a process substitution leads to is a pipe', () => {
-  const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message))`;
+  const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message + '; ' + error.hint))`;
   const module = new URL('../../../build/operations/import/open-source.js', import.meta.url).href;
   const { stdout } = spawnSync(process.execPath, ['-e', script, module], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   expect(stdout).toMatch(
-    /^USAGE \/proc\/self\/fd\/3 is a (pipe|socket) and no regular file; .*import -/,
+    /^USAGE \/proc\/self\/fd\/3 is a (pipe|socket), not a regular file; .*import -$/,
   );
 });
 
@@ -73,7 +73,7 @@ it('refuses a link of another user anywhere in the path', async () => {
   await expect(openSource(behind)).rejects.toMatchObject(refused);
 });
 
-it('refuses what is no regular file by its kind, at once', async () => {
+it('refuses a file that is not regular, by its kind, without opening it', async () => {
   for (const [path, kind] of [
     [folder, 'a directory'],
     [join(folder, 'fifo'), 'a FIFO'],

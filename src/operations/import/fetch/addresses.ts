@@ -68,6 +68,7 @@ export const lookupPublic: LookupFunction = (hostname, options, callback) => {
 
 export function notPublic(host: string, address: string): PublishError {
   const at = host === address ? address : `${host} (${address})`;
-  const message = `${at} is no public address; where you mean it, say --allow-private.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download' });
+  const message = `${at} is not a public address`;
+  const hint = 'use --allow-private if you trust the address';
+  return new PublishError('DOWNLOAD', message, { step: 'download', hint });
 }

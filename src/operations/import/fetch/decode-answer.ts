@@ -85,6 +85,7 @@ function isUndecodable(error: unknown): boolean {
 }
 
 function undecodable(encoding: Encoding, cause: unknown): PublishError {
-  const message = `The download broke off: its Content-Encoding ${encoding} cannot be decoded (${messageOf(cause)}). Try it again.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download', retryable: true, cause });
+  const message = `the download failed: its Content-Encoding ${encoding} cannot be decoded (${messageOf(cause)})`;
+  const hint = 'import it again';
+  return new PublishError('DOWNLOAD', message, { step: 'download', retryable: true, cause, hint });
 }

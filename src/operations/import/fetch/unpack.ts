@@ -88,7 +88,7 @@ async function* unpackBy(
 
 const PATH_OF_PROGRAMS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** An error of unpacking, in our words; ours and the caller's pass through. */
+/** Returns an error of zlib as a PublishError, and any other error unchanged. */
 export function unpackError(packing: Packing, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return code.startsWith('Z_') ? broken(packing, messageOf(error)) : error;
@@ -96,19 +96,21 @@ export function unpackError(packing: Packing, error: unknown): unknown {
 
 function broken(packing: Packing, said: string): PublishError {
   const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
-  const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+  const message = `the image cannot be unpacked: ${packing} reports ${JSON.stringify(words)}`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack', hint: 'fetch it again' });
 }
 
 function tooHungry(packing: Exclude<Packing, 'gzip'>): PublishError {
-  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed; nothing was imported. Unpack it yourself and import the plain file.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed`;
+  const hint = 'unpack it by hand, and import the plain file';
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack', hint });
 }
 
 function missing(packing: Exclude<Packing, 'gzip'>, cause: unknown): PublishError {
   const [program] = PROGRAMS[packing];
-  const message = `${program} or prlimit could not be started: install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
-  return new PublishError('CONFIG', message, { step: 'unpack', cause });
+  const hint = `install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
+  const message = `${program} or prlimit could not be started`;
+  return new PublishError('CONFIG', message, { step: 'unpack', cause, hint });
 }
 
 function isBrokenPipe(error: Error): boolean {
