@@ -1,4 +1,4 @@
-// Opens the registry that configuration and flags name.
+// Opens the registry of the configuration and the flags.
 import type { Config } from '../config/config.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CommandContext } from './run-command.ts';
@@ -6,9 +6,9 @@ import type { CommandContext } from './run-command.ts';
 export interface OpenOptions {
   /** Another registry than the configured one. */
   url?: string;
-  /** Where its S3 server or its credentials are others. */
+  /** Settings that differ from those of the configured registry. */
   s3?: Partial<Config['s3']>;
-  /** Images are going to be made there. */
+  /** Images are created there. */
   writes?: boolean;
   /** It need not be a registry yet. */
   mayBeNew?: boolean;

@@ -11,7 +11,7 @@ export interface Output {
   /** Writes progress, which is dropped if the reader is behind. */
   offer(text: string): void;
   /**
-   * Pipes bytes in with back-pressure. Resolves quietly where the reader went away.
+   * Pipes bytes in with back-pressure. Resolves if the reader went away.
    * @throws the signal's reason, also while the reader takes nothing.
    */
   pipe(source: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
@@ -23,7 +23,7 @@ export interface Output {
   finish(): Promise<void>;
 }
 
-/** NOTE: a broken pipe never ends the process: a run that holds a guest goes on to its end. */
+/** NOTE: a broken pipe never ends the process: a run that holds a guest continues to its end. */
 export function createOutput(writer: Writer, stallMs = OUTPUT_STALL_MS): Output {
   const ifReaderIsThere = (write: (text: string) => void) => (text: string) => {
     if (writer.failure === undefined) write(text);

@@ -1,4 +1,4 @@
-// Standard output and standard error, written to without waiting for whoever reads them.
+// Standard output and standard error, written without waiting for their readers.
 import { fstatSync, write } from 'node:fs';
 import { inspect, promisify } from 'node:util';
 import { fileSink, isWriteInFlight, streamSink, type WritableFile, Writer } from './writer.ts';
@@ -40,7 +40,7 @@ export async function exitWhenWritten(exitCode: number): Promise<never> {
 }
 
 /**
- * Tells of an exception that nothing caught, and ends the process: its guard puts the guest back.
+ * Prints an exception that nothing caught, and ends the process; its guard restores the guest.
  * NOTE: Node itself would write it to a terminal that may have stopped, and hang there.
  */
 export async function crash(error: unknown): Promise<never> {

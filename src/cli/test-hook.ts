@@ -9,7 +9,7 @@ const HOOK = /^(\w+:[\w ]+)=(SIG[A-Z]+)(,guard)?$/;
 
 /**
  * `list` writes the name of each point to standard error instead.
- * @throws where the text is no hook: a test that injects nothing must not pass.
+ * @throws if the text is not a hook: a test that injects nothing must not pass
  */
 export function installTestHook(text: string): void {
   if (text === 'list') {
@@ -39,7 +39,7 @@ function nameOf(entry: NewEntry): string {
   return `${entry.type}:${entry.type === 'point' ? entry.name : entry.act}`;
 }
 
-/** Where the guest is whole the guard has ended already. */
+/** If the guest is restored, the guard has ended already. */
 function killGuard(pid: number): void {
   try {
     if (pid > 0) process.kill(pid, 'SIGKILL');

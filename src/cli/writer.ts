@@ -67,7 +67,7 @@ export class Writer {
     if (!this.isBehind) void this.write(text);
   }
 
-  /** Drops what waits: the caller was told to stop. */
+  /** Drops the queue: the caller was interrupted. */
   discard(): void {
     for (const { done } of this.#queue.splice(0)) done();
     this.#waitingBytes = 0;

@@ -1,8 +1,8 @@
-// Where things are kept if the configuration does not say.
+// The directories that are used if the configuration names none.
 import { isAbsolute, join } from 'node:path';
 import { currentUser } from '../core/user.ts';
 
-/** Where images are kept if no registry is configured. */
+/** Returns the registry that is used if none is configured. */
 export function defaultRegistry(stateDir: string): string {
   return join(stateDir, 'registry');
 }

@@ -1,4 +1,4 @@
-// The part of the configuration that stands in the environment: VIRT_PUBLISH_* and libvirt's URI.
+// The part of the configuration in the environment: VIRT_PUBLISH_* and libvirt's URI.
 import { PublishError } from '../core/errors.ts';
 import { formerVariable } from './former-keys.ts';
 import type { Layer } from './layers.ts';

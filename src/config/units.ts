@@ -6,7 +6,7 @@ import type { SchemaNode } from './schema.ts';
 
 /**
  * Returns the layer with each text such as `"30s"` of a key in `Ms`, `Bytes` or `Mib` as a number of
- * that unit. All else stays, also what the schema refuses.
+ * that unit. Everything else stays, also values that the schema refuses.
  * @throws PublishError CONFIG naming the place, the key and what may be written there.
  */
 export function withoutUnits({ source, values }: Layer, schema: SchemaNode): Layer {

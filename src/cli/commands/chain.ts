@@ -31,7 +31,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
   const commit = onDisk(
     chain,
     'commit',
-    'Writes layers down into one below them. The base is changed: refused where others use it.',
+    'Writes layers down into one below them. The base changes: refused if another disk uses it.',
     setExitCode,
     shortenWith('commitChain'),
   );
@@ -41,7 +41,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
   const pull = onDisk(
     chain,
     'pull',
-    'Writes layers up into the active one. What lies below stays as it is.',
+    'Writes layers up into the active one. Layers below do not change.',
     setExitCode,
     shortenWith('pullChain'),
   );
@@ -53,7 +53,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
         'cap of the job, as 100 or 100M; 0 is none (default: 0)',
         wholeRateValue,
       )
-      .option('--delete', 'remove the files that nobody uses any more');
+      .option('--delete', 'remove the files that nothing uses any more');
 }
 
 function onDisk(

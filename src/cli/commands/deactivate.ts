@@ -1,7 +1,7 @@
 // `virt-publish deactivate`: an image that no reader shall be given for now.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 export function addDeactivateCommand(program: Command, setExitCode: SetExitCode): void {
@@ -16,6 +16,6 @@ export function addDeactivateCommand(program: Command, setExitCode: SetExitCode)
 async function deactivate(context: RegistryContext): Promise<Product> {
   const { registry, signal, args } = context;
   const image = await registry.deactivateImage(args[0] ?? '', { signal });
-  tell(context, `${image.id} (${image.name}) is ${image.status}`);
+  report(context, `${image.id} (${image.name}) is ${image.status}`);
   return { text: '', json: { image } };
 }

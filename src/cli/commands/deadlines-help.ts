@@ -2,7 +2,7 @@
 import { readConfigAsset, readSchema } from '../../config/schema.ts';
 import { formatDuration } from '../views/format.ts';
 
-/** Those that a user may have to raise; the others stand in the schema too. */
+/** Deadlines that a user may have to raise; config/schema.json has all of them. */
 const SHOWN = [
   'mirrorMs',
   'mirrorStallMs',

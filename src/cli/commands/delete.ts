@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface DeleteFlags {
@@ -44,7 +44,7 @@ async function deleteImage(
 ): Promise<string> {
   const { registry, signal } = context;
   const image = await registry.deleteImage(ref, { force, signal });
-  tell(context, `deleted ${image.id} (${image.name})`);
+  report(context, `deleted ${image.id} (${image.name})`);
   return image.id;
 }
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Garbage } from '../../registry/lifecycle/image-garbage.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { ageValue } from '../values.ts';
 
@@ -18,7 +18,7 @@ export function addGcCommand(program: Command, setExitCode: SetExitCode): void {
     .command('gc')
     .summary('find what no image owns, and remove it')
     .description(
-      'Finds what runs that died have left, and nobody has touched for a day: data of no record,\nopen uploads, images left in queued or saving, superseded versions of records. Only --delete\nremoves it. What another client is working on right now is younger and never touched.',
+      'Finds leftovers of crashed runs that nothing touched for a day: data without a record, open\nuploads, images that stayed queued or saving, superseded versions of records. Only --delete\nremoves it. What another client is working on right now is younger and never touched.',
     )
     .option('--older-than <age>', 'touch only what is older (default: 24h)', ageValue)
     .option('--delete', 'remove it; without this it is only listed');
@@ -39,7 +39,7 @@ async function gc(context: RegistryContext, flags: GcFlags): Promise<Product> {
   const { formatBytes, formatDate, printable } = await import('../views/format.ts');
   const bytes = formatBytes(found.reduce((sum, { size }) => sum + (size ?? 0), 0));
   const end = remove ? 'removed' : 'found; --delete removes them';
-  tell(
+  report(
     context,
     found.length === 0 ? 'nothing to remove' : `${found.length} pieces, ${bytes}: ${end}`,
   );

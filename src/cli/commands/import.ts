@@ -50,7 +50,7 @@ export function addImportCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('<source>', 'a file, an http or https URL, or - for standard input')
     .summary('bring an existing image in')
     .description(
-      'Brings an existing image in: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
+      'Publishes an existing image: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. Refuses images that refer to other files.',
     );
   addImageOptions(command);
   addRegistryOptions(command);
@@ -102,7 +102,7 @@ function addImageOptions(command: Command): void {
     .option('--allow-private', 'URLs may lead into private networks and to this host')
     .option(
       '--work-dir <dir>',
-      'where it is fetched, unpacked and converted (default: runs in the state directory)',
+      'directory of the download and the conversion (default: runs in the state directory)',
     );
 }
 

@@ -6,7 +6,7 @@ import type { ListQuery } from '../../registry/catalog/query-parts.ts';
 import { IMAGE_STATUSES, type ImageStatus } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { bytesValue, timeValue } from '../values.ts';
 import { COLUMN_NAMES, type ColumnName, USUAL_COLUMNS } from '../views/image-columns.ts';
@@ -59,7 +59,7 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
       `columns of the table, with commas: ${COLUMN_NAMES.join(', ')} (default: ${USUAL_COLUMNS.join(',')})`,
       collectChoices(COLUMN_NAMES),
     )
-    .option('--wide', 'whole ids and cells, also on a terminal that is narrower');
+    .option('--wide', 'full ids and cells, also on a narrow terminal');
   onRegistry<ListFlags>(command, setExitCode, list);
 }
 
@@ -93,10 +93,10 @@ async function list(context: RegistryContext, flags: ListFlags): Promise<Product
   const order = sort === undefined ? {} : { sort: parseSort(sort) };
   const query: ListQuery = { ...rest, tags, properties, ...order };
   const page = await registry.queryImages(query, { marker, signal });
-  // The JSON has these as fields.
+  // The JSON has both as fields.
   if (page.marker !== null && flags.json !== true)
-    tell(context, `there is more: list with --marker ${page.marker}`);
-  if (page.miss !== null && flags.json !== true) tell(context, `${registry.url}: ${page.miss}`);
+    report(context, `more images follow: list them with --marker ${page.marker}`);
+  if (page.miss !== null && flags.json !== true) report(context, `${registry.url}: ${page.miss}`);
   const text = flags.json === true ? '' : await asText(context, flags, page);
   return { text, json: { images: page.images, marker: page.marker, miss: page.miss } };
 }

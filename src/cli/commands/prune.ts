@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Pruned } from '../../registry/lifecycle/prune-images.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell, warn } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report, warn } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface PruneFlags {
@@ -34,7 +34,7 @@ export function addPruneCommand(program: Command, setExitCode: SetExitCode): voi
     .option('--keep-monthly <n>', 'and of the last n months', wholeNumber)
     .optionsGroup('What:')
     .option('--name <name>', 'only images of this name')
-    .option('-n, --dry-run', 'print what would go and stay; delete nothing');
+    .option('-n, --dry-run', 'print what would be deleted; delete nothing');
   onRegistry<PruneFlags>(command, setExitCode, prune);
 }
 
@@ -43,13 +43,13 @@ async function prune(context: RegistryContext, flags: PruneFlags): Promise<Produ
   const { keepLast, keepDaily, keepWeekly, keepMonthly, name, dryRun = false } = flags;
   const policy = { last: keepLast, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly };
   const pruned = await registry.pruneImages(policy, { name, dryRun, signal });
-  const gone = pruned.filter(({ kept }) => !kept);
+  const deleted = pruned.filter(({ kept }) => !kept);
   for (const { image, reasons, wrongDate } of pruned)
     if (wrongDate) warn(context, `image ${image.id} is kept: ${reasons.join(', ')}`);
   const what = dryRun ? 'would be deleted' : 'deleted';
   if (name !== undefined && pruned.length === 0)
-    tell(context, `${registry.url}: no active image has the name ${JSON.stringify(name)}`);
-  tell(context, `${gone.length} of ${pruned.length} images ${what}`);
+    report(context, `${registry.url}: no active image has the name ${JSON.stringify(name)}`);
+  report(context, `${deleted.length} of ${pruned.length} images ${what}`);
   const images = pruned.map(({ image, kept, reasons }) => {
     return { id: image.id, name: image.name, created_at: image.created_at, kept, reasons };
   });

@@ -1,4 +1,4 @@
-// `virt-publish pull`: an image's data into a file or a directory, or onto standard output.
+// `virt-publish pull`: fetches the data of an image into a file, a directory, or standard output.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -28,7 +28,7 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
     )
     .summary('fetch the data of an image')
     .description(
-      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again. A directory gets every disk, as <target>.<format>.',
+      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was interrupted is\nresumed when it is run again. A directory gets every disk, as <target>.<format>.',
     )
     .addOption(
       choiceOption(
@@ -37,11 +37,8 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
         DISK_FORMATS,
       ),
     )
-    .option('--disk <target>', 'this disk of an image of several, as vda (default: all)')
-    .option(
-      '--artefact <name>',
-      'not the data but this object beside it, as nvram.fd (default: the data)',
-    )
+    .option('--disk <target>', 'only this disk, such as vda (default: all)')
+    .option('--artefact <name>', 'fetch this artefact, such as nvram.fd (default: the data)')
     .option('--overwrite', 'replace a file that exists');
   addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
     const flags = command.optsWithGlobals<PullFlags>();
@@ -80,7 +77,7 @@ async function pull(
   return { text: named === undefined ? file : '', json: { image, file } };
 }
 
-/** One that is there, that is named like one, or that several disks go to by themselves. */
+/** Whether the target is a directory: it is one, its name ends with /, or the image has several disks. */
 async function wantsDirectory(
   named: string | undefined,
   { disk, disks = [] }: { disk: string | undefined; disks: ImageRecord['disks'] | undefined },
@@ -91,8 +88,8 @@ async function wantsDirectory(
   return found?.isDirectory() ?? false;
 }
 
-// NOTE: what is piped on cannot be taken back, so it is written to the work directory and verified
-// there first.
+// NOTE: what was piped cannot be recalled, so the data is written to the work directory and verified
+// first.
 async function pullToOutput(
   ref: string,
   flags: PullFlags,

@@ -1,7 +1,7 @@
 // `virt-publish reactivate`: an image that was deactivated is given to readers again.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 export function addReactivateCommand(program: Command, setExitCode: SetExitCode): void {
@@ -18,6 +18,6 @@ export function addReactivateCommand(program: Command, setExitCode: SetExitCode)
 async function reactivate(context: RegistryContext): Promise<Product> {
   const { registry, signal, args } = context;
   const image = await registry.reactivateImage(args[0] ?? '', { signal });
-  tell(context, `${image.id} (${image.name}) is ${image.status}`);
+  report(context, `${image.id} (${image.name}) is ${image.status}`);
   return { text: '', json: { image } };
 }

@@ -4,7 +4,7 @@ import { VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImageChanges } from '../../registry/record/image-changes.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { gibValue, mibValue } from '../values.ts';
 
@@ -52,7 +52,7 @@ async function update(context: RegistryContext, flags: UpdateFlags): Promise<Pro
   const changes = await toChanges(flags);
   const options = { signal, expectVersion: flags.ifVersion };
   const image = await registry.changeImage(args[0] ?? '', changes, options);
-  tell(context, `${image.id} (${image.name}) is at version ${image.version}`);
+  report(context, `${image.id} (${image.name}) is at version ${image.version}`);
   return { text: '', json: { image } };
 }
 

@@ -18,7 +18,7 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
     .argument('[images...]', 'ids, beginnings of ids, aliases or names')
     .summary('read images back and compare them with their records')
     .description(
-      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42; one that was deactivated as damaged and is\nwhole becomes active again. Volume snapshots that an image names are not looked at.',
+      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42. An image that was deactivated as damaged\nbecomes active again if it is undamaged. Volume snapshots are not checked.',
     )
     .option('--all', 'every active or deactivated image of the registry')
     .option(

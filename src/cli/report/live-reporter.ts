@@ -93,12 +93,12 @@ function runningLine(step: Step, state: Running, columns: number, style: Style):
     const elapsed = now - state.startedAt > 1000 ? formatDuration(now - state.startedAt) : '';
     return cutTo(`${label} ${[state.detail, elapsed].filter(Boolean).join('  ')}`, columns - 2);
   }
-  const told = pace.describe(now);
-  if (pace.total === 0 || columns < 70) return cutTo(`${label} ${told}`, columns - 2);
+  const pacing = pace.describe(now);
+  if (pace.total === 0 || columns < 70) return cutTo(`${label} ${pacing}`, columns - 2);
   const full = Math.round(pace.fraction * BAR_WIDTH);
   const bar = `${style.green('━'.repeat(full))}${style.dim('─'.repeat(BAR_WIDTH - full))}`;
   const percent = `${Math.floor(pace.fraction * 100)}%`.padStart(4);
-  return `${label} ${bar} ${percent}  ${style.dim(cutTo(told, columns - STEP_WIDTH - BAR_WIDTH - 11))}`;
+  return `${label} ${bar} ${percent}  ${style.dim(cutTo(pacing, columns - STEP_WIDTH - BAR_WIDTH - 11))}`;
 }
 
 function lastingLine(

@@ -84,7 +84,7 @@ function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResu
   });
 }
 
-/** Undefined, with a warning, where it cannot be read: what is done is told all the same. */
+/** Returns undefined, after a warning, if the chain cannot be read: the result is reported all the same. */
 async function readAfter(
   { settings: { config, onEvent }, host, domain }: GuardedSession<ChainSettings>,
   { target }: ChainPlan,
@@ -101,7 +101,7 @@ async function readAfter(
   }
 }
 
-/** Looks at everything that could stand against it; changes nothing. */
+/** Checks everything that could prevent it; changes nothing. */
 async function decide(
   { settings, host, domain }: GuardedSession<ChainSettings>,
   makePlan: MakePlan,

@@ -40,8 +40,8 @@ async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]
   const server = await registry.serverTime({ signal });
   if (server === undefined) return [await localClock()];
   // The header has whole seconds: the middle of what it may mean.
-  const ours = (before + Date.now()) / 2;
-  const skewMs = ours - (server.getTime() + 500);
+  const here = (before + Date.now()) / 2;
+  const skewMs = here - (server.getTime() + 500);
   const seconds = Math.abs(skewMs / 1000).toFixed(0);
   const detail = `this host is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} the registry's server`;
   const hint = 'set the clock: run chrony or systemd-timesyncd on both';

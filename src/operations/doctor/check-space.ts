@@ -10,7 +10,7 @@ const GIB = 1024 ** 3;
 const LITTLE = 10 * GIB;
 /** What names another place for each of them, --work-dir apart. */
 const OTHER_PLACE: Readonly<Record<string, string>> = {
-  'managed save': 'managedSaveDir, as libvirt has it',
+  'managed save': 'managedSaveDir, as in libvirt',
   registry: '--registry',
 };
 

@@ -69,7 +69,7 @@ async function confinement(): Promise<Finding> {
   const selinux = (await readOr('/sys/fs/selinux/enforce', '')).trim();
   if (selinux === '1') {
     const detail = 'SELinux is enforcing: libvirt labels the files of a run by itself';
-    return ok(name, `${detail}, where the file system takes labels (NFS: setsebool virt_use_nfs)`);
+    return ok(name, `${detail}, if the file system takes labels (NFS: setsebool virt_use_nfs)`);
   }
   const apparmor = (await readOr('/sys/module/apparmor/parameters/enabled', '')).trim();
   if (apparmor === 'Y') {

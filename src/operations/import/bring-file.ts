@@ -1,4 +1,4 @@
-// The image as one plain file on this host: the user's own, or one of ours, fetched and unpacked.
+// The image as one plain file on this host: the user's own, or a scratch file, fetched and unpacked.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export interface BroughtFile extends StillFile {
 /**
  * Calls `work` with the image of the settings: a URL or standard input is read into the folder, what is packed is
  * unpacked into it, and a plain file stays where it is. The settings that `work` gets have a signal
- * that aborts too if somebody writes to that file.
+ * that aborts too if a process writes to that file.
  * @throws DOWNLOAD, IMAGE_REFUSED, INTEGRITY (another digest), NO_SPACE, USAGE; what `access` and
  * `work` throw
  */
@@ -38,7 +38,7 @@ export async function withBroughtFile<T>(
   if (isStandardInput(source)) {
     const path = await readStandardInput(settings, place);
     await checkDigest(path, settings);
-    const read = { path, names: [], removed: [], ours: true, assertUnchanged: unchanged };
+    const read = { path, names: [], removed: [], isScratch: true, assertUnchanged: unchanged };
     return work(await unpacked(read, settings, place), settings);
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source))
@@ -51,8 +51,8 @@ export async function withBroughtFile<T>(
   await place.access;
   const { path, names, encodings, sentSha256 } = await fetchSource(settings, place.folder);
   await checkDigest(path, settings, sentSha256);
-  const ours = { ours: true, assertUnchanged: unchanged };
-  const fetched = { path, names, removed: encodings, ...ours };
+  const scratch = { isScratch: true, assertUnchanged: unchanged };
+  const fetched = { path, names, removed: encodings, ...scratch };
   return work(await unpacked(fetched, settings, place), settings);
 }
 
@@ -89,7 +89,7 @@ async function unpacked(
   await access;
   const path = join(folder, 'unpacked');
   await runStep(settings.onEvent, 'unpack', () => unpackTo(path, packed.path, packing, settings));
-  return { ...packed, path, ours: true, removed: [...packed.removed, packing] };
+  return { ...packed, path, isScratch: true, removed: [...packed.removed, packing] };
 }
 
 async function unpackTo(

@@ -36,7 +36,7 @@ export async function examine(
   return { ...inspected, virtualSize: said.virtualSize };
 }
 
-/** @throws IMAGE_REFUSED where a guest of this host writes to the file, as QEMU's locks tell. */
+/** @throws IMAGE_REFUSED if a guest of this host writes to the file, as QEMU's locks show */
 export async function assertNotInUse(
   path: string,
   { config, signal }: Pick<ImportSettings, 'config' | 'signal'>,

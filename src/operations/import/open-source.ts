@@ -7,7 +7,7 @@ import { isOurs } from '../../host/files/own-folders.ts';
 
 export interface SourceFile {
   file: FileHandle;
-  /** As the caller calls it, and as it is called where links lead. */
+  /** The name that the caller gave, and the name that its links lead to. */
   names: string[];
 }
 
@@ -21,7 +21,7 @@ const MAX_LINKS = 40;
  * Opens a regular file for reading. Each part of the path is opened below the one before it, so what
  * was judged is what is read, whatever others rename meanwhile. A link in the path must be the
  * caller's or root's: another user could make it lead to a file that only the caller may read.
- * @throws USAGE where it is no regular file, or cannot be opened; IMAGE_REFUSED for such a link.
+ * @throws USAGE if it is not a regular file, or cannot be opened; IMAGE_REFUSED for such a link
  */
 export async function openSource(path: string): Promise<SourceFile> {
   try {

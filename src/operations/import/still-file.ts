@@ -15,7 +15,7 @@ export interface StillFile {
   path: string;
   names: readonly string[];
   /** Made for this run, so it may be moved away. */
-  ours: boolean;
+  isScratch: boolean;
   /** @throws IMAGE_REFUSED where its bytes may be others than they were. */
   assertUnchanged(): Promise<void>;
 }
@@ -39,7 +39,7 @@ const LOOK_EVERY_MS = 100;
  * descriptor with a read lease, and a process that opens it for writing aborts the signal that `work`
  * gets. If there is no lease to be had (a file of another user, a network file system), `work` gets
  * a copy in the folder.
- * @throws as `openSource`; IMAGE_REFUSED where a process has it open for writing, NO_SPACE
+ * @throws as `openSource`; IMAGE_REFUSED if a process has it open for writing, NO_SPACE
  */
 export async function withStillFile<T>(
   settings: ImportSettings,
@@ -59,11 +59,11 @@ export async function withStillFile<T>(
     const lease = { isHeld: () => hasReadLease(file.fd), drop: () => dropLease(file.fd) };
     if (answer === 'taken')
       return await whileLeased(lease, settings, (limited, assertUnchanged) =>
-        work({ path, names, ours: false, assertUnchanged }, limited),
+        work({ path, names, isScratch: false, assertUnchanged }, limited),
       );
     await access;
     const copy = await copyOf(file, { path, folder, settings });
-    return await work({ path: copy, names, ours: true, assertUnchanged: unchanged }, settings);
+    return await work({ path: copy, names, isScratch: true, assertUnchanged: unchanged }, settings);
   } catch (error) {
     throw withName(error, `/fd/${file.fd}`, source);
   } finally {
@@ -72,7 +72,7 @@ export async function withStillFile<T>(
   }
 }
 
-/** Nobody else can reach what is in the folder of a run. */
+/** No other user can reach a file in the folder of a run. */
 export function unchanged(): Promise<void> {
   return Promise.resolve();
 }
@@ -104,7 +104,7 @@ async function whileLeased<T>(
   }
 }
 
-/** A reflink where that can be; else its bytes, with holes for zeros. */
+/** A reflink if possible; else a copy, with holes for zeros. */
 async function copyOf(
   file: FileHandle,
   { path, folder, settings }: { path: string; folder: string; settings: ImportSettings },
@@ -113,7 +113,7 @@ async function copyOf(
   const copy = join(folder, 'copied');
   const before = await identity(file);
   await runStep(onEvent, 'copy', async () => {
-    // QEMU's own locks tell of a guest on a file system that knows no lease.
+    // On a file system without leases, QEMU's own locks show a guest.
     await assertNotInUse(path, settings);
     if (await reflinked(path, copy)) return;
     const { size } = await file.stat();

@@ -1,4 +1,4 @@
-// A domain on one page: what would be taken of it and how, with all that stands in the way; touches nothing.
+// A domain on one page: how it would be taken, and every obstacle; touches nothing.
 import { type Config, loadConfig } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { ignoreEvents } from '../../core/events.ts';
@@ -16,7 +16,7 @@ import { reportSnapshot } from './snapshot-report.ts';
 type Facts = Awaited<ReturnType<typeof readDomainFacts>>;
 
 /**
- * Looks at a domain and all its disks. What a snapshot would fail with is in the report.
+ * Inspects a domain and all its disks. What a snapshot would fail with is in the report.
  * @throws PublishError DOMAIN_NOT_FOUND, LIBVIRT, CONFIG
  */
 export async function inspect(options: InspectOptions, config?: Config): Promise<DomainReport> {
@@ -61,13 +61,13 @@ async function reportDisks(
   for (const disk of facts.description.disks) {
     const found = await reportDisk(domain, facts, disk, { requested, opened, timeoutMs, signal });
     disks.push(found.report);
-    // A drive for media that come and go is no part of the guest, and stands in nobody's way.
+    // Drives for removable media are no part of the image, so they are no obstacle.
     if (disk.device === 'disk' || disk.device === 'lun') obstacles.push(...found.obstacles);
   }
   return { disks, obstacles };
 }
 
-/** What a snapshot with no flags would do, or would fail with. */
+/** Returns what a snapshot without flags would do, or would fail with. */
 async function planOf(
   session: SnapshotSession,
   facts: Facts,

@@ -1,4 +1,4 @@
-// The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
+// The undo of a volume snapshot: the record says that the image failed, and the snapshots are removed.
 import { join } from 'node:path';
 import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
 import { rollBackVolumes } from '../../capture/volumes/roll-back-volumes.ts';
@@ -12,8 +12,8 @@ import type { SnapshotSession, SnapshotSettings } from '../snapshot/settings.ts'
 import type { VolumeDecision } from './decide-volumes.ts';
 
 /**
- * The record first: as long as it may be active, the snapshots that it names must stay.
- * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
+ * Changes the record first: while it may be active, the snapshots that it names must stay.
+ * @throws PublishError GUEST_NOT_RESTORED if a snapshot stays, or it is unknown whether it must
  */
 export async function giveUpImage(
   { settings, host }: SnapshotSession,

@@ -170,7 +170,7 @@ describe('alias, show, pull, delete', () => {
     ['none/x', 2, 'there is no folder %/none; make it, or name another path'],
     ['none/x --format qcow2', 2, 'there is no folder %/none; make it, or name another path'],
     ['data/x', 2, '%/data is no folder'],
-    ['data/', 2, '%/data is not a directory, or lies below a file; name another one'],
+    ['data/', 2, '%/data is not a directory, or lies below a file; name another directory'],
     ['fifo', 2, '%/fifo is a FIFO, and only a file can be replaced'],
     [`${'n'.repeat(300)}`, 2, 'cannot be written: ENAMETOOLONG'],
     ['full/x', 31, 'free some space, or name a file on a larger file system'],

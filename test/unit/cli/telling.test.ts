@@ -96,14 +96,14 @@ describe('errors', () => {
     recoveryCommand: 'virt-publish recover',
   });
 
-  it('for people: causes, what was not put back, and the hint, and the recovery commands last', () => {
+  it('prints causes, failed undos and the hint for people, with the recovery commands last', () => {
     expect(failureText(error, plainStyle).split('\n')).toEqual([
       'virt-publish: the guest web01 could not be put back',
       '  because: the mirror failed: I/O error',
-      '  not put back: define failed',
-      '  not put back: thaw failed',
+      '  not restored: define failed',
+      '  not restored: thaw failed',
       'hint: run the command that is printed last',
-      'Run this to put it right:',
+      'Run this to restore it:',
       'virsh define /run/domain.xml',
       'virt-publish recover',
       '',

@@ -77,7 +77,7 @@ it('a file that no lease can be taken on is copied first, with its holes', async
     const { withStillFile } = await import('${built}operations/import/still-file.js');
     const settings = decideImport({ source: '${source}', name: 'x' }, await loadConfig({ env: {} }));
     const place = { folder: '${folder}', access: Promise.resolve() };
-    const copy = await withStillFile(settings, place, async ({ path, ours }) => ours && path);
+    const copy = await withStillFile(settings, place, async ({ path, isScratch }) => isScratch && path);
     console.log(copy);`;
   // Root, but for the right to take leases on the files of others.
   const args = ['--bounding-set=-lease', '--inh-caps=-lease', process.execPath];

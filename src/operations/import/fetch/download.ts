@@ -15,14 +15,14 @@ export interface DownloadOptions {
   idleMs: number;
   /** An answer whose type is a page or a text is taken too. */
   anyType?: boolean;
-  /** Fires at the deadline of the whole, or when the caller gives up. */
+  /** Fires at the deadline of the download, or when the caller aborts. */
   signal: AbortSignal;
 }
 
 export interface Download {
   /** As it was sent: still encoded. */
   body: Readable;
-  /** Bytes of the body, where the server says so. */
+  /** Bytes of the body, if the server says so. */
   length: number | undefined;
   /** Of the body, the outermost first. */
   encodings: readonly Encoding[];

@@ -16,7 +16,7 @@ export interface FetchedFile {
   names: readonly string[];
   /** Taken off its bytes, the outermost first. */
   encodings: readonly Encoding[];
-  /** Of the bytes as they were sent; undefined where they are those of the file. */
+  /** Digest of the bytes as they were sent; undefined if the file has the same bytes. */
   sentSha256: string | undefined;
 }
 
@@ -48,7 +48,7 @@ async function fetchInto(path: string, settings: ImportSettings): Promise<Fetche
   return { path, names, encodings, sentSha256: sent.finish() };
 }
 
-/** The bytes on their way in: counted, and hashed where nothing else will have them. */
+/** The bytes while they arrive: counted, and hashed if the file will have other bytes. */
 class SentBytes {
   readonly #answer: Download;
   readonly #settings: ImportSettings;

@@ -25,7 +25,7 @@ const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = 
 const NEEDS_MEMORY = /memory is required|memory usage limit|--memory=|window size|allocate memory/i;
 const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
 
-/** How the bytes are packed; `undefined` where they are not, or in a way that is not unpacked. */
+/** Returns how the bytes are packed; `undefined` if they are not, or in a way that is not supported. */
 export async function packingOf(bytes: ImageBytes): Promise<Packing | undefined> {
   const found = await findPackings(bytes);
   return PACKINGS.find((packing) => found.includes(packing));
@@ -65,7 +65,7 @@ async function* unpackBy(
   ended.catch(() => undefined);
   let fed: unknown;
   pipeline(packed, child.stdin, (error) => {
-    // That the program no longer reads is told better by how it ends.
+    // The end of the program says better why it no longer reads.
     if (error && !isBrokenPipe(error)) {
       fed = error;
       kill();
