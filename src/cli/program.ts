@@ -29,9 +29,9 @@ import { addVolumeSnapshotCommand } from './commands/volume-snapshot.ts';
 import type { SetExitCode } from './exit-codes.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
-import { standardError, standardOutput } from './standard-streams.ts';
+import { standardError, standardOutput } from './output/standard-streams.ts';
 
-export { crash, exitWhenWritten } from './standard-streams.ts';
+export { crash, exitWhenWritten } from './output/standard-streams.ts';
 export { standardError };
 
 const EXAMPLES = `

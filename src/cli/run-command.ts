@@ -6,12 +6,12 @@ import { printableJson } from '../core/printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
 import type { GlobalFlags } from './options.ts';
-import { createOutput, type Output } from './output.ts';
+import { createOutput, type Output } from './output/output.ts';
+import { standardError, standardOutput } from './output/standard-streams.ts';
 import { createReporter } from './report/create-reporter.ts';
 import type { LogFile } from './report/log-file.ts';
 import type { Reporter } from './report/reporter.ts';
 import { type SignalWords, withSignals } from './signals.ts';
-import { standardError, standardOutput } from './standard-streams.ts';
 import { styleFor } from './views/style.ts';
 
 export interface CommandContext {

@@ -12,19 +12,19 @@ interface MoveFlags {
   force?: boolean;
 }
 
-const IF_VERSION = ['--if-version <n>', 'only if it still is at this version'] as const;
+const IF_VERSION = ['--if-version <n>', 'fail unless it is at this version'] as const;
 
 export function addAliasCommand(program: Command, setExitCode: SetExitCode): void {
   const alias = program
     .command('alias')
-    .summary('let a name point to an image; list, roll back, remove such names')
+    .summary('manage names that move from image to image')
     .description(
-      'Names that move from image to image, as web/latest. Each move is a next version; of those\nwho move one at the same time one wins, and the others get exit 43.',
+      'Names that move from image to image, such as web/latest. Each move is a new version. If several\nclients move one at the same time, one wins, and the others get exit 43.',
     );
   const add = (name: string, description: string) => alias.command(name).description(description);
   const set = add('set', 'Lets an alias point to an active image.')
-    .argument('<alias>', 'as web/latest')
-    .argument('<image>', 'id, the beginning of one, name or another alias')
+    .argument('<alias>', 'such as web/latest')
+    .argument('<image>', 'id (or its first 4 characters or more), name or another alias')
     .option(...IF_VERSION, wholeNumber);
   onRegistry<MoveFlags>(set, setExitCode, setAlias);
   const rm = add('rm', 'Removes an alias; its history stays.')

@@ -16,7 +16,7 @@ type Work = (
 ) => Promise<Product>;
 
 const RESTORING = {
-  first: 'stopping: the block job is ended first…',
+  first: 'stopping: ending the block job first…',
   again: 'ending the block job, please wait',
 };
 
@@ -25,7 +25,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
     .command('chain')
     .summary("show a disk's backing chain; shorten it while the guest runs")
     .description(
-      'The backing chain of a disk. A commit or a pull that is interrupted leaves a chain that\nreads as before, and no block job.',
+      'Shows and shortens the backing chain of a disk. An interrupted commit or pull leaves a chain\nthat reads as before, and no block job.',
     );
   onDisk(chain, 'show', 'Shows the layers of a disk with their sizes.', setExitCode, show);
   const commit = onDisk(
@@ -50,7 +50,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
     command
       .option(
         '--bandwidth <MiB/s>',
-        'cap of the job, as 100 or 100M; 0 is none (default: 0)',
+        'cap of the job, such as 100 or 100M; 0 is none (default: 0)',
         wholeRateValue,
       )
       .option('--delete', 'remove the files that nothing uses any more');
@@ -67,7 +67,7 @@ function onDisk(
     .command(name)
     .description(description)
     .argument('<domain>', 'name, UUID or id of the domain')
-    .option('--disk <target>', 'as vda (default: the root disk)')
+    .option('--disk <target>', 'target of a disk, such as vda (default: the root disk)')
     .option(...CONNECT);
   return command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<ChainFlags>();

@@ -21,10 +21,10 @@ interface CopyFlags {
 export function addCopyCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('copy')
-    .argument('<image>', 'id, the beginning of one, alias or name')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
     .summary('copy an image to another registry')
     .description(
-      'Copies an image to another registry, under the same id: by the S3 server itself where both\nare at the same one, else through here. It is active there once it was read back.',
+      'Copies an image to another registry, under the same id: by the S3 server itself if it\nhas both, else through this host. The copy becomes active when it was read back.',
     )
     .requiredOption('--to <url>', 's3://bucket/prefix, or a directory')
     .option('--alias <alias>', 'let this alias of the other registry point to it')

@@ -7,8 +7,8 @@ import type { Product } from '../run-command.ts';
 export function addDeactivateCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('deactivate')
-    .argument('<image>', 'id, the beginning of one, alias or name')
-    .summary('give an image to no reader for now')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
+    .summary('take an image out of use')
     .description('Takes an active image out of use: pull refuses it until it is reactivated.');
   onRegistry(command, setExitCode, deactivate);
 }

@@ -19,7 +19,7 @@ export function deadlinesHelp(): string {
   const nodes = readSchema().properties?.timeouts?.properties ?? {};
   const rows = SHOWN.map((key) => {
     const length = formatDuration(timeouts[key] ?? 0);
-    return `  timeouts.${key.padEnd(15)}${length.padEnd(13)}${nodes[key]?.description ?? ''}`;
+    return `  timeouts.${key.padEnd(17)}${length.padEnd(13)}${nodes[key]?.description ?? ''}`;
   });
   return ['Deadlines (defaults; set in the configuration):', ...rows].join('\n');
 }

@@ -12,12 +12,12 @@ interface DeleteFlags {
 export function addDeleteCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('delete')
-    .argument('<images...>', 'ids, beginnings of ids, aliases or names')
+    .argument('<images...>', 'ids (or their first 4 characters or more), aliases or names')
     .summary('delete images')
     .description(
-      'Deletes images and their data, each by itself: one that cannot be deleted keeps no other.\nA protected image stays.',
+      'Deletes images and their data. An image that cannot be deleted does not stop the others.\nProtected images stay.',
     )
-    .option('--force', 'although an alias points to it, or its record cannot be read');
+    .option('--force', 'delete it although an alias points to it, or its record cannot be read');
   onRegistry<DeleteFlags>(command, setExitCode, deleteImages);
 }
 

@@ -43,14 +43,14 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
     .command('list')
     .summary('list the images of a registry')
     .description(
-      'Lists the images of a registry, the newest first; killed and deleted ones where --status\nasks for them, hidden ones where --hidden does. On a terminal the table fits: ids are\nshortened (to what every command takes), cells cut, columns left out. Elsewhere it has all.',
+      'Lists the images of a registry, the newest first. Killed and deleted images need --status,\nhidden ones --hidden. On a terminal the table fits its width: ids are shortened, cells cut,\ncolumns left out. Elsewhere nothing is cut.',
     );
   addFilters(command);
   command
     .optionsGroup('Order and form:')
     .option('--sort <keys>', 'KEY[:asc|desc], several with commas (default: created_at:desc)')
-    .option('--limit <count>', 'images at most', wholeNumber, USUAL_LIMIT)
-    .option('--marker <id>', 'begin after this image, the last one of the page before')
+    .option('--limit <count>', 'number of images at most', wholeNumber, USUAL_LIMIT)
+    .option('--marker <id>', 'start after this image, the last one of the page before')
     .addOption(
       choiceOption('--format <format>', 'form of the list', ['table', 'csv']).default('table'),
     )
@@ -73,9 +73,9 @@ function addFilters(command: Command): void {
     .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))
     .option('--owner <owner>', 'only of this owner')
     .addOption(choiceOption('--disk-format <format>', 'only of this format', DISK_FORMATS))
-    .option('--size-min <size>', 'only with so much data, as 1GiB', bytesValue)
-    .option('--size-max <size>', 'only with no more data', bytesValue)
-    .option('--created-after <time>', 'a date, a time, or an age as 7d', timeValue)
+    .option('--size-min <size>', 'only with at least this much data, such as 1GiB', bytesValue)
+    .option('--size-max <size>', 'only with at most this much data', bytesValue)
+    .option('--created-after <time>', 'a date, a time, or an age such as 7d', timeValue)
     .option('--created-before <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-after <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-before <time>', 'a date, a time, or an age', timeValue)

@@ -21,17 +21,17 @@ export function addPruneCommand(program: Command, setExitCode: SetExitCode): voi
     .command('prune')
     .summary('delete old images by a retention policy')
     .description(
-      'Deletes active images that no rule keeps. The rules count in each line of images by itself:\nthe snapshots of one disk of one domain under one name, or the images of one name.\nProtected images, and those that an alias points to, always stay; so does an image whose date\ncannot be true. What the rules keep by the clock of the registry stays as well.',
+      "Deletes active images that no rule keeps. The rules count for each line of images: the\nsnapshots of the same disks of one domain under one name, or the images of one name.\nProtected images, images with an alias, and images with an impossible date always stay. Days\nand weeks are those of the registry's clock, in UTC.",
     )
     .optionsGroup('Rules:')
     .option('--keep-last <n>', 'keep the newest n images', wholeNumber)
     .option(
       '--keep-daily <n>',
-      'and the newest one of each of the last n days that have one',
+      'and the newest image of each of the last n days that have one',
       wholeNumber,
     )
-    .option('--keep-weekly <n>', 'and of the last n weeks', wholeNumber)
-    .option('--keep-monthly <n>', 'and of the last n months', wholeNumber)
+    .option('--keep-weekly <n>', 'and of each of the last n weeks', wholeNumber)
+    .option('--keep-monthly <n>', 'and of each of the last n months', wholeNumber)
     .optionsGroup('What:')
     .option('--name <name>', 'only images of this name')
     .option('-n, --dry-run', 'print what would be deleted; delete nothing');

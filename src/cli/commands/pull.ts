@@ -21,7 +21,7 @@ type PullFlags = GlobalFlags &
 export function addPullCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('pull')
-    .argument('<image>', 'id, beginning of an id, name or alias')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
     .argument(
       '[file]',
       'file, directory/, or - (default: <name>.<format>; <name>/ for several disks)',

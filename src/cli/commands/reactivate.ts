@@ -7,10 +7,10 @@ import type { Product } from '../run-command.ts';
 export function addReactivateCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('reactivate')
-    .argument('<image>', 'id, the beginning of one, alias or name')
-    .summary('give a deactivated image to readers again')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
+    .summary('put a deactivated image back into use')
     .description(
-      'Makes a deactivated image active again. One that verify found damaged is read back first.',
+      'Makes a deactivated image active again. An image that verify found damaged is read back first.',
     );
   onRegistry(command, setExitCode, reactivate);
 }

@@ -37,7 +37,7 @@ function addDataOptions(command: Command): void {
     .addOption(
       choiceOption(
         '--compress <how>',
-        withDefault('qcow2 has zstd and zlib, vmdk zlib', 'snapshot', 'compress'),
+        withDefault('compression: qcow2 has zstd and zlib, vmdk zlib', 'snapshot', 'compress'),
         COMPRESSIONS,
       ),
     )
@@ -50,7 +50,7 @@ function addDataOptions(command: Command): void {
     .option('--with-nvram', "publish the guest's UEFI variables too, as nvram.fd")
     .option(
       '--keep <n>',
-      'delete older images of the same disks and name beyond n (default: none)',
+      'keep the newest n images of the same disks and name, delete older ones (default: keep all)',
       wholeNumber,
     );
 }

@@ -15,15 +15,15 @@ interface VerifyFlags {
 export function addVerifyCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('verify')
-    .argument('[images...]', 'ids, beginnings of ids, aliases or names')
+    .argument('[images...]', 'ids (or their first 4 characters or more), aliases or names')
     .summary('read images back and compare them with their records')
     .description(
       'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42. An image that was deactivated as damaged\nbecomes active again if it is undamaged. Volume snapshots are not checked.',
     )
-    .option('--all', 'every active or deactivated image of the registry')
+    .option('--all', 'verify every active or deactivated image of the registry')
     .option(
       '--quick',
-      'compare size and ETag as the store has them; read nothing back. Another ETag is no damage',
+      'compare only sizes and ETags, and read nothing back; a different ETag is no damage',
     );
   onRegistry<VerifyFlags>(command, setExitCode, verify);
 }

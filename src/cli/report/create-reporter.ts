@@ -1,7 +1,7 @@
 // How a command reports its work: a live display, a plain log, or NDJSON.
 import { printableJson } from '../../core/printable.ts';
-import type { Output } from '../output.ts';
-import type { Writer } from '../writer.ts';
+import type { Output } from '../output/output.ts';
+import type { Writer } from '../output/writer.ts';
 import type { Reporter } from './reporter.ts';
 
 export interface ReporterOptions {

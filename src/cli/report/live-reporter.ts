@@ -2,10 +2,10 @@
 import { createLogUpdate } from 'log-update';
 import type { Step } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
+import type { Writer } from '../output/writer.ts';
 import { formatDuration, printable } from '../views/format.ts';
 import { type Style, styleFor } from '../views/style.ts';
 import { cutTo, pad } from '../views/table.ts';
-import type { Writer } from '../writer.ts';
 import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 

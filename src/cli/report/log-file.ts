@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
 import { printable, printableJson } from '../../core/printable.ts';
 import { failureJson } from '../failure.ts';
-import { fileWriter } from '../standard-streams.ts';
+import { fileWriter } from '../output/standard-streams.ts';
 import { formatDuration } from '../views/format.ts';
 import { cannotOpen, openPrivateFile } from './private-file.ts';
 

@@ -1,9 +1,9 @@
 // Ctrl-C, Ctrl-C again, and a reader that went away.
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { createOutput } from '#built/cli/output.js';
+import { createOutput } from '#built/cli/output/output.js';
+import { streamSink, Writer } from '#built/cli/output/writer.js';
 import { withSignals } from '#built/cli/signals.js';
-import { streamSink, Writer } from '#built/cli/writer.js';
 import { PublishError } from '#built/core/errors.js';
 
 const words = { first: 'stopping', again: 'please wait' };

@@ -1,8 +1,8 @@
 // Output is queued for readers that stop, are slow, or go away; nothing waits for them.
 import { expect, test } from 'vitest';
-import { createOutput } from '#built/cli/output.js';
+import { createOutput } from '#built/cli/output/output.js';
+import { type Sink, Writer } from '#built/cli/output/writer.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
-import { type Sink, Writer } from '#built/cli/writer.js';
 import { loadConfig } from '#built/config/config.js';
 import { decideSettings } from '#built/operations/snapshot/settings.js';
 

@@ -1,5 +1,5 @@
 // Standard output for the product alone; a reader that went away (`| head`) is no error.
-import { hasCode, PublishError } from '../core/errors.ts';
+import { hasCode, PublishError } from '../../core/errors.ts';
 import { OUTPUT_STALL_MS } from './standard-streams.ts';
 import type { Writer } from './writer.ts';
 

@@ -51,7 +51,7 @@ export async function crash(error: unknown): Promise<never> {
 
 /** NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command alive. */
 async function exit(exitCode: number): Promise<never> {
-  if (isWriteInFlight()) (await import('../host/native/exit-at-once.ts')).exitAtOnce(exitCode);
+  if (isWriteInFlight()) (await import('../../host/native/exit-at-once.ts')).exitAtOnce(exitCode);
   return process.exit(exitCode);
 }
 
