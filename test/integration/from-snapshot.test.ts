@@ -85,7 +85,7 @@ test('an internal and an external snapshot, while the guest writes, and when it 
   expect(await domain.virsh('snapshot-list', '--name')).toContain('later');
 
   const dry = ['snapshot', domain.name, '--from-snapshot', 'later', '--dry-run'];
-  expect((await runCli(dry, { sandbox })).stdout).toMatch(/^Path +existing: snapshot later of 20/m);
+  expect((await runCli(dry, { sandbox })).stdout).toMatch(/^Mode +existing: snapshot later of 20/m);
   const from = (name: string, ...more: string[]) =>
     failToPublish([domain.name, '--from-snapshot', name, ...more], { sandbox });
   expect(await from('none')).toMatchObject({

@@ -47,7 +47,7 @@ const SCRIPT = `
   process.exit(0);
 `;
 
-it('neither at once, nor at the second redirect, nor by a name; with leave it is', async () => {
+it('`import` refuses redirects to this host, at any step and by name, unless allowed', async () => {
   const inside = [
     'ip link set lo up',
     `ip addr add ${PUBLIC}/32 dev lo`,

@@ -1,4 +1,4 @@
-// What an unpacker refuses is said with its cure: a limit of memory is none of damage.
+// A failed unpacking says whether memory was short or the data is damaged.
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import { unpack } from '#built/operations/import/fetch/unpack.js';
