@@ -10,13 +10,13 @@ export interface OpenOptions {
   s3?: Partial<Config['s3']>;
   /** Images are created there. */
   writes?: boolean;
-  /** It need not be a registry yet. */
+  /** The place may be no registry yet. */
   mayBeNew?: boolean;
 }
 
 /**
  * Loaded late: the S3 client is the heaviest import there is.
- * @throws REGISTRY if it is no registry and must be one
+ * @throws PublishError REGISTRY if it is no registry and must be one
  */
 export async function openConfiguredRegistry(
   { config, signal, onEvent }: Pick<CommandContext, 'config' | 'signal' | 'onEvent'>,

@@ -98,7 +98,7 @@ export function withDefault(description: string, group: string, key: string): st
 
 let defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 
-/** The entries that have a value. */
+/** Returns the entries that have a value. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
@@ -112,13 +112,13 @@ export function choiceOption(
   return new Option(flags, description).choices(choices);
 }
 
-/** `--visibility`, as snapshot and import have it. */
+/** `--visibility` of snapshot, volume-snapshot and import. */
 export function visibilityOption(): Option {
   const description = withDefault('visibility of the image', 'snapshot', 'visibility');
   return choiceOption('--visibility <who>', description, VISIBILITIES);
 }
 
-/** `--hash`, as snapshot and import have it. */
+/** `--hash` of snapshot and import. */
 export function hashOption(): Option {
   const description = withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash');
   return new Option('--hash <algorithms>', description).argParser(

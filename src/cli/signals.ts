@@ -44,7 +44,7 @@ export async function withSignals<T>(
 }
 
 // NOTE: adapters wrap an abort in errors of their own (a failed part, a failed call). What has the
-// abort at its root is an interruption, unless it says that the guest could not be put back.
+// abort at its root is an interruption, unless it says that the guest was not restored.
 function asInterrupted(error: unknown, signal: AbortSignal): unknown {
   if (!isAbort(error, signal.reason)) return error;
   const known = error instanceof PublishError ? error : undefined;

@@ -104,7 +104,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
   return merge(await readLayers(sources), sources.env ?? process.env);
 }
 
-/** A setting that is in force: its key, its value, and the place that it is from. */
+/** A setting with its key, its value, and its source. */
 export interface SettingInForce {
   key: string;
   value: unknown;
@@ -113,8 +113,8 @@ export interface SettingInForce {
 }
 
 /**
- * Returns all settings in the order of the schema; a directory that no place names has the value
- * that follows from the others.
+ * Returns all settings in the order of the schema. A directory that no source names has the value
+ * derived from the others.
  * @throws as loadConfig
  */
 export async function explainConfig(sources: ConfigSources = {}): Promise<SettingInForce[]> {
@@ -130,7 +130,7 @@ export async function explainConfig(sources: ConfigSources = {}): Promise<Settin
 
 const COMMAND_LINE = 'the command line';
 
-/** The places that say something, the one that wins last; each was checked. */
+/** Returns the checked layers that set something, the one that wins last. */
 async function readLayers({ env = process.env, files = [], overrides }: ConfigSources) {
   const given = [
     ...(await readFiles(env, files)),

@@ -12,7 +12,7 @@ export function usualStateDir(env: NodeJS.ProcessEnv): string {
   return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
 }
 
-// NOTE: the XDG specification has a relative path ignored.
+// NOTE: by the XDG specification a relative path is ignored.
 export function xdgFolder(env: NodeJS.ProcessEnv, variable: string, below: string): string {
   const folder = env[variable];
   return folder !== undefined && isAbsolute(folder)

@@ -1,4 +1,4 @@
-// Times and sizes that a layer of the configuration has as texts with units, turned into numbers.
+// Turns times and sizes that are texts with units into numbers.
 import { PublishError } from '../core/errors.ts';
 import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../core/units.ts';
 import type { Layer } from './layers.ts';
@@ -7,7 +7,7 @@ import type { SchemaNode } from './schema.ts';
 /**
  * Returns the layer with each text such as `"30s"` of a key in `Ms`, `Bytes` or `Mib` as a number of
  * that unit. Everything else stays, also values that the schema refuses.
- * @throws PublishError CONFIG naming the place, the key and what may be written there.
+ * @throws PublishError CONFIG naming the source, the key and what is allowed
  */
 export function withoutUnits({ source, values }: Layer, schema: SchemaNode): Layer {
   return { source, values: convert(values, { node: schema, path: [], source }) };

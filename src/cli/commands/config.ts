@@ -1,4 +1,4 @@
-// `virt-publish config`: the settings that are in force, and where each is from.
+// `virt-publish config`: prints the settings, and the source of each.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SettingInForce } from '../../config/config.ts';

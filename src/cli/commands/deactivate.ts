@@ -1,4 +1,4 @@
-// `virt-publish deactivate`: an image that no reader shall be given for now.
+// `virt-publish deactivate`: takes an image out of use.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, report } from '../registry-command.ts';

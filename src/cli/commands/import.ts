@@ -1,4 +1,4 @@
-// `virt-publish import`: an existing image file, or one behind a URL, into the registry.
+// `virt-publish import`: publishes an existing image file, or one behind a URL.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {

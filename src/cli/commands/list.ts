@@ -35,7 +35,7 @@ interface ListFlags {
   wide?: boolean;
 }
 
-/** A page: what a terminal still shows in one go, and memory holds whatever there is. */
+/** Images of one page by default. */
 const USUAL_LIMIT = 10_000;
 
 export function addListCommand(program: Command, setExitCode: SetExitCode): void {

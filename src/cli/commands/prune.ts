@@ -1,4 +1,4 @@
-// `virt-publish prune`: old images go by a retention policy.
+// `virt-publish prune`: deletes old images by a retention policy.
 import type { Command } from 'commander';
 import type { Pruned } from '../../registry/lifecycle/prune-images.ts';
 import type { SetExitCode } from '../exit-codes.ts';

@@ -1,4 +1,4 @@
-// `virt-publish reactivate`: an image that was deactivated is given to readers again.
+// `virt-publish reactivate`: puts a deactivated image back into use.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
 import { onRegistry, type RegistryContext, report } from '../registry-command.ts';

@@ -1,4 +1,4 @@
-// `virt-publish show`: everything that is known of one image.
+// `virt-publish show`: prints the record of one image.
 import type { Command } from 'commander';
 import type { ImageDisk, ImageRecord } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../exit-codes.ts';

@@ -28,7 +28,7 @@ type SnapshotFlags = GlobalFlags &
     withNvram?: boolean;
     sysprep?: boolean;
     sysprepOperations?: string;
-    /** What the command volume-snapshot does now. */
+    /** The former flag of what is the command volume-snapshot now. */
     volumeSnapshots?: boolean;
     dryRun?: boolean;
   };

@@ -1,4 +1,4 @@
-// `virt-publish update`: what may change of an image, each change a next version of its record.
+// `virt-publish update`: changes the fields of an image; each change is a new version of its record.
 import type { Command } from 'commander';
 import { VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImageChanges } from '../../registry/record/image-changes.ts';

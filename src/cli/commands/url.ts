@@ -1,4 +1,4 @@
-// `virt-publish url`: a link to an image's data for who has no credentials.
+// `virt-publish url`: prints a link to an image's data that needs no credentials.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
 import {

@@ -1,4 +1,4 @@
-// `virt-publish verify`: whether the images are still what was published.
+// `virt-publish verify`: checks that images are still what was published.
 import type { Command } from 'commander';
 import { runStep } from '../../core/events.ts';
 import type { Verified } from '../../registry/lifecycle/verify-image.ts';

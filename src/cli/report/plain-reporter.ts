@@ -5,7 +5,7 @@ import { Pace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const PROGRESS_EVERY_MS = 10_000;
-/** Enough to name a run, or its image, by. */
+/** Characters that name a run, or its image. */
 const RUN_DIGITS = 8;
 
 /** `write` gets one line at a time, and whether it is progress, which the next one replaces. When `quiet`, only warnings and what `say` says are written. */

@@ -49,7 +49,7 @@ function problemOf(stats: Stats): string | undefined {
   return stats.nlink > 1 ? `has ${stats.nlink} hard links` : undefined;
 }
 
-/** What is thrown if the file cannot be opened, or its first line not be written. */
+/** Returns the error of a file that cannot be opened, or whose first line cannot be written. */
 export function cannotOpen(path: string, cause: unknown): PublishError {
   if (hasCode(cause, 'ENOSPC', 'EDQUOT')) return noSpace(path, cause);
   const message = `the log file ${path} cannot be opened: ${messageOf(cause)}`;

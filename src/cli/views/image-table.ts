@@ -59,7 +59,7 @@ const COLUMNS: Readonly<Record<ColumnName, ImageColumn>> = {
 export interface TableForm {
   /** In this order. */
   columns: readonly ColumnName[];
-  /** The columns were asked for: they stay, however narrow the terminal is. */
+  /** The columns were chosen: they stay on any terminal. */
   isChosen?: boolean;
   /** Width of the terminal; `undefined` for full ids, exact times, and no limit. */
   width?: number | undefined;

@@ -31,7 +31,7 @@ import type {
 import { type ChainSettings, chainSettings } from './settings.ts';
 import { removeUnusedFiles } from './unused-files.ts';
 
-/** The backing chain of a disk, of a domain that runs or is off. Touches nothing. */
+/** Returns the backing chain of a disk of a domain that runs or is off. Touches nothing. */
 export async function showChain(options: ChainOptions, config?: Config): Promise<ChainReport> {
   const settings = chainSettings(options, config ?? (await loadConfig()));
   return withSession(settings, async ({ host, domain: found }) => {

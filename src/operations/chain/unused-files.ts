@@ -16,7 +16,7 @@ export interface Shortened {
   after: readonly LayerMark[] | null;
   /** Identities of the files that the guest's QEMU has open now; null if they cannot be seen. */
   opened: ReadonlySet<string> | null;
-  /** The file that has what was in the others. */
+  /** The file that now holds the data of the others. */
   into: string;
   flushed: Flushed;
   remove: boolean;

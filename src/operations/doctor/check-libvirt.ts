@@ -53,7 +53,7 @@ async function runningNames(connection: Connection): Promise<string[]> {
   return names.sort();
 }
 
-/** A domain that went away since it was listed is not active. */
+/** A domain that was removed since it was listed is not active. */
 async function isActive(domain: Domain): Promise<boolean> {
   try {
     return await domain.isActive();

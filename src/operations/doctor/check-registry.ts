@@ -49,7 +49,7 @@ async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]
   return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', detail, hint) : ok('clock', detail)];
 }
 
-/** systemd-timesyncd leaves a mark once it has set the clock; others are not asked. */
+/** systemd-timesyncd creates a file when it has set the clock; other programs are not checked. */
 async function localClock(): Promise<Finding> {
   try {
     await access('/run/systemd/timesync/synchronized');

@@ -6,9 +6,9 @@ import { parseRegistryUrl } from '../../store/registry-url.ts';
 import { type Finding, failure, ok, warning } from './finding.ts';
 
 const GIB = 1024 ** 3;
-/** Less than this is little for an image. */
+/** Less than this is a warning. */
 const LITTLE = 10 * GIB;
-/** What names another place for each of them, --work-dir apart. */
+/** What names another directory, unless it is --work-dir. */
 const OTHER_PLACE: Readonly<Record<string, string>> = {
   'managed save': 'managedSaveDir, as in libvirt',
   registry: '--registry',

@@ -35,7 +35,7 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
     );
   }
   if (currentUser().uid !== 0) return byPermissions(path, user);
-  // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
+  // NOTE: libvirt does the same for a block job: it gives the file to QEMU's user.
   await chown(path, user.uid, user.gid);
   try {
     // Opens it for writing and changes nothing.
@@ -63,7 +63,7 @@ function openIt(folder: string): string {
   return `let QEMU pass through it: chmod o+x ${folder}, or choose another --work-dir`;
 }
 
-/** What keeps QEMU in beside permissions; libvirt labels the files of a block job by itself. */
+/** Checks what confines QEMU beside permissions; libvirt labels the files of a block job by itself. */
 async function confinement(): Promise<Finding> {
   const name = 'confinement';
   const selinux = (await readOr('/sys/fs/selinux/enforce', '')).trim();

@@ -52,7 +52,7 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
   };
 }
 
-/** Whether the source is what comes in on standard input, and not a name. */
+/** Whether the source is standard input. */
 export function isStandardInput(source: string): boolean {
   return source === '-' || source === '/dev/stdin';
 }

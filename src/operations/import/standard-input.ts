@@ -1,4 +1,4 @@
-// An image that comes in on standard input, as a file of the run.
+// Reads an image from standard input into a file of the run.
 import { createReadStream, fstatSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// A file of the caller's host that stays what it was: under a lease, or as a copy of our own.
+// A local file that cannot change during the import: under a lease, or as a copy.
 import { setMaxListeners } from 'node:events';
 import { constants, createReadStream } from 'node:fs';
 import { chmod, copyFile, type FileHandle, readlink, rm } from 'node:fs/promises';
@@ -14,13 +14,13 @@ import { openSource } from './open-source.ts';
 export interface StillFile {
   path: string;
   names: readonly string[];
-  /** Made for this run, so it may be moved away. */
+  /** Whether the file was made for this run, and may be moved or removed. */
   isScratch: boolean;
-  /** @throws IMAGE_REFUSED where its bytes may be others than they were. */
+  /** @throws PublishError IMAGE_REFUSED if its bytes may have changed */
   assertUnchanged(): Promise<void>;
 }
 
-/** `access`: the registry answers; nothing is copied to the folder before. */
+/** `access` resolves when the registry answers; nothing is copied to the folder before that. */
 export interface Place {
   folder: string;
   access: Promise<void>;
@@ -31,7 +31,7 @@ interface Lease {
   drop(): void;
 }
 
-/** So long a process waits that opens the file for writing, which ends the import. */
+/** How long a process that opens the file for writing waits; its open ends the import. */
 const LOOK_EVERY_MS = 100;
 
 /**
@@ -54,7 +54,7 @@ export async function withStillFile<T>(
     );
     const answer = takeReadLease(file.fd);
     if (answer === 'writer') throw inUse(source);
-    // For programs that are started as well, whatever has the file's name by then.
+    // Child processes can open this path too, even if another file has the name by then.
     const path = `/proc/${await readlink('/proc/self')}/fd/${file.fd}`;
     const lease = { isHeld: () => hasReadLease(file.fd), drop: () => dropLease(file.fd) };
     if (answer === 'taken')
@@ -164,7 +164,7 @@ function inUse(source: string): PublishError {
   });
 }
 
-/** The error with the file's own name for the path of its descriptor. */
+/** Returns the error with the file's name in place of the path of its descriptor. */
 function withName(error: unknown, descriptor: string, source: string): unknown {
   if (!(error instanceof PublishError)) return error;
   const pattern = new RegExp(`/proc/\\d+${descriptor}\\b`, 'g');
