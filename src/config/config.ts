@@ -11,7 +11,7 @@ import type {
 import { valueAt } from '../core/schema-error.ts';
 import { defaultRegistry, usualStateDir, xdgFolder } from './directories.ts';
 import { environmentLayers } from './environment.ts';
-import { type Layer, overlay, readLayer } from './layers.ts';
+import { type ConfigLayer, overlay, readLayer } from './layers.ts';
 import { listSettings, readConfigAsset, readSchema } from './schema.ts';
 import { withoutUnits } from './units.ts';
 import { validateLayers } from './validate.ts';
@@ -145,12 +145,12 @@ async function readLayers({ env = process.env, files = [], overrides }: ConfigSo
   return layers;
 }
 
-function merge(layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
+function merge(layers: readonly ConfigLayer[], env: NodeJS.ProcessEnv): Config {
   const values = layers.map((layer) => layer.values);
   return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
 }
 
-async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {
+async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<ConfigLayer[]> {
   const own = xdgFolder(env, 'XDG_CONFIG_HOME', '.config');
   const usual = ['/etc/virt-publish/config.json', join(own, 'virt-publish/config.json')];
   const read = await Promise.all([

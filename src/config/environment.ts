@@ -1,7 +1,7 @@
 // The part of the configuration in the environment: VIRT_PUBLISH_* and libvirt's URI.
 import { PublishError } from '../core/errors.ts';
 import { formerVariable } from './former-keys.ts';
-import type { Layer } from './layers.ts';
+import type { ConfigLayer } from './layers.ts';
 import { describeAllowed, listSettings, readSchema, type Setting } from './schema.ts';
 
 const PREFIX = 'VIRT_PUBLISH_';
@@ -17,7 +17,7 @@ const UNKNOWN_HINT =
  * comma-separated, booleans `true` or `false`.
  * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is not a setting, or has a wrong type
  */
-export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
+export function environmentLayers(env: NodeJS.ProcessEnv): ConfigLayer[] {
   const uri = env.LIBVIRT_DEFAULT_URI;
   const libvirt = uri ? [{ source: 'LIBVIRT_DEFAULT_URI', values: { connect: uri } }] : [];
   const set = Object.entries(env).filter(
@@ -30,7 +30,7 @@ export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
   return [...libvirt, ...set.map(([name, value]) => toLayer(settings, name, value ?? ''))];
 }
 
-function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): Layer {
+function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): ConfigLayer {
   const setting = settings.get(name);
   if (setting === undefined) {
     const former = formerVariable(name);

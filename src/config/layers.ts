@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { messageOf, PublishError } from '../core/errors.ts';
 
 /** Settings from one place; `source` is its name in messages. */
-export interface Layer {
+export interface ConfigLayer {
   source: string;
   values: unknown;
 }
@@ -12,7 +12,7 @@ export interface Layer {
  * Returns null if an optional file is missing.
  * @throws PublishError CONFIG if the file cannot be read or is not JSON
  */
-export async function readLayer(path: string, optional: boolean): Promise<Layer | null> {
+export async function readLayer(path: string, optional: boolean): Promise<ConfigLayer | null> {
   try {
     return { source: path, values: JSON.parse(await readFile(path, 'utf8')) as unknown };
   } catch (cause) {

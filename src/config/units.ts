@@ -1,7 +1,7 @@
 // Turns times and sizes that are texts with units into numbers.
 import { PublishError } from '../core/errors.ts';
 import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../core/units.ts';
-import type { Layer } from './layers.ts';
+import type { ConfigLayer } from './layers.ts';
 import type { SchemaNode } from './schema.ts';
 
 /**
@@ -9,7 +9,7 @@ import type { SchemaNode } from './schema.ts';
  * that unit. Everything else stays, also values that the schema refuses.
  * @throws PublishError CONFIG naming the source, the key and what is allowed
  */
-export function withoutUnits({ source, values }: Layer, schema: SchemaNode): Layer {
+export function withoutUnits({ source, values }: ConfigLayer, schema: SchemaNode): ConfigLayer {
   return { source, values: convert(values, { node: schema, path: [], source }) };
 }
 

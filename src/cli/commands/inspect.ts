@@ -1,6 +1,6 @@
 // `virt-publish inspect`: shows how a domain would be taken; touches nothing.
 import type { Command } from 'commander';
-import type { InspectOptions } from '../../operations/inspect/inspect-types.ts';
+import type { InspectDomainOptions } from '../../operations/inspect/inspect-types.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
@@ -12,7 +12,7 @@ import {
 } from '../options.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectOptions, 'connect' | 'workDir'>;
+type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectDomainOptions, 'connect' | 'workDir'>;
 
 export function addInspectCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program

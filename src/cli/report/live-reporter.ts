@@ -6,7 +6,7 @@ import type { Writer } from '../output/writer.ts';
 import { formatDuration, printable } from '../views/format.ts';
 import { type Style, styleFor } from '../views/style.ts';
 import { cutTo, pad } from '../views/table.ts';
-import { Pace } from './pace.ts';
+import { StepPace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -19,7 +19,7 @@ const SHOW_CURSOR = '\u001b[?25h';
 interface Running {
   startedAt: number;
   detail: string;
-  pace: Pace;
+  pace: StepPace;
 }
 
 /** Eight frames a second at most, whatever the number of events; none while `writer` is behind. */
@@ -80,7 +80,7 @@ function queued(stream: NodeJS.WriteStream, writer: Writer): NodeJS.WriteStream 
 
 function begin(running: Map<Step, Running>, step: Step, detail = ''): Running {
   const now = performance.now();
-  const state = { startedAt: now, detail: printable(detail), pace: new Pace(now) };
+  const state = { startedAt: now, detail: printable(detail), pace: new StepPace(now) };
   running.set(step, state);
   return state;
 }

@@ -11,7 +11,7 @@ interface Sample {
 }
 
 /** Bytes of one step over time. `at` is in milliseconds of any steady clock. */
-export class Pace {
+export class StepPace {
   bytes = 0;
   total = 0;
   private readonly startedAt: number;

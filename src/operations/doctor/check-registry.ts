@@ -1,13 +1,20 @@
 // Checks what the registry can do, by trying it, and whether its clock and this host's agree.
 import { access } from 'node:fs/promises';
 import type { Registry } from '../../registry/registry.ts';
-import { type ExamineOptions, type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
+import {
+  type DoctorFinding,
+  type ExamineOptions,
+  failure,
+  lookOrFail,
+  ok,
+  warning,
+} from './finding.ts';
 
 /** S3 refuses requests that are 15 minutes off. */
 const REFUSED_MS = 15 * 60_000;
 const NOTICED_MS = 30_000;
 
-export async function checkRegistry(options: ExamineOptions): Promise<Finding[]> {
+export async function checkRegistry(options: ExamineOptions): Promise<DoctorFinding[]> {
   const { openRegistry, signal } = options;
   const registry = await openRegistry();
   await registry.checkAccess({ signal });
@@ -24,7 +31,7 @@ export async function checkRegistry(options: ExamineOptions): Promise<Finding[]>
   ];
 }
 
-async function capabilities(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
+async function capabilities(registry: Registry, signal: AbortSignal): Promise<DoctorFinding[]> {
   const found = await registry.probeCapabilities({ signal });
   return found.map(({ name, supported, detail }) => {
     const title = `registry ${name}`;
@@ -35,7 +42,7 @@ async function capabilities(registry: Registry, signal: AbortSignal): Promise<Fi
   });
 }
 
-async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
+async function clock(registry: Registry, signal: AbortSignal): Promise<DoctorFinding[]> {
   const before = Date.now();
   const server = await registry.serverTime({ signal });
   if (server === undefined) return [await localClock()];
@@ -50,7 +57,7 @@ async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]
 }
 
 /** systemd-timesyncd creates a file when it has set the clock; other programs are not checked. */
-async function localClock(): Promise<Finding> {
+async function localClock(): Promise<DoctorFinding> {
   try {
     await access('/run/systemd/timesync/synchronized');
     return ok('clock', 'set by systemd-timesyncd');

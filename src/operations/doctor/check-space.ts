@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
 import { measureSpace, type SpaceNeed } from '../../domain/space.ts';
 import { parseRegistryUrl } from '../../store/registry-url.ts';
-import { type Finding, failure, ok, warning } from './finding.ts';
+import { type DoctorFinding, failure, ok, warning } from './finding.ts';
 
 const GIB = 1024 ** 3;
 /** Less than this is a warning. */
@@ -14,7 +14,7 @@ const OTHER_PLACE: Readonly<Record<string, string>> = {
   registry: '--registry',
 };
 
-export async function checkSpace(config: Config): Promise<Finding[]> {
+export async function checkSpace(config: Config): Promise<DoctorFinding[]> {
   const needs: SpaceNeed[] = [
     { directory: config.workDir, purpose: 'work directory', needed: 0 },
     { directory: config.managedSaveDir, purpose: 'managed save', needed: 0 },

@@ -10,7 +10,7 @@ import { foresee } from '../snapshot/foresee.ts';
 import type { SnapshotSession } from '../snapshot/settings.ts';
 import { decideSettings } from '../snapshot/settings.ts';
 import { reportDisk } from './disk-report.ts';
-import type { DiskReport, DomainReport, InspectOptions, Obstacle } from './inspect-types.ts';
+import type { DiskReport, DomainReport, InspectDomainOptions, Obstacle } from './inspect-types.ts';
 import { reportSnapshot } from './snapshot-report.ts';
 
 type Facts = Awaited<ReturnType<typeof readDomainFacts>>;
@@ -19,7 +19,10 @@ type Facts = Awaited<ReturnType<typeof readDomainFacts>>;
  * Inspects a domain and all its disks. What a snapshot would fail with is in the report.
  * @throws PublishError DOMAIN_NOT_FOUND, LIBVIRT, CONFIG
  */
-export async function inspect(options: InspectOptions, config?: Config): Promise<DomainReport> {
+export async function inspect(
+  options: InspectDomainOptions,
+  config?: Config,
+): Promise<DomainReport> {
   const all = decideSettings({ ...options, onEvent: ignoreEvents }, config ?? (await loadConfig()));
   return withSession(all, async (session) => {
     const { domain } = session;

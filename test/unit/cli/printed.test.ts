@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { failureJson, failureText } from '#built/cli/failure.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
-import { Pace } from '#built/cli/report/pace.js';
+import { StepPace } from '#built/cli/report/pace.js';
 import { createPlainReporter } from '#built/cli/report/plain-reporter.js';
 import { formatBytes, formatDate, formatDuration, printable } from '#built/cli/views/format.js';
 import { formatPlan } from '#built/cli/views/plan-view.js';
@@ -175,13 +175,13 @@ describe('the plain log', () => {
 
 describe('pace', () => {
   it('is computed over the last seconds, and is empty before that', () => {
-    const pace = new Pace(0);
+    const pace = new StepPace(0);
     pace.add(500, GIB, 10 * GIB);
     expect(pace.describe(500)).toBe('1 GiB of 10 GiB');
     for (let at = 1000; at <= 10_000; at += 500)
       pace.add(at, at < 5000 ? GIB : GIB + (at - 5000) * 1024 ** 2, 10 * GIB);
     expect(pace.describe(10_000)).toMatch(/^5\.88 GiB of 10 GiB, \d+ MiB\/s, \d s left$/);
-    expect(new Pace(0).fraction).toBe(0);
+    expect(new StepPace(0).fraction).toBe(0);
   });
 });
 
