@@ -1,4 +1,4 @@
-// A dry run foresees what the run would be refused with: work and state directory, QEMU's way, space.
+// A dry run reports what the run would fail with: work and state directory, QEMU's access, space.
 import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,11 +41,11 @@ test.each([
   ['foreign', 32, /the folder .* belongs to another user \(uid 65534\)/],
   ['shut/work', 32, /QEMU \(uid \d+\) cannot pass .*shut: chmod o\+x .*shut/],
   ['full', 31, /too little free space/],
-])('a work directory %s: the plan, exit %d and the cure', async (name, exitCode, message) => {
+])('a work directory %s: the plan, exit %d and the obstacle', async (name, exitCode, message) => {
   const flags = ['--work-dir', join(dir, name)];
   const before = readdirSync(dir, { recursive: true });
   const ran = await snapshot('--dry-run', ...flags);
-  expect(ran.stdout).toMatch(/^Path +live: /m);
+  expect(ran.stdout).toMatch(/^Mode +live: /m);
   expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
   expect(ran.stderr).toMatch(message);
   expect(ran.exitCode).toBe(exitCode);
@@ -55,7 +55,7 @@ test.each([
   expect(real.exitCode).toBe(name === 'shut/work' ? 20 : exitCode);
 });
 
-test('a directory that the run makes, or opens, is no obstacle; and none is made', async () => {
+test('a directory that the run creates, or opens, is no obstacle, and a dry run creates none', async () => {
   const missing = join(dir, 'new/work');
   expect((await snapshot('--dry-run', '--work-dir', missing)).exitCode).toBe(0);
   expect(existsSync(join(dir, 'new'))).toBe(false);
@@ -64,7 +64,7 @@ test('a directory that the run makes, or opens, is no obstacle; and none is made
   expect((await snapshot(...closed)).exitCode).toBe(0);
 });
 
-test('the state directory counts; JSON has the plan beside the error', async () => {
+test('the state directory is checked too, and JSON has the plan beside the error', async () => {
   const env = { VIRT_PUBLISH_STATE_DIR: join(dir, 'foreign') };
   const args = ['snapshot', domain.name, '--dry-run', '--json', '--mode', 'cold'];
   const ran = await runCli(args, { sandbox, env });
@@ -74,7 +74,7 @@ test('the state directory counts; JSON has the plan beside the error', async () 
   });
 });
 
-test('inspect names the same obstacle', async () => {
+test('`inspect` reports the same obstacle', async () => {
   const args = ['inspect', domain.name, '--json', '--work-dir', join(dir, 'open')];
   const ran = await runCli(args, { sandbox });
   expect(ran.exitCode).toBe(0);
