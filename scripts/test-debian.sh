@@ -42,7 +42,7 @@ build_debian_root() {
   mv "$root.partial" "$root"
 }
 
-# copy_work_tree FOLDER: copies the files that git tracks or would add; keeps node_modules in FOLDER.
+# copy_work_tree FOLDER: what git tracks or would add; node_modules there is kept.
 copy_work_tree() {
   mkdir -p "$1"
   find "$1" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +
