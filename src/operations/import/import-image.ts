@@ -23,7 +23,7 @@ import { checkNames } from './name-claims.ts';
 /**
  * Imports one image. If it rejects, no image is active, and no file of it is left; a record that was
  * written already says `killed` and why.
- * @throws PublishError; IMAGE_REFUSED for what must not come in, DOWNLOAD for a URL that fails.
+ * @throws PublishError; IMAGE_REFUSED for an image that is refused, DOWNLOAD for a URL that fails
  */
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
   const settings = decideImport(options, config ?? (await loadConfig()));
@@ -125,7 +125,7 @@ interface Conversion {
   format: TargetFormat;
 }
 
-/** NOTE: with the chain given as empty QEMU opens no other file, whatever the header says. */
+/** NOTE: with an empty chain QEMU opens no other file, whatever the header says. */
 async function convertFile(
   settings: ImportSettings,
   { brought, inspected, path, format }: Conversion,
