@@ -4,7 +4,7 @@ import type { ObjectStore } from './object-store.ts';
 /** What only some stores can do is passed on as it is. */
 export function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
   const { isVacant, makePlace, moveIn, prepare, presign, followLink, serverTime } = store;
-  const { listStrays, removeStray } = store;
+  const { listStrays, removeStray, findGuests } = store;
   const links = { presign, followLink };
   const methods = {
     isVacant,
@@ -14,6 +14,7 @@ export function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
     serverTime,
     listStrays,
     removeStray,
+    findGuests,
     ...links,
   };
   const there = Object.entries(methods).filter(([, method]) => method !== undefined);

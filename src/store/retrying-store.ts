@@ -34,6 +34,7 @@ export class RetryingStore implements ObjectStore {
   readonly followLink?: NonNullable<ObjectStore['followLink']>;
   readonly listStrays?: NonNullable<ObjectStore['listStrays']>;
   readonly removeStray?: NonNullable<ObjectStore['removeStray']>;
+  readonly findGuests?: NonNullable<ObjectStore['findGuests']>;
   readonly #store: ObjectStore;
   readonly #policy: RetryPolicy;
 

@@ -20,6 +20,7 @@ import { createVersion, MAX_VERSION, versionKey } from '../record/records.ts';
 import { tombstoneOf } from '../record/tombstone.ts';
 import { isUnreadable, unreadableRecord } from '../record/unreadable.ts';
 import type { DeleteOptions } from '../registry-types.ts';
+import { assertImageUnused } from './unused-objects.ts';
 
 /** Why an image is deactivated while it is looked whether it may be deleted. */
 const DELETING = 'it is being deleted';
@@ -36,10 +37,12 @@ export async function deleteImage(
   const found = isImageId(ref) ? await lookAtRecord(store, ref, options) : undefined;
   if (found !== undefined && isUnreadable(found)) {
     if (!force) throw unreadableRecord(found);
+    await assertImageUnused(store, ref, options);
     return removeUnreadable(store, tombstoneOf(found), options);
   }
   if (found?.status === 'deleted') return removeAll(store, found, options);
   const image = found ?? (await findImage(store, ref, { ...options, onUnreadable }));
+  await assertImageUnused(store, image.id, options);
   if (image.version >= MAX_VERSION && force) return removeEvenRecords(store, image, options);
   return removeAll(store, await endImage(store, image.id, { force, signal }), options);
 }

@@ -1,5 +1,6 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
+import { PublishError } from '../../core/errors.ts';
 import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import { PROBES } from '../../store/object-key.ts';
 import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
@@ -17,7 +18,8 @@ export interface GarbageOptions extends CallOptions {
   /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
   remove?: boolean | undefined;
   /**
-   * Is given each image whose record cannot be read: nothing of it is garbage. Raised if left out.
+   * Is given each image whose record cannot be read, since nothing of it is garbage, and each object
+   * that a guest uses. Raised if left out.
    */
   onUnreadable?: OnUnreadable | undefined;
 }
@@ -29,7 +31,13 @@ export async function* collectGarbage(
 ): AsyncGenerator<Garbage> {
   const cutoff = (await storeTime(store, { signal })) - olderThanMs;
   for await (const garbage of findGarbage(store, cutoff, { onUnreadable, signal })) {
-    if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
+    try {
+      if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
+    } catch (error) {
+      const isUsed = error instanceof PublishError && error.code === 'IMAGE_STATUS';
+      if (!isUsed || onUnreadable === undefined) throw error;
+      onUnreadable(error);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Who uses the files in a folder: domains that name them, and processes that have them open.
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileIdentity, findOpeners, isQemu } from '../../host/files/file-openers.ts';
 import { isMissing } from '../../host/files/own-folders.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
@@ -45,16 +46,10 @@ async function filesIn(folder: string): Promise<Map<string, Known>> {
   const files = new Map<string, Known>();
   for (const name of names) {
     const path = join(folder, name);
-    const id = await identityOf(path);
+    const id = await fileIdentity(path);
     if (id !== undefined) files.set(id, { path, name });
   }
   return files;
-}
-
-/** Undefined if it is gone, cannot be looked at, or is no regular file. */
-async function identityOf(path: string): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined);
-  return found?.isFile() ? `${found.dev}:${found.ino}` : undefined;
 }
 
 async function usesByDomains(host: Host, paths: readonly string[]): Promise<FileUser[]> {
@@ -86,42 +81,10 @@ async function disksOf(domain: Domain): Promise<{ target: string; named: (string
 }
 
 async function usesByProcesses(files: ReadonlyMap<string, Known>): Promise<FileUser[]> {
-  const names = new Set([...files.values()].map(({ name }) => name));
-  const self = await readlink('/proc/self');
-  const uses: FileUser[] = [];
-  for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid) || pid === self) continue;
-    uses.push(...(await usesByProcess(pid, names, files)));
-  }
-  return uses;
-}
-
-/** A process, or a descriptor of it, that is gone or that cannot be looked at uses nothing. */
-async function usesByProcess(
-  pid: string,
-  names: ReadonlySet<string>,
-  files: ReadonlyMap<string, Known>,
-): Promise<FileUser[]> {
-  const folder = `/proc/${pid}/fd`;
-  const uses: FileUser[] = [];
-  for (const fd of await readdir(folder).catch(() => [])) {
-    const link = join(folder, fd);
-    // The path may be another one in the process's own mount namespace; the name is the same.
-    const target = await readlink(link).catch(() => '');
-    if (!names.has(basename(target))) continue;
-    const known = files.get((await identityOf(link)) ?? '');
-    if (known === undefined) continue;
-    const program = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
-    const by = `process ${pid} (${program})`;
-    const isVital = program.startsWith('qemu-system') && (await isWritable(pid, fd));
-    uses.push({ path: known.path, by, isVital });
-  }
-  return uses;
-}
-
-/** O_WRONLY or O_RDWR in the descriptor's flags, which the kernel prints in octal. */
-async function isWritable(pid: string, fd: string): Promise<boolean> {
-  const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
-  const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? '0';
-  return (Number.parseInt(flags, 8) & 3) !== 0;
+  const openers = await findOpeners(new Map([...files].map(([id, { name }]) => [id, name])));
+  return openers.flatMap(({ identity, pid, program, writes }) => {
+    const path = files.get(identity)?.path;
+    const isVital = isQemu(program) && writes;
+    return path === undefined ? [] : [{ path, by: `process ${pid} (${program})`, isVital }];
+  });
 }

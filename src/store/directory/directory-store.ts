@@ -1,4 +1,5 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
+
 import { lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -18,6 +19,7 @@ import {
   SMALL_OBJECT_BYTES,
 } from '../object-store.ts';
 import { createFile, openRegular, readSmall, withFile } from './files.ts';
+import { findGuests } from './guests.ts';
 import { moveFile, removeFile } from './move.ts';
 import { checkPlace, DIRECTORY_LIMITS, makePlace, type PlaceOptions } from './place.ts';
 import { listStrays, removeStray } from './strays.ts';
@@ -147,6 +149,12 @@ export class DirectoryStore implements ObjectStore {
 
   removeStray(key: string, options: CallOptions = {}): Promise<void> {
     return this.#do(`Removing ${key}`, options, () => removeStray(this.#root, key));
+  }
+
+  findGuests(keys: readonly string[], options: CallOptions = {}): Promise<string[]> {
+    return this.#look(`Looking for guests that use ${this.url}`, options, () =>
+      findGuests(this.#root, keys),
+    );
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {
