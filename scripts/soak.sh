@@ -16,7 +16,7 @@ seed=${2:-$RANDOM}
 . scripts/lib/say.sh
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-use_lab_node
+require_node
 npm run --silent build
 VIRT_PUBLISH_TEST_EVERY_POINT=1 npx --no-install vitest run --config config/vitest.config.ts \
   --project faults --project faults-alone other-clients journal process.test

@@ -14,7 +14,7 @@ if [ "${1:-}" = --no-setup ]; then shift; else scripts/setup.sh || exit 1; fi
 . scripts/lib/say.sh
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-use_lab_node # where apt has none that is new enough
+require_node
 [ $# -gt 0 ] || set -- unit contract integration faults faults-alone
 
 reports=$(mktemp -d)

@@ -16,7 +16,6 @@ import type { CapturePlan } from './plan.ts';
 type Deadline =
   | 'mirrorMs'
   | 'mirrorStallMs'
-  | 'pollMs'
   | 'freezeMs'
   | 'managedSaveMs'
   | 'cloneMs'

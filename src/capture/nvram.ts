@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../core/errors.ts';
-import { inTime, type TimeLimits } from '../core/in-time.ts';
+import { inTime, type TimeLimits } from '../core/time-limit.ts';
 import type { DomainDescription } from '../libvirt/xml/domain-xml.ts';
 import { writeSecret } from '../run/journal/run-folder.ts';
 

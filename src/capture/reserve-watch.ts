@@ -14,11 +14,14 @@ export interface ReserveWatch {
 
 export interface ReserveWatchOptions {
   directories: readonly string[];
-  reserve: Reserve & { pollMs: number };
+  reserve: Reserve;
   signal: AbortSignal;
   /** What helps beside freeing some; the work directory is what is watched if left out. */
   cure?: string;
 }
+
+/** Between two reads of the free space. */
+const POLL_MS = 100;
 
 /** With no reserve wanted, this much must be free all the same for a write to count as complete. */
 const LEAST_FREE = 1024 * 1024;
@@ -35,7 +38,7 @@ export async function withReserveWatch<T>(
     for (const pace of paces) await pace.look();
   };
   const stopLooking = repeat(look, {
-    everyMs: reserve.pollMs,
+    everyMs: POLL_MS,
     onError: (error) => full.abort(error),
   });
   const check = async () => {

@@ -5,7 +5,7 @@ import type { ConfigOverrides } from '../config/config.ts';
 import { readConfigAsset } from '../config/schema.ts';
 import { VISIBILITIES } from '../core/model.ts';
 
-export { InvalidArgumentError };
+export { InvalidArgumentError, Option };
 
 /** Where delta and image are written. */
 export const WORK_DIR = [

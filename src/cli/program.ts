@@ -25,6 +25,7 @@ import { addSumsCommand } from './commands/sums.ts';
 import { addUpdateCommand } from './commands/update.ts';
 import { addUrlCommand } from './commands/url.ts';
 import { addVerifyCommand } from './commands/verify.ts';
+import { addVolumeSnapshotCommand } from './commands/volume-snapshot.ts';
 import type { SetExitCode } from './exit-codes.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
@@ -81,6 +82,7 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   addGlobalOptions(program);
   const add = [
     addSnapshotCommand,
+    addVolumeSnapshotCommand,
     addInspectCommand,
     addListCommand,
     addShowCommand,
@@ -142,7 +144,8 @@ function usageError({ command, message }: CommandUsageError): PublishError {
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/\.$/, '');
-  return new PublishError('USAGE', `${said}; see ${pathOf(command)} --help`, { step: 'config' });
+  const hint = `see ${pathOf(command)} --help`;
+  return new PublishError('USAGE', said, { step: 'config', hint });
 }
 
 /** `virt-publish chain pull`. */

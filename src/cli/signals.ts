@@ -10,6 +10,12 @@ export interface SignalWords {
   again: string;
 }
 
+/** The words of commands that change a guest for the time of a snapshot. */
+export const RESTORING: SignalWords = {
+  first: 'stopping: putting the guest back first…',
+  again: 'putting the guest back, please wait',
+};
+
 /**
  * Runs `work` with an AbortSignal that the first SIGINT, SIGTERM or SIGHUP aborts, with a
  * PublishError INTERRUPTED as its reason. The process is not ended: the undo must run.

@@ -8,14 +8,15 @@ import type {
   TargetFormat,
   Visibility,
 } from '../core/model.ts';
+import { valueAt } from '../core/schema-error.ts';
 import { defaultRegistry, usualStateDir, xdgFolder } from './directories.ts';
 import { environmentLayers } from './environment.ts';
 import { type Layer, overlay, readLayer } from './layers.ts';
-import { isPlainlyValid } from './plainly-valid.ts';
-import { listSettings, readConfigAsset, readSchema, type SchemaNode } from './schema.ts';
+import { listSettings, readConfigAsset, readSchema } from './schema.ts';
 import { withoutUnits } from './units.ts';
+import { validateLayers } from './validate.ts';
 
-/** All settings; what each is for stands in config/schema.json, its default in default.json. */
+/** All settings. config/schema.json describes each, config/default.json has the defaults. */
 export interface Config {
   connect: string;
   stateDir: string;
@@ -41,10 +42,6 @@ export interface Config {
     maxConcurrent: number;
     visibility: Visibility;
   };
-  convert: {
-    nice: number;
-    ionice: 'none' | 'best-effort' | 'idle';
-  };
   sysprep: { operations: string };
   upload: {
     partSizeMib: number;
@@ -64,7 +61,6 @@ export interface Config {
     slotWaitMs: number;
     mirrorMs: number;
     mirrorStallMs: number;
-    pollMs: number;
     freezeMs: number;
     windowsFreezeMs: number;
     managedSaveMs: number;
@@ -76,20 +72,21 @@ export interface Config {
     partMs: number;
     requestMs: number;
   };
-  reserve: { minBytes: number; fraction: number; pollMs: number };
+  reserve: { minBytes: number; fraction: number };
 }
 
-/** Any part of the configuration; what is left out stays as it was. */
+/** Any part of the configuration; what is left out comes from below. */
 export type ConfigOverrides = {
   [Group in keyof Config]?: Config[Group] extends string ? string : Partial<Config[Group]>;
 };
 
+/** Where the configuration comes from. */
 export interface ConfigSources {
-  /** Where VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI are looked up; the process's own if left out. */
+  /** The environment with VIRT_PUBLISH_*, XDG_* and LIBVIRT_DEFAULT_URI; that of the process if left out. */
   env?: NodeJS.ProcessEnv;
   /** Read after the system's and the user's file; they must exist. */
   files?: readonly string[];
-  /** What flags say; they win over all else. */
+  /** Values of flags; they win over everything else. */
   overrides?: ConfigOverrides;
 }
 
@@ -133,13 +130,6 @@ export async function explainConfig(sources: ConfigSources = {}): Promise<Settin
 
 const COMMAND_LINE = 'the command line';
 
-function valueAt(values: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) => (value as Record<string, unknown> | null | undefined)?.[key],
-    values,
-  );
-}
-
 /** The places that say something, the one that wins last; each was checked. */
 async function readLayers({ env = process.env, files = [], overrides }: ConfigSources) {
   const given = [
@@ -151,20 +141,13 @@ async function readLayers({ env = process.env, files = [], overrides }: ConfigSo
   ];
   const schema = given.length > 0 ? readSchema() : {};
   const layers = given.map((layer) => withoutUnits(layer, schema));
-  await checkLayers(layers, schema);
+  validateLayers(layers);
   return layers;
 }
 
 function merge(layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
   const values = layers.map((layer) => layer.values);
   return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
-}
-
-// NOTE: ajv takes 80 ms and more to load, a tenth of a small run, so what is seen to be right
-// without it (as most flags are) does not wait for it. All messages are ajv's.
-async function checkLayers(layers: readonly Layer[], schema: SchemaNode): Promise<void> {
-  const doubtful = layers.filter((layer) => !isPlainlyValid(schema, layer.values));
-  if (doubtful.length > 0) (await import('./validate.ts')).validateLayers(doubtful);
 }
 
 async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {

@@ -1,5 +1,6 @@
 // The part of the configuration that stands in the environment: VIRT_PUBLISH_* and libvirt's URI.
 import { PublishError } from '../core/errors.ts';
+import { formerVariable } from './former-keys.ts';
 import type { Layer } from './layers.ts';
 import { describeAllowed, listSettings, readSchema, type Setting } from './schema.ts';
 
@@ -7,6 +8,9 @@ const PREFIX = 'VIRT_PUBLISH_';
 
 /** Names that tests and scripts use for themselves. */
 const NOT_OURS = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
+
+const UNKNOWN_HINT =
+  'unset it; `virt-publish config show` lists the settings, and snapshot.format is VIRT_PUBLISH_SNAPSHOT_FORMAT';
 
 /**
  * One layer for each variable that is set; an empty one counts as not set. Lists are
@@ -29,8 +33,10 @@ export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
 function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): Layer {
   const setting = settings.get(name);
   if (setting === undefined) {
-    const message = `${name} is no setting of virt-publish: unset it, or see config/schema.json for the names (snapshot.format is VIRT_PUBLISH_SNAPSHOT_FORMAT)`;
-    throw new PublishError('CONFIG', message, { step: 'config' });
+    const former = formerVariable(name);
+    const message = `${name} ${former?.problem ?? 'is not a setting of virt-publish'}`;
+    const hint = former?.hint ?? UNKNOWN_HINT;
+    throw new PublishError('CONFIG', message, { step: 'config', hint });
   }
   const value = parse(setting, text);
   const values = setting.path.reduceRight<unknown>((below, key) => ({ [key]: below }), value);

@@ -50,7 +50,8 @@ export function describeAllowed(node: SchemaNode): string {
   return types.map((type) => (type === 'array' ? `a list${list}` : type)).join(' or ');
 }
 
-function variableOf(path: readonly string[]): string {
+/** `VIRT_PUBLISH_SNAPSHOT_FORMAT` for `snapshot`, `format`. */
+export function variableOf(path: readonly string[]): string {
   const words = path.map((key) => key.replace(/([A-Z])/g, '_$1').toUpperCase());
   return `VIRT_PUBLISH_${words.join('_')}`;
 }

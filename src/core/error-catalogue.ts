@@ -1,5 +1,6 @@
 // Every error code with its exit code, its meaning, what to do, and the topic that explains it.
 
+/** What the catalogue says of one code. */
 export interface ErrorEntry {
   /** Exit code of the command. Codes that share one share its meaning. */
   exitCode: number;
@@ -84,7 +85,7 @@ export const ERROR_CATALOGUE = {
   },
   CHAIN_IN_USE: {
     exitCode: 24,
-    meaning: 'somebody else needs a layer as it is',
+    meaning: 'a layer is in use by another domain or image',
     hint: 'choose another --base or --top, or end that use first',
     topic: 'modes',
   },
@@ -180,6 +181,8 @@ export const ERROR_CATALOGUE = {
   },
 } as const satisfies Readonly<Record<string, ErrorEntry>>;
 
+/** A code of a PublishError. */
 export type ErrorCode = keyof typeof ERROR_CATALOGUE;
 
+/** All codes of a PublishError. */
 export const ERROR_CODES = Object.keys(ERROR_CATALOGUE) as readonly ErrorCode[];

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { PublishError } from '../core/errors.ts';
-import { inTime, type TimeLimits } from '../core/in-time.ts';
+import { inTime, type TimeLimits } from '../core/time-limit.ts';
 import type { DiskDescription, DomainDescription } from '../libvirt/xml/domain-xml.ts';
 import { markLayer } from './chain/layer-mark.ts';
 import { readExtents } from './chain/read-extents.ts';

@@ -1,7 +1,7 @@
 // libvirt's status file of a running domain: the only place that has what the API has no getter for.
 import { readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { currentUser } from '../core/user.ts';
 import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 
 /** What libvirt holds of a running domain and shows in no domain XML. */
@@ -54,6 +54,6 @@ export function statusPath(uri: string, name: string): string {
 
 function statusFolder(uri: string): string {
   if (new URL(uri).pathname !== '/session') return '/run/libvirt/qemu';
-  const runtime = process.env.XDG_RUNTIME_DIR ?? `/run/user/${userInfo().uid}`;
+  const runtime = process.env.XDG_RUNTIME_DIR ?? `/run/user/${currentUser().uid}`;
   return join(runtime, 'libvirt/qemu/run');
 }

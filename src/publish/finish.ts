@@ -1,4 +1,4 @@
-// The last stretch of a run, from images that can be read to an active one; `recover --resume` walks it again.
+// Publishes the disks' image sources as one active image; `recover --resume` repeats it.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { PublishError } from '../core/errors.ts';
@@ -9,14 +9,14 @@ import type { FinishOptions, ImageToPublish } from './image-to-publish.ts';
 import { keepLast } from './keep.ts';
 import { activeFields, uploadDisks } from './upload-disks.ts';
 
-/** Points of the journal from here on, each with what a resume needs of it; `uploaded` is between. */
+/** Points of the journal, with the data that a resume needs; `uploaded` lies between them. */
 export const IMAGE_POINT = 'image';
 export const ACTIVE_POINT = 'active';
 
-/** Of the UEFI variables, beside the data. */
+/** Name of the artefact with the UEFI variables. */
 export const NVRAM_NAME = 'nvram.fd';
 
-/** What an alias points to now. */
+/** An alias and its new version. */
 export interface MovedAlias {
   alias: string;
   version: number;
@@ -28,7 +28,11 @@ export interface PublishedImage {
   aliases: readonly MovedAlias[];
 }
 
-/** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */
+/**
+ * Uploads the disks and the artefacts, activates the image, then moves its aliases and deletes older
+ * images as requested.
+ * @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason.
+ */
 export async function finishImage(
   registry: Registry,
   image: ImageToPublish,
@@ -48,7 +52,7 @@ export async function finishImage(
   return { image: record, aliases };
 }
 
-/** What was asked for beyond the image itself: its aliases, and that older images go. */
+/** Moves the image's aliases, then deletes older images if `keep` asks for it. */
 export async function followUp(
   registry: Registry,
   image: Pick<ImageToPublish, 'id' | 'aliases' | 'keep'>,
@@ -60,7 +64,7 @@ export async function followUp(
   return aliases;
 }
 
-/** Points the image's aliases to it. An alias that does so already is left as it is. */
+/** Points the image's aliases to it; one that already does is left unchanged. */
 async function moveAliases(
   registry: Registry,
   { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
@@ -100,9 +104,9 @@ async function putArtefact(
   try {
     return await registry.putArtefact(id, name, body, { signal });
   } catch (error) {
-    // Written by the process before, of the very bytes that its run has.
-    const isThere = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
-    if (!(resume && isThere)) throw error;
+    // An earlier process of the run has written it, from the same bytes.
+    const exists = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    if (!(resume && exists)) throw error;
     const sha256 = createHash('sha256').update(body).digest('hex');
     return { name, size: body.length, sha256 };
   }

@@ -20,6 +20,7 @@ import { canResume, type RunStatus, statusOf } from './run-status.ts';
 export { resolveRefs } from './resolve-refs.ts';
 export type { RunStatus } from './run-status.ts';
 
+/** What is recovered, and how. */
 export interface RecoverOptions {
   /** Runs by id, or domains by name or UUID; all where left out. */
   refs?: readonly string[];

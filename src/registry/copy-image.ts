@@ -5,8 +5,8 @@ import type { ObjectStore } from '../store/object-store.ts';
 import { type CopyWay, copyObject } from '../transfer/upload/copy-object.ts';
 import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
 import { checkObjects } from './image-data.ts';
+import { assertRecord, keepUnknown } from './record/check-record.ts';
 import type { ImageRecord } from './record/image.ts';
-import { assertRecord, keepUnknown } from './record/image-checks.ts';
 import { allObjects, asStored, dataObjects } from './record/image-objects.ts';
 import { imageFolder, readRecord, recordFolder } from './record/image-records.ts';
 import { createVersion, readVersion } from './record/records.ts';
@@ -20,6 +20,7 @@ export interface CopyImageRequest extends CallOptions {
   onProgress?: ((bytes: number) => void) | undefined;
 }
 
+/** A copied image, in its new registry. */
 export interface CopiedImage {
   image: ImageRecord;
   /** How the data came over; `there` also where the whole image was there already. */

@@ -23,11 +23,18 @@ export async function pullImage(
   options: PullOptions & DiskChoice & { policy: PullPolicy; artefact?: string | undefined },
 ): Promise<void> {
   assertReadable(image);
-  const artefact = artefactOf(image, options.artefact);
-  const { name, size, sha256 } = artefact ?? diskData(image, options.disk);
-  const format = artefact === undefined ? image.disk_format : undefined;
+  const { name, size, sha256 } = objectToPull(image, options);
+  const format = options.artefact === undefined ? image.disk_format : undefined;
   const key = imageFolder(image.id) + name;
   await pullFile(store, { key, size, sha256, format }, file, options);
+}
+
+/** Returns the artefact that is named, or the data of the disk. @throws USAGE if there is none, or several */
+export function objectToPull(
+  image: ImageRecord,
+  { disk, artefact }: DiskChoice & { artefact?: string | undefined },
+): ImageObject {
+  return artefactOf(image, artefact) ?? diskData(image, disk);
 }
 
 /** @throws USAGE where the image has no such artefact, naming those that it has. */

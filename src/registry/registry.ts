@@ -399,6 +399,19 @@ export class Registry {
   }
 
   /**
+   * The bytes of one disk, or one artefact, in order; verified when the last one was read.
+   * @throws IMAGE_NOT_FOUND, IMAGE_STATUS, USAGE; the chunks: INTEGRITY, REGISTRY, INTERRUPTED
+   */
+  async readImage(
+    ref: string,
+    options: DiskChoice & CallOptions & { artefact?: string | undefined } = {},
+  ): Promise<{ image: ImageRecord; object: ImageObject; chunks: AsyncGenerator<Uint8Array> }> {
+    const image = await this.getImage(ref, { signal: options.signal });
+    const { readImage } = await import('./read-image.ts');
+    return { image, ...readImage(this.#store, image, { ...options, policy: this.#policy }) };
+  }
+
+  /**
    * A link to the data of one disk that works without credentials for `expiresSeconds` seconds. It is a
    * secret. @throws IMAGE_STATUS unless it is active, USAGE where the registry is a directory
    */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
+import { valueInTime } from '../core/time-limit.ts';
 import { Host } from '../libvirt/host.ts';
 import { pause } from './acts/chain-acts.ts';
 import { freeze } from './acts/freeze-act.ts';
@@ -80,7 +81,7 @@ export async function pendingOf(
     const entries = await read();
     return { entries, pending: pendingActs(entries) };
   }
-  const entries = withMemory(await inTime(read(), []), memory);
+  const entries = withMemory(await valueInTime(read(), [], FILE_MS), memory);
   return { entries, pending: withSecrets(pendingActs(entries), memory.entries) };
 }
 
@@ -102,8 +103,9 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
   };
   try {
     const lettingGo = ignoreRejection(undo(pending.filter(({ act }) => isHold(act))));
-    await inTime(lettingGo, [], LET_GO_FIRST_MS);
-    if (!parked) await inTime(endLeftoversOf(facts.scratch, onNote), undefined, LET_GO_FIRST_MS);
+    await valueInTime(lettingGo, [], LET_GO_FIRST_MS);
+    if (!parked)
+      await valueInTime(endLeftoversOf(facts.scratch, onNote), undefined, LET_GO_FIRST_MS);
     const others = await undo(pending.filter(({ act }) => !isHold(act)));
     const failures = [...(await lettingGo), ...others];
     if (options.abandonThaw) {
@@ -114,7 +116,7 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
     await sleep(IN_FLIGHT_MS);
     return await undo(unsure);
   } finally {
-    await inTime(journal.close(), undefined);
+    await valueInTime(journal.close(), undefined, FILE_MS);
   }
 }
 
@@ -153,21 +155,14 @@ async function reopen(runPath: string, { onNote, memory }: RestoreOptions): Prom
   try {
     const opening = Journal.reopen(join(runPath, JOURNAL_FILE));
     if (!memory) return await opening;
-    const journal = await inTime(opening, undefined);
+    const journal = await valueInTime(opening, undefined, FILE_MS);
     if (!journal) return SILENT;
     return {
-      write: (...entry) => inTime(journal.write(...entry), undefined),
+      write: (...entry) => valueInTime(journal.write(...entry), undefined, FILE_MS),
       close: () => journal.close(),
     };
   } catch (error) {
     onNote(`the run's journal cannot be written: ${messageOf(error)}`);
     return SILENT;
   }
-}
-
-/** What the work resolves to; `otherwise` if it fails or takes too long. */
-async function inTime<T>(work: Promise<T>, otherwise: T, ms = FILE_MS): Promise<T> {
-  const enough = new AbortController();
-  const late = sleep(ms, otherwise, { signal: enough.signal }).catch(() => otherwise);
-  return Promise.race([work.catch(() => otherwise), late]).finally(() => enough.abort());
 }

@@ -5,8 +5,8 @@ import { must } from '../support/exec.ts';
 import { makeFolder } from '../support/folders.ts';
 
 /**
- * An environment in which images are converted by qemu-img, which a priority of its own asks for, and
- * `qemu-img convert` reads no more than so many KiB a second.
+ * Returns an environment in which qemu-img writes a snapshot's image (compressed with zlib, which
+ * this program leaves to it), no more than so many KiB a second.
  */
 export async function slowQemuImg(kibPerSecond: number): Promise<Record<string, string>> {
   const folder = await makeFolder('vp-test-bin');
@@ -18,7 +18,7 @@ exec ${real} convert -r ${kibPerSecond}k "$@"
 `;
   await writeFile(join(folder, 'qemu-img'), script);
   await chmod(join(folder, 'qemu-img'), 0o755);
-  return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_CONVERT_NICE: '1' };
+  return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_SNAPSHOT_COMPRESS: 'zlib' };
 }
 
 /** The qemu-img that converts something below this folder; undefined where there is none. */

@@ -9,8 +9,8 @@ import { createBucket, listKeys, s3Env } from '../support/s3.ts';
 interface Finding {
   name: string;
   state: string;
-  says: string;
-  cure?: string;
+  detail: string;
+  hint?: string;
 }
 
 let sandbox: Sandbox;
@@ -38,13 +38,13 @@ it('finds a good host good, with a bucket behind a CA of its own, and leaves not
     ...{ 'work directory': 'ok', confinement: 'ok', registry: 'ok', 'registry create-only': 'ok' },
     ...{ 'registry presigned': 'ok', clock: 'ok' },
   });
-  expect(find('work directory')?.says).toMatch(/reached and written by QEMU \(uid \d+/);
+  expect(find('work directory')?.detail).toMatch(/reached and written by QEMU \(uid \d+/);
   expect(exitCode).toBe(0);
   expect(await listKeys(bucket)).toEqual([]);
   expect(readdirSync(join(sandbox.stateDir, 'runs'))).toEqual([]);
 });
 
-it('is a table for people, with a cure under what is wrong', async () => {
+it('is a table for people, with a hint below each warning and failure', async () => {
   const ran = await runCli(['doctor', 'no-such-domain'], { sandbox });
   expect(ran.exitCode).toBe(10);
   expect(ran.stdout).toMatch(
@@ -61,7 +61,7 @@ it('a work directory that QEMU cannot reach is found, with the folder to open', 
   const { exitCode, find } = await doctor(['--work-dir', join(closed, 'work')]);
   expect(find('work directory')).toMatchObject({
     state: 'failure',
-    cure: expect.stringContaining(`chmod o+x ${closed}`),
+    hint: expect.stringContaining(`chmod o+x ${closed}`),
   });
   expect(exitCode).toBe(32);
   chmodSync(closed, 0o711);
@@ -79,7 +79,7 @@ it('no libvirt, no qemu-img, no registry: each is one failure, and the rest is l
   writeFileSync(file, '');
   const lost = await doctor(['--registry', join(file, 'registry')]);
   expect(lost.states).toMatchObject({ libvirt: 'ok', registry: 'failure' });
-  expect(lost.find('registry abilities')).toBeUndefined();
+  expect(lost.find('registry capabilities')).toBeUndefined();
   expect(lost.exitCode).toBe(44);
 });
 

@@ -35,8 +35,8 @@ function snapshot(...flags: string[]) {
 }
 
 test.each([
-  ['file', 32, /cannot make the folder .*file|\/file is no directory/],
-  ['file/below', 32, /cannot make the folder .*: .*\/file is no directory/],
+  ['file', 32, /cannot create the folder .*file|\/file is no directory/],
+  ['file/below', 32, /cannot create the folder .*: .*\/file is no directory/],
   ['open', 32, /other users may change what is in .*open; chmod go-w/],
   ['foreign', 32, /the folder .* belongs to another user \(uid 65534\)/],
   ['shut/work', 32, /QEMU \(uid \d+\) cannot pass .*shut: chmod o\+x .*shut/],
@@ -46,7 +46,7 @@ test.each([
   const before = readdirSync(dir, { recursive: true });
   const ran = await snapshot('--dry-run', ...flags);
   expect(ran.stdout).toMatch(/^Path +live: /m);
-  expect(ran.stderr).toMatch(/^virt-publish: the run would be refused: /);
+  expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
   expect(ran.stderr).toMatch(message);
   expect(ran.exitCode).toBe(exitCode);
   expect(readdirSync(dir, { recursive: true })).toEqual(before);

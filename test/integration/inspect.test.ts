@@ -53,7 +53,12 @@ test('off, with a disk that cannot be taken; busy with a block job; with snapsho
   });
   const network = /disk vdc is on rbd:pool\/export, which only QEMU opens/;
   expect(off.obstacles).toEqual([
-    { target: 'vdc', code: 'DISK_UNSUPPORTED', message: expect.stringMatching(network) },
+    {
+      target: 'vdc',
+      code: 'DISK_UNSUPPORTED',
+      hint: expect.any(String),
+      message: expect.stringMatching(network),
+    },
   ]);
   expect(off.plan).toMatchObject({ mode: 'offline', disk: { target: 'vda' } });
   expect(await domain.inactiveXml()).toBe(stored);

@@ -110,8 +110,8 @@ test('not frozen: the guest is paused for the moment, which is told; to S3', asy
   // The root disk's image is made of its layers while it is sent, another's must be a file.
   const converts = published.events.filter(({ step, detail }) => step === 'convert' && detail);
   expect(converts.map(({ detail }) => detail)).toEqual([
-    'vda: of its layers, while it is sent',
-    'vdb: of its layers, while it is sent',
+    'vda: from its layers, during the upload',
+    'vdb: from its layers, during the upload',
     'vdc',
   ]);
   await expectOneMoment(published.id, env);

@@ -17,7 +17,8 @@ import { waitFor } from '../support/wait.ts';
 let domain: TestDomain;
 let before: GuestPhoto;
 let pool: string;
-const TAKE = ['--volume-snapshots', '--quiesce', 'require'];
+const COMMAND = 'volume-snapshot';
+const TAKE = ['--quiesce', 'require'];
 
 beforeAll(async () => {
   domain = await createDomain({ shape: 'qcow2', secondDisk: { format: 'raw' }, autostart: true });
@@ -42,31 +43,60 @@ async function snapshotNames(): Promise<string[]> {
   return (await domain.virsh('snapshot-list', '--name')).split('\n').filter(Boolean);
 }
 
-test('a disk that is no volume, and flags that are about data, are refused before all else', async () => {
+test('`volume-snapshot` refuses a disk that is not a volume; `snapshot --volume-snapshots` names the command', async () => {
   const sandbox = await makeSandbox();
-  const plain = await failToPublish([domain.name, ...TAKE], { sandbox });
+  const plain = await failToPublish([domain.name, ...TAKE], { sandbox, command: COMMAND });
   expect(plain).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
-  expect(plain.message).toContain(`disk vda of domain ${domain.name} is no volume`);
-  const flags = await failToPublish([domain.name, ...TAKE, '--format', 'raw'], { sandbox });
-  expect(flags).toMatchObject({ exitCode: 2, code: 'USAGE' });
+  expect(plain.message).toContain(`disk vda of domain ${domain.name} is not a volume`);
+  const flags = await failToPublish([domain.name, '--volume-snapshots', '--format', 'raw'], {
+    sandbox,
+  });
+  expect(flags).toMatchObject({
+    ...{ exitCode: 2, code: 'USAGE' },
+    hint: `run virt-publish volume-snapshot ${domain.name}`,
+  });
   expect(await imagesIn(sandbox)).toEqual([]);
 });
 
-test('a dry run says what becomes of each volume, and touches nothing', async () => {
+test('a dry run prints what becomes of each volume, and touches nothing', async () => {
   pool = await createDirPool(domain.dir);
   before = await photograph(domain);
   const sandbox = await makeSandbox();
-  const ran = await runCli(['snapshot', domain.name, ...TAKE, '--dry-run'], { sandbox });
+  const ran = await runCli([COMMAND, domain.name, ...TAKE, '--dry-run'], { sandbox });
   expect(ran.stdout).toContain(`vda: ${pool}/disk.qcow2 (qcow2)`);
   expect(ran.stdout).toContain(`vdb: ${pool}/data.raw (raw)`);
   await untilWhole(domain, before, 0);
   expect(await snapshotNames()).toEqual([]);
 });
 
+test('a dry run reports a pool whose file system is read-only, and touches nothing', async () => {
+  const sandbox = await makeSandbox();
+  await must('mount', ['--bind', domain.dir, domain.dir]);
+  try {
+    await must('mount', ['-o', 'remount,bind,ro', domain.dir]);
+    const ran = await runCli([COMMAND, domain.name, '--dry-run', '--json'], { sandbox });
+    expect(ran.exitCode, ran.stdout).toBe(34);
+    const message = `no overlay can be created in ${domain.dir}: its file system is read-only`;
+    expect(ran.events.at(-1)).toMatchObject({
+      code: 'VOLUMES',
+      plan: {
+        obstacles: [{ code: 'VOLUMES', message, hint: expect.stringContaining('writable') }],
+      },
+    });
+    const text = await runCli([COMMAND, domain.name, '--dry-run'], { sandbox });
+    expect(text.stdout).toMatch(
+      /^Obstacle +no overlay can be created .*\n +hint +mount it writable/m,
+    );
+  } finally {
+    await must('umount', [domain.dir]);
+  }
+  await untilWhole(domain, before, 0);
+});
+
 async function killAt(at: string, signal: 'SIGKILL' | 'SIGINT', sandbox: Sandbox): Promise<void> {
   const guard = signal === 'SIGKILL' ? ',guard' : '';
   const env = { VIRT_PUBLISH_TEST_AT: `${at}=${signal}${guard}` };
-  const { done } = await startCli(['snapshot', domain.name, ...TAKE], { sandbox, env });
+  const { done } = await startCli([COMMAND, domain.name, ...TAKE], { sandbox, env });
   expect((await done).exitCode).toBe(signal === 'SIGKILL' ? null : 130);
 }
 
@@ -92,7 +122,7 @@ test.each(['done:freeze', 'point:taken', 'point:captured'])(
 test('frozen for longer than it may be: thawed, the snapshots are taken back, nothing is published', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
-  const late = await failToPublish([domain.name, ...TAKE], { sandbox, env });
+  const late = await failToPublish([domain.name, ...TAKE], { sandbox, env, command: COMMAND });
   expect(late, late.message).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
   expect(late.message).toContain('timeouts.freezeMs');
   await untilWhole(domain, before, 0);
@@ -112,7 +142,7 @@ test('interrupted with the snapshots taken: they are taken back before it ends',
 test('killed while libvirt makes the snapshot: its end is waited for, and it is taken back', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TEST_AT: 'point:taking=SIGSTOP,guard' };
-  const args = ['snapshot', domain.name, '--volume-snapshots', '--quiesce', 'off'];
+  const args = [COMMAND, domain.name, '--quiesce', 'off'];
   const { child, done } = await startCli(args, { sandbox, env });
   const pid = child.pid ?? 0;
   const isStopped = async () => (await must('ps', ['-o', 'stat=', String(pid)])).startsWith('T');
@@ -145,6 +175,7 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   const ticks = await domain.ticks();
   const { id, record } = await publish([domain.name, ...TAKE, '--alias', 'web/latest'], {
     sandbox,
+    command: COMMAND,
   });
   await expectRunning();
   await domain.agent.writeFile('/data/marker', 'after');
@@ -216,7 +247,7 @@ test('recover leaves the overlay where the guest is off, or somebody reads the v
   await domain.virsh('start', '--paused');
   const reader = join(domain.dir, 'reader.qcow2');
   await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', below, '-F', 'qcow2', reader]);
-  const again = await failToPublish([domain.name, ...TAKE], { sandbox });
+  const again = await failToPublish([domain.name, ...TAKE], { sandbox, command: COMMAND });
   expect(again).toMatchObject({ code: 'DOMAIN_BUSY' });
   const read = await runCli(['recover', '--json'], { sandbox });
   expect(read.stdout).toContain(`used by the overlay ${reader}`);

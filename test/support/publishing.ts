@@ -13,9 +13,17 @@ export interface Published {
   events: Record<string, unknown>[];
 }
 
+type PublishOptions = CliOptions & {
+  /** `snapshot` if left out. */
+  command?: string;
+};
+
 /** `virt-publish snapshot ARGS --json`, which must succeed. */
-export async function publish(args: readonly string[], options: CliOptions): Promise<Published> {
-  const ran = await runCli(['snapshot', ...args, '--json'], options);
+export async function publish(
+  args: readonly string[],
+  { command = 'snapshot', ...options }: PublishOptions,
+): Promise<Published> {
+  const ran = await runCli([command, ...args, '--json'], options);
   expect(ran.stderr).toBe('');
   expect(ran.exitCode, ran.stdout.slice(-3000)).toBe(0);
   const result = ran.events.at(-1) as { type: string; image: Published['record'] };
@@ -27,12 +35,19 @@ export async function publish(args: readonly string[], options: CliOptions): Pro
 /** `virt-publish snapshot ARGS --json`, which must fail; its error object and exit code. */
 export async function failToPublish(
   args: readonly string[],
-  options: CliOptions,
-): Promise<{ exitCode: number | null; code: string; message: string; stderr: string }> {
-  const ran = await runCli(['snapshot', ...args, '--json'], options);
-  const error = ran.events.at(-1) as { type: string; code: string; message: string };
+  { command = 'snapshot', ...options }: PublishOptions,
+): Promise<{
+  exitCode: number | null;
+  code: string;
+  message: string;
+  hint: string;
+  stderr: string;
+}> {
+  const ran = await runCli([command, ...args, '--json'], options);
+  const error = ran.events.at(-1) as Record<'type' | 'code' | 'message' | 'hint', string>;
   expect(error?.type, ran.stderr + ran.stdout).toBe('error');
-  return { exitCode: ran.exitCode, code: error.code, message: error.message, stderr: ran.stderr };
+  const { code, message, hint } = error;
+  return { exitCode: ran.exitCode, code, message, hint, stderr: ran.stderr };
 }
 
 /** Pulls an image into the sandbox; its path. */

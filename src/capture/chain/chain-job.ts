@@ -23,7 +23,7 @@ export interface ChainJob {
   plan: ChainPlan;
   journal: Journal;
   scope: GuestScope<GuestContext>;
-  timeouts: Pick<Config['timeouts'], 'mirrorMs' | 'mirrorStallMs' | 'pollMs'>;
+  timeouts: Pick<Config['timeouts'], 'mirrorMs' | 'mirrorStallMs'>;
   /** MiB/s; 0 is no cap. */
   bandwidthMib: number;
   /** @throws PublishError NO_SPACE where what is written to has no more than its reserve. */
@@ -34,6 +34,8 @@ export interface ChainJob {
 
 /** libvirt drops a job before it has told the new chain. */
 const SETTLE_MS = 10_000;
+/** The longest pause between two reads of a block job. */
+const POLL_MS = 500;
 
 /** Whether all that was moved has left QEMU's memory; `why` not, in words. */
 export type Flushed = { flushed: true } | { flushed: false; why: string };
@@ -113,8 +115,8 @@ async function readDisk(domain: Domain, target: string): Promise<DiskDescription
 async function awaitEnd(job: ChainJob): Promise<void> {
   const { timeouts, signal } = job;
   const stall = new StallWatch(timeouts.mirrorStallMs);
-  const { mirrorMs: timeoutMs, pollMs } = timeouts;
-  if (await pollUntil(() => isAtEnd(job, stall), { timeoutMs, pollMs, signal })) return;
+  const { mirrorMs: timeoutMs } = timeouts;
+  if (await pollUntil(() => isAtEnd(job, stall), { timeoutMs, pollMs: POLL_MS, signal })) return;
   throw failed(job, `was not done after ${timeoutMs / 1000} s; raise timeouts.mirrorMs`);
 }
 

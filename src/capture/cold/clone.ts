@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
-import { inTime } from '../../core/in-time.ts';
+import { inTime } from '../../core/time-limit.ts';
 import { type LayerMark, layerChanged, markLayer } from '../../domain/chain/layer-mark.ts';
 import type { LocalDisk } from '../../domain/choose-disk.ts';
 import { detailOf, type InspectedDisk } from '../../domain/inspect.ts';

@@ -7,6 +7,9 @@ import { isLibvirtError } from '../../libvirt/errors.ts';
 import { VIR_DOMAIN_JOB_OPERATION_SAVE } from '../../libvirt/ffi/constants.ts';
 import type { CaptureRun } from '../capture-run.ts';
 
+/** Between two reports of the progress. */
+const REPORT_MS = 500;
+
 /** Works on the control connection, since the save keeps the other one. */
 export class SaveWatch {
   readonly #run: CaptureRun;
@@ -49,9 +52,9 @@ export class SaveWatch {
   }
 
   async #report(over: AbortSignal): Promise<void> {
-    const { onEvent, timeouts } = this.#run;
+    const { onEvent } = this.#run;
     const isOver = async () => over.aborted;
-    while (!(await pollUntil(isOver, { timeoutMs: timeouts.pollMs, pollMs: 50 }))) {
+    while (!(await pollUntil(isOver, { timeoutMs: REPORT_MS, pollMs: 50 }))) {
       const job = await this.#readJob();
       if (!job || job.dataTotal === 0) continue;
       onEvent({ type: 'progress', step: 'save', bytes: job.dataProcessed, total: job.dataTotal });

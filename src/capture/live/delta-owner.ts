@@ -1,9 +1,9 @@
 // Gives a delta to the user that QEMU runs as: libvirt does not do it for every domain.
 import { chmod, chown, readFile, stat } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import { isToBeOpened } from '../../host/files/own-folders.ts';
+import { currentUser } from '../../core/user.ts';
+import { needsOpening } from '../../host/files/own-folders.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { parseDacLabel } from '../../libvirt/xml/dac-label.ts';
 
@@ -27,13 +27,13 @@ export interface QemuIds {
 export async function giveToQemu(domain: Domain, path: string): Promise<void> {
   await assertOwnable(domain);
   const ids = await qemuIds(domain);
-  if (userInfo().uid === 0 && ids !== undefined && ids.uid !== 0) await own(path, ids);
+  if (currentUser().uid === 0 && ids !== undefined && ids.uid !== 0) await own(path, ids);
 }
 
 /** @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it. */
 export async function assertOwnable(domain: Domain): Promise<void> {
   const ids = await qemuIds(domain);
-  const here = userInfo().uid;
+  const here = currentUser().uid;
   if (here === 0 || ids === undefined || ids.uid === here) return;
   // libvirt's daemon can, and does it unless it was told not to.
   if (await relabels(domain)) return;
@@ -46,7 +46,7 @@ export async function assertOwnable(domain: Domain): Promise<void> {
 
 /** Makes a delta that QEMU has closed the property of this user again. */
 export async function takeFromQemu(path: string): Promise<void> {
-  const { uid, gid } = userInfo();
+  const { uid, gid } = currentUser();
   if (uid === 0) await own(path, { uid, gid });
 }
 
@@ -94,7 +94,7 @@ export async function closedForQemu(
     const { mode, uid, gid } = facts;
     const bits = uid === ids.uid ? 0o100 : isOneOf(gid, ids) ? 0o010 : 0o001;
     if ((mode & bits) !== 0) continue;
-    if (prepared.includes(folder) && (await isToBeOpened(folder))) continue;
+    if (prepared.includes(folder) && (await needsOpening(folder))) continue;
     return { folder, who: bits === 0o100 ? 'u' : bits === 0o010 ? 'g' : 'o', ids };
   }
   return undefined;

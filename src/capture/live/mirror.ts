@@ -21,6 +21,8 @@ import { closedForQemu, describeClosed } from './delta-owner.ts';
 import { failed, readyMirrors, vanished } from './mirror-state.ts';
 
 const MIB = 1024 * 1024;
+/** The longest pause between two reads of a block job. */
+const POLL_MS = 500;
 
 /** @throws PublishError MIRROR where libvirt refuses the job. */
 export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<void> {
@@ -88,7 +90,7 @@ export async function awaitMirrors(run: CaptureRun, mirrors: readonly MirrorData
   });
   const ready = await pollUntil(() => areReady(run, watched), {
     timeoutMs: timeouts.mirrorMs,
-    pollMs: timeouts.pollMs,
+    pollMs: POLL_MS,
     signal,
   });
   const late = watched.find((each) => !each.ready);

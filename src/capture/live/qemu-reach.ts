@@ -1,7 +1,7 @@
 // Whether QEMU could open a delta in a work directory, found out without a change.
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
+import { currentUser } from '../../core/user.ts';
 import { type RunLimits, runAs } from '../../host/files/run-as.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { assertOwnable, closedForQemu, describeClosed, type QemuIds } from './delta-owner.ts';
@@ -21,7 +21,7 @@ export async function assertQemuReaches(
   await assertOwnable(domain);
   const closed = await closedForQemu(domain, join(workDir, 'run', 'delta'), prepared);
   if (closed === undefined) return;
-  if (userInfo().uid !== 0) return warn(describeClosed(closed));
+  if (currentUser().uid !== 0) return warn(describeClosed(closed));
   if (await mayPass(closed.folder, closed.ids, limits)) return;
   throw new PublishError('WORK_DIR', describeClosed(closed), { step: 'delta' });
 }

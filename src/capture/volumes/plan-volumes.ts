@@ -15,6 +15,9 @@ export interface DiskVolume {
   volume: Volume | undefined;
 }
 
+const HINT =
+  'see virsh pool-list; or take the data with `virt-publish snapshot`, since volume snapshots take all disks or none';
+
 /** How each type of pool makes a snapshot. */
 const KINDS: Readonly<Record<string, VolumeSnapshotKind>> = {
   logical: 'volume',
@@ -52,7 +55,8 @@ export function planVolumes(
   }
   if (kind === 'overlay' && !domain.active) {
     throw unsupported(
-      `domain ${domain.name} is switched off, and its volumes hold still: publish its disks without --volume-snapshots, or start it`,
+      `domain ${domain.name} is off, and the pools of its volumes make snapshots of running domains only`,
+      'publish its disks with `virt-publish snapshot`, or start it',
     );
   }
   if (kind === 'volume') assertGroupsHaveRoom(found);
@@ -78,7 +82,7 @@ function requireVolume(domain: string, { disk, volume }: DiskVolume): FoundVolum
 
 function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string | undefined {
   if (!volume) {
-    return 'is no volume of a storage pool that is active, and all disks or none are taken; see virsh pool-list, or leave --volume-snapshots out';
+    return 'is not a volume of an active storage pool';
   }
   if (disk.shareable) return 'is shareable: who else writes to it does not stop';
   if (disk.readonly) return 'is read-only, so the domain can go on in no overlay of it';
@@ -117,6 +121,6 @@ function overlayPath(path: string, mark: string): string {
   return join(dirname(path), `${stem}.${mark}.qcow2`);
 }
 
-function unsupported(message: string): PublishError {
-  return new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+function unsupported(message: string, hint = HINT): PublishError {
+  return new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect', hint });
 }

@@ -24,7 +24,7 @@ export interface PlannedVolume {
   overlay: string | null;
 }
 
-/** What a run would do; nothing was touched to learn it. */
+/** What a volume snapshot would do. */
 export interface VolumePlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean };
   kind: VolumeSnapshotKind;
@@ -32,6 +32,6 @@ export interface VolumePlan {
   quiesce: QuiescePolicy;
   image: { name: string };
   registry: string;
-  /** What was seen to stand in its way; of a run that was done there are none. */
+  /** Errors that the run would fail with; empty in the result of a run. */
   obstacles: readonly PlanObstacle[];
 }

@@ -1,16 +1,19 @@
 // `virt-publish chain`: shows the backing chain of a disk, and shortens it while the guest runs.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { ChainOptions, CommitOptions } from '../../operations/chain/chain-types.ts';
+import type { ChainOptions, CommitChainOptions } from '../../operations/chain/chain-types.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { CONNECT, type GlobalFlags, given } from '../options.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 import { wholeRateValue } from '../values.ts';
 
 type ChainFlags = GlobalFlags &
-  Pick<CommitOptions, 'disk' | 'connect' | 'base' | 'top' | 'delete'> & { bandwidth?: number };
+  Pick<CommitChainOptions, 'disk' | 'connect' | 'base' | 'top' | 'delete'> & { bandwidth?: number };
 
-type Work = (options: ChainOptions & CommitOptions, context: CommandContext) => Promise<Product>;
+type Work = (
+  options: ChainOptions & CommitChainOptions,
+  context: CommandContext,
+) => Promise<Product>;
 
 const RESTORING = {
   first: 'stopping: the block job is ended first…',
@@ -81,7 +84,7 @@ function toOptions(
   domain: string,
   flags: ChainFlags,
   { signal, onEvent }: CommandContext,
-): CommitOptions {
+): CommitChainOptions {
   const { disk, base, top, bandwidth: bandwidthMib, delete: remove } = flags;
   const paths = { base: base && resolve(base), top: top && resolve(top) };
   return { domain, signal, onEvent, ...given({ disk, ...paths, bandwidthMib, delete: remove }) };

@@ -1,6 +1,6 @@
-// `virt-publish doctor`: looks at all that a run needs, and says the cure.
+// `virt-publish doctor`: checks everything that a run needs, and says what to do about failures.
 import type { Command } from 'commander';
-import type { Finding } from '../../operations/doctor/doctor.ts';
+import type { Finding } from '../../operations/doctor/finding.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
@@ -17,10 +17,10 @@ type DoctorFlags = GlobalFlags & RegistryFlags & { connect?: string; workDir?: s
 export function addDoctorCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('doctor')
-    .argument('[domain...]', 'whose agents are asked (default: every running domain)')
-    .summary('look at all that a run needs')
+    .argument('[domain...]', 'domains whose agents are asked (default: all running domains)')
+    .summary('check everything that a run needs')
     .description(
-      'Looks at libvirt, qemu-img, the work directory, free space, agents, the registry and the\nclock, by trying them. Each line is ok, a warning or a failure with its cure. The exit code is\n0 where nothing failed, else the one that a run would end with.',
+      'Checks libvirt, qemu-img, the work directory, free space, agents, the registry and the clock,\nby trying them. Each line is ok, a warning or a failure, with what to do about it. The exit\ncode is 0 if nothing failed, else that of the error that a run would fail with.',
     )
     .option(...WORK_DIR)
     .option(...CONNECT);
@@ -50,8 +50,11 @@ async function examine(
   if (first === undefined) return product;
   const { PublishError } = await import('../../core/errors.ts');
   const names = failed.map(({ name }) => name).join(', ');
-  const message = `${failed.length} of ${findings.length} looks failed: ${names}; the cures stand beside them.`;
-  return { ...product, failure: new PublishError(first.code ?? 'INTERNAL', message, {}) };
+  const message = `${failed.length} of ${findings.length} checks failed: ${names}`;
+  return {
+    ...product,
+    failure: new PublishError(first.code ?? 'INTERNAL', message, { hint: 'see the hints above' }),
+  };
 }
 
 async function asText(findings: readonly Finding[]): Promise<string> {
@@ -59,14 +62,14 @@ async function asText(findings: readonly Finding[]): Promise<string> {
   const { styleFor } = await import('../views/style.ts');
   const style = styleFor(process.stdout);
   const width = Math.max(...findings.map(({ name }) => name.length));
-  const lines = findings.flatMap(({ name, state, says, cure }) => {
+  const lines = findings.flatMap(({ name, state, detail, hint }) => {
     const padded = state.padEnd(9);
     const mark = state === 'failure' ? style.red(padded) : padded;
-    const line = `${mark}${printable(name).padEnd(width + 2)}${printable(says)}`;
+    const line = `${mark}${printable(name).padEnd(width + 2)}${printable(detail)}`;
     const below = ' '.repeat(9 + width + 2);
-    return cure === undefined
+    return hint === undefined
       ? [line]
-      : [line, `${below}${style.bold('cure:')} ${printable(cure)}`];
+      : [line, `${below}${style.bold('hint:')} ${printable(hint)}`];
   });
   return lines.join('\n');
 }

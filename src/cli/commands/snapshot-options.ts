@@ -7,13 +7,13 @@ import {
   SNAPSHOT_MODES,
   TARGET_FORMATS,
 } from '../../core/model.ts';
+import { addImageOptions } from '../image-options.ts';
 import {
   CONNECT,
   choiceOption,
   collect,
-  collectProperty,
   hashOption,
-  visibilityOption,
+  Option,
   WORK_DIR,
   wholeNumber,
   withDefault,
@@ -21,17 +21,12 @@ import {
 import { rateValue, wholeRateValue } from '../values.ts';
 
 export function addSnapshotOptions(command: Command): void {
-  addImageOptions(command);
+  addDataOptions(addImageOptions(command));
   addCaptureOptions(command);
 }
 
-function addImageOptions(command: Command): void {
+function addDataOptions(command: Command): void {
   command
-    .optionsGroup('Image:')
-    .option('--name <name>', 'name of the image (default: domain and time)')
-    .option('--alias <alias>', 'let this alias point to the image (repeatable)', collect)
-    .option('--tag <tag>', 'tag the image (repeatable)', collect)
-    .option('--property <key=value>', 'give the image a property (repeatable)', collectProperty)
     .addOption(
       choiceOption(
         '--format <format>',
@@ -47,13 +42,11 @@ function addImageOptions(command: Command): void {
       ),
     )
     .addOption(hashOption())
-    .addOption(visibilityOption())
     .option('--sysprep', 'seal the image with virt-sysprep; the guest is left as it is')
     .option(
       '--sysprep-operations <list>',
       withDefault('as defaults,-ssh-userdir; implies --sysprep', 'sysprep', 'operations'),
     )
-    .option('--protected', 'the image cannot be deleted until it is unprotected')
     .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
     .option(
       '--keep <n>',
@@ -81,7 +74,7 @@ function addCaptureOptions(command: Command): void {
     )
     .option('--disk <target>', 'as vda (default: the root disk; repeatable)', collect)
     .option('--all-disks', 'every disk, as at one point in time, in one image')
-    .option('--volume-snapshots', 'not the data, but snapshots that the storage pools make')
+    .addOption(new Option('--volume-snapshots').hideHelp())
     .addOption(
       choiceOption(
         '--quiesce <policy>',

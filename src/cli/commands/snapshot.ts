@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { SnapshotOptions } from '../../operations/snapshot/snapshot-types.ts';
 import type { SetExitCode } from '../exit-codes.ts';
+import { type ImageFlags, imageOptions } from '../image-options.ts';
 import {
   addRegistryOptions,
   type GlobalFlags,
@@ -10,17 +11,16 @@ import {
   type RegistryFlags,
 } from '../options.ts';
 import type { CommandContext, Product } from '../run-command.ts';
+import { RESTORING } from '../signals.ts';
 import { deadlinesHelp } from './deadlines-help.ts';
 import { addSnapshotOptions } from './snapshot-options.ts';
 
 type SnapshotFlags = GlobalFlags &
   RegistryFlags &
-  Pick<SnapshotOptions, 'name' | 'mode' | 'method' | 'allDisks' | 'format' | 'compress'> &
-  Pick<SnapshotOptions, 'quiesce' | 'visibility' | 'protected' | 'connect' | 'workDir' | 'hash'> & {
+  ImageFlags &
+  Pick<SnapshotOptions, 'mode' | 'method' | 'allDisks' | 'format' | 'compress'> &
+  Pick<SnapshotOptions, 'quiesce' | 'connect' | 'workDir' | 'hash'> & {
     disk?: string[];
-    alias?: string[];
-    tag?: string[];
-    property?: Record<string, string>;
     bandwidth?: number;
     uploadRate?: number;
     keep?: number;
@@ -28,14 +28,10 @@ type SnapshotFlags = GlobalFlags &
     withNvram?: boolean;
     sysprep?: boolean;
     sysprepOperations?: string;
+    /** What the command volume-snapshot does now. */
     volumeSnapshots?: boolean;
     dryRun?: boolean;
   };
-
-const RESTORING = {
-  first: 'stopping: putting the guest back first…',
-  again: 'putting the guest back, please wait',
-};
 
 export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
@@ -60,14 +56,10 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
 async function snapshot(
   domain: string,
   flags: SnapshotFlags,
-  context: CommandContext,
+  { config, signal, onEvent }: CommandContext,
 ): Promise<Product> {
-  const { config, signal, onEvent } = context;
   const options = { ...toOptions(domain, flags, config.workDir), signal, onEvent };
-  if (flags.volumeSnapshots === true) {
-    const { snapshotVolumes } = await import('./snapshot-volumes.ts');
-    return snapshotVolumes(options, { dryRun: flags.dryRun === true }, context);
-  }
+  if (flags.volumeSnapshots === true) throw await volumeSnapshotsMoved(domain);
   const { createSnapshot, planSnapshot } = await import('../../operations/snapshot/snapshot.ts');
   if (flags.dryRun === true) {
     const plan = await planSnapshot(options, config);
@@ -78,15 +70,24 @@ async function snapshot(
   return { text: result.image.id, json: { ...result } };
 }
 
+async function volumeSnapshotsMoved(domain: string): Promise<Error> {
+  const { PublishError } = await import('../../core/errors.ts');
+  const { shellQuote } = await import('../../core/shell-quote.ts');
+  const hint = `run virt-publish volume-snapshot ${shellQuote(domain)}`;
+  return new PublishError('USAGE', '--volume-snapshots is a command of its own now', {
+    ...{ step: 'config', hint },
+  });
+}
+
 function toOptions(domain: string, flags: SnapshotFlags, workDir: string): SnapshotOptions {
-  const { name, mode, method, format, compress, quiesce, visibility, hash, connect } = flags;
+  const { mode, method, format, compress, quiesce, hash, connect } = flags;
   return {
     domain,
     workDir,
-    ...given({ name, mode, method, format, compress, quiesce, visibility, hash, connect }),
+    ...imageOptions(flags),
+    ...given({ mode, method, format, compress, quiesce, hash, connect }),
     ...given({ disk: flags.disk, allDisks: flags.allDisks }),
     ...given({
-      protected: flags.protected,
       keep: flags.keep,
       fromSnapshot: flags.fromSnapshot,
       withNvram: flags.withNvram,
@@ -96,6 +97,5 @@ function toOptions(domain: string, flags: SnapshotFlags, workDir: string): Snaps
       bandwidthMib: flags.bandwidth,
       uploadRateMib: flags.uploadRate,
     }),
-    ...given({ aliases: flags.alias, tags: flags.tag, properties: flags.property }),
   };
 }

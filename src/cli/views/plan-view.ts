@@ -1,5 +1,6 @@
 // The plan of a snapshot as a page for people. Pure.
 import { PublishError } from '../../core/errors.ts';
+import type { PlanObstacle } from '../../core/model.ts';
 import type { SnapshotPlan } from '../../operations/snapshot/snapshot-types.ts';
 import type { Product } from '../run-command.ts';
 import { formatBytes, printable } from './format.ts';
@@ -25,18 +26,28 @@ export function formatPlan(plan: SnapshotPlan): string {
     ...(plan.sysprep === null ? [] : [sealPair(plan.sysprep)]),
     ['Registry', plan.registry],
     ...plan.space.map((entry): [string, string] => ['Space', spaceLine(entry)]),
+    ...obstaclePairs(plan.obstacles),
   ];
   return formatPairs(pairs.map(([name, value]) => [name, printable(value)]));
 }
 
-/** The failure that `--dry-run` ends with: that of the first obstacle, with the messages of all. */
+/** A line for each obstacle, and one for its hint. */
+export function obstaclePairs(obstacles: readonly PlanObstacle[]): [string, string][] {
+  return obstacles.flatMap(({ code, message, hint }): [string, string][] => [
+    ['Obstacle', `${message} (${code})`],
+    ['  hint', hint],
+  ]);
+}
+
+/** Returns the failure that `--dry-run` ends with: the first obstacle, with the messages of all. */
 export function refusalOf({
   obstacles,
 }: Pick<SnapshotPlan, 'obstacles'>): Pick<Product, 'failure'> {
   const [first] = obstacles;
   if (first === undefined) return {};
-  const message = `the run would be refused: ${obstacles.map((each) => each.message).join('; ')}`;
-  return { failure: new PublishError(first.code, message, { step: 'space' }) };
+  const message = `the run would fail: ${obstacles.map((each) => each.message).join('; ')}`;
+  const { code, hint } = first;
+  return { failure: new PublishError(code, message, { step: 'space', hint }) };
 }
 
 const PAUSES = ': it is not frozen, so the guest is paused for the point in time';

@@ -1,7 +1,7 @@
 // The layers of a disk, as libvirt gives them to QEMU, each with a format that is known and not guessed.
 import { PublishError } from '../../core/errors.ts';
-import { inTime } from '../../core/in-time.ts';
 import type { ChainLayer } from '../../core/model.ts';
+import { inTime } from '../../core/time-limit.ts';
 import { info, type QemuImgInfo } from '../../qemu/qemu-img.ts';
 import type { LocalDisk } from '../choose-disk.ts';
 import { headerAgrees, type Layer, layerBelow, OutsideLayer, refuseLayer } from './layer-below.ts';

@@ -17,17 +17,3 @@ export interface DiskData {
   virtualSize: number;
   extents: DataExtents;
 }
-
-/** Those of the layers that `isWanted` takes by their depth. */
-export function extentsOf(extents: DataExtents, isWanted: (depth: number) => boolean): DataExtents {
-  const wanted: number[] = [];
-  for (let n = 0; n < extents.count; n += 1) if (isWanted(extents.depth[n] ?? 0)) wanted.push(n);
-  const picked = (from: ArrayLike<number>) => Float64Array.from(wanted, (n) => from[n] ?? 0);
-  return {
-    count: wanted.length,
-    start: picked(extents.start),
-    length: picked(extents.length),
-    depth: Uint8Array.from(wanted, (n) => extents.depth[n] ?? 0),
-    at: picked(extents.at),
-  };
-}

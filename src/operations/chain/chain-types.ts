@@ -1,4 +1,4 @@
-// What goes into the chain commands and what comes out of them.
+// The options and results of the chain operations.
 import type { OnEvent } from '../../core/events.ts';
 import type { ChainLayer } from '../../core/model.ts';
 
@@ -14,30 +14,33 @@ export interface ChainOptions {
   onEvent?: OnEvent;
 }
 
-export interface PullOptions extends ChainOptions {
+/** What `pullChain` does. */
+export interface PullChainOptions extends ChainOptions {
   /** Path of the layer that stays below the active one; all go into it if left out. */
   base?: string;
   /** Cap of the job in MiB/s; 0 is none. */
   bandwidthMib?: number;
-  /** Removes the files that fall out of the chain, where nobody uses them. */
+  /** Removes the files that leave the chain, unless something uses them. */
   delete?: boolean;
 }
 
-export interface CommitOptions extends PullOptions {
+/** What `commitChain` does. */
+export interface CommitChainOptions extends PullChainOptions {
   /** Path of the layer that is written to; the lowest if left out. */
   base?: string;
   /** Path of the highest layer that goes into it; the active one if left out. */
   top?: string;
 }
 
-/** A file that fell out of the chain. */
+/** A file that left the chain. */
 export interface UnusedFile {
   path: string;
   removed: boolean;
-  /** Why it stays; null where it was removed. */
+  /** Why the file was not removed; null if it was. */
   reason: string | null;
 }
 
+/** A chain that was shortened. */
 export interface ChainResult {
   runId: string;
   /** The chain before and after. */

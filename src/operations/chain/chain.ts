@@ -22,7 +22,12 @@ import { GuestScope } from '../../run/guest-scope.ts';
 import { type OpenRun, withRun } from '../../run/open-run.ts';
 import { underGuard } from '../../run/under-guard.ts';
 import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
-import type { ChainOptions, ChainResult, CommitOptions, PullOptions } from './chain-types.ts';
+import type {
+  ChainOptions,
+  ChainResult,
+  CommitChainOptions,
+  PullChainOptions,
+} from './chain-types.ts';
 import { type ChainSettings, chainSettings } from './settings.ts';
 import { removeUnusedFiles } from './unused-files.ts';
 
@@ -41,13 +46,16 @@ export async function showChain(options: ChainOptions, config?: Config): Promise
  * guest runs on the chain it had, which reads as before.
  * @throws PublishError CHAIN, CHAIN_IN_USE, DOMAIN_BUSY, NO_SPACE, USAGE.
  */
-export async function commitChain(options: CommitOptions, config?: Config): Promise<ChainResult> {
+export async function commitChain(
+  options: CommitChainOptions,
+  config?: Config,
+): Promise<ChainResult> {
   const settings = chainSettings(options, config ?? (await loadConfig()));
   return shorten(settings, (chain) => planCommit(chain, settings));
 }
 
 /** Writes layers up into the active one, while the guest runs; else as {@link commitChain}. */
-export async function pullChain(options: PullOptions, config?: Config): Promise<ChainResult> {
+export async function pullChain(options: PullChainOptions, config?: Config): Promise<ChainResult> {
   const settings = chainSettings(options, config ?? (await loadConfig()));
   return shorten(settings, (chain) => planPull(chain, settings));
 }

@@ -2,7 +2,7 @@
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';
-import type { ChainOptions, CommitOptions } from './chain-types.ts';
+import type { ChainOptions, CommitChainOptions } from './chain-types.ts';
 
 export interface ChainSettings {
   domain: string;
@@ -19,7 +19,7 @@ export interface ChainSettings {
 
 /** @throws PublishError USAGE */
 export function chainSettings(
-  options: ChainOptions & Partial<CommitOptions>,
+  options: ChainOptions & Partial<CommitChainOptions>,
   config: Config,
 ): ChainSettings {
   const bandwidthMib = options.bandwidthMib ?? config.snapshot.bandwidthMib;

@@ -1,4 +1,4 @@
-// Whether libvirt answers, which one it is, and whether an agent answers in each running domain.
+// Checks that libvirt answers, its version, and the agent of each running domain.
 import { virshDomain } from '../../core/shell-quote.ts';
 import { askAgent } from '../../libvirt/ask-agent.ts';
 import { type Connection, openConnection } from '../../libvirt/connection.ts';
@@ -6,15 +6,14 @@ import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError } from '../../libvirt/errors.ts';
 import { findDomain } from '../../libvirt/find-domain.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import type { DoctorOptions } from './finding.ts';
-import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
+import { type ExamineOptions, type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
 
 /** virDomainBlockCopy with TRANSIENT_JOB came with 3.5, KEEP_TPM with 8.9. */
 const OLDEST = 3_005_000;
 const WITH_KEEP_TPM = 8_009_000;
 const AGENT_TIMEOUT_MS = 5000;
 
-export async function checkLibvirt(options: DoctorOptions): Promise<Finding[]> {
+export async function checkLibvirt(options: ExamineOptions): Promise<Finding[]> {
   const { config, domains, signal } = options;
   const connection = await openConnection(config.connect, {
     callTimeoutMs: config.timeouts.libvirtMs,
@@ -35,12 +34,13 @@ export async function checkLibvirt(options: DoctorOptions): Promise<Finding[]> {
 async function version(connection: Connection): Promise<Finding> {
   const libvirt = await connection.getLibVersion();
   const qemu = await connection.getVersion();
-  const says = `${connection.uri} answers: libvirt ${dotted(libvirt)}, QEMU ${dotted(qemu)}`;
-  if (libvirt < OLDEST) return failure('libvirt', 'LIBVIRT', says, 'install libvirt 3.5 or later');
-  if (libvirt >= WITH_KEEP_TPM) return ok('libvirt', says);
+  const detail = `${connection.uri} answers: libvirt ${dotted(libvirt)}, QEMU ${dotted(qemu)}`;
+  if (libvirt < OLDEST)
+    return failure('libvirt', 'LIBVIRT', detail, 'install libvirt 3.5 or later');
+  if (libvirt >= WITH_KEEP_TPM) return ok('libvirt', detail);
   return warning(
     'libvirt',
-    says,
+    detail,
     'guests with a vTPM need libvirt 8.9 or later, or --method copy; others are fine',
   );
 }
@@ -71,18 +71,18 @@ async function agent(connection: Connection, ref: string, name: string): Promise
   }
   const effect = 'snapshots will be crash-consistent';
   if (!parseDomainXml(await domain.getXMLDesc(0)).hasAgentChannel) {
-    const cure =
+    const hint =
       'add a channel org.qemu.guest_agent.0 to the domain and qemu-guest-agent to the guest';
-    return [warning(name, `the domain has no channel for it: ${effect}`, cure)];
+    return [warning(name, `the domain has no channel for an agent: ${effect}`, hint)];
   }
   const answer = await askAgent(domain, AGENT_TIMEOUT_MS);
   if (answer.agent === 'answers') return [ok(name, 'answers: file systems can be frozen')];
   if (answer.agent === 'frozen') {
-    const cure = `thaw them when whoever froze them is done: virsh domfsthaw ${virshDomain(domain)}`;
-    return [warning(name, 'answers, and the file systems are frozen already', cure)];
+    const hint = `run virsh domfsthaw ${virshDomain(domain)} when nothing needs the freeze any more`;
+    return [warning(name, 'answers, and the file systems are already frozen', hint)];
   }
-  const cure = 'start qemu-guest-agent in the guest';
-  return [warning(name, `does not answer (${answer.error.message}): ${effect}`, cure)];
+  const hint = 'start qemu-guest-agent in the guest';
+  return [warning(name, `does not answer (${answer.error.message}): ${effect}`, hint)];
 }
 
 function dotted(version: number): string {

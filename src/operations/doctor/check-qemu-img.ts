@@ -1,4 +1,4 @@
-// Which qemu-img there is, and whether it can do what runs ask of it: tried on a tiny image.
+// Checks the version of qemu-img, and on a tiny image that it can do what runs need.
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
@@ -32,29 +32,30 @@ export async function checkQemuImg(config: Config, signal: AbortSignal): Promise
       ],
     ];
     const findings = [found];
-    for (const [name, cure, attempt] of tries) {
-      findings.push(await tryOut(`qemu-img ${name}`, cure, attempt));
+    for (const [name, hint, attempt] of tries) {
+      findings.push(await tryOut(`qemu-img ${name}`, hint, attempt));
+      signal.throwIfAborted();
     }
     const measuring = () => measure({ ...limits, source, targetFormat: 'qcow2' });
     const measured = await tryOut('qemu-img measure', '', measuring);
-    const cure = 'install qemu-img 4.2 or later: space is measured with it before a run';
+    const hint = 'install qemu-img 4.2 or later: space is measured with it before a run';
     const isGood = measured.state === 'ok';
     return [
       ...findings,
-      isGood ? measured : failure('qemu-img measure', 'QEMU_IMG', measured.says, cure),
+      isGood ? measured : failure('qemu-img measure', 'QEMU_IMG', measured.detail, hint),
     ];
   });
 }
 
 async function tryOut(
   name: string,
-  cure: string,
+  hint: string,
   attempt: () => Promise<unknown>,
 ): Promise<Finding> {
   try {
     await attempt();
     return ok(name, 'works');
   } catch (error) {
-    return warning(name, messageOf(error), cure);
+    return warning(name, messageOf(error), hint);
   }
 }

@@ -1,36 +1,37 @@
-// What the registry can do, by trying it, and whether its clock and ours agree.
+// Checks what the registry can do, by trying it, and whether its clock and this host's agree.
 import { access } from 'node:fs/promises';
 import type { Registry } from '../../registry/registry.ts';
-import type { DoctorOptions } from './finding.ts';
-import { type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
+import { type ExamineOptions, type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
 
 /** S3 refuses requests that are 15 minutes off. */
 const REFUSED_MS = 15 * 60_000;
 const NOTICED_MS = 30_000;
 
-export async function checkRegistry(options: DoctorOptions): Promise<Finding[]> {
+export async function checkRegistry(options: ExamineOptions): Promise<Finding[]> {
   const { openRegistry, signal } = options;
   const registry = await openRegistry();
   await registry.checkAccess({ signal });
   const isThere = registry.directory === null || (await registry.exists({ signal }));
-  const detail = isThere ? 'answers' : 'is none yet; the first snapshot or import makes it';
+  const detail = isThere
+    ? 'answers'
+    : 'does not exist yet; the first snapshot or import creates it';
   return [
     ok('registry', `${registry.url} ${detail}`),
     ...(isThere
-      ? await lookOrFail('registry abilities', signal, () => abilities(registry, signal))
+      ? await lookOrFail('registry capabilities', signal, () => capabilities(registry, signal))
       : []),
     ...(await lookOrFail('clock', signal, () => clock(registry, signal))),
   ];
 }
 
-async function abilities(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
+async function capabilities(registry: Registry, signal: AbortSignal): Promise<Finding[]> {
   const found = await registry.probeCapabilities({ signal });
   return found.map(({ name, supported, detail }) => {
     const title = `registry ${name}`;
     if (supported !== false) return ok(title, detail);
     const isVital = name === 'create-only';
-    const cure = 'see the README on S3 servers';
-    return isVital ? failure(title, 'REGISTRY', detail, cure) : warning(title, detail, cure);
+    const hint = 'see `virt-publish explain registry` for what an S3 server needs';
+    return isVital ? failure(title, 'REGISTRY', detail, hint) : warning(title, detail, hint);
   });
 }
 
@@ -43,9 +44,9 @@ async function clock(registry: Registry, signal: AbortSignal): Promise<Finding[]
   const skewMs = ours - (server.getTime() + 500);
   const seconds = Math.abs(skewMs / 1000).toFixed(0);
   const detail = `this host is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} the registry's server`;
-  const cure = 'set the clock: run chrony or systemd-timesyncd on both';
-  if (Math.abs(skewMs) >= REFUSED_MS) return [failure('clock', 'REGISTRY', detail, cure)];
-  return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', detail, cure) : ok('clock', detail)];
+  const hint = 'set the clock: run chrony or systemd-timesyncd on both';
+  if (Math.abs(skewMs) >= REFUSED_MS) return [failure('clock', 'REGISTRY', detail, hint)];
+  return [Math.abs(skewMs) >= NOTICED_MS ? warning('clock', detail, hint) : ok('clock', detail)];
 }
 
 /** systemd-timesyncd leaves a mark once it has set the clock; others are not asked. */
@@ -54,6 +55,6 @@ async function localClock(): Promise<Finding> {
     await access('/run/systemd/timesync/synchronized');
     return ok('clock', 'set by systemd-timesyncd');
   } catch {
-    return ok('clock', 'only this host uses it; whether it is right was not looked at');
+    return ok('clock', 'only this host uses it; not checked');
   }
 }

@@ -1,4 +1,4 @@
-// Whether there is room beyond the reserve where runs write.
+// Checks the free space beyond the reserve in the directories that runs write to.
 import type { Config } from '../../config/config.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
 import { measureSpace, type SpaceNeed } from '../../domain/space.ts';
@@ -25,9 +25,9 @@ export async function checkSpace(config: Config): Promise<Finding[]> {
   const rows = await measureSpace(needs, config.reserve);
   return rows.map(({ directory, purpose, available }) => {
     const name = `space, ${purpose}`;
-    const says = `${formatBytes(available)} free beyond the reserve in ${directory}`;
-    const cure = `free some, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
-    if (available === 0) return failure(name, 'NO_SPACE', says, cure);
-    return available < LITTLE ? warning(name, says, cure) : ok(name, says);
+    const detail = `${formatBytes(available)} free beyond the reserve in ${directory}`;
+    const hint = `free some, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
+    if (available === 0) return failure(name, 'NO_SPACE', detail, hint);
+    return available < LITTLE ? warning(name, detail, hint) : ok(name, detail);
   });
 }

@@ -1,9 +1,9 @@
-// Whether QEMU's own user can reach and write a file in the work directory: tried as that user.
+// Checks that QEMU's user can reach and write a file in the work directory, by trying it as that user.
 import { chown, readFile } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
+import { currentUser } from '../../core/user.ts';
 import { closedFolder } from '../../host/files/closed-folder.ts';
 import { type RunLimits, runAs } from '../../host/files/run-as.ts';
 import { createOverlay } from '../../qemu/qemu-img.ts';
@@ -30,11 +30,11 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
   if (user === undefined) {
     return warning(
       NAME,
-      `${folder} can be written to; as whom QEMU runs is not known, so its reach was not tried`,
+      `${folder} can be written to; QEMU's user is unknown, so QEMU's access was not tried`,
       'start a domain, or set user in /etc/libvirt/qemu.conf',
     );
   }
-  if (userInfo().uid !== 0) return byPermissions(path, user);
+  if (currentUser().uid !== 0) return byPermissions(path, user);
   // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
   await chown(path, user.uid, user.gid);
   try {
@@ -44,19 +44,19 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
   } catch (error) {
     limits.signal.throwIfAborted();
     const closed = await closedFolder(path);
-    const says = `QEMU (uid ${user.uid}, ${user.from}) cannot write in ${folder}: ${lastLine(messageOf(error))}`;
-    const cure = closed === undefined ? 'choose another --work-dir' : openIt(closed);
-    return failure(NAME, 'WORK_DIR', says, cure);
+    const detail = `QEMU (uid ${user.uid}, ${user.from}) cannot write in ${folder}: ${lastLine(messageOf(error))}`;
+    const hint = closed === undefined ? 'choose another --work-dir' : openIt(closed);
+    return failure(NAME, 'WORK_DIR', detail, hint);
   }
 }
 
 async function byPermissions(path: string, { uid }: QemuUser): Promise<Finding> {
   const closed = await closedFolder(path);
   const folder = dirname(dirname(path));
-  if (closed === undefined || uid === userInfo().uid) {
-    return ok(NAME, `${folder} can be reached by all, QEMU among them (not tried: not root)`);
+  if (closed === undefined || uid === currentUser().uid) {
+    return ok(NAME, `${folder} can be reached by all users, including QEMU (not tried: not root)`);
   }
-  return warning(NAME, `${closed} cannot be passed by others, QEMU among them`, openIt(closed));
+  return warning(NAME, `${closed} cannot be passed by other users, including QEMU`, openIt(closed));
 }
 
 function openIt(folder: string): string {
@@ -68,8 +68,8 @@ async function confinement(): Promise<Finding> {
   const name = 'confinement';
   const selinux = (await readOr('/sys/fs/selinux/enforce', '')).trim();
   if (selinux === '1') {
-    const says = 'SELinux is enforcing: libvirt labels the files of a run by itself';
-    return ok(name, `${says}, where the file system takes labels (NFS: setsebool virt_use_nfs)`);
+    const detail = 'SELinux is enforcing: libvirt labels the files of a run by itself';
+    return ok(name, `${detail}, where the file system takes labels (NFS: setsebool virt_use_nfs)`);
   }
   const apparmor = (await readOr('/sys/module/apparmor/parameters/enabled', '')).trim();
   if (apparmor === 'Y') {

@@ -1,20 +1,17 @@
-// Looks at all that a run needs, by trying it, and says what would fail and how to cure it.
+// Checks everything that a run needs, by trying it; each finding says what to do about a failure.
 import { checkLibvirt } from './check-libvirt.ts';
 import { checkQemuImg } from './check-qemu-img.ts';
 import { checkRegistry } from './check-registry.ts';
 import { checkSpace } from './check-space.ts';
 import { checkWorkDir } from './check-work-dir.ts';
-import type { DoctorOptions } from './finding.ts';
-import { type Finding, lookOrFail } from './finding.ts';
-
-export type { Finding } from './finding.ts';
+import { type ExamineOptions, type Finding, lookOrFail } from './finding.ts';
 
 /**
- * The findings, in the order they were made, told one by one. Nothing that is found is thrown; what
+ * Yields the findings in the order in which they are made. Nothing that is found is thrown, and what
  * is made to try something is removed again.
- * @throws INTERRUPTED
+ * @throws PublishError INTERRUPTED
  */
-export async function* examineHost(options: DoctorOptions): AsyncGenerator<Finding> {
+export async function* examineHost(options: ExamineOptions): AsyncGenerator<Finding> {
   const { config, signal } = options;
   const look = (name: string, work: () => Promise<Finding[]>) => lookOrFail(name, signal, work);
   yield* await look('libvirt', () => checkLibvirt(options));

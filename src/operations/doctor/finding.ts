@@ -1,44 +1,43 @@
-// One line of the doctor: what was looked at, how it is, and what cures it.
+// One finding of the doctor: what was checked, its state, and what to do about it.
 import type { Config } from '../../config/config.ts';
-import type { ErrorCode } from '../../core/error-catalogue.ts';
-import { codeOf, messageOf } from '../../core/errors.ts';
+import { ERROR_CATALOGUE, type ErrorCode } from '../../core/error-catalogue.ts';
+import { codeOf, messageOf, PublishError } from '../../core/errors.ts';
 import type { Registry } from '../../registry/registry.ts';
 
-export interface DoctorOptions {
+export interface ExamineOptions {
   config: Config;
-  /** Name, UUID or id; every running domain where there are none. */
+  /** Names, UUIDs or ids; every running domain if empty. */
   domains: readonly string[];
   openRegistry(): Promise<Registry>;
   signal: AbortSignal;
 }
 
+/** The result of one check of `doctor`. */
 export interface Finding {
-  /** As `libvirt`, `qemu-img`, `work directory`. */
+  /** `libvirt`, `qemu-img`, `work directory`… */
   name: string;
   state: 'ok' | 'warning' | 'failure';
-  says: string;
-  /** What to do; only beside a warning or a failure. */
-  cure?: string;
-  /** Of a failure: the error that a run would end with. */
+  /** What was found, in one line. */
+  detail: string;
+  /** What to do, in one line; a warning or a failure has it. */
+  hint?: string;
+  /** Of a failure: the code of the error that a run would fail with. */
   code?: ErrorCode;
 }
 
-export function ok(name: string, says: string): Finding {
-  return { name, state: 'ok', says };
+export function ok(name: string, detail: string): Finding {
+  return { name, state: 'ok', detail };
 }
 
-export function warning(name: string, says: string, cure: string): Finding {
-  return { name, state: 'warning', says, cure };
+export function warning(name: string, detail: string, hint: string): Finding {
+  return { name, state: 'warning', detail, hint };
 }
 
-export function failure(name: string, code: ErrorCode, says: string, cure: string): Finding {
-  return { name, state: 'failure', says, cure, code };
+export function failure(name: string, code: ErrorCode, detail: string, hint: string): Finding {
+  return { name, state: 'failure', detail, hint, code };
 }
 
-/**
- * What a look found, or its error as a failure, whose message holds the cure. An interrupt is no
- * finding.
- */
+/** Returns what the check found, or its error as a failure. An interrupt is thrown. */
 export async function lookOrFail(
   name: string,
   signal: AbortSignal,
@@ -49,6 +48,8 @@ export async function lookOrFail(
     return await look();
   } catch (error) {
     if (signal.aborted) throw error;
-    return [{ name, state: 'failure', says: messageOf(error), code: codeOf(error) }];
+    const code = codeOf(error);
+    const hint = error instanceof PublishError ? error.hint : ERROR_CATALOGUE[code].hint;
+    return [failure(name, code, messageOf(error), hint)];
   }
 }

@@ -131,8 +131,8 @@ async function convertFile(
   { brought, inspected, path, format }: Conversion,
 ): Promise<BroughtFile> {
   const { config, onEvent, signal } = settings;
-  const { convert: priority, timeouts } = config;
-  const shared = { target: { path, format }, priority, timeouts, onEvent, signal };
+  const { timeouts } = config;
+  const shared = { target: { path, format }, timeouts, onEvent, signal };
   const { virtualSize } = inspected;
   await flatten({
     ...shared,
@@ -174,7 +174,8 @@ async function publish(
   });
   const aliases: { alias: string; version: number }[] = [];
   for (const alias of settings.aliases) {
-    aliases.push(await runStep(onEvent, 'alias', () => registry.setAlias(alias, id)));
+    const { version } = await runStep(onEvent, 'alias', () => registry.setAlias(alias, id));
+    aliases.push({ alias, version });
   }
   return { image, aliases };
 }

@@ -1,33 +1,32 @@
-// What goes into an inspection of a domain and what comes out of it.
-import type { ErrorCode } from '../../core/error-catalogue.ts';
-import type { CaptureMode, ChainLayer } from '../../core/model.ts';
+// The options and results of the inspection of a domain.
+import type { CaptureMode, ChainLayer, PlanObstacle } from '../../core/model.ts';
 import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 
+/** What is inspected. Anything left out comes from the configuration. */
 export interface InspectOptions {
   /** Name, UUID or id of the domain. */
   domain: string;
   /** libvirt URI; else `LIBVIRT_DEFAULT_URI`, else the configuration. */
   connect?: string;
-  /** Where an image would go: `s3://bucket/prefix` or a directory. */
+  /** Registry of the image: `s3://bucket/prefix` or a directory. */
   registry?: string;
   workDir?: string;
   signal?: AbortSignal;
 }
 
-/** Something that a snapshot would fail with; the message says what to do. */
-export interface Obstacle {
-  /** The disk; null where it is about the domain, or the registry. */
+/** An error that a snapshot would fail with. */
+export interface Obstacle extends PlanObstacle {
+  /** The disk; null if it is about the domain or the registry. */
   target: string | null;
-  code: ErrorCode;
-  message: string;
 }
 
-/** Whether something can be done, and why (not). */
+/** Whether a mode is possible, and the reason. */
 export interface Verdict {
   possible: boolean;
   reason: string;
 }
 
+/** One disk of an inspected domain. */
 export interface DiskReport {
   target: string;
   device: string;
@@ -39,36 +38,38 @@ export interface DiskReport {
   bootOrder: number | null;
   readonly: boolean;
   shareable: boolean;
-  /** The one that is taken where none is named. */
+  /** Whether a snapshot takes this disk if none is named. */
   isRoot: boolean;
-  /** The active layer first, as far down as they can be followed. */
+  /** The active layer first, as far down as the chain can be followed. */
   layers: readonly ChainLayer[];
-  /** The block job that runs on it; null where there is none. */
+  /** The block job on the disk; null if none runs. */
   job: { type: string; cur: number; end: number } | null;
   live: Verdict;
   cold: Verdict;
-  /** What would be done with it alone, with no flags; null where nothing can be. */
+  /** How a snapshot without flags would capture this disk alone; null if it would fail. */
   chosen: ChosenWay | null;
 }
 
-/** As in SnapshotPlan. */
+/** How a disk would be captured; the fields are those of SnapshotPlan. */
 export interface ChosenWay
   extends Pick<SnapshotPlan, 'modeReason' | 'method' | 'methodReason' | 'undefines' | 'detaches'> {
   mode: CaptureMode;
 }
 
+/** One snapshot that libvirt has of the domain. */
 export interface SnapshotReport {
   name: string;
-  /** Where the disks' states are: in the disks' own files, in files of their own, or both. */
+  /** Where the states of the disks are: in their own files, in other files, or both. */
   kind: 'internal' | 'external' | 'mixed';
-  /** With the guest's memory. */
+  /** Whether it includes the guest's memory. */
   memory: boolean;
-  /** ISO 8601; null where libvirt does not tell. */
+  /** ISO 8601; null if libvirt does not report it. */
   createdAt: string | null;
-  /** Targets of the disks that it covers. */
+  /** Targets of the disks in it. */
   disks: readonly string[];
 }
 
+/** An inspected domain. */
 export interface DomainReport {
   domain: {
     name: string;
@@ -86,8 +87,8 @@ export interface DomainReport {
     nvram: string | null;
     tpm: { model: string | null; backend: string | null; persistentState: boolean } | null;
     /**
-     * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and
-     * somebody has frozen the guest's file systems already.
+     * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and the
+     * guest's file systems are frozen already.
      */
     agent: 'answers' | 'frozen' | 'silent' | 'none';
     managedSave: boolean;
@@ -95,9 +96,9 @@ export interface DomainReport {
   disks: readonly DiskReport[];
   snapshots: readonly SnapshotReport[];
   checkpoints: readonly string[];
-  /** Devices of the host that the guest has. */
+  /** Devices of the host that are passed through to the guest. */
   hostDevices: readonly { kind: string; address: string }[];
-  /** What `snapshot` would do with no flags; null where it would fail. */
+  /** The plan of a snapshot without flags; null if it would fail. */
   plan: SnapshotPlan | null;
   obstacles: readonly Obstacle[];
 }

@@ -165,8 +165,8 @@ async function convertPulled(
   const { required } = await measure({ source: chained, targetFormat: format, ...limits });
   const room = { directory: dirname(file), needed: required, purpose: 'the converted image' };
   await withRoom(room, { config, signal: stop }, async (signal) => {
-    const { convert: priority, timeouts } = config;
-    const request = { target: { path, format }, priority, timeouts, onEvent, signal };
+    const { timeouts } = config;
+    const request = { target: { path, format }, timeouts, onEvent, signal };
     await flatten({
       ...{ ...request, source: chained, isScratch: false, virtualSize },
       compress: 'none',

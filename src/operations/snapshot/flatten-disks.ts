@@ -117,9 +117,8 @@ export function flattenRequest(
   { settings }: SnapshotSession,
   { inspection }: Decision,
   { disk, path }: Pick<FlattenedDisk, 'disk' | 'path'>,
-): Pick<FlattenRequest, 'target' | 'detail' | 'priority' | 'timeouts' | 'onEvent' | 'signal'> {
+): Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'> {
   const { format, config, onEvent, signal } = settings;
-  const { convert: priority, timeouts } = config;
   const detail = detailOf(inspection, disk);
-  return { target: { path, format }, detail, priority, timeouts, onEvent, signal };
+  return { target: { path, format }, detail, timeouts: config.timeouts, onEvent, signal };
 }

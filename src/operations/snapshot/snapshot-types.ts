@@ -1,4 +1,4 @@
-// What goes into a snapshot run and what comes out of it.
+// The options and results of a snapshot.
 import type { OnEvent } from '../../core/events.ts';
 import type {
   CaptureMode,
@@ -13,7 +13,7 @@ import type {
 } from '../../core/model.ts';
 import type { PublishedImage } from '../../publish/finish.ts';
 
-/** Anything left out comes from the configuration. */
+/** What is taken, and how. Anything left out comes from the configuration. */
 export interface SnapshotOptions {
   /** Name, UUID or id of the domain. */
   domain: string;
@@ -25,12 +25,12 @@ export interface SnapshotOptions {
   method?: MirrorMethod;
   /** Targets (`vda`) of the disks that make the image; the root disk if left out. */
   disk?: string | readonly string[];
-  /** Every disk of the domain goes into the image, as at one point in time. */
+  /** Takes every disk of the domain, at one point in time. */
   allDisks?: boolean;
   format?: TargetFormat;
   compress?: Compression;
   quiesce?: QuiescePolicy;
-  /** Name of a snapshot of the domain, internal or external: that is published, and no new state. */
+  /** Publishes this snapshot of the domain, internal or external, instead of its present state. */
   fromSnapshot?: string;
   /** Cap of the mirror in MiB/s; 0 is none. */
   bandwidthMib?: number;
@@ -40,17 +40,17 @@ export interface SnapshotOptions {
   name?: string;
   aliases?: readonly string[];
   tags?: readonly string[];
-  /** Additional properties; they win over what the domain says. */
+  /** Additional properties; they win over those derived from the domain. */
   properties?: Readonly<Record<string, string>>;
   visibility?: Visibility;
   protected?: boolean;
-  /** Deletes older images of this disk under this name, so that so many are left with the new one. */
+  /** Deletes older images of the same disks and name, so that this many remain. */
   keep?: number;
-  /** The file with the guest's UEFI variables goes along, as `nvram.fd` beside the data. */
+  /** Publishes the guest's UEFI variables as the artefact `nvram.fd`. */
   withNvram?: boolean;
   /** Seals the image with virt-sysprep before it is published; the guest's disk stays as it is. */
   sysprep?: boolean;
-  /** As virt-sysprep has them: `defaults,-ssh-userdir`. */
+  /** Operations of virt-sysprep, such as `defaults,-ssh-userdir`. */
   sysprepOperations?: string;
   /** Digests beside sha256: `md5` (goes to `checksum`), `sha512` (takes `os_hash_value`). */
   hash?: readonly string[];
@@ -59,6 +59,7 @@ export interface SnapshotOptions {
   onEvent?: OnEvent;
 }
 
+/** A disk that a snapshot would take. Sizes in bytes. */
 export interface PlannedDisk {
   target: string;
   bus: string;
@@ -67,42 +68,43 @@ export interface PlannedDisk {
   virtualSize: number;
 }
 
-/** What a run would do, and why; nothing was touched to learn it. */
+/** What a run would do, and why. */
 export interface SnapshotPlan {
   domain: { name: string; uuid: string; state: string; persistent: boolean; autostart: boolean };
   /** The root disk of the image. */
   disk: PlannedDisk;
-  /** Why this disk and none of those before it; null if none was passed over, or disks were named. */
+  /** Why disks before the root disk were passed over; null if none was, or disks were named. */
   rootReason: string | null;
   /** The layers below the root disk's source, nearest first. */
   backingChain: readonly { path: string; format: string }[];
   /** All disks of the image, the root disk first. */
   disks: readonly (PlannedDisk & { backingChain: readonly { path: string; format: string }[] })[];
   mode: CaptureMode;
-  /** Why this mode and not another one. */
+  /** The reason for the mode. */
   modeReason: string;
-  /** Null where no mirror is needed. */
+  /** Null if no mirror is needed. */
   method: Exclude<MirrorMethod, 'auto'> | null;
   methodReason: string | null;
   quiesce: QuiescePolicy;
-  /** Several disks, and nobody freezes the guest: its vCPUs are paused for the point in time. */
+  /** Whether the vCPUs are paused at the point in time: several disks, and the guest is not frozen. */
   pauses: boolean;
-  /** The file that goes along as `nvram.fd`; null where none was asked for. */
+  /** The file that is published as `nvram.fd`; null if none was asked for. */
   nvram: string | null;
-  /** What of the domain is undefined for the time of the mirror, and kept or put back. */
+  /** What an undefine removes for the time of the mirror, and the redefine restores. */
   undefines: readonly string[];
   /** What is detached before a managed save and attached again after it. */
   detaches: readonly string[];
   image: { name: string; diskFormat: DiskFormat; compress: Compression };
-  /** The operations of virt-sysprep on the image; null where it is not sealed. */
+  /** The operations of virt-sysprep on the image; null if it is not sealed. */
   sysprep: string | null;
   registry: string;
   /** Bytes needed at most and bytes free beyond the reserve, for each directory written to. */
   space: readonly { directory: string; purpose: string; needed: number; available: number }[];
-  /** What was seen to stand in its way; of a run that was done there are none. */
+  /** Errors that the run would fail with; empty in the result of a run. */
   obstacles: readonly PlanObstacle[];
 }
 
+/** A published snapshot. */
 export interface SnapshotResult extends PublishedImage {
   plan: SnapshotPlan;
 }

@@ -82,8 +82,8 @@ async function assertSameLayers(disk: DiskDescription, options: ReadOptions): Pr
       if (headerAgrees) continue;
       throw new PublishError(
         'DISK_UNSUPPORTED',
-        `disk ${target} reads other layers below ${path} than its header names, since the domain's XML says so (backingStore), and a volume snapshot would be read by its header; publish the disk without --volume-snapshots`,
-        { step: 'inspect' },
+        `disk ${target} reads other layers below ${path} than its header names, since the domain's XML says so (backingStore), and a volume snapshot would be read by its header`,
+        { step: 'inspect', hint: 'publish the disk with `virt-publish snapshot`' },
       );
     }
   } catch (error) {

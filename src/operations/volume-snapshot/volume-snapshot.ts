@@ -23,6 +23,7 @@ import { foreseeFolders } from '../snapshot/foresee.ts';
 import { decideSettings, type SnapshotSettings } from '../snapshot/settings.ts';
 import { withSlot } from '../with-slot.ts';
 import { decideVolumes, markOf, type VolumeDecision } from './decide-volumes.ts';
+import { foreseeVolumes } from './foresee-volumes.ts';
 import { giveUpImage } from './give-up-image.ts';
 import { newVolumeImage, volumeImageProperties } from './image-of-volumes.ts';
 import type { VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
@@ -44,7 +45,10 @@ export async function createVolumeSnapshot(
   );
 }
 
-/** What `createVolumeSnapshot` would do, and be refused with. Touches nothing. @throws PublishError as it would. */
+/**
+ * Returns what `createVolumeSnapshot` would do, and in `obstacles` what it would fail with. Touches nothing.
+ * @throws PublishError for a domain or a disk that no volume snapshot can be taken of.
+ */
 export async function planVolumeSnapshot(
   options: VolumeSnapshotOptions,
   config?: Config,
@@ -52,7 +56,11 @@ export async function planVolumeSnapshot(
   const settings = decideSettings(options, config ?? (await loadConfig()));
   return withSession(settings, async (session) => {
     const { plan } = await decideVolumes(session, NO_RUN);
-    return { ...plan, obstacles: await foreseeFolders(settings) };
+    const obstacles = [
+      ...(await foreseeVolumes(session, plan)),
+      ...(await foreseeFolders(settings)),
+    ];
+    return { ...plan, obstacles };
   });
 }
 

@@ -1,9 +1,9 @@
-// What goes into a snapshot of a domain's volumes and what comes out of it.
+// The options and results of a volume snapshot.
 import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import type { PublishedImage } from '../../publish/finish.ts';
 import type { SnapshotOptions } from '../snapshot/snapshot-types.ts';
 
-/** Anything left out comes from the configuration. */
+/** What is taken, and how. Anything left out comes from the configuration. */
 export type VolumeSnapshotOptions = Pick<
   SnapshotOptions,
   | 'domain'
@@ -20,6 +20,7 @@ export type VolumeSnapshotOptions = Pick<
   | 'onEvent'
 >;
 
+/** A published volume snapshot. */
 export interface VolumeSnapshotResult extends PublishedImage {
   plan: VolumePlan;
 }

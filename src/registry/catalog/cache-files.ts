@@ -11,7 +11,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { isOurs } from '../../host/files/own-folders.ts';
+import { isTrustedOwner } from '../../host/files/own-folders.ts';
 
 const OTHERS_MAY_WRITE = 0o022;
 
@@ -32,7 +32,7 @@ export function readOwnFile(path: string, maxBytes: number): string {
   const file = openSync(path, flags);
   try {
     const facts = fstatSync(file);
-    const isOwn = isOurs(facts) && (facts.mode & OTHERS_MAY_WRITE) === 0;
+    const isOwn = isTrustedOwner(facts) && (facts.mode & OTHERS_MAY_WRITE) === 0;
     if (!facts.isFile() || !isOwn || facts.size > maxBytes) throw new Error('not a cache of ours');
     return readFileSync(file, 'utf8');
   } finally {

@@ -14,6 +14,7 @@ export function matchesQuery(
   return isShown(image, query) && parts.every((part) => part.passes(image));
 }
 
+/** One page of images. */
 export interface ImagePage {
   images: ImageRecord[];
   /** Where the next page begins: the id of this one's last image; null where there is no more. */

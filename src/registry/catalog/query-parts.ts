@@ -17,8 +17,10 @@ export const SORT_KEYS = [
   'updated_at',
 ] as const;
 
+/** A field that images are sorted by. */
 export type SortKey = (typeof SORT_KEYS)[number];
 
+/** One key of a sort. */
 export interface SortOrder {
   key: SortKey;
   descending: boolean;

@@ -3,8 +3,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolders, PRIVATE } from '../../host/files/own-folders.ts';
+import { examineRecord } from '../record/check-record.ts';
 import type { ImageRecord } from '../record/image.ts';
-import { examineRecord } from '../record/image-checks.ts';
 import { type CacheReserve, hasRoom, readOwnFile, removeAllBut } from './cache-files.ts';
 
 /** A record as it was read, with what tells that the stored bytes are still the same. */

@@ -15,6 +15,7 @@ import { isUnreadable, type UnreadableRecord } from '../record/unreadable.ts';
  */
 export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
 
+/** An object or a record that nothing owns. */
 export interface Garbage {
   kind: GarbageKind;
   key: string;

@@ -12,6 +12,7 @@ export interface VerifyOptions extends ReadDigestOptions {
   quick?: boolean | undefined;
 }
 
+/** What a verification found. */
 export interface Verified {
   /** As it is now: deactivated if it is damaged, active again if it was found damaged before and is whole. */
   image: ImageRecord;

@@ -5,8 +5,8 @@ import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { IMAGES } from '../catalog/walk-images.ts';
+import { assertRecord, examineRecord, keepUnknown } from './check-record.ts';
 import { assertTransition, type ImageRecord } from './image.ts';
-import { assertRecord, examineRecord, keepUnknown } from './image-checks.ts';
 import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
 import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
 

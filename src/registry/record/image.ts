@@ -11,6 +11,7 @@ export const IMAGE_STATUSES = [
   'killed',
   'deleted',
 ] as const;
+/** Status of an image, as in Glance. */
 export type ImageStatus = (typeof IMAGE_STATUSES)[number];
 
 /**

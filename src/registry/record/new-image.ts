@@ -1,8 +1,8 @@
 // The first version of an image's record. Pure but for the id and the time.
 import { randomUUID } from 'node:crypto';
 import type { NewImage } from '../registry-types.ts';
+import { assertRecord } from './check-record.ts';
 import type { ImageRecord } from './image.ts';
-import { assertRecord } from './image-checks.ts';
 
 /** What is not given has Glance's defaults. @throws USAGE */
 export function newRecord(fields: NewImage): ImageRecord {

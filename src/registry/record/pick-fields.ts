@@ -1,4 +1,4 @@
-// What is taken over of a record: the fields that were checked, and nothing else, however deep it nests. Pure.
+// Copies the known fields of a checked record, and no others, however deep those nest. Pure.
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
 
 export const OBJECT_FIELDS: readonly (keyof ImageDisk)[] = [
@@ -13,10 +13,40 @@ export const OBJECT_FIELDS: readonly (keyof ImageDisk)[] = [
   'virtual_size',
 ];
 
-/** `value` is a record whose fields and objects were found right; `fields` has those of a record. */
-export function pickFields(value: object, fields: object): ImageRecord {
-  const record = pick(value, Object.keys(fields)) as unknown as ImageRecord;
-  const { data, disks, artefacts } = value as ImageRecord;
+const FIELDS: Readonly<Record<Exclude<keyof ImageRecord, 'disks'>, true>> = {
+  id: true,
+  version: true,
+  name: true,
+  status: true,
+  visibility: true,
+  protected: true,
+  os_hidden: true,
+  tags: true,
+  owner: true,
+  disk_format: true,
+  container_format: true,
+  size: true,
+  virtual_size: true,
+  min_disk: true,
+  min_ram: true,
+  checksum: true,
+  os_hash_algo: true,
+  os_hash_value: true,
+  created_at: true,
+  updated_at: true,
+  data: true,
+  artefacts: true,
+  status_reason: true,
+  properties: true,
+};
+
+/** The fields that every record has; a record of several disks has `disks` too. */
+export const RECORD_FIELDS: readonly string[] = Object.keys(FIELDS);
+
+/** Returns a record with the known fields of `value`, which was checked, and of its objects. */
+export function pickFields(value: ImageRecord): ImageRecord {
+  const record = pick(value, RECORD_FIELDS) as unknown as ImageRecord;
+  const { data, disks, artefacts } = value;
   record.data = data && pickObject(data);
   record.artefacts = artefacts.map(pickObject);
   if (disks !== undefined) record.disks = disks.map(pickObject);

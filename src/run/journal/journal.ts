@@ -21,12 +21,6 @@ export interface WriteOptions {
   /** The entry's `data` as listeners of this journal get it: with secrets that no file may hold. */
   secretData?: unknown;
 }
-const observers: ((entry: NewEntry) => void)[] = [];
-
-/** Calls `listener` for each entry of every journal of this process, once it is on disk. */
-export function observeJournals(listener: (entry: NewEntry) => void): void {
-  observers.push(listener);
-}
 
 /** Appends to one run's journal; each entry is on disk when its promise resolves, unless told otherwise. */
 export class Journal {
@@ -88,7 +82,6 @@ export class Journal {
     if (entry.type === 'run') this.#facts = entry.facts;
     const inMemory = secretData === undefined ? entry : { ...entry, data: secretData };
     for (const listener of this.#listeners) listener(entry, inMemory);
-    for (const observer of observers) observer(entry);
   }
 
   /** Something that has been reached; recover goes on from it. */

@@ -10,6 +10,7 @@ import {
   whyUntrusted,
 } from '../../host/files/own-folders.ts';
 import { removeFolder } from '../../host/files/remove-folder.ts';
+import { processStartTime } from '../../host/process-start.ts';
 import { endLeftovers } from '../lock/leftovers.ts';
 import { readBootId, readMachineId } from './run-folder.ts';
 
@@ -86,7 +87,7 @@ async function isOwnerDead(folder: string): Promise<boolean> {
   if (!owner || owner.machineId !== (await readMachineId())) return false;
   if (owner.bootId !== (await readBootId())) return true;
   if (owner.pidNamespace !== (await readlink('/proc/self/ns/pid'))) return false;
-  return (await startOf(String(owner.pid))) !== owner.startedAt;
+  return (await processStartTime(owner.pid)) !== owner.startedAt;
 }
 
 /** Undefined where it is not written yet, or is going at this moment. */
@@ -106,14 +107,6 @@ async function describeSelf(): Promise<Owner> {
     bootId: await readBootId(),
     pidNamespace: await readlink('/proc/self/ns/pid'),
     pid: Number(await readlink('/proc/self')),
-    startedAt: (await startOf('self')) ?? '',
+    startedAt: (await processStartTime('self')) ?? '',
   };
-}
-
-/** When the process began; undefined where there is none, or a zombie, which writes no more. */
-async function startOf(pid: string): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // NOTE: the second field is the program's name in brackets, which may hold anything.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
-  return fields[0] === 'Z' ? undefined : fields[19];
 }

@@ -95,7 +95,7 @@ async function pause(signal: AbortSignal): Promise<void> {
 function taken({ domain, maxConcurrent, timeoutMs }: SlotOptions, holders: string): PublishError {
   return new PublishError(
     'DOMAIN_BUSY',
-    `domain ${domain} got none of this host's ${maxConcurrent} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.atOnce or timeouts.slotWaitMs`,
+    `domain ${domain} got none of this host's ${maxConcurrent} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.maxConcurrent or timeouts.slotWaitMs`,
     { step: 'wait', retryable: true },
   );
 }

@@ -5,7 +5,7 @@ import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';
 import { foreignness, kindOf } from '../../host/files/own-file.ts';
-import { isOurs, ownUid } from '../../host/files/own-folders.ts';
+import { isTrustedOwner, ownUid } from '../../host/files/own-folders.ts';
 
 /** An open folder: its names are looked up in it, wherever its own path leads by now. */
 export interface RegistryFolder {
@@ -25,7 +25,8 @@ export async function assertTrusted(
 ): Promise<void> {
   const { uid, gid } = await handle.stat();
   const isGroups = (top.mode & GROUP_MAY_WRITE) !== 0 && gid === top.gid;
-  if (isOurs({ uid }) || uid === top.uid || isGroups || uid === (await uidOfNew(at))) return;
+  if (isTrustedOwner({ uid }) || uid === top.uid || isGroups || uid === (await uidOfNew(at)))
+    return;
   throw planted(path, `belongs to user ${uid}, who is not the owner of the registry`);
 }
 

@@ -81,7 +81,7 @@ describe('refused, with the disk by name', () => {
 
   it('what is no volume, what is of another kind of pool, and what somebody else writes to', () => {
     refused([root, { disk: disk('vdb'), volume: undefined }]).toThrow(
-      /disk vdb of .* is no volume/,
+      /disk vdb of .* is not a volume/,
     );
     refused([root, { disk: disk('vdb'), volume: file('b.qcow2') }]).toThrow(
       /disk vdb .* is in the dir pool images, and disk vda in the logical pool vg0/,
@@ -93,7 +93,9 @@ describe('refused, with the disk by name', () => {
   });
 
   it('files of a domain that is off, and a volume group without room for what the guest may change', () => {
-    refused([{ disk: disk('vda'), volume: file('a.qcow2') }], false).toThrow(/is switched off/);
+    refused([{ disk: disk('vda'), volume: file('a.qcow2') }], false).toThrow(
+      /is off, and the pools/,
+    );
     const full = { available: 15 * GIB };
     const disks = ['a', 'b'].map((name) => ({ disk: disk(`vd${name}`), volume: lvm(name, full) }));
     refused(disks).toThrow(/20\.4 GiB in pool vg0, .* and 15 GiB are free/);

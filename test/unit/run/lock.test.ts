@@ -116,7 +116,7 @@ test('locks lie in a folder that its user alone can enter, in the first place th
   lockFolder([usual]);
   expect((await stat(usual)).mode & 0o777).toBe(0o700);
   await chown(usual, 65_533, 65_533);
-  expect(() => lockFolder([usual, folder])).toThrow(/is no folder of this user/);
+  expect(() => lockFolder([usual, folder])).toThrow(/does not belong to this user/);
   await rm(folder, { recursive: true });
   expect((await stat(lockFolder())).mode & 0o777).toBe(0o700);
 });

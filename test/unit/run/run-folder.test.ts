@@ -154,15 +154,22 @@ test('a directory that another user could change is refused, with the reason', a
   await mkdir(path);
   await symlink(path, join(folder, 'link'));
   await lchown(join(folder, 'link'), OTHER, OTHER);
-  const refuses = async (at: string, reason: RegExp) => {
-    const error = { code: 'WORK_DIR', message: expect.stringMatching(reason) };
+  const refuses = async (at: string, reason: RegExp, hint = /^choose another directory/) => {
+    const error = {
+      ...{ code: 'WORK_DIR', message: expect.stringMatching(reason) },
+      hint: expect.stringMatching(hint),
+    };
     await expect(prepareFolder(at)).rejects.toMatchObject(error);
     await expect(isTrustedFolder(at)).rejects.toMatchObject(error);
   };
   await refuses(join(folder, 'link'), /is a symbolic link of another user/);
   for (const mode of [0o777, 0o770, 0o702]) {
     await chmod(path, mode);
-    await refuses(path, /other users may change what is in .*; chmod go-w/);
+    await refuses(
+      path,
+      /other users may change the content of/,
+      /^chmod go-w .*, or choose another/,
+    );
   }
   await chmod(path, 0o1777);
   await prepareFolder(path);
