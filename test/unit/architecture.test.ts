@@ -20,6 +20,7 @@ interface Source {
 const ROOMS = [
   'index.ts',
   'cli',
+  'explain',
   'library',
   'operations',
   'recovery',

@@ -1,4 +1,4 @@
-// One whole run on one page: a running domain becomes an image in a registry.
+// One whole run on one page: a domain becomes an image in a registry.
 import { capture } from '../../capture/capture.ts';
 import type { CaptureRun } from '../../capture/capture-run.ts';
 import { freezeLimitMs } from '../../capture/freeze-limit.ts';
@@ -25,23 +25,21 @@ import { settleMethod } from './settle-method.ts';
 import type { SnapshotOptions, SnapshotPlan, SnapshotResult } from './snapshot-types.ts';
 
 /**
- * Takes one disk of a domain, or several at one point in time, and publishes them as one image. When
- * this settles the guest is as it was; when it rejects, no image is active and nothing is left behind.
- * @throws PublishError; GUEST_NOT_RESTORED where the guest needs help, with the command that helps.
+ * Takes one disk of a domain, or several at one point in time, and publishes them as one image. The
+ * guest is as it was when this settles; no image is active and nothing is left if it rejects.
+ * @throws PublishError; GUEST_NOT_RESTORED with the command that restores the guest if an undo failed
  */
 export async function createSnapshot(
   options: SnapshotOptions,
   config?: Config,
 ): Promise<SnapshotResult> {
   const settings = decideSettings(options, config ?? (await loadConfig()));
-  return withLockedDomain(settings, (session, runId) =>
-    withSlot(session, runId, () => run(session, runId)),
-  );
+  return withLockedDomain(settings, takeInSlot);
 }
 
 /**
- * What `createSnapshot` would do, why, and what it would be refused with. Touches nothing.
- * @throws PublishError where nothing can be planned, as it would.
+ * Returns what `createSnapshot` would do, why, and what it would fail with. Touches nothing.
+ * @throws PublishError if nothing can be planned
  */
 export async function planSnapshot(
   options: SnapshotOptions,
@@ -54,17 +52,27 @@ export async function planSnapshot(
   });
 }
 
-/** Nothing is done to the domain, so there is nothing to guard. */
+/** What the steps of one run need. */
+interface SnapshotRun {
+  runId: string;
+  session: GuardedSession<SnapshotSettings>;
+  decision: Decision;
+  open: OpenRun;
+}
+
+/** Modes that do nothing to the domain, so there is nothing to guard. */
 const UNTOUCHED: readonly CaptureMode[] = ['offline', 'existing'];
 
-async function run(
-  session: GuardedSession<SnapshotSettings>,
-  runId: string,
-): Promise<SnapshotResult> {
+/** The domain is locked: waits for one of the host's slots. */
+function takeInSlot(session: SnapshotRun['session'], runId: string): Promise<SnapshotResult> {
+  return withSlot(session, runId, () => takeInRun(session, runId));
+}
+
+/** Decides everything, then opens the run: its folder and its journal. */
+async function takeInRun(session: SnapshotRun['session'], runId: string): Promise<SnapshotResult> {
+  const { settings } = session;
   const decision = await decide(session);
   if (UNTOUCHED.includes(decision.capture.mode)) session.guard.dismiss();
-  const plan = describePlan(session, decision);
-  const { settings } = session;
   await runStep(settings.onEvent, 'space', async () => assertEnoughSpace(decision.space));
   const place = {
     stateDir: settings.config.stateDir,
@@ -73,48 +81,64 @@ async function run(
     host: session.host,
     onWarning: (message: string) => warn(settings, message),
   };
+  const { name, uuid } = decision.inspection;
   const facts = {
-    ...{ runId, uri: settings.connect, domain: identityOf(plan.domain) },
-    ...{ registry: plan.registry, s3: settings.config.s3 },
+    ...{ runId, uri: settings.connect, domain: { name, uuid } },
+    ...{ registry: decision.registry.url, s3: settings.config.s3 },
   };
-  return withRun(facts, place, (open) =>
-    withImageRecord(session, decision, { id: runId, journal: open.journal }, async () => {
-      decision.registry.prepareUpload();
-      open.journal.onWritten((entry) => tell(settings, entry));
-      const settled = await settleMethod(session, decision);
-      const copy = new NvramCopy(decision.nvram);
-      const flat = await captureAndFlatten(session, settled, { open, copy });
-      await open.journal.checkpoint('captured');
-      const nvram = await copy.writeTo(open.folder.path);
-      const image = { id: runId, flat, nvram, journal: open.journal };
-      const published = await publishWatched(session, settled, image);
-      return { ...published, plan: describePlan(session, settled) };
-    }),
-  );
+  return withRun(facts, place, (open) => takeAsImage({ runId, session, decision, open }));
 }
 
-/** All that is written here is written under watch: the run gives itself up before a disk is full. */
-async function captureAndFlatten(
-  session: GuardedSession<SnapshotSettings>,
-  decision: Decision,
-  { open, copy }: { open: OpenRun; copy: NvramCopy },
-): Promise<FlatDisks> {
+/** Queues the image's record, which says `killed` and why if the rest fails. */
+function takeAsImage(run: SnapshotRun): Promise<SnapshotResult> {
+  const { runId, session, decision, open } = run;
+  const record = { id: runId, journal: open.journal };
+  return withImageRecord(session, decision, record, () => captureAndPublish(run));
+}
+
+/** From a domain that is locked, planned and guarded to an active image. */
+async function captureAndPublish(planned: SnapshotRun): Promise<SnapshotResult> {
+  const { runId, session, open } = planned;
   const { settings } = session;
+  planned.decision.registry.prepareUpload();
+  open.journal.onWritten((entry) => noteEntry(settings, entry));
+  const decision = await settleMethod(session, planned.decision);
+  const nvramCopy = new NvramCopy(decision.nvram);
+  const flat = await captureAndFlatten({ ...planned, decision }, nvramCopy);
+  await open.journal.checkpoint('captured');
+  const nvram = await nvramCopy.writeTo(open.folder.path);
+  const image = { id: runId, flat, nvram, journal: open.journal };
+  const published = await publishWatched(session, decision, image);
+  return { ...published, plan: describePlan(session, decision) };
+}
+
+/** Captures the disks and flattens them, while the free space is watched. */
+async function captureAndFlatten(run: SnapshotRun, nvramCopy: NvramCopy): Promise<FlatDisks> {
+  const { settings } = run.session;
   const { config, signal, workDir } = settings;
-  const isCold = decision.capture.mode === 'cold';
+  const isCold = run.decision.capture.mode === 'cold';
   const directories = [workDir, ...(isCold ? [config.managedSaveDir] : [])];
-  return withReserveWatch({ directories, reserve: config.reserve, signal }, async (watch) => {
-    const watched = { ...session, settings: { ...settings, signal: watch.signal } };
-    const atPointInTime = () =>
-      copy.take({ timeoutMs: config.timeouts.freezeMs, signal: watch.signal });
-    const run = { ...captureRun(watched, decision, open), checkReserve: watch.check };
-    return capture({ ...run, atPointInTime }, (still) =>
-      flattenDisks(watched, decision, { still, folder: open.folder.scratch }),
-    );
+  return withReserveWatch({ directories, reserve: config.reserve, signal }, (watch) => {
+    const session = { ...run.session, settings: { ...settings, signal: watch.signal } };
+    return captureWatched({ ...run, session }, nvramCopy, watch.check);
   });
 }
 
-/** A registry that is a directory elsewhere is written to like the work directory. */
+function captureWatched(
+  { session, decision, open }: SnapshotRun,
+  nvramCopy: NvramCopy,
+  checkReserve: () => Promise<void>,
+): Promise<FlatDisks> {
+  const { signal, config } = session.settings;
+  const limits = { timeoutMs: config.timeouts.freezeMs, signal };
+  const atPointInTime = () => nvramCopy.take(limits);
+  const run = { ...captureRun(session, decision, open), checkReserve, atPointInTime };
+  return capture(run, (still) =>
+    flattenDisks(session, decision, { still, folder: open.folder.scratch }),
+  );
+}
+
+/** Publishes the images, while the free space is watched where that writes or reads a clone. */
 async function publishWatched(
   session: SnapshotSession,
   decision: Decision,
@@ -153,11 +177,7 @@ function captureRun(
   };
 }
 
-function identityOf({ name, uuid }: SnapshotPlan['domain']): { name: string; uuid: string } {
-  return { name, uuid };
-}
-
-function tell({ onEvent }: SnapshotSettings, entry: NewEntry): void {
+function noteEntry({ onEvent }: SnapshotSettings, entry: NewEntry): void {
   const name = entry.type === 'point' ? entry.name : 'act' in entry ? entry.act : '';
   const message = `journal: ${entry.type} ${name}`;
   onEvent({ type: 'note', level: 'debug', step: 'restore', message });
