@@ -1,14 +1,12 @@
 // Who asks the bucket, and where it is: what was said here, else what the environment and the AWS profile say.
 import type { Agent as HttpAgent } from 'node:http';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
-import { Sha256 } from '@smithy/core/checksum';
 import {
   loadConfig,
   loadSharedConfigFiles,
   NODE_REGION_CONFIG_FILE_OPTIONS,
   NODE_REGION_CONFIG_OPTIONS,
 } from '@smithy/core/config';
-import { SignatureV4 } from '@smithy/signature-v4';
 import { PublishError } from '../../core/errors.ts';
 import { type Agents, makeAgents } from './agents.ts';
 
@@ -21,6 +19,17 @@ export interface S3Options {
   pathStyle?: boolean | null | undefined;
   /** PEM file of an authority that is trusted beside the usual ones. */
   caFile?: string | null | undefined;
+}
+
+/** What a bucket's store is opened with. */
+export interface S3StoreOptions extends S3Options {
+  bucket: string;
+  /** Without slashes at its ends; empty for the whole bucket. */
+  prefix: string;
+  /** The longest that one request may take, and that an object's data may pause. */
+  requestMs: number;
+  /** The longest that sending one part, and completing an upload, may take. */
+  partMs: number;
 }
 
 export interface S3Access extends Agents {
@@ -80,15 +89,6 @@ function noCredentials(): PublishError {
 /** How long a connection may take at most; less where a whole request may take no longer. */
 export function connectMs(requestMs: number): number {
   return Math.min(CONNECT_TIMEOUT_MS, requestMs);
-}
-
-/** Signs requests in the access's name. */
-export function requestSigner({ region, credentials }: S3Access): SignatureV4 {
-  return new SignatureV4({
-    ...{ service: 's3', region, credentials, sha256: Sha256 },
-    // A key is signed as it is sent.
-    uriEscapePath: false,
-  });
 }
 
 const ignore = () => undefined;
