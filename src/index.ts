@@ -23,7 +23,7 @@ export {
   planVolumeSnapshot,
 } from './operations/volume-snapshot/volume-snapshot.ts';
 export type * from './operations/volume-snapshot/volume-types.ts';
-export type { MovedAlias, PublishedImage } from './publish/finish.ts';
+export type { PublishedImage } from './publish/finish.ts';
 export {
   listRuns,
   type RecoveredRun,
@@ -31,5 +31,6 @@ export {
   type RunStatus,
   recoverRuns,
 } from './recovery/recover.ts';
+export type { MovedAlias } from './registry/aliases/point-aliases.ts';
 export type { ImageDisk, ImageObject, ImageRecord, ImageStatus } from './registry/record/image.ts';
 export { openRegistry, type Registry, type RegistryOptions } from './registry/registry.ts';

@@ -69,15 +69,20 @@ async function lookForUnknown(
   return undefined;
 }
 
-/** One version of an image's record, readable or not; `undefined` where it is not there. */
+/**
+ * Returns one version of an image's record, readable or not, with the stored bytes if it is JSON;
+ * `undefined` if it does not exist.
+ */
 export async function lookAtVersion(
   store: ObjectStore,
   id: string,
   version: number,
   options: CallOptions = {},
-): Promise<ImageRecord | UnreadableRecord | undefined> {
+): Promise<{ record: ImageRecord | UnreadableRecord; body?: Uint8Array } | undefined> {
   const found = await readVersion(store, recordFolder(id), version, options);
-  return found === undefined ? undefined : recordIn(found, id);
+  if (found === undefined) return undefined;
+  const record = recordIn(found, id);
+  return found.problem === undefined ? { record, body: found.body } : { record };
 }
 
 export interface ChangeOptions extends CallOptions {

@@ -53,7 +53,7 @@ export async function listVersions(
 
 /** One version as it was read: its JSON value, or the problem why there is none. */
 export type Versioned = { version: number; key: string } & (
-  | { value: unknown; problem?: undefined }
+  | { value: unknown; body: Uint8Array; problem?: undefined }
   | Problem
 );
 
@@ -89,7 +89,7 @@ export async function readVersion(
   const key = versionKey(folder, version);
   try {
     const body = await store.read(key, { ...options, maxBytes: MAX_RECORD_BYTES });
-    return body === undefined ? undefined : { version, key, ...parse(body) };
+    return body === undefined ? undefined : { version, key, ...parseBody(body) };
   } catch (error) {
     if (isTooLarge(error)) return { version, key, problem: tooLarge() };
     throw error;
@@ -131,13 +131,27 @@ export async function createVersion(
   await store.create(versionKey(folder, version), body, { ...options, contentType });
 }
 
-function parse(body: Uint8Array): { value: unknown } | Problem {
+function parseBody(body: Uint8Array): { value: unknown; body: Uint8Array } | Problem {
   try {
-    const value = JSON.parse(UTF_8.decode(body)) as unknown;
+    const parsed = parseText(UTF_8.decode(body));
+    return parsed.problem === undefined ? { ...parsed, body } : parsed;
+  } catch (error) {
+    return notJson(error);
+  }
+}
+
+/** Returns the JSON value in the text of a version, or the problem why there is none. */
+export function parseText(text: string): { value: unknown; problem?: undefined } | Problem {
+  try {
+    const value = JSON.parse(text) as unknown;
     return formatProblem(value) ?? { value };
   } catch (error) {
-    return { problem: `it is no JSON (${messageOf(error)})` };
+    return notJson(error);
   }
+}
+
+function notJson(error: unknown): Problem {
+  return { problem: `it is no JSON (${messageOf(error)})` };
 }
 
 function isTooLarge(error: unknown): boolean {

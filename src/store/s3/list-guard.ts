@@ -1,8 +1,8 @@
 // Holds that a listing comes to an end: what a server says of its pages leads on, and not for ever.
 import { PublishError, type Step } from '../../core/errors.ts';
 
-/** A page has a thousand keys, so a listing has a million at most. */
-const MAX_PAGES = 1000;
+/** A page has up to a thousand keys: a hundred million in all, as many as millions of images have. */
+const MAX_PAGES = 100_000;
 /** One after the other; some servers skip removed keys so. */
 const MAX_EMPTY_PAGES = 100;
 
