@@ -125,9 +125,10 @@ export class Registry {
     const tell = onEvent && listener(onEvent);
     this.#tell = tell;
     this.#isDefault = isDefault;
-    this.#warn = ({ message }) => {
+    this.#warn = ({ message, hint }) => {
       if (warned.size === warned.add(message).size) return;
-      tell?.({ type: 'note', level: 'warning', step: 'registry', message });
+      const text = `${message}; ${hint}`;
+      tell?.({ type: 'note', level: 'warning', step: 'registry', message: text });
     };
     // Nobody listens: nobody would be warned.
     if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
@@ -337,8 +338,8 @@ export class Registry {
   async reactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     const image = await this.getImage(ref, options);
     if (image.status === 'active') return image;
-    const { assertMended } = await import('./lifecycle/verify-image.ts');
-    await assertMended(this.#store, image, { ...options, policy: this.#policy });
+    const { assertUndamaged } = await import('./lifecycle/verify-image.ts');
+    await assertUndamaged(this.#store, image, { ...options, policy: this.#policy });
     return this.updateImage(image.id, reactivated, options);
   }
 

@@ -157,7 +157,7 @@ export class RetryingStore implements ObjectStore {
     } catch (endError) {
       if (!(error instanceof PublishError && endError instanceof PublishError)) return error;
       const { code, step = 'upload', retryable } = error;
-      const message = `${error.message} A multipart upload of ${key} may stay open: ${endError.message}`;
+      const message = `${error.message}; a multipart upload of ${key} may stay open: ${endError.message}`;
       const undoFailures = [...error.undoFailures, endError];
       return new PublishError(code, message, { step, retryable, cause: error, undoFailures });
     }

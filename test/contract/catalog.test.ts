@@ -127,7 +127,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await place.store.remove([`images/${gone.id}/domain.xml`]);
     const quick = { quick: true };
     expect((await registry.verifyImage(gone.id, quick)).problems).toEqual([
-      'domain.xml is not there',
+      'domain.xml is missing',
     ]);
     const cut = await publish(registry, { name: 'cut' });
     await writeFile(join(folder, 'cut'), 'short');

@@ -93,7 +93,7 @@ describe('access', () => {
       expect(await refusal(place.url, place.options)).toMatchObject({
         code: 'REGISTRY',
         retryable: false,
-        message: expect.stringContaining('check the credentials'),
+        hint: expect.stringContaining('check the credentials'),
       });
     } finally {
       Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
@@ -129,7 +129,7 @@ describe('access', () => {
     expect(await refusal(place.url, { s3: { endpoint: tlsEndpoint } })).toMatchObject({
       code: 'REGISTRY',
       retryable: false,
-      message: expect.stringContaining('--ca-file'),
+      hint: expect.stringContaining('--ca-file'),
     });
     const s3 = { endpoint: tlsEndpoint, caFile };
     const registry = await openRegistry(place.url, { s3 });

@@ -181,7 +181,7 @@ describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
     if (code !== '') {
       expect(error).toMatchObject({
         code,
-        message: expect.stringContaining('check the credentials'),
+        hint: expect.stringContaining('check the credentials'),
       });
     }
     // What a server that knows no conditions answers as well: asked for once more, without one.

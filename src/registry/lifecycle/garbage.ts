@@ -66,7 +66,7 @@ async function* findStrays(
   for await (const object of store.list(PROBES, options))
     if (isOld(object, cutoff)) yield stray(object, 'left by a probe');
   for await (const file of store.listStrays?.(options) ?? [])
-    if (isOld(file, cutoff)) yield stray(file, 'a file that never got its name');
+    if (isOld(file, cutoff)) yield stray(file, 'an incomplete file');
 }
 
 /** The images there are, and then those that only uploads know of. */

@@ -23,7 +23,7 @@ export function examineRecord(
 /** Holds a record that is about to be written against the same rules. @throws USAGE */
 export function assertRecord(record: ImageRecord): ImageRecord {
   const problem = recordProblem(record as unknown as Record<string, unknown>);
-  if (problem !== undefined) throw usage(`The image cannot be written: ${problem}.`);
+  if (problem !== undefined) throw usage(`the record cannot be written: ${problem}`);
   return pickFields(record, FIELDS);
 }
 

@@ -75,8 +75,9 @@ export async function readNewest(
     const found = await readVersion(store, folder, version, options);
     if (found !== undefined) return found;
   }
-  const message = `The records in ${folder} of ${store.url} vanish while they are read; try again.`;
-  throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true });
+  const message = `the records in ${folder} of ${store.url} were removed again and again while they were read`;
+  const hint = 'run the command again';
+  throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true, hint });
 }
 
 /** One version, readable or not; `undefined` where it is not there. */
@@ -123,8 +124,8 @@ export async function createVersion(
   const body = Buffer.from(`${text}\n`);
   if (body.byteLength > MAX_RECORD_BYTES) {
     throw usage(
-      `the record would have ${body.byteLength} bytes, and ${MAX_RECORD_BYTES} is the most it can have; ` +
-        'give the image fewer or shorter properties',
+      `the record would have ${body.byteLength} bytes, more than the ${MAX_RECORD_BYTES} that it can have`,
+      'give the image fewer or shorter properties',
     );
   }
   const contentType = 'application/json';

@@ -45,6 +45,7 @@ function proxyOf(url: string): URL | undefined {
   if (parsed !== undefined && /^https?:$/.test(parsed.protocol)) return parsed;
   throw configError(
     'the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY must be a URL such as http://proxy.example.org:3128',
+    'correct that variable, or name the host in NO_PROXY',
   );
 }
 
@@ -52,10 +53,13 @@ async function readCa(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw configError(`The CA file ${file} cannot be read: ${messageOf(error)}.`);
+    throw configError(
+      `the CA file ${file} cannot be read: ${messageOf(error)}`,
+      'correct --ca-file or AWS_CA_BUNDLE',
+    );
   }
 }
 
-function configError(message: string): PublishError {
-  return new PublishError('CONFIG', message, { step: 'registry' });
+function configError(message: string, hint: string): PublishError {
+  return new PublishError('CONFIG', message, { step: 'registry', hint });
 }

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { PublishError, type Step } from '../../core/errors.ts';
 import { isMd5, unquote } from '../etag.ts';
-import { capital } from './errors.ts';
 
 /** For an answer that says success and has not what every such answer of S3 has. */
 export function noS3Answer(doing: string, step: Step, lacks: string): PublishError {
-  const message = `${capital(doing)} failed: the answer was cut short or is not S3's (${lacks}).`;
+  const message = `${doing} failed: the answer is incomplete or not S3's (${lacks})`;
   const code = step === 'upload' ? 'UPLOAD' : 'REGISTRY';
-  return new PublishError(code, message, { step, retryable: true });
+  const hint = 'check --endpoint, and what stands between this host and the server';
+  return new PublishError(code, message, { step, retryable: true, hint });
 }
 
 /**

@@ -83,6 +83,6 @@ export async function readSmallBody(
 }
 
 function tooLarge(maxBytes: number, what: string): PublishError {
-  const message = `${what} has more than ${maxBytes} bytes, more than such an object can have.`;
+  const message = `${what} has more than the ${maxBytes} bytes that such an object can have`;
   return new PublishError('INTEGRITY', message, { step: 'registry' });
 }

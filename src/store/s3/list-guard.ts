@@ -14,11 +14,12 @@ export class ListGuard {
   #emptyPages = 0;
   #last = '';
 
-  /** `doing`: the beginning of the message, as `Listing s3://bucket/prefix`. */
+  /** `doing`: the beginning of the message, such as `listing s3://bucket/prefix`. */
   constructor(doing: string, step: Step = 'registry') {
     this.#fail = (why) => {
-      const message = `${doing} failed: the list does not come to an end (${why}); look at the server, or name a smaller prefix with --registry.`;
-      return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, { step });
+      const message = `${doing} failed: the list does not end (${why})`;
+      const hint = 'check the server, or name a smaller prefix with --registry';
+      return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, { step, hint });
     };
   }
 

@@ -14,7 +14,7 @@ export async function* listObjectPages(
   { startAfter, limit, signal }: ListOptions,
 ): AsyncGenerator<ObjectInfo[]> {
   const from = startAfter === undefined ? undefined : s3.prefix + startAfter;
-  const guard = new ListGuard(`Listing ${s3.url}`);
+  const guard = new ListGuard(`listing ${s3.url}`);
   let token: string | undefined;
   do {
     const input = {
@@ -79,7 +79,7 @@ export async function* listUploads(
   prefix: string,
   { signal }: CallOptions,
 ): AsyncGenerator<OpenUpload> {
-  const guard = new ListGuard(`Listing uploads in ${s3.url}`);
+  const guard = new ListGuard(`listing uploads in ${s3.url}`);
   let after: UploadMarker | undefined = {};
   while (after !== undefined) {
     const page = await uploadsPage(s3, prefix, after, signal);
@@ -104,7 +104,7 @@ function marker(KeyMarker: string, UploadIdMarker: string | undefined): UploadMa
 }
 
 async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal | undefined) {
-  const guard = new ListGuard(`Listing ${s3.url}`);
+  const guard = new ListGuard(`listing ${s3.url}`);
   let token: string | undefined;
   do {
     const request = {

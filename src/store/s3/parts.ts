@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { unquote } from '../etag.ts';
 import type { PartBody, PartInfo, PartOrigin } from '../object-store.ts';
 import { assertPage, type EncryptionFacts, isEncrypted, noS3Answer } from './answer.ts';
-import { capital, isMissingUpload } from './errors.ts';
+import { isMissingUpload } from './errors.ts';
 import { ListGuard } from './list-guard.ts';
 import type { S3Call, S3Requests } from './requests.ts';
 
@@ -79,7 +79,7 @@ function partInfo(
 
 /** Yields the parts that the server has; none if the upload does not exist. */
 export async function* listParts(s3: S3Requests, at: UploadAt, call: S3Call) {
-  const guard = new ListGuard(capital(call.doing), 'upload');
+  const guard = new ListGuard(call.doing, 'upload');
   let marker: string | undefined;
   do {
     const input = { ...at, ...(marker === undefined ? {} : { PartNumberMarker: marker }) };

@@ -52,7 +52,7 @@ export class S3Upload implements PartUpload {
     }
     const info = await statObject(this.#s3, this.key, options);
     if (info !== undefined) return info;
-    throw new PublishError('UPLOAD', `${this.key} is not there after its upload was completed.`, {
+    throw new PublishError('UPLOAD', `${this.key} is missing after its upload was completed`, {
       step: 'upload',
       retryable: true,
     });
