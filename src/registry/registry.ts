@@ -4,14 +4,14 @@ import type { PublishError } from '../core/errors.ts';
 import { listener, type OnEvent } from '../core/events.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
-import type { Capability } from '../store/capability.ts';
-import { cacheFolder, FirstWrite } from '../store/first-write.ts';
+import type { Capability } from '../store/capabilities/capability.ts';
+import { cacheFolder, FirstWrite } from '../store/capabilities/first-write.ts';
+import type { ProbeOptions } from '../store/capabilities/probe-capabilities.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { openStore } from '../store/open-store.ts';
-import type { ProbeOptions } from '../store/probe-capabilities.ts';
-import { RetryingStore } from '../store/retrying-store.ts';
-import { waitNotes } from '../store/wait-notes.ts';
+import { RetryingStore } from '../store/retrying/retrying-store.ts';
+import { waitNotes } from '../store/retrying/wait-notes.ts';
 import type { PullOptions } from '../transfer/download/pull-file.ts';
 import { RateLimit, withTimeForRate } from '../transfer/upload/rate-limit.ts';
 import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
@@ -172,7 +172,7 @@ export class Registry {
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
   async probeCapabilities(options: ProbeOptions = {}): Promise<Capability[]> {
-    const { probeCapabilities } = await import('../store/probe-capabilities.ts');
+    const { probeCapabilities } = await import('../store/capabilities/probe-capabilities.ts');
     return probeCapabilities(this.#bare, options);
   }
 

@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openRegistry, type Registry, type RegistryOptions } from '#built/registry/registry.js';
 import { openStore } from '#built/store/open-store.js';
-import { RetryingStore } from '#built/store/retrying-store.js';
+import { RetryingStore } from '#built/store/retrying/retrying-store.js';
 import { fileSource } from '#built/transfer/upload/file-source.js';
 import { closedPort, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { lab } from '../support/lab.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { PartUpload } from '#built/store/object-store.js';
-import type { RetryingStore } from '#built/store/retrying-store.js';
+import type { RetryingStore } from '#built/store/retrying/retrying-store.js';
 import type { Fault } from '../support/faulty-proxy.ts';
 import { type FaultyPlace, MIB, makeFaultyPlace, POLICY } from './s3-place.ts';
 import {

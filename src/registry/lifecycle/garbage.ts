@@ -1,9 +1,9 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
+import { mayRemove } from '../../store/capabilities/probe-capabilities.ts';
 import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import { PROBES } from '../../store/object-key.ts';
 import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
-import { mayRemove } from '../../store/probe-capabilities.ts';
 import { findCheckpoints } from '../catalog/checkpoint-files.ts';
 import { refreshCheckpoint } from '../catalog/list-records.ts';
 import { IMAGES } from '../catalog/walk-images.ts';

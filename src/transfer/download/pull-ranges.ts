@@ -6,7 +6,7 @@ import { PublishError } from '../../core/errors.ts';
 import { descriptorPath } from '../../host/files/own-file.ts';
 import { drainStream } from '../../store/drain-stream.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { type RetryPolicy, withRetries } from '../../store/retry.ts';
+import { type RetryPolicy, withRetries } from '../../store/retrying/retry.ts';
 import { DigestWalk } from '../digests/hash-image.ts';
 import { fileSource } from '../upload/file-source.ts';
 import { type Partial, type PullSource, rangeAt } from './pull-partial.ts';

@@ -4,7 +4,7 @@ import { unlessAborted, withDeadline } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { isMd5 } from '../../store/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../../store/object-store.ts';
-import { withRetries } from '../../store/retry.ts';
+import { withRetries } from '../../store/retrying/retry.ts';
 import type { Chunks, LoadedPart } from './part-loader.ts';
 import type { PlannedPart } from './part-plan.ts';
 import type { RateLimit } from './rate-limit.ts';
