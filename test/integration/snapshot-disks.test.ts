@@ -137,7 +137,9 @@ test('a paused guest stays paused; two disks by name are taken, in boot order', 
   const file = join(sandbox.dir, 'one.qcow2');
   const refused = await runCli(['pull', id, file], { sandbox });
   expect(refused.exitCode).toBe(2);
-  expect(refused.stderr).toMatch(/has 2 disks \(vda, vdc\): name one with --disk vda, or .* DIR\//);
+  expect(refused.stderr).toMatch(
+    /has 2 disks \(vda, vdc\)\nhint: name one with --disk vda, or .* DIR\//,
+  );
   const pulled = await runCli(['pull', id, file, '--disk', 'vdc'], { sandbox });
   expect(pulled.exitCode, pulled.stderr).toBe(0);
   const raw = await replayedCopy(file, 'qcow2');

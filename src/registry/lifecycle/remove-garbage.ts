@@ -34,7 +34,7 @@ async function killDead(
   if (image === undefined) return false;
   const found = await lookAtRecord(store, image.id, options);
   if (found === undefined || isUnreadable(found) || found.version !== image.version) return false;
-  const status_reason = `left by a run that died: ${reason}`;
+  const status_reason = `left by a run that crashed: ${reason}`;
   try {
     await changeRecord(
       store,

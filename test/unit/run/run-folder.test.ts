@@ -16,11 +16,16 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/host/files/own-folders.js';
+import {
+  isTrustedFolder,
+  makeFolders,
+  makeRunFolder,
+  PRIVATE,
+  prepareFolder,
+} from '#built/host/files/own-folders.js';
 import { removeFolder } from '#built/host/files/remove-folder.js';
 import { Host } from '#built/libvirt/host.js';
 import { withProbeFolder } from '#built/operations/doctor/probe-folder.js';
-import { RecordCache } from '#built/registry/catalog/record-cache.js';
 import { withScratchFolder } from '#built/run/journal/scratch-folder.js';
 import { withRun } from '#built/run/open-run.js';
 import { DirectoryStore } from '#built/store/directory/directory-store.js';
@@ -75,12 +80,8 @@ const firstUses: [string, () => Promise<unknown>][] = [
     },
   ],
   [
-    'a list of an S3 registry',
-    async () =>
-      new RecordCache(`${stateDir}/cache/registries/x`, { minBytes: 0, fraction: 0 }).write(
-        '00',
-        [],
-      ),
+    'the first write to an S3 registry',
+    async () => makeFolders(`${stateDir}/cache/registries/x`, PRIVATE),
   ],
 ];
 

@@ -1,7 +1,7 @@
 // Says that a registry is waited for: once, and again while it goes on.
-import { messageOf } from '../core/errors.ts';
-import type { OnEvent } from '../core/events.ts';
-import type { ObjectStore } from './object-store.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { OnEvent } from '../../core/events.ts';
+import type { ObjectStore } from '../object-store.ts';
 
 /** Many requests may wait for one server at the same time. */
 const QUIET_MS = 10_000;

@@ -1,9 +1,9 @@
 // Whether a store refuses a part that is not what its md5 or its crc32c says.
 import { Readable } from 'node:stream';
-import { PublishError } from '../core/errors.ts';
-import { crc32cHex, crc32cOf } from '../host/io/crc32c.ts';
+import { PublishError } from '../../core/errors.ts';
+import { crc32cHex, crc32cOf } from '../../host/io/crc32c.ts';
+import type { PartUpload } from '../object-store.ts';
 import type { Finding, Probe } from './capability.ts';
-import type { PartUpload } from './object-store.ts';
 
 const PROBE_BODY = Buffer.from('some bytes');
 

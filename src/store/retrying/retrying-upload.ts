@@ -1,6 +1,6 @@
 // A multipart upload whose requests are tried again; parts are not, for who sends them does that.
-import type { CallOptions, ObjectInfo } from './object-info.ts';
-import type { PartBody, PartInfo, PartOrigin, PartUpload } from './object-store.ts';
+import type { CallOptions, ObjectInfo } from '../object-info.ts';
+import type { PartBody, PartInfo, PartOrigin, PartUpload } from '../object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 
 export class RetryingUpload implements PartUpload {

@@ -1,11 +1,11 @@
 // What a store can really do: tried with requests in a folder of its own, never read from a version.
 import { randomUUID } from 'node:crypto';
-import { messageOf, PublishError } from '../core/errors.ts';
+import { messageOf, PublishError } from '../../core/errors.ts';
+import type { CallOptions } from '../object-info.ts';
+import { PROBES } from '../object-key.ts';
+import type { ObjectStore } from '../object-store.ts';
 import type { Capability, CapabilityName, Finding, Probe } from './capability.ts';
 import { CAPABILITIES } from './capability.ts';
-import type { CallOptions } from './object-info.ts';
-import { PROBES } from './object-key.ts';
-import type { ObjectStore } from './object-store.ts';
 import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts';
 
 export interface ProbeOptions extends CallOptions {

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf } from '../core/errors.ts';
-import type { OnEvent } from '../core/events.ts';
-import { orMissing, parseJson } from '../host/files/file-errors.ts';
-import { isOwnFolder, makeFolders, PRIVATE } from '../host/files/own-folders.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { OnEvent } from '../../core/events.ts';
+import { orMissing, parseJson } from '../../host/files/file-errors.ts';
+import { isOwnFolder, makeFolders, PRIVATE } from '../../host/files/own-folders.ts';
+import type { CallOptions } from '../object-info.ts';
+import type { ObjectStore } from '../object-store.ts';
 import type { Capability } from './capability.ts';
-import type { CallOptions } from './object-info.ts';
-import type { ObjectStore } from './object-store.ts';
 
 /** A server may be exchanged or upgraded: what was found counts for so long. */
 const VALID_MS = 30 * 24 * 3600 * 1000;

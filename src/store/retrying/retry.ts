@@ -1,7 +1,7 @@
 // The only owner of retries: every request to a store that may be tried again goes through here.
 import pRetry from 'p-retry';
-import { interruption, throwIfInterrupted } from '../core/deadline.ts';
-import { PublishError, type Step } from '../core/errors.ts';
+import { interruption, throwIfInterrupted } from '../../core/deadline.ts';
+import { PublishError, type Step } from '../../core/errors.ts';
 
 export interface RetryPolicy {
   /** Tries after the first one. */

@@ -1,5 +1,5 @@
 // The methods of a store that only some stores have.
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore } from '../object-store.ts';
 
 /** What only some stores can do is passed on as it is. */
 export function optionalMethods(store: ObjectStore): Partial<ObjectStore> {

@@ -1,5 +1,5 @@
 // What a store may be able to do, and what was seen of it.
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore } from '../object-store.ts';
 
 export type Finding = Omit<Capability, 'name'>;
 

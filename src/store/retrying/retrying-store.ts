@@ -1,7 +1,7 @@
 // A store whose requests are tried again where trying again can help; the stores themselves never do.
 import type { Readable } from 'node:stream';
-import { PublishError } from '../core/errors.ts';
-import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
+import { PublishError } from '../../core/errors.ts';
+import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
 import type {
   CreateOptions,
   ListOptions,
@@ -10,7 +10,7 @@ import type {
   PartUpload,
   RangeOptions,
   ReadOptions,
-} from './object-store.ts';
+} from '../object-store.ts';
 import { optionalMethods } from './optional-methods.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';
 import { RetryingUpload } from './retrying-upload.ts';
@@ -158,7 +158,7 @@ export class RetryingStore implements ObjectStore {
     } catch (endError) {
       if (!(error instanceof PublishError && endError instanceof PublishError)) return error;
       const { code, step = 'upload', retryable } = error;
-      const message = `${error.message} A multipart upload of ${key} may stay open: ${endError.message}`;
+      const message = `${error.message}; a multipart upload of ${key} may stay open: ${endError.message}`;
       const undoFailures = [...error.undoFailures, endError];
       return new PublishError(code, message, { step, retryable, cause: error, undoFailures });
     }
