@@ -12,7 +12,6 @@ import {
   type S3Options,
 } from './aws-settings.ts';
 
-
 /** What a bucket's store is opened with. */
 export interface S3StoreOptions extends S3Options {
   bucket: string;
