@@ -40,7 +40,7 @@ test('a run that is stopped while the guest is frozen: the guard thaws it, and t
   // twice the deadline and two seconds of slack
   await untilWhole(domain, before, 8000);
   const status = await runCli(['status', '--json'], { sandbox });
-  expect(status.stdout).toContain('"state":"going"');
+  expect(status.stdout).toContain('"state":"running"');
   child.kill('SIGCONT');
   const ran = await done;
   expect(ran.exitCode, ran.stdout).toBe(20);

@@ -127,7 +127,10 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
     [['inspect'], /missing required argument 'domain'; see virt-publish inspect --help/],
     [['chain', 'commit'], /missing .* 'domain'; see virt-publish chain commit --help/],
     [['chain', 'pull', 'x', '--bandwidth', 'fast'], /; see virt-publish chain pull --help/],
-    [['recover', 'deadbeef'], /no run that has left anything is deadbeef/],
+    [
+      ['recover', 'deadbeef'],
+      /no run in the state directory has the id or the domain UUID deadbeef/,
+    ],
     [['chain', 'pul'], /unknown command 'pul' .*; see virt-publish chain --help/],
     [['nosuch', 'list', '--name', 'show'], /unknown command 'nosuch'; see virt-publish --help/],
     [['alias', 'set', 'list'], /missing .* 'image'; see virt-publish alias set --help/],
