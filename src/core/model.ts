@@ -49,8 +49,10 @@ export interface ChainLayer {
   snapshots: readonly string[];
 }
 
-/** Something that a planned run would be refused with; the message says what to do. */
+/** An error that a planned run would end with. */
 export interface PlanObstacle {
   code: ErrorCode;
   message: string;
+  /** What to do about it, in one line. */
+  hint: string;
 }

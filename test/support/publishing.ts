@@ -1,4 +1,4 @@
-// Runs of the command that tests of many kinds make: publish, pull, and judge what came out.
+// The command in tests of all kinds: publishes and pulls images, and judges the result.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -13,7 +13,7 @@ export interface Published {
   events: Record<string, unknown>[];
 }
 
-/** `virt-publish snapshot ARGS --json`, which must succeed. */
+/** Runs `virt-publish snapshot ARGS --json`, which must succeed. */
 export async function publish(args: readonly string[], options: CliOptions): Promise<Published> {
   const ran = await runCli(['snapshot', ...args, '--json'], options);
   expect(ran.stderr).toBe('');
@@ -24,18 +24,27 @@ export async function publish(args: readonly string[], options: CliOptions): Pro
   return { id: String(result.image.id), record: result.image, events: ran.events };
 }
 
-/** `virt-publish snapshot ARGS --json`, which must fail; its error object and exit code. */
+export interface FailedRun {
+  exitCode: number | null;
+  code: string;
+  message: string;
+  hint: string;
+  stderr: string;
+}
+
+/** Runs `virt-publish snapshot ARGS --json`, which must fail; resolves to its error and exit code. */
 export async function failToPublish(
   args: readonly string[],
   options: CliOptions,
-): Promise<{ exitCode: number | null; code: string; message: string; stderr: string }> {
+): Promise<FailedRun> {
   const ran = await runCli(['snapshot', ...args, '--json'], options);
-  const error = ran.events.at(-1) as { type: string; code: string; message: string };
+  const error = ran.events.at(-1) as { type: string } & Omit<FailedRun, 'exitCode' | 'stderr'>;
   expect(error?.type, ran.stderr + ran.stdout).toBe('error');
-  return { exitCode: ran.exitCode, code: error.code, message: error.message, stderr: ran.stderr };
+  const { code, message, hint } = error;
+  return { exitCode: ran.exitCode, code, message, hint, stderr: ran.stderr };
 }
 
-/** Pulls an image into the sandbox; its path. */
+/** Pulls an image into the sandbox; resolves to its path. */
 export async function pull(
   ref: string,
   format: string,

@@ -13,7 +13,8 @@ export function formatReport(report: DomainReport): string {
     lines([...domainPairs(report), ...keptPairs(report)]),
     ...disks.map(formatDisk),
     lines(plan === null ? [['Snapshot', 'would fail']] : planPairs(plan)),
-    lines(obstacles.map(({ code, message }): Pair => [code, message])) || 'No obstacles.',
+    lines(obstacles.map(({ code, message, hint }): Pair => [code, `${message}; ${hint}`])) ||
+      'No obstacles.',
   ];
   return blocks.join('\n\n');
 }

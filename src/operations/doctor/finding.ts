@@ -1,7 +1,7 @@
 // One line of the doctor: what was looked at, how it is, and what cures it.
 import type { Config } from '../../config/config.ts';
 import type { ErrorCode } from '../../core/error-catalogue.ts';
-import { codeOf, messageOf } from '../../core/errors.ts';
+import { codeOf, messageOf, PublishError } from '../../core/errors.ts';
 import type { Registry } from '../../registry/registry.ts';
 
 export interface DoctorOptions {
@@ -36,8 +36,8 @@ export function failure(name: string, code: ErrorCode, says: string, cure: strin
 }
 
 /**
- * What a look found, or its error as a failure, whose message holds the cure. An interrupt is no
- * finding.
+ * Returns the findings of `look`, or its error as a failure with the hint as its cure. An interrupt
+ * is no finding.
  */
 export async function lookOrFail(
   name: string,
@@ -49,6 +49,7 @@ export async function lookOrFail(
     return await look();
   } catch (error) {
     if (signal.aborted) throw error;
-    return [{ name, state: 'failure', says: messageOf(error), code: codeOf(error) }];
+    const cure = error instanceof PublishError ? { cure: error.hint } : {};
+    return [{ name, state: 'failure', says: messageOf(error), ...cure, code: codeOf(error) }];
   }
 }

@@ -1,5 +1,6 @@
 // All that can be said of one disk of a domain before it is taken, whatever stands in the way.
 import { type CaptureRequest, planCapture } from '../../capture/plan.ts';
+import { ERROR_CATALOGUE } from '../../core/error-catalogue.ts';
 import { PublishError } from '../../core/errors.ts';
 import {
   type DiskFacts,
@@ -157,7 +158,8 @@ class Obstacles {
   }
 
   add(message: string): void {
-    this.list.push({ target: this.#target, code: 'DISK_UNSUPPORTED', message });
+    const hint = ERROR_CATALOGUE.DISK_UNSUPPORTED.hint;
+    this.list.push({ target: this.#target, code: 'DISK_UNSUPPORTED', message, hint });
   }
 
   async during(work: () => Promise<void>): Promise<void> {
@@ -165,7 +167,8 @@ class Obstacles {
       await work();
     } catch (error) {
       if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-      this.list.push({ target: this.#target, code: error.code, message: error.message });
+      const { code, message, hint } = error;
+      this.list.push({ target: this.#target, code, message, hint });
     }
   }
 }

@@ -1,6 +1,5 @@
 // What goes into an inspection of a domain and what comes out of it.
-import type { ErrorCode } from '../../core/error-catalogue.ts';
-import type { CaptureMode, ChainLayer } from '../../core/model.ts';
+import type { CaptureMode, ChainLayer, PlanObstacle } from '../../core/model.ts';
 import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 
 export interface InspectOptions {
@@ -14,12 +13,10 @@ export interface InspectOptions {
   signal?: AbortSignal;
 }
 
-/** Something that a snapshot would fail with; the message says what to do. */
-export interface Obstacle {
-  /** The disk; null where it is about the domain, or the registry. */
+/** An error that a snapshot would fail with. */
+export interface Obstacle extends PlanObstacle {
+  /** The disk; null if it concerns the domain or the registry. */
   target: string | null;
-  code: ErrorCode;
-  message: string;
 }
 
 /** Whether something can be done, and why (not). */

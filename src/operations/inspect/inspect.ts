@@ -80,7 +80,8 @@ async function planOf(
     obstacles.push(...plan.obstacles.map((obstacle) => ({ target: null, ...obstacle })));
   } catch (error) {
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-    obstacles.push({ target: null, code: error.code, message: error.message });
+    const { code, message, hint } = error;
+    obstacles.push({ target: null, code, message, hint });
   }
   return { plan, obstacles };
 }

@@ -48,6 +48,6 @@ async function obstacleOf(look: () => Promise<void>): Promise<PlanObstacle[]> {
     return [];
   } catch (error) {
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
-    return [{ code: error.code, message: error.message }];
+    return [{ code: error.code, message: error.message, hint: error.hint }];
   }
 }
