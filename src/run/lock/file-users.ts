@@ -1,4 +1,4 @@
-// Who uses the files in a folder: domains that name them, and processes that have them open.
+// The users of the files in a folder: domains whose XML names them, and processes that have them open.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileIdentity, findOpeners, isQemu } from '../../host/files/file-openers.ts';
@@ -7,22 +7,22 @@ import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
 import { VIR_DOMAIN_XML_INACTIVE } from '../../libvirt/ffi/constants.ts';
 import type { Host } from '../../libvirt/host.ts';
-import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { layerPaths, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 
 export interface FileUser {
   path: string;
-  /** In words, as `disk vda of domain web01` or `process 4711 (qemu-img)`. */
+  /** For messages: `disk vda of domain web01` or `process 4711 (qemu-img)`. */
   by: string;
-  /** It is a guest's disk, or a QEMU has it open for writing: its data must not be lost. */
+  /** True if it is a guest's disk, or a QEMU has it open for writing: its data must not be lost. */
   isVital: boolean;
 }
 
 /**
- * All uses of the files directly in `folder`. Without a `host` only processes are looked at.
+ * Returns all uses of the files directly in `folder`. Without a `host` only processes are searched.
  *
- * NOTE: processes of other users are seen by root alone, and a domain of another libvirt by its
- * process alone.
- * @throws LibvirtError, PublishError LIBVIRT if libvirt cannot be asked.
+ * NOTE: only root sees the processes of other users; a domain of another libvirt is seen only by its
+ * process.
+ * @throws LibvirtError, PublishError LIBVIRT if libvirt does not answer.
  */
 export async function findFileUsers(folder: string, host: Host | undefined): Promise<FileUser[]> {
   const files = await filesIn(folder);
@@ -37,7 +37,7 @@ interface Known {
   name: string;
 }
 
-/** By device and inode. */
+/** Keys are device and inode. */
 async function filesIn(folder: string): Promise<Map<string, Known>> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (isMissing(error)) return [];
@@ -64,14 +64,13 @@ async function usesByDomains(host: Host, paths: readonly string[]): Promise<File
   return uses;
 }
 
-/** As it runs and as it is stored; none of a domain that goes away while it is looked at. */
+/** Returns the disks of the live and the stored XML; none if the domain vanishes meanwhile. */
 async function disksOf(domain: Domain): Promise<{ target: string; named: (string | null)[] }[]> {
   try {
     const xml = [await domain.getXMLDesc(0), await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE)];
     return xml.flatMap((text) =>
-      parseDomainXml(text).disks.map(({ target, source, backingChain, mirror }) => {
-        const layers = backingChain.map(({ path }) => path);
-        return { target, named: [source, ...layers, mirror?.path ?? null] };
+      parseDomainXml(text).disks.map((disk) => {
+        return { target: disk.target, named: [...layerPaths(disk), disk.mirror?.path ?? null] };
       }),
     );
   } catch (error) {
