@@ -38,7 +38,7 @@ export type {
   PullChainOptions,
   UnusedFile,
 } from './operations/chain/chain-types.ts';
-export type { Finding } from './operations/doctor/finding.ts';
+export type { DoctorFinding } from './operations/doctor/finding.ts';
 export type { ImportOptions, ImportResult } from './operations/import/import-types.ts';
 export type * from './operations/inspect/inspect-types.ts';
 export type {

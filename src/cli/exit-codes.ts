@@ -8,7 +8,7 @@ export type SetExitCode = (exitCode: number) => void;
 /** A number never changes its meaning. */
 export interface ExitCode {
   exit: number;
-  /** The error codes that end so. */
+  /** The error codes with this exit code. */
   codes: readonly ErrorCode[];
   meaning: string;
   hint: string;
@@ -19,7 +19,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
   ...[...new Set(ERROR_CODES.map((code) => ERROR_CATALOGUE[code].exitCode))].map(rowOf),
 ];
 
-/** The exit code of whatever was thrown. */
+/** Returns the exit code of anything that was thrown. */
 export function exitCodeOf(error: unknown): number {
   return ERROR_CATALOGUE[codeOf(error)].exitCode;
 }

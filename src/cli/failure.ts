@@ -32,22 +32,22 @@ export function failureText(error: unknown, style: Style): string {
     ...causesOf(error).map((cause) => style.dim(`  because: ${shown(cause)}`)),
     ...(isInternal ? [style.dim(`  ${placeOf(error)}`)] : []),
     ...(known?.undoFailures ?? []).map((failure) => {
-      return `  ${style.red('not put back:')} ${shown(messageOf(failure))}`;
+      return `  ${style.red('not restored:')} ${shown(messageOf(failure))}`;
     }),
   ];
   lines.push(`hint: ${shown(known?.hint ?? ERROR_CATALOGUE[codeOf(error)].hint)}`);
   const recoveryCommands = recoveryCommandsOf(error);
   if (recoveryCommands.length > 0)
-    lines.push(style.bold('Run this to put it right:'), ...recoveryCommands);
+    lines.push(style.bold('Run this to restore it:'), ...recoveryCommands);
   return `${lines.join('\n')}\n`;
 }
 
-/** Of an error that no code of ours has explained. */
+/** The message of an error that is not a PublishError. */
 function foreignMessage(error: unknown, isInternal: boolean): string {
   return isInternal ? `internal error: ${messageOf(error)}` : messageOf(error);
 }
 
-/** The messages below the error, each once, without those that the one above already says. */
+/** The messages of the causes, each once, without those that the message above contains. */
 function causesOf(error: unknown): string[] {
   const causes: string[] = [];
   let above = messageOf(error);

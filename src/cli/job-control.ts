@@ -4,7 +4,7 @@ import { isatty } from 'node:tty';
 import { continuePrograms } from '../core/running-programs.ts';
 import { isGuestHeld, whenNoGuestIsHeld } from '../run/lock/held-guests.ts';
 
-/** Those that stop a process and can be handled; SIGSTOP cannot, and there the guard acts. */
+/** Signals that stop a process and can be handled. SIGSTOP cannot; the guard acts on that. */
 const STOP_SIGNALS = ['SIGTSTP', 'SIGTTIN'] as const;
 
 const LATER = 'stopping when the guest is as it was';
@@ -14,7 +14,7 @@ const LATER = 'stopping when the guest is as it was';
  * job never stops it.
  *
  * NOTE: with `stty tostop` the kernel sends SIGTTOU to a background job that writes to its terminal.
- * A handler would not do: the write fails, is restarted, and sends the signal again, without end.
+ * A handler does not help: the write fails, is restarted, and sends the signal again, without end.
  */
 export async function withJobControl<T>(
   say: (text: string) => void,

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts the command line, after a look at the Node that runs it.
+// Starts the command line, after a check of Node's version.
 
 const FLOOR = { major: 22, minor: 18 };
 

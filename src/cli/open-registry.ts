@@ -1,4 +1,4 @@
-// Opens the registry that configuration and flags name.
+// Opens the registry of the configuration and the flags.
 import type { Config } from '../config/config.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CommandContext } from './run-command.ts';
@@ -6,17 +6,17 @@ import type { CommandContext } from './run-command.ts';
 export interface OpenOptions {
   /** Another registry than the configured one. */
   url?: string;
-  /** Where its S3 server or its credentials are others. */
+  /** Settings that differ from those of the configured registry. */
   s3?: Partial<Config['s3']>;
-  /** Images are going to be made there. */
+  /** Images are created there. */
   writes?: boolean;
-  /** It need not be a registry yet. */
+  /** The place may be no registry yet. */
   mayBeNew?: boolean;
 }
 
 /**
  * Loaded late: the S3 client is the heaviest import there is.
- * @throws REGISTRY if it is no registry and must be one
+ * @throws PublishError REGISTRY if it is no registry and must be one
  */
 export async function openConfiguredRegistry(
   { config, signal, onEvent }: Pick<CommandContext, 'config' | 'signal' | 'onEvent'>,

@@ -1,4 +1,4 @@
-// Flags that several commands share, and what their descriptions say of defaults.
+// Flags that several commands share, with their defaults in their descriptions.
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConfigOverrides } from '../config/config.ts';
@@ -7,10 +7,10 @@ import { VISIBILITIES } from '../core/model.ts';
 
 export { InvalidArgumentError, Option };
 
-/** Where delta and image are written. */
+/** Flag of the directory that delta and image are written to. */
 export const WORK_DIR = [
   '--work-dir <dir>',
-  'where delta and image are written (default: runs in the state directory)',
+  'directory of delta and image (default: runs in the state directory)',
 ] as const;
 
 export const CONNECT = [
@@ -18,7 +18,7 @@ export const CONNECT = [
   'libvirt on this host (default: LIBVIRT_DEFAULT_URI, else qemu:///system)',
 ] as const;
 
-/** Flags of every command, as commander hands them over. */
+/** Flags of every command, as commander returns them. */
 export interface GlobalFlags {
   json?: boolean;
   quiet?: boolean;
@@ -28,7 +28,7 @@ export interface GlobalFlags {
   config?: string;
 }
 
-/** Where the registry is. */
+/** Flags that name the registry. */
 export interface RegistryFlags {
   registry?: string;
   endpoint?: string;
@@ -41,9 +41,9 @@ export interface RegistryFlags {
 export function addGlobalOptions(command: Command): Command {
   return command
     .option('--json', 'NDJSON events and one final object on standard output')
-    .option('-q, --quiet', 'tell nothing but warnings and errors')
+    .option('-q, --quiet', 'print only warnings and errors')
     .option('--no-progress', 'a plain log instead of the live display')
-    .option('-v, --verbose', 'tell each act on the domain and each point of the journal too')
+    .option('-v, --verbose', 'print each act on the domain and each point of the journal too')
     .option('--log-file <file>', 'append a full log to this file, NDJSON with --json')
     .option('--config <file>', 'read this configuration file too');
 }
@@ -58,7 +58,7 @@ export function addRegistryOptions(command: Command): Command {
     .option('--endpoint <url>', 'S3 server (default: that of AWS)')
     .option('--region <name>', "region of the bucket (default: the environment's or the profile's)")
     .option('--profile <name>', 'profile of ~/.aws/config (default: AWS_PROFILE, else default)')
-    .option('--path-style', 'put the bucket into the path (default where an endpoint is given)')
+    .option('--path-style', 'put the bucket into the path (default if an endpoint is given)')
     .option('--no-path-style', 'put the bucket into the host name')
     .option(
       '--ca-file <file>',
@@ -66,7 +66,7 @@ export function addRegistryOptions(command: Command): Command {
     );
 }
 
-/** The flags that stand in the configuration under the same meaning. */
+/** Returns the flags that are settings, as a layer of the configuration. */
 export function registryOverrides(flags: RegistryFlags): ConfigOverrides {
   const s3 = given({
     endpoint: flags.endpoint,
@@ -81,7 +81,7 @@ export function registryOverrides(flags: RegistryFlags): ConfigOverrides {
   };
 }
 
-/** Of commands that look at a domain and at a registry. */
+/** Returns the settings of commands on a domain and a registry. */
 export function hostOverrides(
   flags: RegistryFlags & { connect?: string | undefined; workDir?: string | undefined },
 ): ConfigOverrides {
@@ -89,7 +89,7 @@ export function hostOverrides(
   return { ...registryOverrides(flags), ...given({ connect: flags.connect, workDir }) };
 }
 
-/** The description with the default that the key has where no file, variable or flag says otherwise. */
+/** Returns the description with the default of the key. */
 export function withDefault(description: string, group: string, key: string): string {
   defaults ??= readConfigAsset('default.json') as Record<string, Record<string, unknown>>;
   const value = defaults[group]?.[key];
@@ -98,7 +98,7 @@ export function withDefault(description: string, group: string, key: string): st
 
 let defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 
-/** The entries that have a value. */
+/** Returns the entries that have a value. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
@@ -112,13 +112,13 @@ export function choiceOption(
   return new Option(flags, description).choices(choices);
 }
 
-/** `--visibility`, as snapshot and import have it. */
+/** `--visibility` of snapshot, volume-snapshot and import. */
 export function visibilityOption(): Option {
   const description = withDefault('visibility of the image', 'snapshot', 'visibility');
   return choiceOption('--visibility <who>', description, VISIBILITIES);
 }
 
-/** `--hash`, as snapshot and import have it. */
+/** `--hash` of snapshot and import. */
 export function hashOption(): Option {
   const description = withDefault('digests beside sha256: md5, sha512', 'snapshot', 'hash');
   return new Option('--hash <algorithms>', description).argParser(

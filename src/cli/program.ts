@@ -1,4 +1,4 @@
-// The command line as a whole: its commands, its help, and what wrong usage is answered with.
+// The command line: its commands, its help, and its usage errors.
 import { readFileSync } from 'node:fs';
 import { Command, type CommanderError } from 'commander';
 import { PublishError } from '../core/errors.ts';
@@ -31,9 +31,9 @@ import { addVolumeSnapshotCommand } from './commands/volume-snapshot.ts';
 import type { SetExitCode } from './exit-codes.ts';
 import { exitCodeOf, exitCodesHelp } from './exit-codes.ts';
 import { addGlobalOptions } from './options.ts';
-import { standardError, standardOutput } from './standard-streams.ts';
+import { standardError, standardOutput } from './output/standard-streams.ts';
 
-export { crash, exitWhenWritten } from './standard-streams.ts';
+export { crash, exitWhenWritten } from './output/standard-streams.ts';
 export { standardError };
 
 const EXAMPLES = `
@@ -43,13 +43,13 @@ Examples:
   virt-publish snapshot web01 --registry s3://images/golden --alias web/latest
   virt-publish list
   virt-publish pull web/latest web.qcow2
-  virt-publish status                              runs that go on, or died
+  virt-publish status                              runs that are running, or crashed
 `;
 
 /**
  * Runs the command line.
  * @param argv as process.argv: the first two entries are Node and the script
- * @returns the exit code; everything was told already
+ * Returns the exit code; everything was printed already.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
@@ -61,7 +61,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof CommandUsageError && error.commanderError.exitCode === 0) return 0;
-    return await tellUsageError(argv.slice(2), error);
+    return await reportUsageError(argv.slice(2), error);
   }
 }
 
@@ -135,8 +135,8 @@ function packageVersion(): string {
   return (JSON.parse(file) as { version: string }).version;
 }
 
-// NOTE: commander has already printed its help where no command was given.
-async function tellUsageError(args: readonly string[], error: unknown): Promise<number> {
+// NOTE: commander has already printed its help if no command was given.
+async function reportUsageError(args: readonly string[], error: unknown): Promise<number> {
   const isNamed = error instanceof CommandUsageError;
   if (isNamed && error.commanderError.code === 'commander.help') return 2;
   const failure = isNamed ? usageError(error) : error;
@@ -144,7 +144,7 @@ async function tellUsageError(args: readonly string[], error: unknown): Promise<
   const { styleFor } = await import('./views/style.ts');
   if (args.includes('--json'))
     void standardOutput().write(
-      `${printableJson({ time: new Date().toISOString(), ...failureJson(failure) })}\n`,
+      `${printableJson({ time: new Date().toISOString(), runId: null, ...failureJson(failure) })}\n`,
     );
   else void standardError().write(failureText(failure, styleFor(process.stderr)));
   return exitCodeOf(failure);

@@ -35,12 +35,12 @@ export function onRegistry<Flags extends object>(
   });
 }
 
-/** Tells what a user has to know although the command goes on; also with `--quiet`. */
+/** Reports a warning on standard error, also with `--quiet`; the command continues. */
 export function warn({ onEvent }: CommandContext, message: string): void {
   onEvent({ type: 'note', level: 'warning', step: 'registry', message });
 }
 
-/** Tells what was done, on standard error: standard output is for the product. */
-export function tell({ onEvent }: CommandContext, message: string): void {
+/** Reports what was done, on standard error: standard output is for the product. */
+export function report({ onEvent }: CommandContext, message: string): void {
   onEvent({ type: 'note', level: 'info', step: 'registry', message });
 }

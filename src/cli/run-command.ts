@@ -6,12 +6,12 @@ import { printableJson } from '../core/printable.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { failureJson, failureText } from './failure.ts';
 import type { GlobalFlags } from './options.ts';
-import { createOutput, type Output } from './output.ts';
+import { createOutput, type Output } from './output/output.ts';
+import { standardError, standardOutput } from './output/standard-streams.ts';
 import { createReporter } from './report/create-reporter.ts';
 import type { LogFile } from './report/log-file.ts';
 import type { Reporter } from './report/reporter.ts';
 import { type SignalWords, withSignals } from './signals.ts';
-import { standardError, standardOutput } from './standard-streams.ts';
 import { styleFor } from './views/style.ts';
 
 export interface CommandContext {
@@ -21,11 +21,11 @@ export interface CommandContext {
   output: Output;
 }
 
-/** What a command makes: `text` goes to standard output for people, `json` into the final object. */
+/** The result of a command: `text` for standard output, `json` for the final object of `--json`. */
 export interface Product {
   text: string;
   json: Record<string, unknown>;
-  /** The work was done and its product stands, but it is bad news: told after it, with its exit code. */
+  /** The work was done, but its result is bad news: printed after the product, with its exit code. */
   failure?: Error;
 }
 
@@ -33,18 +33,18 @@ export interface CommandFrame {
   flags: GlobalFlags;
   overrides?: ConfigOverrides;
   words?: SignalWords;
-  /** The command does something to a guest, and is not stopped before that is undone. */
+  /** The command changes a guest, and does not stop before that is undone. */
   holdsGuest?: boolean;
 }
 
-/** Reports are waited for so long before the product is written, if their reader is slow. */
+/** How long the product waits for a slow reader of the reports. */
 const ORDER_MS = 500;
 
 const STOPPING: SignalWords = { first: 'stopping…', again: 'stopping, please wait' };
 
 /**
  * Runs one command to its end.
- * @returns the exit code; errors are told here and never thrown.
+ * Returns the exit code; errors are printed here and never thrown.
  */
 export async function runCommand(
   frame: CommandFrame,
@@ -73,7 +73,7 @@ export async function runCommand(
     const onEvent = listener((event) => {
       if (event.type === 'run') runId = event.runId;
       log?.onEvent(event);
-      // A command's own registry, and not the one that it copies to.
+      // The command's own registry, not the one that it copies to.
       if (event.type === 'registry') registry ??= event.registry;
       if (flags.verbose === true || !isForVerbose(event)) live.onEvent(event);
     });
@@ -106,7 +106,7 @@ export async function runCommand(
   }
 }
 
-/** Readers name their registry to whoever asks: what they print is their product alone. */
+/** Events that only `--verbose` shows: debug notes, and the registry of commands that only read. */
 function isForVerbose(event: RunEvent): boolean {
   return event.type === 'note'
     ? event.level === 'debug'

@@ -1,10 +1,10 @@
-// Ctrl-C and its kin: the first one aborts the work, the next ones only ask for patience.
+// Ctrl-C and other signals: the first one aborts the work, later ones only print that it is ending.
 import { setMaxListeners } from 'node:events';
 import { messageOf, PublishError } from '../core/errors.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** What the signals are told to people with. */
+/** What is printed when a signal arrives. */
 export interface SignalWords {
   first: string;
   again: string;
@@ -44,7 +44,7 @@ export async function withSignals<T>(
 }
 
 // NOTE: adapters wrap an abort in errors of their own (a failed part, a failed call). What has the
-// abort at its root is an interruption, unless it says that the guest could not be put back.
+// abort at its root is an interruption, unless it says that the guest was not restored.
 function asInterrupted(error: unknown, signal: AbortSignal): unknown {
   if (!isAbort(error, signal.reason)) return error;
   const known = error instanceof PublishError ? error : undefined;

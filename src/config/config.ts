@@ -11,7 +11,7 @@ import type {
 import { valueAt } from '../core/schema-error.ts';
 import { defaultRegistry, usualStateDir, xdgFolder } from './directories.ts';
 import { environmentLayers } from './environment.ts';
-import { type Layer, overlay, readLayer } from './layers.ts';
+import { type ConfigLayer, overlay, readLayer } from './layers.ts';
 import { listSettings, readConfigAsset, readSchema } from './schema.ts';
 import { withoutUnits } from './units.ts';
 import { validateLayers } from './validate.ts';
@@ -104,7 +104,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
   return merge(await readLayers(sources), sources.env ?? process.env);
 }
 
-/** A setting that is in force: its key, its value, and the place that it is from. */
+/** A setting with its key, its value, and its source. */
 export interface SettingInForce {
   key: string;
   value: unknown;
@@ -113,8 +113,8 @@ export interface SettingInForce {
 }
 
 /**
- * Returns all settings in the order of the schema; a directory that no place names has the value
- * that follows from the others.
+ * Returns all settings in the order of the schema. A directory that no source names has the value
+ * derived from the others.
  * @throws as loadConfig
  */
 export async function explainConfig(sources: ConfigSources = {}): Promise<SettingInForce[]> {
@@ -130,7 +130,7 @@ export async function explainConfig(sources: ConfigSources = {}): Promise<Settin
 
 const COMMAND_LINE = 'the command line';
 
-/** The places that say something, the one that wins last; each was checked. */
+/** Returns the checked layers that set something, the one that wins last. */
 async function readLayers({ env = process.env, files = [], overrides }: ConfigSources) {
   const given = [
     ...(await readFiles(env, files)),
@@ -145,12 +145,12 @@ async function readLayers({ env = process.env, files = [], overrides }: ConfigSo
   return layers;
 }
 
-function merge(layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
+function merge(layers: readonly ConfigLayer[], env: NodeJS.ProcessEnv): Config {
   const values = layers.map((layer) => layer.values);
   return resolveDirectories([readConfigAsset('default.json'), ...values].reduce(overlay), env);
 }
 
-async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<Layer[]> {
+async function readFiles(env: NodeJS.ProcessEnv, files: readonly string[]): Promise<ConfigLayer[]> {
   const own = xdgFolder(env, 'XDG_CONFIG_HOME', '.config');
   const usual = ['/etc/virt-publish/config.json', join(own, 'virt-publish/config.json')];
   const read = await Promise.all([

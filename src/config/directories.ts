@@ -1,8 +1,8 @@
-// Where things are kept if the configuration does not say.
+// The directories that are used if the configuration names none.
 import { isAbsolute, join } from 'node:path';
 import { currentUser } from '../core/user.ts';
 
-/** Where images are kept if no registry is configured. */
+/** Returns the registry that is used if none is configured. */
 export function defaultRegistry(stateDir: string): string {
   return join(stateDir, 'registry');
 }
@@ -12,7 +12,7 @@ export function usualStateDir(env: NodeJS.ProcessEnv): string {
   return join(xdgFolder(env, 'XDG_STATE_HOME', '.local/state'), 'virt-publish');
 }
 
-// NOTE: the XDG specification has a relative path ignored.
+// NOTE: by the XDG specification a relative path is ignored.
 export function xdgFolder(env: NodeJS.ProcessEnv, variable: string, below: string): string {
   const folder = env[variable];
   return folder !== undefined && isAbsolute(folder)

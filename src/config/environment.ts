@@ -1,13 +1,13 @@
-// The part of the configuration that stands in the environment: VIRT_PUBLISH_* and libvirt's URI.
+// The part of the configuration in the environment: VIRT_PUBLISH_* and libvirt's URI.
 import { PublishError } from '../core/errors.ts';
 import { formerVariable } from './former-keys.ts';
-import type { Layer } from './layers.ts';
+import type { ConfigLayer } from './layers.ts';
 import { describeAllowed, listSettings, readSchema, type Setting } from './schema.ts';
 
 const PREFIX = 'VIRT_PUBLISH_';
 
-/** Names that tests and scripts use for themselves. */
-const NOT_OURS = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
+/** Variables of tests and scripts, which are no settings. */
+const IGNORED = /^VIRT_PUBLISH_(TEST|LAB)(_|$)/;
 
 const UNKNOWN_HINT =
   'unset it; `virt-publish config show` lists the settings, and snapshot.format is VIRT_PUBLISH_SNAPSHOT_FORMAT';
@@ -15,13 +15,13 @@ const UNKNOWN_HINT =
 /**
  * One layer for each variable that is set; an empty one counts as not set. Lists are
  * comma-separated, booleans `true` or `false`.
- * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is no setting, or of a wrong type.
+ * @throws PublishError CONFIG for a VIRT_PUBLISH_ variable that is not a setting, or has a wrong type
  */
-export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
+export function environmentLayers(env: NodeJS.ProcessEnv): ConfigLayer[] {
   const uri = env.LIBVIRT_DEFAULT_URI;
   const libvirt = uri ? [{ source: 'LIBVIRT_DEFAULT_URI', values: { connect: uri } }] : [];
   const set = Object.entries(env).filter(
-    ([name, value]) => name.startsWith(PREFIX) && !NOT_OURS.test(name) && value,
+    ([name, value]) => name.startsWith(PREFIX) && !IGNORED.test(name) && value,
   );
   if (set.length === 0) return libvirt;
   const settings = new Map(
@@ -30,7 +30,7 @@ export function environmentLayers(env: NodeJS.ProcessEnv): Layer[] {
   return [...libvirt, ...set.map(([name, value]) => toLayer(settings, name, value ?? ''))];
 }
 
-function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): Layer {
+function toLayer(settings: ReadonlyMap<string, Setting>, name: string, text: string): ConfigLayer {
   const setting = settings.get(name);
   if (setting === undefined) {
     const former = formerVariable(name);
@@ -53,5 +53,6 @@ function parse(setting: Setting, text: string): unknown {
   }
   if (types.includes('string')) return text;
   const message = `${setting.variable}: ${setting.path.join('.')} must be ${describeAllowed(setting.node)}, not ${JSON.stringify(text)}`;
-  throw new PublishError('CONFIG', message, { step: 'config' });
+  const hint = `correct the value, or unset ${setting.variable}`;
+  throw new PublishError('CONFIG', message, { step: 'config', hint });
 }

@@ -3,22 +3,23 @@ import { readFile } from 'node:fs/promises';
 import { messageOf, PublishError } from '../core/errors.ts';
 
 /** Settings from one place; `source` is its name in messages. */
-export interface Layer {
+export interface ConfigLayer {
   source: string;
   values: unknown;
 }
 
 /**
- * @returns null where an optional file is not there.
- * @throws PublishError CONFIG where the file cannot be read or is no JSON.
+ * Returns null if an optional file is missing.
+ * @throws PublishError CONFIG if the file cannot be read or is not JSON
  */
-export async function readLayer(path: string, optional: boolean): Promise<Layer | null> {
+export async function readLayer(path: string, optional: boolean): Promise<ConfigLayer | null> {
   try {
     return { source: path, values: JSON.parse(await readFile(path, 'utf8')) as unknown };
   } catch (cause) {
     if (optional && isAbsent(cause)) return null;
     const message = `${path}: the configuration cannot be read: ${messageOf(cause)}`;
-    throw new PublishError('CONFIG', message, { step: 'config', cause });
+    const hint = 'correct the file; it must be JSON that this user may read';
+    throw new PublishError('CONFIG', message, { step: 'config', cause, hint });
   }
 }
 

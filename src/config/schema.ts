@@ -14,7 +14,7 @@ export interface SchemaNode {
   properties?: Readonly<Record<string, SchemaNode>>;
 }
 
-/** A key that holds a value, as `snapshot.format`. */
+/** A key that holds a value, such as `snapshot.format`. */
 export interface Setting {
   path: readonly string[];
   /** `VIRT_PUBLISH_SNAPSHOT_FORMAT`. */
@@ -31,7 +31,7 @@ export function readSchema(): SchemaNode {
   return readConfigAsset('schema.json') as SchemaNode;
 }
 
-/** All settings, in the order of the schema. */
+/** Returns all settings, in the order of the schema. */
 export function listSettings(node: SchemaNode, path: readonly string[] = []): Setting[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const here = [...path, key];
@@ -40,7 +40,7 @@ export function listSettings(node: SchemaNode, path: readonly string[] = []): Se
   });
 }
 
-/** What may stand there, in words for a message. */
+/** Returns what a key allows, in words for a message. */
 export function describeAllowed(node: SchemaNode): string {
   if (node.enum !== undefined) return `one of ${node.enum.join(', ')}`;
   if (node.properties !== undefined)

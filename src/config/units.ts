@@ -1,15 +1,15 @@
-// Times and sizes that a layer of the configuration has as texts with units, turned into numbers.
+// Turns times and sizes that are texts with units into numbers.
 import { PublishError } from '../core/errors.ts';
 import { EXAMPLES, parseUnit, type Unit, unitOfKey } from '../core/units.ts';
-import type { Layer } from './layers.ts';
+import type { ConfigLayer } from './layers.ts';
 import type { SchemaNode } from './schema.ts';
 
 /**
  * Returns the layer with each text such as `"30s"` of a key in `Ms`, `Bytes` or `Mib` as a number of
- * that unit. All else stays, also what the schema refuses.
- * @throws PublishError CONFIG naming the place, the key and what may be written there.
+ * that unit. Everything else stays, also values that the schema refuses.
+ * @throws PublishError CONFIG naming the source, the key and what is allowed
  */
-export function withoutUnits({ source, values }: Layer, schema: SchemaNode): Layer {
+export function withoutUnits({ source, values }: ConfigLayer, schema: SchemaNode): ConfigLayer {
   return { source, values: convert(values, { node: schema, path: [], source }) };
 }
 
@@ -44,5 +44,6 @@ function toNumber(text: string, unit: Unit, { node, path, source }: Place): numb
   if (!Number.isNaN(value) && (value > 0 || exact === 0)) return value;
   const why = Number.isNaN(value) ? '' : ` (less than 1 ${unit})`;
   const message = `${source}: ${path.join('.')} must be ${EXAMPLES[unit]}, not ${JSON.stringify(text)}${why}`;
-  throw new PublishError('CONFIG', message, { step: 'config' });
+  const hint = 'correct the value, or remove it to use the default';
+  throw new PublishError('CONFIG', message, { step: 'config', hint });
 }

@@ -4,14 +4,14 @@ import { pathOf, type SchemaError, valueAt } from '../core/schema-error.ts';
 import { EXAMPLES, unitOfKey } from '../core/units.ts';
 import { validate } from './config-validator.js';
 import { formerKey } from './former-keys.ts';
-import type { Layer } from './layers.ts';
+import type { ConfigLayer } from './layers.ts';
 import { describeAllowed, readSchema, type SchemaNode } from './schema.ts';
 
 /**
  * Checks each layer by itself, so that the message names the file or variable.
  * @throws PublishError CONFIG naming the file or variable, the key, and what is allowed.
  */
-export function validateLayers(layers: readonly Layer[]): void {
+export function validateLayers(layers: readonly ConfigLayer[]): void {
   for (const layer of layers) {
     if (validate(layer.values)) continue;
     const [error] = validate.errors ?? [];

@@ -17,11 +17,11 @@ import type {
   PullChainOptions,
 } from '../operations/chain/chain-types.ts';
 import { examineHost } from '../operations/doctor/doctor.ts';
-import type { Finding } from '../operations/doctor/finding.ts';
+import type { DoctorFinding } from '../operations/doctor/finding.ts';
 import { importImage as bringIn } from '../operations/import/import-image.ts';
 import type { ImportOptions, ImportResult } from '../operations/import/import-types.ts';
 import { inspect } from '../operations/inspect/inspect.ts';
-import type { DomainReport, InspectOptions } from '../operations/inspect/inspect-types.ts';
+import type { DomainReport, InspectDomainOptions } from '../operations/inspect/inspect-types.ts';
 import { planSnapshot as plan, createSnapshot as take } from '../operations/snapshot/snapshot.ts';
 import type {
   SnapshotOptions,
@@ -110,7 +110,10 @@ export function importImage(options: ImportOptions, config?: Config): Promise<Im
 }
 
 /** Returns a domain with all its disks, and everything that a snapshot of it would fail with. Touches nothing. @throws PublishError */
-export function inspectDomain(options: InspectOptions, config?: Config): Promise<DomainReport> {
+export function inspectDomain(
+  options: InspectDomainOptions,
+  config?: Config,
+): Promise<DomainReport> {
   return withPublicErrors(options.signal, (signal) => inspect({ ...options, signal }, config));
 }
 
@@ -138,14 +141,14 @@ export function pullChain(options: PullChainOptions, config?: Config): Promise<C
  * try something is removed again; nothing that is found is thrown.
  * @throws PublishError INTERRUPTED, CONFIG
  */
-export function doctor(options: DoctorOptions = {}, config?: Config): Promise<Finding[]> {
+export function doctor(options: DoctorOptions = {}, config?: Config): Promise<DoctorFinding[]> {
   return withPublicErrors(options.signal, async (signal) => {
     const base = config ?? (await readConfig());
     const { domains = [], onEvent } = options;
     const { connect = base.connect, registry = base.registry, workDir = base.workDir } = options;
     const all = { ...base, connect, registry, workDir };
     const openRegistry = () => openConfigured(all, { url: registry, s3: all.s3, onEvent });
-    const findings: Finding[] = [];
+    const findings: DoctorFinding[] = [];
     for await (const finding of examineHost({ config: all, domains, openRegistry, signal }))
       findings.push(finding);
     return findings;

@@ -1,4 +1,4 @@
-// A domain that is locked and whole, with a guard that comes up beside it: what every run begins with.
+// What every run on a domain begins with: earlier runs recovered, the domain locked, a guard started.
 import { randomUUID } from 'node:crypto';
 import type { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
@@ -13,15 +13,15 @@ import { lockWholeDomain } from '../run/lock/lock-whole.ts';
 export interface RunSettings extends DomainPlace {
   signal: AbortSignal;
   onEvent: OnEvent;
-  /** Left out by runs that a frozen guest would disturb. */
+  /** Left out by runs that need a guest which is not frozen. */
   quiesce?: QuiescePolicy;
 }
 
-/** The guard comes up while everything is looked at. */
+/** The guard starts while everything is inspected. */
 export type GuardedSession<S extends RunSettings> = Session<S> & { guard: SpareGuard };
 
 /**
- * Mends what dead runs left of the domain, locks it, and gives `work` a session and a run's id.
+ * Recovers crashed runs on the domain, locks it, and calls `work` with a session and a run's id.
  * @throws PublishError DOMAIN_BUSY, DOMAIN_NOT_FOUND, GUEST_NOT_RESTORED; what `work` throws.
  */
 export async function withLockedDomain<S extends RunSettings, T>(
@@ -42,7 +42,7 @@ async function runLocked<S extends RunSettings, T>(
   work: (session: GuardedSession<S>, runId: string) => Promise<T>,
 ): Promise<T> {
   const runId = randomUUID();
-  // Before the domain is looked for: a dead run may have left it undefined.
+  // Before the domain is looked up: a crashed run may have left it undefined.
   await recoverEarlierRuns(settings, settings.domain);
   return withSession(settings, async (session) => {
     const { domain } = session;
@@ -59,8 +59,8 @@ async function runLocked<S extends RunSettings, T>(
 }
 
 /**
- * Puts right what dead runs on this domain left. A guest that is not whole must not be taken; an
- * image that could not be cleared away is no obstacle. Resolves to the runs that were dealt with.
+ * Recovers crashed runs on this domain. A guest that is not restored must not be taken; an image that
+ * could not be removed is no obstacle. Returns the runs that were recovered or failed.
  */
 async function recoverEarlierRuns(settings: RunSettings, domain: string): Promise<string[]> {
   const { config, signal, onEvent } = settings;
@@ -69,15 +69,15 @@ async function recoverEarlierRuns(settings: RunSettings, domain: string): Promis
   const runs = await recoverRuns(config, { refs: [domain], signal, onEvent });
   for (const { runId, outcome, error } of runs) {
     if (error?.code === 'GUEST_NOT_RESTORED' && !mayStayFrozen(error, settings)) throw error;
-    if (error) warn(`run ${runId}, which died, is not mended: ${error.message}`);
-    if (outcome === 'recovered') warn(`run ${runId} had died; what it left was put right`);
+    if (error) warn(`run ${runId}, which crashed, is not recovered: ${error.message}`);
+    if (outcome === 'recovered') warn(`run ${runId} had crashed, and was recovered`);
   }
   return runs.filter(({ outcome }) => outcome !== 'skipped').map(({ runId }) => runId);
 }
 
 /**
- * Whether a run may begin on a guest that an earlier one could not thaw. A run that asks the agent for
- * nothing takes a frozen guest as it takes any other; and one that stands still cannot be thawed.
+ * Whether a run may begin on a guest that an earlier one could not thaw: a run that does not use the
+ * agent can take a frozen guest, and a paused guest cannot be thawed.
  */
 function mayStayFrozen({ undoFailures }: PublishError, { quiesce }: RunSettings): boolean {
   const thaws = undoFailures.filter(

@@ -1,9 +1,9 @@
-// One of the host's places for snapshots, for as long as a run needs it.
+// One of the host's slots for snapshots, held while a run needs it.
 import type { Session } from '../domain/session.ts';
 import { takeSlot } from '../run/lock/slots.ts';
 import type { RunSettings } from './locked-domain.ts';
 
-/** With the domain's lock held, so that a second run on it hears so at once; before it is looked at. */
+/** Called with the domain locked, so that a second run on it fails at once, and before it is inspected. */
 export async function withSlot<T>(
   { settings, domain }: Session<RunSettings>,
   runId: string,

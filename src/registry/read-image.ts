@@ -11,7 +11,7 @@ import { imageFolder } from './record/image-records.ts';
 /** Bytes in memory: one range that is consumed, and the next. */
 const RANGE_BYTES = 8 * 1024 * 1024;
 
-export interface ReadImageOptions extends DiskChoice {
+export interface ReadRequest extends DiskChoice {
   artefact?: string | undefined;
   signal?: AbortSignal | undefined;
   policy: RetryPolicy;
@@ -25,7 +25,7 @@ export interface ReadImageOptions extends DiskChoice {
 export function readImage(
   store: ObjectStore,
   image: ImageRecord,
-  options: ReadImageOptions,
+  options: ReadRequest,
 ): { object: ImageObject; chunks: AsyncGenerator<Uint8Array> } {
   assertReadable(image);
   const object = objectToPull(image, options);
@@ -36,7 +36,7 @@ async function* verifiedChunks(
   store: ObjectStore,
   folder: string,
   { name, size, sha256 }: ImageObject,
-  { policy, signal }: ReadImageOptions,
+  { policy, signal }: ReadRequest,
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   const read = (start: number) => {

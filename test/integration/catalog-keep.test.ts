@@ -4,7 +4,7 @@ import { makeSandbox, runCli } from '../support/cli.ts';
 import { createDomain } from '../support/domains.ts';
 import { publish } from '../support/publishing.ts';
 
-test('older snapshots of the same disk and name go, others stay', async () => {
+test('`snapshot --keep` deletes older snapshots of the same disk and name only', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ state: 'off' });
   const snapshot = async (...args: string[]) =>

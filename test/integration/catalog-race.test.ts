@@ -23,7 +23,7 @@ describe('a hundred writers', () => {
   const open = () =>
     Promise.all(Array.from({ length: WRITERS }, () => openRegistry(place.url, place.options)));
 
-  test('of one alias: one winner a version, the others are told, the log has no gap', async () => {
+  test('of one alias: one winner a version, the others get an error, the log has no gap', async () => {
     const writers = await open();
     for (const [round, id] of images.entries()) {
       const results = await Promise.allSettled(
@@ -41,7 +41,7 @@ describe('a hundred writers', () => {
     );
   });
 
-  test('without an expected version: who wins is in the log, who loses is not', async () => {
+  test('without an expected version: each move that succeeds is in the log, and no other', async () => {
     const writers = await open();
     const results = await Promise.allSettled(
       writers.map((writer, n) => writer.setAlias('free', images[n % images.length] ?? '')),
@@ -71,7 +71,7 @@ describe('a hundred writers', () => {
     expect(await registry.getImage(id)).toMatchObject({ version: 4, name: `writer ${winner}` });
   });
 
-  test('as processes: exit 0 for one, 43 for the others, nothing half-written', async () => {
+  test('as processes: exit 0 for one, 43 for the others, nothing incomplete', async () => {
     const [, , id = ''] = images;
     const args = ['alias', 'set', 'by-process', id, '--if-version', '0', '--registry', place.url];
     const ran = await Promise.all(Array.from({ length: 8 }, () => runCli(args, { env: s3Env() })));

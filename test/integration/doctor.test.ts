@@ -1,4 +1,4 @@
-// The doctor on the real lab: a line for each thing that was tried, and the failures that are there to be found.
+// `doctor` on the real lab: a finding for each check, and the failures that it must find.
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ async function doctor(args: readonly string[], options: Omit<CliOptions, 'sandbo
   return { exitCode: ran.exitCode, states, find, stderr: ran.stderr };
 }
 
-it('finds a good host good, with a bucket behind a CA of its own, and leaves nothing there', async () => {
+it('`doctor` reports a good host as ok, with a bucket behind a CA of its own, and leaves nothing there', async () => {
   const bucket = await createBucket();
   const { tlsEndpoint, caFile } = lab().s3;
   const server = ['--endpoint', tlsEndpoint, '--ca-file', caFile];
@@ -44,7 +44,7 @@ it('finds a good host good, with a bucket behind a CA of its own, and leaves not
   expect(readdirSync(join(sandbox.stateDir, 'runs'))).toEqual([]);
 });
 
-it('is a table for people, with a hint below each warning and failure', async () => {
+it('`doctor` prints a table, with a hint below each warning and failure', async () => {
   const ran = await runCli(['doctor', 'no-such-domain'], { sandbox });
   expect(ran.exitCode).toBe(10);
   expect(ran.stdout).toMatch(
@@ -54,7 +54,7 @@ it('is a table for people, with a hint below each warning and failure', async ()
   expect(ran.stdout).toMatch(/^ok +clock/m);
 });
 
-it('a work directory that QEMU cannot reach is found, with the folder to open', async () => {
+it('`doctor` finds a work directory that QEMU cannot reach, and names the folder to open', async () => {
   const closed = join(sandbox.dir, 'closed');
   mkdirSync(join(closed, 'work'), { recursive: true });
   chmodSync(closed, 0o700);
@@ -68,7 +68,7 @@ it('a work directory that QEMU cannot reach is found, with the folder to open', 
   expect((await doctor(['--work-dir', join(closed, 'work')])).states['work directory']).toBe('ok');
 });
 
-it('no libvirt, no qemu-img, no registry: each is one failure, and the rest is looked at', async () => {
+it('without libvirt, qemu-img or registry `doctor` reports one failure, and checks the rest', async () => {
   const gone = await doctor(['--connect', `qemu+unix:///system?socket=${sandbox.dir}/nowhere`]);
   expect(gone.states).toMatchObject({ libvirt: 'failure', 'qemu-img': 'ok', registry: 'ok' });
   expect(gone.exitCode).toBe(13);

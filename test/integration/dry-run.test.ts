@@ -47,7 +47,7 @@ test.each([
     const flags = ['--work-dir', join(dir, name)];
     const before = readdirSync(dir, { recursive: true });
     const ran = await snapshot('--dry-run', ...flags);
-    expect(ran.stdout).toMatch(/^Path +live: /m);
+    expect(ran.stdout).toMatch(/^Mode +live: /m);
     expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
     expect(ran.stderr).toMatch(message);
     expect(ran.exitCode).toBe(exitCode);
@@ -67,7 +67,7 @@ test('`snapshot --dry-run` accepts a directory that a run creates or opens, and 
   expect((await snapshot(...closed)).exitCode).toBe(0);
 });
 
-test('the state directory counts; JSON has the plan beside the error', async () => {
+test('the state directory is checked too, and JSON has the plan beside the error', async () => {
   const env = { VIRT_PUBLISH_STATE_DIR: join(dir, 'foreign') };
   const args = ['snapshot', domain.name, '--dry-run', '--json', '--mode', 'cold'];
   const ran = await runCli(args, { sandbox, env });

@@ -45,7 +45,7 @@ test('live by both methods and cold leave variables and vTPM alone, and --with-n
   const nvram = join(domain.dir, 'nvram.fd');
 
   const plan = await runCli(['snapshot', domain.name, '--dry-run', '--with-nvram'], { sandbox });
-  expect(plan.stdout).toContain(`${nvram} goes along`);
+  expect(plan.stdout).toContain(`${nvram} is published as nvram.fd`);
   expect(plan.stdout).toContain('not the NVRAM file (kept), not the vTPM state (kept)');
 
   for (const [flags, expected] of [

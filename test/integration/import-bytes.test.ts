@@ -1,4 +1,4 @@
-// What an image to import is called, how it is encoded, and who else has its file must agree with its bytes.
+// `import` compares names and encodings with the bytes, and refuses files that others can change.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -93,7 +93,7 @@ describe('a file', () => {
       });
   });
 
-  it('whose name says otherwise is refused, and taken with --format', async () => {
+  it('whose name contradicts its bytes is refused, and accepted with --format', async () => {
     const film = file('FILM.VMDK', randomBytes(MIB));
     expect(await failToImport([film])).toMatchObject({
       ...{ exitCode: 45, code: 'IMAGE_REFUSED' },
@@ -130,7 +130,7 @@ describe('a file', () => {
     await must('cmp', [path, stored]);
   });
 
-  it('that another process has open for writing, or that another user links to, is refused', async () => {
+  it('that is open for writing, or behind a link of another user, is refused', async () => {
     const path = file('open.raw', randomBytes(MIB));
     const writer = await open(path, 'r+');
     const inUse = await failToImport([path]);
@@ -147,7 +147,7 @@ describe('a file', () => {
 });
 
 describe('an ISO', () => {
-  it('is one in its record, in lists and when it is pulled, and becomes a disk when asked', async () => {
+  it('stays an ISO in record, lists and pulls, and becomes a disk with --convert', async () => {
     const bytes = Buffer.alloc(MIB, 'cd');
     bytes.write('CD001', 0x8001);
     bytes.write('\x55\xaa', 510, 'latin1');
@@ -171,7 +171,7 @@ describe('an ISO', () => {
     expect(converted).toMatchObject({ disk_format: 'qcow2', virtual_size: MIB });
   });
 
-  it('is not what a disk becomes, nor what --format may call one', async () => {
+  it('is never made of a disk, nor by --format', async () => {
     const disk = join(folder, 'good.qcow2');
     const { id } = await importImage([disk]);
     const pulled = await runCli(['pull', id, join(folder, 'no.iso'), '--format', 'iso'], {
@@ -251,7 +251,7 @@ describe('a URL', () => {
     expect(exitCode).toBe(45);
   });
 
-  it('is taken whatever its type and its names with --format', async () => {
+  it('is accepted with --format, whatever its type and names', async () => {
     const page = await importImage([`${base}/page`, ...fetched, '--format', 'raw']);
     expect(page).toMatchObject({ disk_format: 'raw', virtual_size: 512 });
     const named = await importImage([`${base}/named`, ...fetched, '--format', 'qcow2']);
@@ -259,13 +259,13 @@ describe('a URL', () => {
   });
 });
 
-it('nothing that was refused is in the registry as an active image', async () => {
+it('a refused import leaves no active image', async () => {
   const ran = await runCli(['list', '--name', 'bad', '--json'], { sandbox });
   expect(ran.events.at(-1)).toMatchObject({ images: [] });
 });
 
 describe('a full file system is exit 31', () => {
-  it('where bytes are written, and where the file is made', async () => {
+  it('when bytes are written, and when the file is created', async () => {
     const disk = await makeSmallDisk(96);
     const filler = join(disk.path, 'filler');
     const fill = () =>

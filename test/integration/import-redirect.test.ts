@@ -30,7 +30,7 @@ const SCRIPT = `
       for await (const chunk of body) text += chunk;
       return text;
     } catch (error) {
-      return error.code + ' ' + error.message;
+      return error.code + ' ' + error.hint;
     }
   };
   const to = (url) => 'http://${PUBLIC}:' + open + '/?to=' + encodeURIComponent(url);
@@ -47,7 +47,7 @@ const SCRIPT = `
   process.exit(0);
 `;
 
-it('neither at once, nor at the second redirect, nor by a name; with leave it is', async () => {
+it('`import` refuses redirects to this host, at any step and by name, unless allowed', async () => {
   const inside = [
     'ip link set lo up',
     `ip addr add ${PUBLIC}/32 dev lo`,

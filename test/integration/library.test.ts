@@ -1,4 +1,4 @@
-// The library does what the command does: with a signal, and with events.
+// The library: snapshots with signals and events, registries, and PublishErrors for everything.
 import { randomBytes } from 'node:crypto';
 import { chmod, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -42,9 +42,9 @@ test('a new log file and one that others could read both become readable by thei
 const REFUSED: readonly (readonly [string, RegExp, (path: string) => Promise<unknown>])[] = [
   ['a link to a file of ours', /is a symbolic link/, (path) => linkTo(path, 'target.log')],
   ['a link that leads nowhere', /is a symbolic link/, (path) => symlink('/nowhere/x.log', path)],
-  ['a FIFO without a reader', /is no regular file/, (path) => must('mkfifo', [path])],
-  ['a directory', /is no regular file/, (path) => mkdir(path)],
-  ['a device', /is no regular file/, (path) => must('mknod', [path, 'c', '1', '3'])],
+  ['a FIFO without a reader', /is not a regular file/, (path) => must('mkfifo', [path])],
+  ['a directory', /is not a regular file/, (path) => mkdir(path)],
+  ['a device', /is not a regular file/, (path) => must('mknod', [path, 'c', '1', '3'])],
   ['a file of another user', /belongs to another user/, (path) => fileOf(path, 65534)],
   ['a file with a second name', /has 2 hard links/, (path) => hardLinked(path)],
   [
@@ -55,7 +55,7 @@ const REFUSED: readonly (readonly [string, RegExp, (path: string) => Promise<unk
 ];
 
 for (const [what, says, make] of REFUSED)
-  test(`${what} is refused at once with exit 2, and is not touched`, async () => {
+  test(`${what} is refused with exit 2, and is not touched`, async () => {
     const path = what.includes('missing') ? inSandbox('no/such.log') : inSandbox(`${what}.log`);
     await make(path);
     const { exitCode, stderr } = await listWithLog(path);
@@ -67,7 +67,7 @@ for (const [what, says, make] of REFUSED)
     expect(await readFile(inSandbox('target.log'), 'utf8').catch(() => 'kept\n')).toBe('kept\n');
   });
 
-test('a FIFO that somebody reads is refused as well, and gets not a byte', async () => {
+test('a FIFO with a reader is refused as well, and gets no byte', async () => {
   const path = inSandbox('read.fifo');
   await must('mkfifo', [path]);
   const reader = spawn('cat', [path]);
@@ -89,7 +89,7 @@ test('on a full file system the command ends with exit 31 before it does anythin
   expect({ exitCode, code: events.at(-1)?.code }).toEqual({ exitCode: 31, code: 'NO_SPACE' });
 });
 
-test('a log whose file system fills up ends no run: one warning says that it is incomplete', async () => {
+test('a log whose file system fills up does not end a run; one warning says that it is incomplete', async () => {
   const disk = await makeSmallDisk(8);
   const path = join(disk.path, 'run.log');
   const warnings: string[] = [];

@@ -1,4 +1,4 @@
-// One name that hurts shells, XML, qemu-img's options and virsh alike, for everything that has a name.
+// Special characters in domain names and paths: one name that shells, XML, qemu-img and virsh must quote.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -52,7 +52,7 @@ test('a domain, its chain of three, work directory, registry, image and files', 
   await publish(domain, '--mode', 'cold', '--method', 'copy');
   await expectWhole(domain, before);
 
-  // What the run cannot put back is told with a command that a shell and virsh understand.
+  // The error names a command that a shell and virsh understand.
   const fail = { NODE_OPTIONS: FAILING, FAIL_LIBVIRT: 'defineXML=99+1' };
   const failed = await virtPublish('snapshot', [], [domain.name], fail);
   expect(failed.exitCode, failed.stdout).toBe(50);

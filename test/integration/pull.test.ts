@@ -46,7 +46,7 @@ afterAll(() => proxy.stop());
 const gets = () => proxy.seen.filter((line) => /^GET .*disk\.raw/.test(line)).length;
 
 describe('pull', () => {
-  it('killed in the middle is gone on with by the next process, which fetches only the rest', async () => {
+  it('killed in the middle is resumed by the next process, which fetches only the rest', async () => {
     const file = join(sandbox.dir, 'killed.raw');
     // What is asked for after the first seven ranges gets no answer: the kill comes in between.
     proxy.fault = (method, url) =>
@@ -93,7 +93,7 @@ describe('pull', () => {
     },
   );
 
-  it('without a file takes the name of the image, which leads nowhere else', async () => {
+  it('without a file uses the name of the image, without its path', async () => {
     const ran = await runCli(['pull', id, '--format', 'qcow2'], { sandbox, env });
     expect(ran.exitCode, ran.stderr).toBe(0);
     expect(ran.stdout.trim()).toBe(join(sandbox.dir, 'my_web_1.qcow2'));
@@ -102,7 +102,7 @@ describe('pull', () => {
     await must('cmp', [original, join(sandbox.dir, 'my_web_1.raw')]);
   });
 
-  it('asks nothing of the store where the reserve would be taken', async () => {
+  it('makes no request if the reserve would be taken', async () => {
     const small = join(sandbox.dir, 'small.qcow2');
     await must('qemu-img', ['create', '-q', '-f', 'qcow2', small, '1M']);
     const made = await runCli(['import', small, '--name', 'small'], { sandbox, env });
@@ -122,7 +122,7 @@ describe('pull', () => {
     expect((await readdir(sandbox.dir)).filter((name) => name.startsWith('full'))).toEqual([]);
   });
 
-  it('Ctrl-C is exit 130, and what was fetched is kept', async () => {
+  it('exits 130 after Ctrl-C, and keeps what was fetched', async () => {
     const file = join(sandbox.dir, 'stopped.raw');
     proxy.seen.length = 0;
     proxy.fault = (method, url) =>

@@ -55,7 +55,7 @@ function expectSchema(ref: string, value: unknown): void {
   expect(isValid, `${JSON.stringify(validate.errors)} ${JSON.stringify(value)}`).toBe(true);
 }
 
-test('the commands of a domain', async () => {
+test('commands on a domain print what the schemas say', async () => {
   await expectValid('snapshot --dry-run', [domain.name]);
   await expectValid('snapshot', [domain.name, '--alias', 'web', '--verbose', '--hash', 'md5']);
   await expectValid('inspect', [domain.name]);
@@ -66,7 +66,7 @@ test('the commands of a domain', async () => {
   await expectValid('config show');
 });
 
-test('the commands of a running domain', async () => {
+test('commands on a running domain print what the schemas say', async () => {
   const running = await createDomain({ shape: 'qcow2-on-qcow2' });
   await expectValid('snapshot', [running.name, '--mode', 'live']);
   await expectValid('inspect', [running.name]);
@@ -80,7 +80,7 @@ test('the commands of a running domain', async () => {
   await expectValid('recover');
 });
 
-test('the commands of a registry', async () => {
+test('commands on a registry print what the schemas say', async () => {
   const source = join(sandbox.dir, 'disk.raw');
   await writeFile(source, Buffer.alloc(1024 * 1024, 1));
   const { image } = (await expectValid('import', [
@@ -120,7 +120,7 @@ test('the commands of a registry', async () => {
   await expectValid('url', ['linked', ...bucket], { env });
 });
 
-test('errors', async () => {
+test('errors are what event.json says', async () => {
   const errors = [
     ['show', 'nosuch'],
     ['snapshot', 'vp-test-nosuch'],
@@ -135,7 +135,7 @@ test('errors', async () => {
   }
 });
 
-test('a record as it is stored', async () => {
+test('stored records are what record.json says', async () => {
   const stored = await must('sh', ['-c', `cat ${registry()}/images/*/record/*.json`]);
   const records = stored.trim().split(/(?<=\})\s*(?=\{)/);
   expect(records.length).toBeGreaterThan(2);

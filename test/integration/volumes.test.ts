@@ -1,4 +1,4 @@
-// Volume-backed domains: snapshots that the pool makes, an image that names them, and nothing where it fails.
+// `volume-snapshot`: snapshots that the pool makes, an image that names them, and nothing left if it fails.
 import { access, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -101,7 +101,7 @@ async function killAt(at: string, signal: 'SIGKILL' | 'SIGINT', sandbox: Sandbox
 }
 
 test.each(['done:freeze', 'point:taken', 'point:captured'])(
-  'killed at %s: recover thaws the guest, takes the snapshots back, and there is no image',
+  'killed at %s: recover thaws the guest and removes the snapshots, and there is no image',
   async (at) => {
     const sandbox = await makeSandbox();
     await domain.agent.writeFile('/data/marker', at);
@@ -119,7 +119,7 @@ test.each(['done:freeze', 'point:taken', 'point:captured'])(
   },
 );
 
-test('frozen for longer than it may be: thawed, the snapshots are taken back, nothing is published', async () => {
+test('a guest that is frozen too long is thawed, the snapshots are removed, nothing is published', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
   const late = await failToPublish([domain.name, ...TAKE], { sandbox, env, command: COMMAND });
@@ -130,7 +130,7 @@ test('frozen for longer than it may be: thawed, the snapshots are taken back, no
   await expectNothingLeft(sandbox);
 });
 
-test('interrupted with the snapshots taken: they are taken back before it ends', async () => {
+test('an interrupt after the snapshots removes them before the command ends', async () => {
   const sandbox = await makeSandbox();
   await killAt('point:captured', 'SIGINT', sandbox);
   await untilWhole(domain, before, 0);
@@ -139,7 +139,7 @@ test('interrupted with the snapshots taken: they are taken back before it ends',
   await expectNothingLeft(sandbox);
 });
 
-test('killed while libvirt makes the snapshot: its end is waited for, and it is taken back', async () => {
+test('killed while libvirt makes the snapshot: recover waits for its end, and removes it', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TEST_AT: 'point:taking=SIGSTOP,guard' };
   const args = [COMMAND, domain.name, '--quiesce', 'off'];
@@ -169,7 +169,7 @@ test('killed while libvirt makes the snapshot: its end is waited for, and it is 
   await expectRunning();
 });
 
-test('the image names what the pool has: frozen at one point in time, and whole', async () => {
+test('the image names the volumes of the pool, frozen at one point in time, and consistent', async () => {
   const sandbox = await makeSandbox();
   await domain.agent.writeFile('/data/marker', 'before');
   const ticks = await domain.ticks();
@@ -236,7 +236,7 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   await expectRunning();
 });
 
-test('recover leaves the overlay where the guest is off, or somebody reads the volume, and says so', async () => {
+test('recover keeps the overlay if the guest is off, or a file reads the volume, and reports it', async () => {
   const sandbox = await makeSandbox();
   const [below = ''] = await chainOf('vda');
   await killAt('point:captured', 'SIGKILL', sandbox);

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { AliasRecord } from '../../registry/aliases/aliases.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface MoveFlags {
@@ -12,32 +12,32 @@ interface MoveFlags {
   force?: boolean;
 }
 
-const IF_VERSION = ['--if-version <n>', 'only if it still is at this version'] as const;
+const IF_VERSION = ['--if-version <n>', 'fail unless it is at this version'] as const;
 
 export function addAliasCommand(program: Command, setExitCode: SetExitCode): void {
   const alias = program
     .command('alias')
-    .summary('let a name point to an image; list, roll back, remove such names')
+    .summary('manage names that move from image to image')
     .description(
-      'Names that move from image to image, as web/latest. Each move is a next version; of those\nwho move one at the same time one wins, and the others get exit 43.',
+      'Names that move from image to image, such as web/latest. Each move is a new version. If several\nclients move one at the same time, one wins, and the others get exit 43.',
     );
   const add = (name: string, description: string) => alias.command(name).description(description);
   const set = add('set', 'Lets an alias point to an active image.')
-    .argument('<alias>', 'as web/latest')
-    .argument('<image>', 'id, the beginning of one, name or another alias')
+    .argument('<alias>', 'such as web/latest')
+    .argument('<image>', 'id (or its first 4 characters or more), name or another alias')
     .option(...IF_VERSION, wholeNumber);
   onRegistry<MoveFlags>(set, setExitCode, setAlias);
-  const rm = add('rm', 'Takes an alias away; its history stays.')
+  const rm = add('rm', 'Removes an alias; its history stays.')
     .argument('<alias>')
     .option(...IF_VERSION, wholeNumber)
-    .option('--force', 'its history too, where no version can follow the newest one');
+    .option('--force', 'remove its history too, if no version can follow the newest one');
   onRegistry<MoveFlags>(rm, setExitCode, removeAlias);
   onRegistry(add('list', 'Lists the aliases and what they point to.'), setExitCode, listAliases);
-  const log = add('log', 'Lists where an alias has pointed, the newest first.');
+  const log = add('log', 'Lists the images that an alias pointed to, the newest first.');
   onRegistry(log.argument('<alias>'), setExitCode, logAlias);
   const rollback = add('rollback', 'Moves an alias back to the image it pointed to before.')
     .argument('<alias>')
-    .option('--to <version>', 'back to where it pointed since this version', wholeNumber);
+    .option('--to <version>', 'back to the image of this version', wholeNumber);
   onRegistry<MoveFlags>(rollback, setExitCode, rollbackAlias);
 }
 
@@ -67,8 +67,8 @@ async function rollbackAlias(context: RegistryContext, { to }: MoveFlags): Promi
 
 function moved(context: RegistryContext, record: AliasRecord): Product {
   const { alias, version, image_id } = record;
-  const where = image_id === null ? 'is taken away' : `points to ${image_id}`;
-  tell(context, `${alias} ${where} since version ${version}`);
+  const where = image_id === null ? 'is removed' : `points to ${image_id}`;
+  report(context, `${alias} ${where} since version ${version}`);
   return { text: '', json: { ...record } };
 }
 

@@ -16,7 +16,7 @@ type Work = (
 ) => Promise<Product>;
 
 const RESTORING = {
-  first: 'stopping: the block job is ended first…',
+  first: 'stopping: ending the block job first…',
   again: 'ending the block job, please wait',
 };
 
@@ -25,13 +25,13 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
     .command('chain')
     .summary("show a disk's backing chain; shorten it while the guest runs")
     .description(
-      'The backing chain of a disk. A commit or a pull that is interrupted leaves a chain that\nreads as before, and no block job.',
+      'Shows and shortens the backing chain of a disk. An interrupted commit or pull leaves a chain\nthat reads as before, and no block job.',
     );
   onDisk(chain, 'show', 'Shows the layers of a disk with their sizes.', setExitCode, show);
   const commit = onDisk(
     chain,
     'commit',
-    'Writes layers down into one below them. The base is changed: refused where others use it.',
+    'Writes layers down into one below them. The base changes: refused if another disk uses it.',
     setExitCode,
     shortenWith('commitChain'),
   );
@@ -41,7 +41,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
   const pull = onDisk(
     chain,
     'pull',
-    'Writes layers up into the active one. What lies below stays as it is.',
+    'Writes layers up into the active one. Layers below do not change.',
     setExitCode,
     shortenWith('pullChain'),
   );
@@ -50,10 +50,10 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
     command
       .option(
         '--bandwidth <MiB/s>',
-        'cap of the job, as 100 or 100M; 0 is none (default: 0)',
+        'cap of the job, such as 100 or 100M; 0 is none (default: 0)',
         wholeRateValue,
       )
-      .option('--delete', 'remove the files that nobody uses any more');
+      .option('--delete', 'remove the files that nothing uses any more');
 }
 
 function onDisk(
@@ -67,7 +67,7 @@ function onDisk(
     .command(name)
     .description(description)
     .argument('<domain>', 'name, UUID or id of the domain')
-    .option('--disk <target>', 'as vda (default: the root disk)')
+    .option('--disk <target>', 'target of a disk, such as vda (default: the root disk)')
     .option(...CONNECT);
   return command.action(async (domain: string) => {
     const flags = command.optsWithGlobals<ChainFlags>();

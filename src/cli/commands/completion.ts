@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { programUrl } from '../../core/package-files.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { standardOutput } from '../standard-streams.ts';
+import { standardOutput } from '../output/standard-streams.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 

@@ -1,4 +1,4 @@
-// `virt-publish config`: the settings that are in force, and where each is from.
+// `virt-publish config`: prints the settings, and the source of each.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SettingInForce } from '../../config/config.ts';
@@ -19,12 +19,12 @@ export function addConfigCommand(program: Command, setExitCode: SetExitCode): vo
   const config = program
     .command('config')
     .summary('show the settings that are in force')
-    .description('The configuration: what is in force, and where it is from.');
+    .description('Shows the configuration.');
   const show = config
     .command('show')
-    .summary('print each setting, its value, and where it is from')
+    .summary('print each setting, its value, and its source')
     .description(
-      'Prints each setting with its value and where it is from: default, a file, a variable of the\nenvironment, or a flag.',
+      'Prints each setting with its value and its source: default, a file, a variable of the\nenvironment, or a flag.',
     )
     .option(...WORK_DIR)
     .option(...CONNECT);

@@ -5,7 +5,7 @@ import type { Config } from '../../config/config.ts';
 import { runStep } from '../../core/events.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { given } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface CopyFlags {
@@ -21,14 +21,14 @@ interface CopyFlags {
 export function addCopyCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('copy')
-    .argument('<image>', 'id, the beginning of one, alias or name')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
     .summary('copy an image to another registry')
     .description(
-      'Copies an image to another registry, under the same id: by the S3 server itself where both\nare at the same one, else through here. It is active there once it was read back.',
+      'Copies an image to another registry, under the same id: by the S3 server itself if it\nhas both, else through this host. The copy becomes active when it was read back.',
     )
     .requiredOption('--to <url>', 's3://bucket/prefix, or a directory')
     .option('--alias <alias>', 'let this alias of the other registry point to it')
-    .optionsGroup('The other registry, where it differs:')
+    .optionsGroup('The other registry, if it differs:')
     .option('--to-endpoint <url>', 'its S3 server')
     .option('--to-region <name>', 'region of its bucket')
     .option('--to-profile <name>', 'profile of ~/.aws/config with its credentials')
@@ -60,11 +60,11 @@ async function copy(context: RegistryContext, flags: CopyFlags): Promise<Product
     (copied) => WAYS[copied.way],
   );
   if (alias !== undefined) await target.setAlias(alias, image.id, { signal });
-  tell(context, `${image.id} (${image.name}) is in ${target.url}`);
+  report(context, `${image.id} (${image.name}) is in ${target.url}`);
   return { text: image.id, json: { image, way, registry: target.url, alias: alias ?? null } };
 }
 
-/** What the flags say of the other registry; the rest is as it is for this one. */
+/** Returns the settings of the other registry; the rest is that of this one. */
 function targetS3(flags: CopyFlags): Partial<Config['s3']> {
   const { toEndpoint, toRegion, toProfile, toPathStyle, toCaFile } = flags;
   return given({
@@ -78,6 +78,6 @@ function targetS3(flags: CopyFlags): Partial<Config['s3']> {
 
 const WAYS = {
   server: 'copied by the server itself',
-  streamed: 'sent through here',
-  there: 'was there already',
+  streamed: 'sent through this host',
+  there: 'existed already',
 } as const;

@@ -2,7 +2,7 @@
 import { readConfigAsset, readSchema } from '../../config/schema.ts';
 import { formatDuration } from '../views/format.ts';
 
-/** Those that a user may have to raise; the others stand in the schema too. */
+/** Deadlines that a user may have to raise; config/schema.json has all of them. */
 const SHOWN = [
   'mirrorMs',
   'mirrorStallMs',
@@ -19,7 +19,7 @@ export function deadlinesHelp(): string {
   const nodes = readSchema().properties?.timeouts?.properties ?? {};
   const rows = SHOWN.map((key) => {
     const length = formatDuration(timeouts[key] ?? 0);
-    return `  timeouts.${key.padEnd(15)}${length.padEnd(13)}${nodes[key]?.description ?? ''}`;
+    return `  timeouts.${key.padEnd(17)}${length.padEnd(13)}${nodes[key]?.description ?? ''}`;
   });
   return ['Deadlines (defaults; set in the configuration):', ...rows].join('\n');
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface DeleteFlags {
@@ -12,12 +12,12 @@ interface DeleteFlags {
 export function addDeleteCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('delete')
-    .argument('<images...>', 'ids, beginnings of ids, aliases or names')
+    .argument('<images...>', 'ids (or their first 4 characters or more), aliases or names')
     .summary('delete images')
     .description(
-      'Deletes images and their data, each by itself: one that cannot be deleted keeps no other.\nA protected image stays.',
+      'Deletes images and their data. An image that cannot be deleted does not stop the others.\nProtected images stay.',
     )
-    .option('--force', 'although an alias points to it, or its record cannot be read');
+    .option('--force', 'delete it although an alias points to it, or its record cannot be read');
   onRegistry<DeleteFlags>(command, setExitCode, deleteImages);
 }
 
@@ -44,7 +44,7 @@ async function deleteImage(
 ): Promise<string> {
   const { registry, signal } = context;
   const image = await registry.deleteImage(ref, { force, signal });
-  tell(context, `deleted ${image.id} (${image.name})`);
+  report(context, `deleted ${image.id} (${image.name})`);
   return image.id;
 }
 
@@ -54,5 +54,6 @@ function failureOf(errors: readonly PublishError[], all: number): PublishError {
   if (first !== undefined && all === 1) return first;
   const { code = 'INTERNAL', step = 'registry', retryable = false } = first ?? {};
   const message = `${errors.length} of ${all} images are not deleted: ${errors.map(messageOf).join('; ')}`;
-  return new PublishError(code, message, { step, retryable });
+  const hint = first?.hint ?? 'see the message';
+  return new PublishError(code, message, { step, retryable, hint });
 }

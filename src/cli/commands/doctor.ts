@@ -1,6 +1,6 @@
 // `virt-publish doctor`: checks everything that a run needs, and says what to do about failures.
 import type { Command } from 'commander';
-import type { Finding } from '../../operations/doctor/finding.ts';
+import type { DoctorFinding } from '../../operations/doctor/finding.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
@@ -40,7 +40,7 @@ async function examine(
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const openRegistry = () =>
     openConfiguredRegistry({ config, signal, onEvent }, { mayBeNew: true });
-  const findings: Finding[] = [];
+  const findings: DoctorFinding[] = [];
   for await (const finding of examineHost({ config, domains, openRegistry, signal })) {
     findings.push(finding);
   }
@@ -57,7 +57,7 @@ async function examine(
   };
 }
 
-async function asText(findings: readonly Finding[]): Promise<string> {
+async function asText(findings: readonly DoctorFinding[]): Promise<string> {
   const { printable } = await import('../views/format.ts');
   const { styleFor } = await import('../views/style.ts');
   const style = styleFor(process.stdout);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { printableJson } from '../../core/printable.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { standardOutput } from '../standard-streams.ts';
+import { standardOutput } from '../output/standard-streams.ts';
 
 export function addExplainCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program

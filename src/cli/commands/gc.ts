@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Garbage } from '../../registry/lifecycle/image-garbage.ts';
 import type { SetExitCode } from '../exit-codes.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { ageValue } from '../values.ts';
 
@@ -16,12 +16,16 @@ const DAY_MS = 24 * 3600 * 1000;
 export function addGcCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('gc')
-    .summary('find what no image owns, and remove it')
+    .summary('find and remove what no image owns')
     .description(
-      'Finds what runs that died have left, and nobody has touched for a day: data of no record,\nopen uploads, images left in queued or saving, superseded versions of records. Only --delete\nremoves it. What another client is working on right now is younger and never touched.',
+      'Finds leftovers of crashed runs that nothing touched for a day: data without a record, open\nuploads, images that stayed queued or saving, superseded versions of records. It lists\nthem; --delete removes them. Objects that another client writes now are younger, and stay.',
     )
-    .option('--older-than <age>', 'touch only what is older (default: 24h)', ageValue)
-    .option('--delete', 'remove it; without this it is only listed');
+    .option(
+      '--older-than <age>',
+      'only what nothing touched for this long (default: 24h)',
+      ageValue,
+    )
+    .option('--delete', 'remove what is found');
   onRegistry<GcFlags>(command, setExitCode, gc);
 }
 
@@ -39,7 +43,7 @@ async function gc(context: RegistryContext, flags: GcFlags): Promise<Product> {
   const { formatBytes, formatDate, printable } = await import('../views/format.ts');
   const bytes = formatBytes(found.reduce((sum, { size }) => sum + (size ?? 0), 0));
   const end = remove ? 'removed' : 'found; --delete removes them';
-  tell(
+  report(
     context,
     found.length === 0 ? 'nothing to remove' : `${found.length} pieces, ${bytes}: ${end}`,
   );

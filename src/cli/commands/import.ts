@@ -1,4 +1,4 @@
-// `virt-publish import`: an existing image file, or one behind a URL, into the registry.
+// `virt-publish import`: publishes an existing image file, or one behind a URL.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
@@ -48,9 +48,9 @@ export function addImportCommand(program: Command, setExitCode: SetExitCode): vo
   const command = program
     .command('import')
     .argument('<source>', 'a file, an http or https URL, or - for standard input')
-    .summary('bring an existing image in')
+    .summary('publish an existing image')
     .description(
-      'Brings an existing image in: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. What could lead to other files of this host is refused.',
+      'Publishes an existing image: qcow2, raw, vmdk, vdi, vhdx or iso; .gz, .xz and .zst are unpacked.\nPrints the id of the image. Refuses images that refer to other files.',
     );
   addImageOptions(command);
   addRegistryOptions(command);
@@ -76,12 +76,12 @@ function addImageOptions(command: Command): void {
     .addOption(visibilityOption())
     .option('--protected', 'the image cannot be deleted until it is unprotected')
     .option('--min-disk <GiB>', 'least disk of a guest (default: its virtual size)', gibValue)
-    .option('--min-ram <MiB>', 'least memory of a guest, as 512 or 2G (default: 0)', mibValue)
+    .option('--min-ram <MiB>', 'least memory of a guest, such as 512 or 2G (default: 0)', mibValue)
     .addOption(hashOption())
     .addOption(
       choiceOption(
         '--format <format>',
-        'it is of this format, whatever its name says (default: what its bytes say)',
+        'format of the image, whatever its name says (default: from its bytes)',
         DISK_FORMATS,
       ),
     )
@@ -93,16 +93,16 @@ function addImageOptions(command: Command): void {
       ),
     )
     .optionsGroup('Source:')
-    .option('--sha256 <digest>', 'refuse other bytes, as they are before they are unpacked')
+    .option('--sha256 <digest>', 'refuse bytes with another digest, before they are unpacked')
     .option(
       '--max-size <size>',
-      'most bytes fetched or unpacked, as 20G (default: 128G)',
+      'limit of the bytes fetched or unpacked, such as 20G (default: 128G)',
       bytesValue,
     )
-    .option('--allow-private', 'URLs may lead into private networks and to this host')
+    .option('--allow-private', 'allow URLs into private networks and to this host')
     .option(
       '--work-dir <dir>',
-      'where it is fetched, unpacked and converted (default: runs in the state directory)',
+      'directory of the download and the conversion (default: runs in the state directory)',
     );
 }
 

@@ -1,6 +1,6 @@
-// `virt-publish inspect`: what of a domain would be taken, and how; touches nothing.
+// `virt-publish inspect`: shows how a domain would be taken; touches nothing.
 import type { Command } from 'commander';
-import type { InspectOptions } from '../../operations/inspect/inspect-types.ts';
+import type { InspectDomainOptions } from '../../operations/inspect/inspect-types.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import {
   addRegistryOptions,
@@ -12,15 +12,15 @@ import {
 } from '../options.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectOptions, 'connect' | 'workDir'>;
+type InspectFlags = GlobalFlags & RegistryFlags & Pick<InspectDomainOptions, 'connect' | 'workDir'>;
 
 export function addInspectCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('inspect')
     .argument('<domain>', 'name, UUID or id of the domain')
-    .summary('show what of a domain would be taken, how, and what stands in the way')
+    .summary('show how a domain would be taken, and every obstacle')
     .description(
-      'Shows a domain and its disks, what a snapshot would do with them, and every obstacle with\nits cure. Touches nothing; obstacles are no failure.',
+      'Shows a domain and its disks, what a snapshot would do with them, and every obstacle with a\nhint. Touches nothing; obstacles do not change the exit code.',
     )
     .option(...WORK_DIR)
     .option(...CONNECT);

@@ -6,7 +6,7 @@ import type { ListQuery } from '../../registry/catalog/query-parts.ts';
 import { IMAGE_STATUSES, type ImageStatus } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectChoices, collectProperty, wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { bytesValue, timeValue } from '../values.ts';
 import { COLUMN_NAMES, type ColumnName, USUAL_COLUMNS } from '../views/image-columns.ts';
@@ -35,7 +35,7 @@ interface ListFlags {
   wide?: boolean;
 }
 
-/** A page: what a terminal still shows in one go, and memory holds whatever there is. */
+/** Images of one page by default. */
 const USUAL_LIMIT = 10_000;
 
 export function addListCommand(program: Command, setExitCode: SetExitCode): void {
@@ -43,14 +43,14 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
     .command('list')
     .summary('list the images of a registry')
     .description(
-      'Lists the images of a registry, the newest first; killed and deleted ones where --status\nasks for them, hidden ones where --hidden does. On a terminal the table fits: ids are\nshortened (to what every command takes), cells cut, columns left out. Elsewhere it has all.',
+      'Lists the images of a registry, the newest first. Killed and deleted images need --status,\nhidden ones --hidden. On a terminal the table fits its width: ids are shortened, cells cut,\ncolumns left out. Elsewhere nothing is cut.',
     );
   addFilters(command);
   command
     .optionsGroup('Order and form:')
     .option('--sort <keys>', 'KEY[:asc|desc], several with commas (default: created_at:desc)')
-    .option('--limit <count>', 'images at most', wholeNumber, USUAL_LIMIT)
-    .option('--marker <id>', 'begin after this image, the last one of the page before')
+    .option('--limit <count>', 'number of images at most', wholeNumber, USUAL_LIMIT)
+    .option('--marker <id>', 'start after this image, the last one of the page before')
     .addOption(
       choiceOption('--format <format>', 'form of the list', ['table', 'csv']).default('table'),
     )
@@ -59,7 +59,7 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
       `columns of the table, with commas: ${COLUMN_NAMES.join(', ')} (default: ${USUAL_COLUMNS.join(',')})`,
       collectChoices(COLUMN_NAMES),
     )
-    .option('--wide', 'whole ids and cells, also on a terminal that is narrower');
+    .option('--wide', 'full ids and cells, also on a narrow terminal');
   onRegistry<ListFlags>(command, setExitCode, list);
 }
 
@@ -73,9 +73,9 @@ function addFilters(command: Command): void {
     .addOption(choiceOption('--visibility <who>', 'only of this visibility', VISIBILITIES))
     .option('--owner <owner>', 'only of this owner')
     .addOption(choiceOption('--disk-format <format>', 'only of this format', DISK_FORMATS))
-    .option('--size-min <size>', 'only with so much data, as 1GiB', bytesValue)
-    .option('--size-max <size>', 'only with no more data', bytesValue)
-    .option('--created-after <time>', 'a date, a time, or an age as 7d', timeValue)
+    .option('--size-min <size>', 'only with at least this much data, such as 1GiB', bytesValue)
+    .option('--size-max <size>', 'only with at most this much data', bytesValue)
+    .option('--created-after <time>', 'a date, a time, or an age such as 7d', timeValue)
     .option('--created-before <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-after <time>', 'a date, a time, or an age', timeValue)
     .option('--updated-before <time>', 'a date, a time, or an age', timeValue)
@@ -93,10 +93,10 @@ async function list(context: RegistryContext, flags: ListFlags): Promise<Product
   const order = sort === undefined ? {} : { sort: parseSort(sort) };
   const query: ListQuery = { ...rest, tags, properties, ...order };
   const page = await registry.queryImages(query, { marker, signal });
-  // The JSON has these as fields.
+  // The JSON has both as fields.
   if (page.marker !== null && flags.json !== true)
-    tell(context, `there is more: list with --marker ${page.marker}`);
-  if (page.miss !== null && flags.json !== true) tell(context, `${registry.url}: ${page.miss}`);
+    report(context, `more images follow: list them with --marker ${page.marker}`);
+  if (page.miss !== null && flags.json !== true) report(context, `${registry.url}: ${page.miss}`);
   const text = flags.json === true ? '' : await asText(context, flags, page);
   return { text, json: { images: page.images, marker: page.marker, miss: page.miss } };
 }

@@ -1,9 +1,9 @@
-// `virt-publish prune`: old images go by a retention policy.
+// `virt-publish prune`: deletes old images by a retention policy.
 import type { Command } from 'commander';
 import type { Pruned } from '../../registry/lifecycle/prune-images.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell, warn } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report, warn } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 
 interface PruneFlags {
@@ -21,20 +21,20 @@ export function addPruneCommand(program: Command, setExitCode: SetExitCode): voi
     .command('prune')
     .summary('delete old images by a retention policy')
     .description(
-      'Deletes active images that no rule keeps. The rules count in each line of images by itself:\nthe snapshots of one disk of one domain under one name, or the images of one name.\nProtected images, and those that an alias points to, always stay; so does an image whose date\ncannot be true. What the rules keep by the clock of the registry stays as well.',
+      "Deletes active images that no rule keeps. The rules count for each line of images: the\nsnapshots of the same disks of one domain under one name, or the images of one name.\nProtected images, images with an alias, and images with an impossible date always stay. Days\nand weeks are those of the registry's clock, in UTC.",
     )
     .optionsGroup('Rules:')
     .option('--keep-last <n>', 'keep the newest n images', wholeNumber)
     .option(
       '--keep-daily <n>',
-      'and the newest one of each of the last n days that have one',
+      'and the newest image of each of the last n days that have one',
       wholeNumber,
     )
-    .option('--keep-weekly <n>', 'and of the last n weeks', wholeNumber)
-    .option('--keep-monthly <n>', 'and of the last n months', wholeNumber)
+    .option('--keep-weekly <n>', 'and of each of the last n weeks', wholeNumber)
+    .option('--keep-monthly <n>', 'and of each of the last n months', wholeNumber)
     .optionsGroup('What:')
     .option('--name <name>', 'only images of this name')
-    .option('-n, --dry-run', 'print what would go and stay; delete nothing');
+    .option('-n, --dry-run', 'print what would be deleted; delete nothing');
   onRegistry<PruneFlags>(command, setExitCode, prune);
 }
 
@@ -43,13 +43,13 @@ async function prune(context: RegistryContext, flags: PruneFlags): Promise<Produ
   const { keepLast, keepDaily, keepWeekly, keepMonthly, name, dryRun = false } = flags;
   const policy = { last: keepLast, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly };
   const pruned = await registry.pruneImages(policy, { name, dryRun, signal });
-  const gone = pruned.filter(({ kept }) => !kept);
+  const deleted = pruned.filter(({ kept }) => !kept);
   for (const { image, reasons, wrongDate } of pruned)
     if (wrongDate) warn(context, `image ${image.id} is kept: ${reasons.join(', ')}`);
   const what = dryRun ? 'would be deleted' : 'deleted';
   if (name !== undefined && pruned.length === 0)
-    tell(context, `${registry.url}: no active image has the name ${JSON.stringify(name)}`);
-  tell(context, `${gone.length} of ${pruned.length} images ${what}`);
+    report(context, `${registry.url}: no active image has the name ${JSON.stringify(name)}`);
+  report(context, `${deleted.length} of ${pruned.length} images ${what}`);
   const images = pruned.map(({ image, kept, reasons }) => {
     return { id: image.id, name: image.name, created_at: image.created_at, kept, reasons };
   });

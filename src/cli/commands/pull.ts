@@ -1,4 +1,4 @@
-// `virt-publish pull`: an image's data into a file or a directory, or onto standard output.
+// `virt-publish pull`: fetches the data of an image into a file, a directory, or standard output.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -21,14 +21,14 @@ type PullFlags = GlobalFlags &
 export function addPullCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('pull')
-    .argument('<image>', 'id, beginning of an id, name or alias')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
     .argument(
       '[file]',
       'file, directory/, or - (default: <name>.<format>; <name>/ for several disks)',
     )
     .summary('fetch the data of an image')
     .description(
-      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was ended is gone on with\nwhen it is run again. A directory gets every disk, as <target>.<format>.',
+      'Fetches the data of an image. Its digest is verified before the file gets its name,\nor before the first byte goes to standard output. A pull that was interrupted is\nresumed when it is run again. A directory gets every disk, as <target>.<format>.',
     )
     .addOption(
       choiceOption(
@@ -37,11 +37,8 @@ export function addPullCommand(program: Command, setExitCode: SetExitCode): void
         DISK_FORMATS,
       ),
     )
-    .option('--disk <target>', 'this disk of an image of several, as vda (default: all)')
-    .option(
-      '--artefact <name>',
-      'not the data but this object beside it, as nvram.fd (default: the data)',
-    )
+    .option('--disk <target>', 'only this disk, such as vda (default: all)')
+    .option('--artefact <name>', 'fetch this artefact, such as nvram.fd (default: the data)')
     .option('--overwrite', 'replace a file that exists');
   addRegistryOptions(command).action(async (ref: string, file: string | undefined) => {
     const flags = command.optsWithGlobals<PullFlags>();
@@ -60,7 +57,8 @@ async function pull(
   context: CommandContext,
 ): Promise<Product> {
   const { config, signal, onEvent } = context;
-  if (artefact !== undefined && format !== undefined) throw await usageError(NO_FORMAT);
+  if (artefact !== undefined && format !== undefined)
+    throw await usageError(NO_FORMAT, 'leave --format out');
   const { openConfiguredRegistry } = await import('../open-registry.ts');
   const { pullAs } = await import('../../operations/pull/pull-as.ts');
   const registry = await openConfiguredRegistry(context);
@@ -79,7 +77,7 @@ async function pull(
   return { text: named === undefined ? file : '', json: { image, file } };
 }
 
-/** One that is there, that is named like one, or that several disks go to by themselves. */
+/** Whether the target is a directory: it is one, its name ends with /, or the image has several disks. */
 async function wantsDirectory(
   named: string | undefined,
   { disk, disks = [] }: { disk: string | undefined; disks: ImageRecord['disks'] | undefined },
@@ -90,14 +88,14 @@ async function wantsDirectory(
   return found?.isDirectory() ?? false;
 }
 
-// NOTE: what is piped on cannot be taken back, so it is written to the work directory and verified
-// there first.
+// NOTE: what was piped cannot be recalled, so the data is written to the work directory and verified
+// first.
 async function pullToOutput(
   ref: string,
   flags: PullFlags,
   context: CommandContext,
 ): Promise<Product> {
-  if (flags.json === true) throw await usageError(NO_JSON);
+  if (flags.json === true) throw await usageError(NO_JSON, 'name a file instead of -');
   const { output, signal, config } = context;
   const { withScratchFolder } = await import('../../run/journal/scratch-folder.ts');
   await withScratchFolder(config.workDir, 'pull', async (folder) => {
@@ -108,10 +106,10 @@ async function pullToOutput(
   return { text: '', json: {} };
 }
 
-const NO_JSON = 'standard output cannot take --json and the image: name a file instead of -';
-const NO_FORMAT = 'an artefact is pulled as it is: leave --format out';
+const NO_JSON = 'standard output cannot take both --json and the image';
+const NO_FORMAT = '--format has no effect on an artefact';
 
-async function usageError(message: string): Promise<Error> {
+async function usageError(message: string, hint: string): Promise<Error> {
   const { PublishError } = await import('../../core/errors.ts');
-  return new PublishError('USAGE', message, { step: 'config' });
+  return new PublishError('USAGE', message, { step: 'config', hint });
 }

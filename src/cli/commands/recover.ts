@@ -1,4 +1,4 @@
-// `virt-publish recover`: mends what dead runs left, the guest first.
+// `virt-publish recover`: restores guests of crashed runs, and removes what those left.
 import type { Command } from 'commander';
 import { PublishError } from '../../core/errors.ts';
 import { printable } from '../../core/printable.ts';
@@ -10,7 +10,7 @@ import type { CommandContext, Product } from '../run-command.ts';
 type RecoverFlags = GlobalFlags & { resume?: boolean; abandonThaw?: boolean };
 
 const RESTORING = {
-  first: 'stopping: what was begun is finished first…',
+  first: 'stopping: finishing what was begun first…',
   again: 'putting guests back, please wait',
 };
 
@@ -21,14 +21,14 @@ export function addRecoverCommand(program: Command, setExitCode: SetExitCode): v
       '[run-or-domain...]',
       'runs by id or its beginning, domains by name or UUID (default: all)',
     )
-    .summary('put right what interrupted runs left')
+    .summary('finish or undo crashed runs')
     .description(
-      'Puts guests back as they were before a run that died, and clears its files and its image away.\nRuns that are going are left alone. Safe to run at any time.',
+      'Restores guests as they were before a run that crashed, and removes its files and its image.\nLeaves running runs alone. Safe to run at any time.',
     )
-    .option('--resume', 'publish images whose file is whole, instead of dropping them')
+    .option('--resume', 'publish images that are complete, instead of removing them')
     .option(
       '--abandon-thaw',
-      'give up the thaw of a guest whose agent does not answer: file systems in it may stay frozen until it is reset',
+      'give up thawing a guest whose agent does not answer: its file systems may stay frozen until a reset',
     );
   command.action(async (refs: string[]) => {
     const flags = command.optsWithGlobals<RecoverFlags>();
@@ -67,7 +67,7 @@ function describe({ runId, domain, outcome, image, notes, error }: RecoveredRun)
   return `${runId} on ${domain ?? 'no domain'}: ${outcome}, ${words}`;
 }
 
-/** All were tried; a guest that is not whole is the loudest. */
+/** The error of a guest that is not restored comes first. */
 function worstOf(runs: readonly RecoveredRun[]): PublishError | undefined {
   const errors = runs.flatMap(({ error }) => (error ? [error] : []));
   const [first = undefined] = [
@@ -77,7 +77,7 @@ function worstOf(runs: readonly RecoveredRun[]): PublishError | undefined {
   if (!first || errors.length === 1) return first;
   const others = errors.filter((error) => error !== first);
   return new PublishError(first.code, first.message, {
-    ...{ step: 'restore', cause: first, retryable: first.retryable },
+    ...{ step: 'restore', cause: first, retryable: first.retryable, hint: first.hint },
     undoFailures: [...first.undoFailures, ...others],
     ...(first.recoveryCommand === undefined ? {} : { recoveryCommand: first.recoveryCommand }),
   });

@@ -1,4 +1,4 @@
-// `virt-publish show`: everything that is known of one image.
+// `virt-publish show`: prints the record of one image.
 import type { Command } from 'commander';
 import type { ImageDisk, ImageRecord } from '../../registry/record/image.ts';
 import type { SetExitCode } from '../exit-codes.ts';
@@ -8,9 +8,9 @@ import type { Product } from '../run-command.ts';
 export function addShowCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('show')
-    .argument('<image>', 'id, the beginning of one, alias or name')
-    .summary('show all that is known of an image')
-    .description('Shows all that is known of one image.');
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
+    .summary('show the record of an image')
+    .description('Shows the record of an image, and its aliases.');
   onRegistry(command, setExitCode, show);
 }
 

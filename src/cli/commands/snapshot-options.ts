@@ -1,4 +1,4 @@
-// The flags of `virt-publish snapshot`: what the image is to be, and how it is taken.
+// The flags of `virt-publish snapshot`: the image, and how it is taken.
 import type { Command } from 'commander';
 import {
   COMPRESSIONS,
@@ -37,20 +37,20 @@ function addDataOptions(command: Command): void {
     .addOption(
       choiceOption(
         '--compress <how>',
-        withDefault('qcow2 has zstd and zlib, vmdk zlib', 'snapshot', 'compress'),
+        withDefault('compression: qcow2 has zstd and zlib, vmdk zlib', 'snapshot', 'compress'),
         COMPRESSIONS,
       ),
     )
     .addOption(hashOption())
-    .option('--sysprep', 'seal the image with virt-sysprep; the guest is left as it is')
+    .option('--sysprep', 'seal the image with virt-sysprep; the guest does not change')
     .option(
       '--sysprep-operations <list>',
-      withDefault('as defaults,-ssh-userdir; implies --sysprep', 'sysprep', 'operations'),
+      withDefault('such as defaults,-ssh-userdir; implies --sysprep', 'sysprep', 'operations'),
     )
-    .option('--with-nvram', "the guest's UEFI variables go along, as nvram.fd")
+    .option('--with-nvram', "publish the guest's UEFI variables too, as nvram.fd")
     .option(
       '--keep <n>',
-      'delete older images of the same disks and name beyond n (default: none)',
+      'keep the newest n images of the same disks and name, delete older ones (default: keep all)',
       wholeNumber,
     );
 }
@@ -61,19 +61,23 @@ function addCaptureOptions(command: Command): void {
     .addOption(
       choiceOption(
         '--mode <mode>',
-        withDefault('live: while the guest runs; cold: saved meanwhile', 'snapshot', 'mode'),
+        withDefault('live: the guest runs on; cold: it is saved meanwhile', 'snapshot', 'mode'),
         SNAPSHOT_MODES,
       ),
     )
     .addOption(
       choiceOption(
         '--method <method>',
-        withDefault('of the live mirror; copy needs no undefine', 'snapshot', 'method'),
+        withDefault('method of the live mirror; copy needs no undefine', 'snapshot', 'method'),
         MIRROR_METHODS,
       ),
     )
-    .option('--disk <target>', 'as vda (default: the root disk; repeatable)', collect)
-    .option('--all-disks', 'every disk, as at one point in time, in one image')
+    .option(
+      '--disk <target>',
+      'target of a disk, such as vda (default: the root disk; repeatable)',
+      collect,
+    )
+    .option('--all-disks', 'every disk, at one point in time, in one image')
     .addOption(new Option('--volume-snapshots').hideHelp())
     .addOption(
       choiceOption(
@@ -88,7 +92,7 @@ function addCaptureOptions(command: Command): void {
     )
     .option(
       '--bandwidth <MiB/s>',
-      withDefault('cap of the mirror, as 100 or 100M; 0 is none', 'snapshot', 'bandwidthMib'),
+      withDefault('cap of the mirror, such as 100 or 100M; 0 is none', 'snapshot', 'bandwidthMib'),
       wholeRateValue,
     )
     .option(
@@ -98,5 +102,5 @@ function addCaptureOptions(command: Command): void {
     )
     .option(...WORK_DIR)
     .option(...CONNECT)
-    .option('-n, --dry-run', 'print what would be done, and why; touch nothing');
+    .option('-n, --dry-run', 'print what would be done, why, and every obstacle; touch nothing');
 }

@@ -28,7 +28,7 @@ type SnapshotFlags = GlobalFlags &
     withNvram?: boolean;
     sysprep?: boolean;
     sysprepOperations?: string;
-    /** What the command volume-snapshot does now. */
+    /** The former flag of what is the command volume-snapshot now. */
     volumeSnapshots?: boolean;
     dryRun?: boolean;
   };
@@ -39,7 +39,7 @@ export function addSnapshotCommand(program: Command, setExitCode: SetExitCode): 
     .argument('<domain>', 'name, UUID or id of the domain')
     .summary('take an image of a domain and publish it')
     .description(
-      'Takes an image of a domain and publishes it. Prints the id of the image.\nThe guest is whole again when the command ends, however it ends.',
+      'Takes an image of a domain and publishes it. Prints the id of the image.\nThe guest is as it was when the command ends, however it ends.',
     );
   addSnapshotOptions(command);
   addRegistryOptions(command);

@@ -1,18 +1,18 @@
-// `virt-publish status`: the runs of this host, and what dead ones left to mend.
+// `virt-publish status`: lists the runs of this host, and what is pending recovery.
 import type { Command } from 'commander';
 import type { RunStatus } from '../../recovery/recover.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import type { GlobalFlags } from '../options.ts';
 import type { CommandContext, Product } from '../run-command.ts';
 
-const COLUMNS = ['RUN', 'DOMAIN', 'STATE', 'STARTED', 'LAST STEP', 'TO MEND'];
+const COLUMNS = ['RUN', 'DOMAIN', 'STATE', 'STARTED', 'LAST STEP', 'PENDING RECOVERY'];
 
 export function addStatusCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('status')
     .summary('show the runs of this host')
     .description(
-      'Shows the runs of this host: going, being put back, or dead and left to `virt-publish recover`.',
+      'Lists the runs of this host: running, restoring the guest, or crashed and pending recovery.',
     );
   command.action(async () => {
     const flags = command.optsWithGlobals<GlobalFlags>();
@@ -40,8 +40,8 @@ async function status({ config }: CommandContext): Promise<Product> {
 
 function pendingUndo({ state, pendingUndo: acts, resumable }: RunStatus): string {
   if (state === 'running' || state === 'foreign') return '-';
-  if (state === 'unreadable') return 'cannot be read: see recover';
-  if (state === 'untrusted') return 'another user may have written it: see recover';
-  const guest = acts.length === 0 ? 'its files' : `guest (${acts.join(', ')}), its files`;
-  return resumable ? `${guest}; can be resumed` : guest;
+  if (state === 'unreadable') return 'unreadable: see virt-publish recover';
+  if (state === 'untrusted') return 'untrusted: see virt-publish recover';
+  const guest = acts.length === 0 ? 'files' : `guest (${acts.join(', ')}), files`;
+  return resumable ? `${guest}; recover --resume can publish its image` : guest;
 }

@@ -7,7 +7,10 @@ import type { Product } from '../run-command.ts';
 export function addSumsCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('sums')
-    .argument('[images...]', 'ids, beginnings of ids, aliases or names (default: all active ones)')
+    .argument(
+      '[images...]',
+      'ids (or their first 4 characters or more), aliases or names (default: all active ones)',
+    )
     .summary('print SHA256SUMS lines')
     .description(
       'Prints "<sha256>  <id>/<name>" for the data and each artefact, as sha256sum -c reads it in\na folder that has the images as <id>/<name>: a copy of the images/ folder of the registry.',

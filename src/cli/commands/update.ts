@@ -1,10 +1,10 @@
-// `virt-publish update`: what may change of an image, each change a next version of its record.
+// `virt-publish update`: changes the fields of an image; each change is a new version of its record.
 import type { Command } from 'commander';
 import { VISIBILITIES, type Visibility } from '../../core/model.ts';
 import type { ImageChanges } from '../../registry/record/image-changes.ts';
 import type { SetExitCode } from '../exit-codes.ts';
 import { choiceOption, collect, collectProperty, given, wholeNumber } from '../options.ts';
-import { onRegistry, type RegistryContext, tell } from '../registry-command.ts';
+import { onRegistry, type RegistryContext, report } from '../registry-command.ts';
 import type { Product } from '../run-command.ts';
 import { gibValue, mibValue } from '../values.ts';
 
@@ -27,23 +27,25 @@ interface UpdateFlags {
 export function addUpdateCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('update')
-    .argument('<image>', 'id, the beginning of one, alias or name')
-    .summary('change what an image says of itself')
-    .description('Changes name, tags, properties and the like of an image; its data never changes.')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
+    .summary('change the fields of an image')
+    .description(
+      'Changes the name, tags, properties and other fields of an image. Its data never changes.',
+    )
     .optionsGroup('Changes:')
-    .option('--name <name>', 'its name')
+    .option('--name <name>', 'new name')
     .option('--tag <tag>', 'add this tag (repeatable)', collect)
-    .option('--untag <tag>', 'take this tag away (repeatable)', collect)
+    .option('--untag <tag>', 'remove this tag (repeatable)', collect)
     .option('--property <key=value>', 'set this property (repeatable)', collectProperty)
-    .option('--remove-property <key>', 'take this property away (repeatable)', collect)
-    .addOption(choiceOption('--visibility <who>', 'its visibility', VISIBILITIES))
-    .option('--protected', 'it cannot be deleted')
-    .option('--unprotected', 'it can be deleted')
-    .option('--hidden', 'list leaves it out')
-    .option('--visible', 'list shows it')
-    .option('--min-disk <GiB>', 'disk that a guest needs, as 20 or 20G', gibValue)
-    .option('--min-ram <MiB>', 'memory that a guest needs, as 512 or 2G', mibValue)
-    .option('--if-version <n>', 'only if its record still is this version', wholeNumber);
+    .option('--remove-property <key>', 'remove this property (repeatable)', collect)
+    .addOption(choiceOption('--visibility <who>', 'new visibility', VISIBILITIES))
+    .option('--protected', 'protect it from deletion')
+    .option('--unprotected', 'allow its deletion')
+    .option('--hidden', 'leave it out of lists')
+    .option('--visible', 'show it in lists')
+    .option('--min-disk <GiB>', 'disk that a guest needs, such as 20 or 20G', gibValue)
+    .option('--min-ram <MiB>', 'memory that a guest needs, such as 512 or 2G', mibValue)
+    .option('--if-version <n>', 'fail unless the record is at this version', wholeNumber);
   onRegistry<UpdateFlags>(command, setExitCode, update);
 }
 
@@ -52,7 +54,7 @@ async function update(context: RegistryContext, flags: UpdateFlags): Promise<Pro
   const changes = await toChanges(flags);
   const options = { signal, expectVersion: flags.ifVersion };
   const image = await registry.changeImage(args[0] ?? '', changes, options);
-  tell(context, `${image.id} (${image.name}) is at version ${image.version}`);
+  report(context, `${image.id} (${image.name}) is at version ${image.version}`);
   return { text: '', json: { image } };
 }
 
@@ -75,8 +77,9 @@ async function toChanges(flags: UpdateFlags): Promise<ImageChanges> {
   const { PublishError } = await import('../../core/errors.ts');
   const message = isBoth
     ? '--protected and --unprotected, --hidden and --visible exclude each other'
-    : 'nothing was said to change; see virt-publish update --help';
-  throw new PublishError('USAGE', message, { step: 'config' });
+    : 'no change was given';
+  const hint = 'see virt-publish update --help';
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }
 
 function oneOf(yes: boolean | undefined, no: boolean | undefined): boolean | undefined {

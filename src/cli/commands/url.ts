@@ -1,4 +1,4 @@
-// `virt-publish url`: a link to an image's data for who has no credentials.
+// `virt-publish url`: prints a link to an image's data that needs no credentials.
 import type { Command } from 'commander';
 import type { SetExitCode } from '../exit-codes.ts';
 import {
@@ -17,15 +17,15 @@ const HOUR_S = 3600;
 export function addUrlCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('url')
-    .argument('<image>', 'id, beginning of an id, name or alias')
+    .argument('<image>', 'id (or its first 4 characters or more), alias or name')
     .summary('make a link to the data of an image')
     .description(
-      'Prints a link that fetches the data of an image without credentials until it expires.\nWhoever has the link has the image. S3 only.',
+      'Prints a link to the data of an image that works until it expires.\nKeep it secret: the link needs no credentials. S3 only.',
     )
-    .option('--disk <target>', 'this disk of an image of several, as vda (default: the only one)')
+    .option('--disk <target>', 'target of a disk, such as vda (default: the only one)')
     .option(
       '--expires <time>',
-      'as 90s, 15m, 1h, 7d; a plain number is seconds (default: 1h)',
+      'how long it works: 90s, 15m, 1h, 7d; a plain number is seconds (default: 1h)',
       secondsValue,
     );
   addRegistryOptions(command).action(async (ref: string) => {

@@ -1,4 +1,4 @@
-// `virt-publish verify`: whether the images are still what was published.
+// `virt-publish verify`: checks that images are still what was published.
 import type { Command } from 'commander';
 import { runStep } from '../../core/events.ts';
 import type { Verified } from '../../registry/lifecycle/verify-image.ts';
@@ -15,15 +15,15 @@ interface VerifyFlags {
 export function addVerifyCommand(program: Command, setExitCode: SetExitCode): void {
   const command = program
     .command('verify')
-    .argument('[images...]', 'ids, beginnings of ids, aliases or names')
+    .argument('[images...]', 'ids (or their first 4 characters or more), aliases or names')
     .summary('read images back and compare them with their records')
     .description(
-      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42; one that was deactivated as damaged and is\nwhole becomes active again. Volume snapshots that an image names are not looked at.',
+      'Reads data and artefacts back and compares size and sha256. A damaged image is deactivated,\nso that pull refuses it, and the exit code is 42. An image that was deactivated as damaged\nbecomes active again if it is undamaged. Volume snapshots are not checked.',
     )
-    .option('--all', 'every active or deactivated image of the registry')
+    .option('--all', 'verify every active or deactivated image of the registry')
     .option(
       '--quick',
-      'compare size and ETag as the store has them; read nothing back. Another ETag is no damage',
+      'compare only sizes and ETags, and read nothing back; a different ETag is no damage',
     );
   onRegistry<VerifyFlags>(command, setExitCode, verify);
 }
@@ -31,8 +31,10 @@ export function addVerifyCommand(program: Command, setExitCode: SetExitCode): vo
 async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Product> {
   const { PublishError } = await import('../../core/errors.ts');
   if ((flags.all === true) === context.args.length > 0) {
-    const message = 'name the images to verify, or say --all';
-    throw new PublishError('USAGE', message, { step: 'config' });
+    const message =
+      context.args.length > 0 ? 'images and --all exclude each other' : 'no image was named';
+    const hint = 'name the images to verify, or use --all';
+    throw new PublishError('USAGE', message, { step: 'config', hint });
   }
   const results: Verified[] = [];
   const unreadable: string[] = [];
@@ -57,7 +59,8 @@ async function verify(context: RegistryContext, flags: VerifyFlags): Promise<Pro
   const product = { text: formatTable(columns, rows), json: { images, unreadable } };
   if (damaged.length + unreadable.length === 0) return product;
   const message = failureMessage(damaged, { all: results.length, unreadable });
-  return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify' }) };
+  const hint = 'publish damaged images again; the warnings name records that cannot be read';
+  return { ...product, failure: new PublishError('INTEGRITY', message, { step: 'verify', hint }) };
 }
 
 /** The warning has named each record that cannot be read. */
@@ -66,13 +69,13 @@ function failureMessage(
   { all, unreadable }: { all: number; unreadable: readonly string[] },
 ): string {
   const records = `${unreadable.length} images have records that cannot be read`;
-  if (damaged.length === 0) return `${records}; see the warnings.`;
+  if (damaged.length === 0) return records;
   const which = damaged.map(({ image }) => image.id).join(', ');
-  const message = `${damaged.length} of ${all} images are damaged: ${which}. Publish them again.`;
-  return unreadable.length === 0 ? message : `${message} And ${records}.`;
+  const message = `${damaged.length} of ${all} images are damaged: ${which}`;
+  return unreadable.length === 0 ? message : `${message}; ${records}`;
 }
 
-const STEP_WORDS: Record<Result, string> = { ok: 'ok', damaged: 'DAMAGED', unknown: 'cannot say' };
+const STEP_WORDS: Record<Result, string> = { ok: 'ok', damaged: 'DAMAGED', unknown: 'unknown' };
 
 type Result = 'ok' | 'damaged' | 'unknown';
 
@@ -86,10 +89,10 @@ function describe(verified: Verified): string {
   const words: Record<Result, string> = {
     ok: 'ok',
     damaged: `damaged: ${problems.join('; ')}`,
-    unknown: `cannot say: ${doubts.join('; ')}; verify without --quick reads it`,
+    unknown: `unknown: ${doubts.join('; ')}; verify without --quick reads the data`,
   };
   const result = words[resultOf(verified)];
-  return unseen.length === 0 ? result : `${result}; its volume snapshots are not looked at`;
+  return unseen.length === 0 ? result : `${result}; its volume snapshots are not checked`;
 }
 
 async function* imagesOf(
@@ -120,11 +123,11 @@ async function verifyOne(
   const { problems, unmarked } = verified;
   if (unmarked !== null) {
     const [state, change] =
-      problems.length > 0 ? ['damaged', 'deactivated'] : ['whole', 'made active'];
+      problems.length > 0 ? ['damaged', 'deactivated'] : ['undamaged', 'activated'];
     const message = `${image.id} is ${state} but could not be ${change}: ${unmarked}`;
     onEvent({ type: 'note', level: 'warning', step: 'verify', message });
   } else if (image.status === 'deactivated' && verified.image.status === 'active') {
-    const message = `${image.id} was deactivated as damaged, is whole, and is active again`;
+    const message = `${image.id} was deactivated as damaged; it is undamaged, and active again`;
     onEvent({ type: 'note', level: 'info', step: 'verify', message });
   }
   return verified;

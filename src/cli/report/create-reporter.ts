@@ -1,7 +1,7 @@
-// Who tells what a command does while it works: a live display, a plain log, or NDJSON.
+// How a command reports its work: a live display, a plain log, or NDJSON.
 import { printableJson } from '../../core/printable.ts';
-import type { Output } from '../output.ts';
-import type { Writer } from '../writer.ts';
+import type { Output } from '../output/output.ts';
+import type { Writer } from '../output/writer.ts';
 import type { Reporter } from './reporter.ts';
 
 export interface ReporterOptions {
@@ -14,7 +14,7 @@ export interface ReporterOptions {
   reports: Writer;
 }
 
-/** Chooses by flags and by whether standard error is a terminal. Warnings are told in any case. */
+/** Chooses by flags and by whether standard error is a terminal. Warnings are always shown. */
 export async function createReporter(options: ReporterOptions): Promise<Reporter> {
   const { output, reports } = options;
   if (options.json) {

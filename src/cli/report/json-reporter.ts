@@ -7,14 +7,14 @@ export function createJsonReporter(
   write: (value: Record<string, unknown>, isProgress: boolean) => void,
 ): Reporter {
   let runId: string | null = null;
-  const tell = (event: Record<string, unknown>) =>
+  const post = (event: Record<string, unknown>) =>
     write({ time: new Date().toISOString(), runId, ...event }, event.type === 'progress');
   return {
     onEvent: (event: RunEvent) => {
       if (event.type === 'run') runId = event.runId;
-      tell({ ...event });
+      post({ ...event });
     },
-    say: (message) => tell({ type: 'note', level: 'warning', step: null, message }),
+    say: (message) => post({ type: 'note', level: 'warning', step: null, message }),
     stop: () => undefined,
   };
 }

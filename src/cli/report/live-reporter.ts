@@ -2,11 +2,11 @@
 import { createLogUpdate } from 'log-update';
 import type { Step } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
+import type { Writer } from '../output/writer.ts';
 import { formatDuration, printable } from '../views/format.ts';
 import { type Style, styleFor } from '../views/style.ts';
 import { cutTo, pad } from '../views/table.ts';
-import type { Writer } from '../writer.ts';
-import { Pace } from './pace.ts';
+import { StepPace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -19,7 +19,7 @@ const SHOW_CURSOR = '\u001b[?25h';
 interface Running {
   startedAt: number;
   detail: string;
-  pace: Pace;
+  pace: StepPace;
 }
 
 /** Eight frames a second at most, whatever the number of events; none while `writer` is behind. */
@@ -80,7 +80,7 @@ function queued(stream: NodeJS.WriteStream, writer: Writer): NodeJS.WriteStream 
 
 function begin(running: Map<Step, Running>, step: Step, detail = ''): Running {
   const now = performance.now();
-  const state = { startedAt: now, detail: printable(detail), pace: new Pace(now) };
+  const state = { startedAt: now, detail: printable(detail), pace: new StepPace(now) };
   running.set(step, state);
   return state;
 }
@@ -93,12 +93,12 @@ function runningLine(step: Step, state: Running, columns: number, style: Style):
     const elapsed = now - state.startedAt > 1000 ? formatDuration(now - state.startedAt) : '';
     return cutTo(`${label} ${[state.detail, elapsed].filter(Boolean).join('  ')}`, columns - 2);
   }
-  const told = pace.describe(now);
-  if (pace.total === 0 || columns < 70) return cutTo(`${label} ${told}`, columns - 2);
+  const pacing = pace.describe(now);
+  if (pace.total === 0 || columns < 70) return cutTo(`${label} ${pacing}`, columns - 2);
   const full = Math.round(pace.fraction * BAR_WIDTH);
   const bar = `${style.green('━'.repeat(full))}${style.dim('─'.repeat(BAR_WIDTH - full))}`;
   const percent = `${Math.floor(pace.fraction * 100)}%`.padStart(4);
-  return `${label} ${bar} ${percent}  ${style.dim(cutTo(told, columns - STEP_WIDTH - BAR_WIDTH - 11))}`;
+  return `${label} ${bar} ${percent}  ${style.dim(cutTo(pacing, columns - STEP_WIDTH - BAR_WIDTH - 11))}`;
 }
 
 function lastingLine(

@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
 import { printable, printableJson } from '../../core/printable.ts';
 import { failureJson } from '../failure.ts';
-import { fileWriter } from '../standard-streams.ts';
+import { fileWriter } from '../output/standard-streams.ts';
 import { formatDuration } from '../views/format.ts';
 import { cannotOpen, openPrivateFile } from './private-file.ts';
 
@@ -42,7 +42,7 @@ export async function openLogFile(
       : `${time} ${runId ?? '-'} ${text}`;
     writer.report(`${line}\n`);
   };
-  // Only a write tells whether there is room: an empty file can be created on a full file system.
+  // Only a write shows whether there is room: an empty file can be created on a full file system.
   const first = { type: 'note', level: 'info', step: 'config', message: 'log opened' } as const;
   write(first, describe(first));
   if (!(await writer.drained(STALL_MS)))

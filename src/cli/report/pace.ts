@@ -11,7 +11,7 @@ interface Sample {
 }
 
 /** Bytes of one step over time. `at` is in milliseconds of any steady clock. */
-export class Pace {
+export class StepPace {
   bytes = 0;
   total = 0;
   private readonly startedAt: number;
@@ -30,7 +30,7 @@ export class Pace {
       this.samples.shift();
   }
 
-  /** 0 to 1; 0 where the total is not known. */
+  /** 0 to 1; 0 if the total is unknown. */
   get fraction(): number {
     return this.total > 0 ? Math.min(1, this.bytes / this.total) : 0;
   }
@@ -54,7 +54,7 @@ export class Pace {
     return parts.join(', ');
   }
 
-  /** What a finished step says of itself: `6.0 GiB, 410 MiB/s`, over its whole time. */
+  /** Returns the summary of a finished step: `6.0 GiB, 410 MiB/s`, over its whole time. */
   summary(ms: number): string {
     if (this.bytes === 0) return '';
     const rate = ms >= 100 ? `, ${formatBytes((this.bytes / ms) * 1000)}/s` : '';

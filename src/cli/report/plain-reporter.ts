@@ -1,11 +1,11 @@
 // A plain log: a line for each step, and for a long one its progress every ten seconds.
 import type { RunEvent } from '../../core/events.ts';
 import { formatDuration, printable } from '../views/format.ts';
-import { Pace } from './pace.ts';
+import { StepPace } from './pace.ts';
 import type { Reporter } from './reporter.ts';
 
 const PROGRESS_EVERY_MS = 10_000;
-/** Enough to name a run, or its image, by. */
+/** Characters that name a run, or its image. */
 const RUN_DIGITS = 8;
 
 /** `write` gets one line at a time, and whether it is progress, which the next one replaces. When `quiet`, only warnings and what `say` says are written. */
@@ -14,7 +14,7 @@ export function createPlainReporter(
   quiet: boolean,
   now: () => number = () => performance.now(),
 ): Reporter {
-  const paces = new Map<string, { pace: Pace; toldAt: number }>();
+  const paces = new Map<string, { pace: StepPace; toldAt: number }>();
   // NOTE: the lines of several runs may go to one place, as with systemd's journal.
   let run = '';
   const log = (line: string, isProgress = false) =>
@@ -32,7 +32,7 @@ export function createPlainReporter(
   };
   const onStep = (event: RunEvent & { type: 'step' }) => {
     if (event.state === 'started') {
-      paces.set(event.step, { pace: new Pace(now()), toldAt: now() });
+      paces.set(event.step, { pace: new StepPace(now()), toldAt: now() });
       return;
     }
     const detail = event.detail ?? paces.get(event.step)?.pace.summary(event.ms) ?? '';
@@ -41,7 +41,7 @@ export function createPlainReporter(
     paces.delete(event.step);
   };
   const onProgress = ({ step, bytes, total }: RunEvent & { type: 'progress' }) => {
-    const known = paces.get(step) ?? { pace: new Pace(now()), toldAt: now() };
+    const known = paces.get(step) ?? { pace: new StepPace(now()), toldAt: now() };
     paces.set(step, known);
     known.pace.add(now(), bytes, total);
     if (now() - known.toldAt < PROGRESS_EVERY_MS) return;

@@ -1,16 +1,16 @@
-// Opens a file for appending that only its owner may read, whoever else can write to its folder.
+// Opens a file for appending that only its owner may read, even if others can write to its folder.
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
 
-const CURE = 'name another file with --log-file';
+const HINT = 'name another file with --log-file';
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
 /**
  * Opens the file at `path`, which is created if it does not exist, and gives it mode 0600. Nothing is
  * written to it here.
- * @throws PublishError CONFIG if it is a symbolic link, is no regular file, has several hard links,
+ * @throws PublishError CONFIG if it is a symbolic link, is not a regular file, has several hard links,
  * belongs to another user, or cannot be opened; NO_SPACE if its file system has no room for a new file.
  */
 export async function openPrivateFile(path: string): Promise<FileHandle> {
@@ -37,25 +37,27 @@ function assertPrivate(path: string, stats: Stats | undefined): void {
   if (stats === undefined) return;
   const problem = problemOf(stats);
   if (problem === undefined) return;
-  throw new PublishError('CONFIG', `the log file ${path} ${problem}; ${CURE}`, { step: 'config' });
+  const message = `the log file ${path} ${problem}`;
+  throw new PublishError('CONFIG', message, { step: 'config', hint: HINT });
 }
 
 function problemOf(stats: Stats): string | undefined {
   if (stats.isSymbolicLink()) return 'is a symbolic link, which is not followed';
-  if (!stats.isFile()) return 'is no regular file';
+  if (!stats.isFile()) return 'is not a regular file';
   if (stats.uid !== process.geteuid?.()) return `belongs to another user (uid ${stats.uid})`;
   // Another user may have linked a file of this user here, for it to be written to.
   return stats.nlink > 1 ? `has ${stats.nlink} hard links` : undefined;
 }
 
-/** What is thrown if the file cannot be opened, or its first line not be written. */
+/** Returns the error of a file that cannot be opened, or whose first line cannot be written. */
 export function cannotOpen(path: string, cause: unknown): PublishError {
   if (hasCode(cause, 'ENOSPC', 'EDQUOT')) return noSpace(path, cause);
-  const message = `the log file ${path} cannot be opened: ${messageOf(cause)}; ${CURE}`;
-  return new PublishError('CONFIG', message, { step: 'config', cause });
+  const message = `the log file ${path} cannot be opened: ${messageOf(cause)}`;
+  return new PublishError('CONFIG', message, { step: 'config', cause, hint: HINT });
 }
 
 function noSpace(path: string, cause?: unknown): PublishError {
-  const message = `there is no space left for the log file ${path}; free some, or ${CURE}`;
-  return new PublishError('NO_SPACE', message, { step: 'config', cause });
+  const message = `no space is left for the log file ${path}`;
+  const hint = `free some space, or ${HINT}`;
+  return new PublishError('NO_SPACE', message, { step: 'config', cause, hint });
 }

@@ -3,8 +3,8 @@ import type { RunEvent } from '../../core/events.ts';
 
 export interface Reporter {
   onEvent(event: RunEvent): void;
-  /** A sentence outside of any step. */
+  /** Prints a sentence outside of any step. */
   say(text: string): void;
-  /** Takes the live display away; events after it are dropped. */
+  /** Removes the live display; later events are dropped. */
   stop(): void;
 }

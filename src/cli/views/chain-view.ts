@@ -1,4 +1,4 @@
-// A backing chain as people read it: the active layer on top, each on what it stands. Pure.
+// A backing chain as a tree for people: the active layer on top, each above its backing file. Pure.
 import type { ChainLayer } from '../../core/model.ts';
 import type { ChainReport } from '../../domain/chain/read-chain.ts';
 import type { ChainResult } from '../../operations/chain/chain-types.ts';
@@ -20,7 +20,7 @@ export function formatChain({ domain, disk, layers, obstacle }: ChainReport): st
   return [printable(head), formatLayers(layers), ...end.map(printable)].join('\n');
 }
 
-/** What a commit or a pull prints: the chain that is left, and what fell out of it. */
+/** What a commit or a pull prints: the new chain, and the files that left it. */
 export function formatShortened({ after, unused }: ChainResult): string {
   const files = unused.map(({ path, removed, reason }) =>
     printable(removed ? `removed ${path}` : `no longer in the chain: ${path} (kept: ${reason})`),

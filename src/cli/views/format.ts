@@ -1,4 +1,4 @@
-// Sizes, times and foreign text, made fit for people.
+// Sizes, times and foreign text for people. Pure.
 import { printable } from '../../core/printable.ts';
 
 export { formatBytes } from '../../core/format-bytes.ts';

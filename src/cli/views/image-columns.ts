@@ -6,7 +6,7 @@ export const COLUMN_NAMES = [
 ];
 export type ColumnName = (typeof COLUMN_NAMES)[number];
 
-/** Those of a table that was not asked for others. */
+/** The columns of a table by default. */
 export const USUAL_COLUMNS: readonly ColumnName[] = [
   ...(['id', 'name', 'status', 'format', 'size', 'virtual', 'created', 'aliases', 'tags'] as const),
 ];

@@ -13,7 +13,7 @@ interface Row {
 }
 
 interface ImageColumn extends FitColumn {
-  /** For a terminal; `exact` for whoever reads it without one. */
+  /** For a terminal; `exact` without one. */
   cell(row: Row, form: Form): string;
 }
 
@@ -59,9 +59,9 @@ const COLUMNS: Readonly<Record<ColumnName, ImageColumn>> = {
 export interface TableForm {
   /** In this order. */
   columns: readonly ColumnName[];
-  /** The columns were asked for: they stay, however narrow the terminal is. */
+  /** The columns were chosen: they stay on any terminal. */
   isChosen?: boolean;
-  /** Of the terminal; `undefined` for whole ids, exact times, and no limit. */
+  /** Width of the terminal; `undefined` for full ids, exact times, and no limit. */
   width?: number | undefined;
   idLength: number;
   /** By the id of their image. */
@@ -140,7 +140,7 @@ function csvLine(cells: readonly string[]): string {
   return (
     cells
       .map((cell) => harmless(printable(cell)))
-      // Where a comma is the decimal sign, spreadsheets take a semicolon for the separator.
+      // If a comma is the decimal sign, spreadsheets expect a semicolon as the separator.
       .map((cell) => (/[",;]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
       .join(',')
   );

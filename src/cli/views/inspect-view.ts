@@ -6,7 +6,7 @@ import { formatPairs } from './table.ts';
 
 type Pair = [string, string];
 
-/** What `inspect` prints: the domain, its disks, what a snapshot would do, what stands in its way. */
+/** What `inspect` prints: the domain, its disks, what a snapshot would do, and every obstacle. */
 export function formatReport(report: DomainReport): string {
   const { disks, plan, obstacles } = report;
   const blocks = [
@@ -46,17 +46,17 @@ function domainPairs({ domain }: DomainReport): Pair[] {
 const AGENT = {
   answers: 'answers: its file systems can be frozen',
   frozen: 'answers, and its file systems are frozen already',
-  silent: 'has a channel, but nobody answers',
+  silent: 'has a channel, but no agent answers',
   none: 'has no channel',
 } as const;
 
 function keptPairs({ domain, snapshots, checkpoints, hostDevices }: DomainReport): Pair[] {
-  const told = snapshots.map(({ name, kind, memory, createdAt }) => {
+  const described = snapshots.map(({ name, kind, memory, createdAt }) => {
     const when = createdAt === null ? '' : `, ${formatDate(createdAt)}`;
     return `${name} (${kind}${memory ? ', with memory' : ''}${when})`;
   });
   return [
-    ['Snapshots', told.join(', ') || 'none'],
+    ['Snapshots', described.join(', ') || 'none'],
     ['Checkpoints', checkpoints.join(', ') || 'none'],
     ['Managed save', domain.managedSave ? 'yes' : 'no'],
     [

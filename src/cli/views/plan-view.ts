@@ -16,10 +16,12 @@ export function formatPlan(plan: SnapshotPlan): string {
     ['Domain', `${domain.name} (${domain.uuid}), ${domain.state}, ${persistence}${autostart}`],
     ...plan.disks.flatMap(diskPairs),
     ...(plan.rootReason === null ? [] : [['Root disk', plan.rootReason] as [string, string]]),
-    ['Path', `${plan.mode}: ${plan.modeReason}`],
+    ['Mode', `${plan.mode}: ${plan.modeReason}`],
     ...(plan.method === null ? [] : [methodPair(plan.method, plan.methodReason)]),
     ['Quiesce', plan.quiesce + (plan.pauses ? PAUSES : '')],
-    ...(plan.nvram === null ? [] : [['NVRAM', `${plan.nvram} goes along`] as [string, string]]),
+    ...(plan.nvram === null
+      ? []
+      : [['NVRAM', `${plan.nvram} is published as nvram.fd`] as [string, string]]),
     ['Undefines', listed(plan.undefines)],
     ['Detaches', listed(plan.detaches)],
     ['Image', `${image.name}, ${image.diskFormat}${compressed}`],
@@ -81,6 +83,6 @@ function spaceLine({
   needed,
   available,
 }: SnapshotPlan['space'][number]): string {
-  const verdict = needed <= available ? '' : ': TOO LITTLE';
+  const verdict = needed <= available ? '' : ': too little';
   return `${purpose} in ${directory}: needs up to ${formatBytes(needed)}, ${formatBytes(available)} to spare${verdict}`;
 }

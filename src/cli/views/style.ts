@@ -1,4 +1,4 @@
-// Colours, where the stream is a terminal and the user wants them.
+// Colours, if the stream is a terminal and the user wants them.
 
 export interface Style {
   bold(text: string): string;

@@ -1,4 +1,4 @@
-// Columns that line up whatever script the names are in; the only importer of string-width.
+// Columns that align in any script; the only importer of string-width.
 import stringWidth from 'string-width';
 import { printable } from '../../core/printable.ts';
 

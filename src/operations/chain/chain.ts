@@ -31,7 +31,7 @@ import type {
 import { type ChainSettings, chainSettings } from './settings.ts';
 import { removeUnusedFiles } from './unused-files.ts';
 
-/** The backing chain of a disk, of a domain that runs or is off. Touches nothing. */
+/** Returns the backing chain of a disk of a domain that runs or is off. Touches nothing. */
 export async function showChain(options: ChainOptions, config?: Config): Promise<ChainReport> {
   const settings = chainSettings(options, config ?? (await loadConfig()));
   return withSession(settings, async ({ host, domain: found }) => {
@@ -84,12 +84,12 @@ function shorten(settings: ChainSettings, makePlan: MakePlan): Promise<ChainResu
   });
 }
 
-/** Undefined, with a warning, where it cannot be read: what is done is told all the same. */
+/** Returns undefined, after a warning, if the chain cannot be read: the result is reported all the same. */
 async function readAfter(
   { settings: { config, onEvent }, host, domain }: GuardedSession<ChainSettings>,
   { target }: ChainPlan,
 ): Promise<DiskChain | undefined> {
-  // Also for somebody who has just lost patience.
+  // Not cancelled: the chain has changed already.
   const { signal } = new AbortController();
   try {
     const connection = await host.work();
@@ -101,7 +101,7 @@ async function readAfter(
   }
 }
 
-/** Looks at everything that could stand against it; changes nothing. */
+/** Checks everything that could prevent it; changes nothing. */
 async function decide(
   { settings, host, domain }: GuardedSession<ChainSettings>,
   makePlan: MakePlan,

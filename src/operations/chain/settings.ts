@@ -1,4 +1,4 @@
-// What a chain command was asked to do, with what was left open filled in from the configuration. Pure.
+// The options of a chain operation, with defaults from the configuration. Pure.
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';
@@ -24,7 +24,8 @@ export function chainSettings(
 ): ChainSettings {
   const bandwidthMib = options.bandwidthMib ?? config.snapshot.bandwidthMib;
   if (!(bandwidthMib >= 0)) {
-    throw new PublishError('USAGE', 'bandwidth must be MiB/s, 0 for no cap', { step: 'config' });
+    const hint = 'give MiB/s, or 0 for no cap';
+    throw new PublishError('USAGE', 'bandwidth must not be negative', { step: 'config', hint });
   }
   return {
     domain: options.domain,

@@ -1,4 +1,4 @@
-// The files that fell out of a chain: named, and removed where that was asked for and nobody has them.
+// The files that left a chain: reported, and removed if that was asked for and nothing uses them.
 import { open, rm } from 'node:fs/promises';
 import type { Flushed } from '../../capture/chain/chain-job.ts';
 import { messageOf } from '../../core/errors.ts';
@@ -16,13 +16,13 @@ export interface Shortened {
   after: readonly LayerMark[] | null;
   /** Identities of the files that the guest's QEMU has open now; null if they cannot be seen. */
   opened: ReadonlySet<string> | null;
-  /** The file that has what was in the others. */
+  /** The file that now holds the data of the others. */
   into: string;
   flushed: Flushed;
   remove: boolean;
 }
 
-/** Never rejects: the chain is shorter whatever becomes of them. */
+/** Never rejects: the chain is shorter in any case. */
 export async function removeUnusedFiles(
   host: Host,
   removed: readonly ChainLayer[],
@@ -68,14 +68,14 @@ function describeUse({ by, unknown }: Use): string {
   return unknown ? `perhaps ${by} (${unknown.what})` : by;
 }
 
-/** Only what was a layer of the disk, and is none any more, goes. Resolves to why it stays. */
+/** Removes a file that was a layer of the disk and is none now. Returns why it stays, or null. */
 async function removeFile(
   path: string,
   { before, after, opened }: Shortened,
 ): Promise<string | null> {
   try {
     const { kind, identity } = await markLayer(path);
-    if (kind !== 'file') return 'no file, but a device';
+    if (kind !== 'file') return 'it is a device';
     const was = before.find((layer) => layer.path === path);
     if (was?.identity !== identity) return 'its name was given to another file';
     if (after?.some((layer) => layer.identity === identity)) return 'it is a layer of the disk';

@@ -6,14 +6,21 @@ import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError } from '../../libvirt/errors.ts';
 import { findDomain } from '../../libvirt/find-domain.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
-import { type ExamineOptions, type Finding, failure, lookOrFail, ok, warning } from './finding.ts';
+import {
+  type DoctorFinding,
+  type ExamineOptions,
+  failure,
+  lookOrFail,
+  ok,
+  warning,
+} from './finding.ts';
 
 /** virDomainBlockCopy with TRANSIENT_JOB came with 3.5, KEEP_TPM with 8.9. */
 const OLDEST = 3_005_000;
 const WITH_KEEP_TPM = 8_009_000;
 const AGENT_TIMEOUT_MS = 5000;
 
-export async function checkLibvirt(options: ExamineOptions): Promise<Finding[]> {
+export async function checkLibvirt(options: ExamineOptions): Promise<DoctorFinding[]> {
   const { config, domains, signal } = options;
   const connection = await openConnection(config.connect, {
     callTimeoutMs: config.timeouts.libvirtMs,
@@ -31,7 +38,7 @@ export async function checkLibvirt(options: ExamineOptions): Promise<Finding[]> 
   }
 }
 
-async function version(connection: Connection): Promise<Finding> {
+async function version(connection: Connection): Promise<DoctorFinding> {
   const libvirt = await connection.getLibVersion();
   const qemu = await connection.getVersion();
   const detail = `${connection.uri} answers: libvirt ${dotted(libvirt)}, QEMU ${dotted(qemu)}`;
@@ -53,7 +60,7 @@ async function runningNames(connection: Connection): Promise<string[]> {
   return names.sort();
 }
 
-/** A domain that went away since it was listed is not active. */
+/** A domain that was removed since it was listed is not active. */
 async function isActive(domain: Domain): Promise<boolean> {
   try {
     return await domain.isActive();
@@ -63,7 +70,7 @@ async function isActive(domain: Domain): Promise<boolean> {
   }
 }
 
-async function agent(connection: Connection, ref: string, name: string): Promise<Finding[]> {
+async function agent(connection: Connection, ref: string, name: string): Promise<DoctorFinding[]> {
   const domain = await findDomain(connection, ref);
   const { state } = await domain.getState();
   if (state !== 'running' && state !== 'blocked') {

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import { convert, createOverlay, info, measure, version } from '../../qemu/qemu-img.ts';
-import { type Finding, failure, ok, warning } from './finding.ts';
+import { type DoctorFinding, failure, ok, warning } from './finding.ts';
 import { withProbeFolder } from './probe-folder.ts';
 
 const SIZE = 1024 * 1024;
 
-export async function checkQemuImg(config: Config, signal: AbortSignal): Promise<Finding[]> {
+export async function checkQemuImg(config: Config, signal: AbortSignal): Promise<DoctorFinding[]> {
   const limits = { signal, timeoutMs: config.timeouts.requestMs };
   const found = ok('qemu-img', `version ${await version(limits)}`);
   return withProbeFolder(config.workDir, async (folder) => {
@@ -51,7 +51,7 @@ async function tryOut(
   name: string,
   hint: string,
   attempt: () => Promise<unknown>,
-): Promise<Finding> {
+): Promise<DoctorFinding> {
   try {
     await attempt();
     return ok(name, 'works');

@@ -3,18 +3,18 @@ import type { Config } from '../../config/config.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
 import { measureSpace, type SpaceNeed } from '../../domain/space.ts';
 import { parseRegistryUrl } from '../../store/registry-url.ts';
-import { type Finding, failure, ok, warning } from './finding.ts';
+import { type DoctorFinding, failure, ok, warning } from './finding.ts';
 
 const GIB = 1024 ** 3;
-/** Less than this is little for an image. */
+/** Less than this is a warning. */
 const LITTLE = 10 * GIB;
-/** What names another place for each of them, --work-dir apart. */
+/** What names another directory, unless it is --work-dir. */
 const OTHER_PLACE: Readonly<Record<string, string>> = {
-  'managed save': 'managedSaveDir, as libvirt has it',
+  'managed save': 'managedSaveDir, as in libvirt',
   registry: '--registry',
 };
 
-export async function checkSpace(config: Config): Promise<Finding[]> {
+export async function checkSpace(config: Config): Promise<DoctorFinding[]> {
   const needs: SpaceNeed[] = [
     { directory: config.workDir, purpose: 'work directory', needed: 0 },
     { directory: config.managedSaveDir, purpose: 'managed save', needed: 0 },

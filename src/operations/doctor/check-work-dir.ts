@@ -7,13 +7,13 @@ import { currentUser } from '../../core/user.ts';
 import { closedFolder } from '../../host/files/closed-folder.ts';
 import { type RunLimits, runAs } from '../../host/files/run-as.ts';
 import { createOverlay } from '../../qemu/qemu-img.ts';
-import { type Finding, failure, ok, warning } from './finding.ts';
+import { type DoctorFinding, failure, ok, warning } from './finding.ts';
 import { withProbeFolder } from './probe-folder.ts';
 import { findQemuUser, type QemuUser } from './qemu-user.ts';
 
 const NAME = 'work directory';
 
-export async function checkWorkDir(config: Config, signal: AbortSignal): Promise<Finding[]> {
+export async function checkWorkDir(config: Config, signal: AbortSignal): Promise<DoctorFinding[]> {
   const { workDir, timeouts } = config;
   const limits = { signal, timeoutMs: timeouts.requestMs };
   const reach = await withProbeFolder(workDir, async (folder) => {
@@ -24,7 +24,7 @@ export async function checkWorkDir(config: Config, signal: AbortSignal): Promise
   return [reach, await confinement()];
 }
 
-async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
+async function tryReach(path: string, limits: RunLimits): Promise<DoctorFinding> {
   const folder = dirname(dirname(path));
   const user = await findQemuUser();
   if (user === undefined) {
@@ -35,7 +35,7 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
     );
   }
   if (currentUser().uid !== 0) return byPermissions(path, user);
-  // NOTE: as libvirt does it for the time of a block job: the file is given to QEMU's user.
+  // NOTE: libvirt does the same for a block job: it gives the file to QEMU's user.
   await chown(path, user.uid, user.gid);
   try {
     // Opens it for writing and changes nothing.
@@ -50,7 +50,7 @@ async function tryReach(path: string, limits: RunLimits): Promise<Finding> {
   }
 }
 
-async function byPermissions(path: string, { uid }: QemuUser): Promise<Finding> {
+async function byPermissions(path: string, { uid }: QemuUser): Promise<DoctorFinding> {
   const closed = await closedFolder(path);
   const folder = dirname(dirname(path));
   if (closed === undefined || uid === currentUser().uid) {
@@ -63,13 +63,13 @@ function openIt(folder: string): string {
   return `let QEMU pass through it: chmod o+x ${folder}, or choose another --work-dir`;
 }
 
-/** What keeps QEMU in beside permissions; libvirt labels the files of a block job by itself. */
-async function confinement(): Promise<Finding> {
+/** Checks what confines QEMU beside permissions; libvirt labels the files of a block job by itself. */
+async function confinement(): Promise<DoctorFinding> {
   const name = 'confinement';
   const selinux = (await readOr('/sys/fs/selinux/enforce', '')).trim();
   if (selinux === '1') {
     const detail = 'SELinux is enforcing: libvirt labels the files of a run by itself';
-    return ok(name, `${detail}, where the file system takes labels (NFS: setsebool virt_use_nfs)`);
+    return ok(name, `${detail}, if the file system takes labels (NFS: setsebool virt_use_nfs)`);
   }
   const apparmor = (await readOr('/sys/module/apparmor/parameters/enabled', '')).trim();
   if (apparmor === 'Y') {

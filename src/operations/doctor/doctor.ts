@@ -4,16 +4,17 @@ import { checkQemuImg } from './check-qemu-img.ts';
 import { checkRegistry } from './check-registry.ts';
 import { checkSpace } from './check-space.ts';
 import { checkWorkDir } from './check-work-dir.ts';
-import { type ExamineOptions, type Finding, lookOrFail } from './finding.ts';
+import { type DoctorFinding, type ExamineOptions, lookOrFail } from './finding.ts';
 
 /**
  * Yields the findings in the order in which they are made. Nothing that is found is thrown, and what
  * is made to try something is removed again.
  * @throws PublishError INTERRUPTED
  */
-export async function* examineHost(options: ExamineOptions): AsyncGenerator<Finding> {
+export async function* examineHost(options: ExamineOptions): AsyncGenerator<DoctorFinding> {
   const { config, signal } = options;
-  const look = (name: string, work: () => Promise<Finding[]>) => lookOrFail(name, signal, work);
+  const look = (name: string, work: () => Promise<DoctorFinding[]>) =>
+    lookOrFail(name, signal, work);
   yield* await look('libvirt', () => checkLibvirt(options));
   yield* await look('qemu-img', () => checkQemuImg(config, signal));
   yield* await look('work directory', () => checkWorkDir(config, signal));

@@ -13,7 +13,7 @@ export interface ExamineOptions {
 }
 
 /** The result of one check of `doctor`. */
-export interface Finding {
+export interface DoctorFinding {
   /** `libvirt`, `qemu-img`, `work directory`… */
   name: string;
   state: 'ok' | 'warning' | 'failure';
@@ -25,15 +25,20 @@ export interface Finding {
   code?: ErrorCode;
 }
 
-export function ok(name: string, detail: string): Finding {
+export function ok(name: string, detail: string): DoctorFinding {
   return { name, state: 'ok', detail };
 }
 
-export function warning(name: string, detail: string, hint: string): Finding {
+export function warning(name: string, detail: string, hint: string): DoctorFinding {
   return { name, state: 'warning', detail, hint };
 }
 
-export function failure(name: string, code: ErrorCode, detail: string, hint: string): Finding {
+export function failure(
+  name: string,
+  code: ErrorCode,
+  detail: string,
+  hint: string,
+): DoctorFinding {
   return { name, state: 'failure', detail, hint, code };
 }
 
@@ -41,8 +46,8 @@ export function failure(name: string, code: ErrorCode, detail: string, hint: str
 export async function lookOrFail(
   name: string,
   signal: AbortSignal,
-  look: () => Promise<Finding[]>,
-): Promise<Finding[]> {
+  look: () => Promise<DoctorFinding[]>,
+): Promise<DoctorFinding[]> {
   try {
     signal.throwIfAborted();
     return await look();

@@ -1,4 +1,4 @@
-// A folder in the work directory to try things in, as a run makes one; it goes again.
+// A temporary folder in the work directory, made as a run makes one.
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { makeRunFolder, PASSABLE, prepareFolder } from '../../host/files/own-folders.ts';

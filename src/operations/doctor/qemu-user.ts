@@ -1,10 +1,10 @@
-// As whom QEMU runs: what qemu.conf says, else a QEMU that runs, else what the distributions call it.
+// The user that QEMU runs as: from qemu.conf, else from a running QEMU, else by the distribution's name.
 import { readdir, readFile, stat } from 'node:fs/promises';
 
 export interface QemuUser {
   uid: number;
   gid: number;
-  /** Where it was learned. */
+  /** The source: a file, a process, a name. */
   from: string;
 }
 
@@ -12,7 +12,7 @@ const CONF = '/etc/libvirt/qemu.conf';
 /** Debian and Ubuntu; Fedora, SUSE and Arch (`nobody` is not guessed). */
 const USUAL = ['libvirt-qemu', 'qemu'];
 
-/** `undefined` where nothing tells. */
+/** Returns undefined if nothing shows it. */
 export async function findQemuUser(): Promise<QemuUser | undefined> {
   return (await fromConf()) ?? (await fromProcess()) ?? (await fromPasswd());
 }
@@ -65,7 +65,7 @@ async function readOrEmpty(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch {
-    // Not there, or not ours to read: it tells nothing then.
+    // Missing, or not readable by this user.
     return '';
   }
 }

@@ -1,4 +1,4 @@
-// The image as one plain file on this host: the user's own, or one of ours, fetched and unpacked.
+// The image as one plain file on this host: the user's own, or a scratch file, fetched and unpacked.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { parseUrl } from './fetch/download.ts';
 import { fetchSource } from './fetch/fetch-source.ts';
 import { type Packing, packingOf, unpack, unpackError } from './fetch/unpack.ts';
 import { writeBounded } from './fetch/write-bounded.ts';
-import { boundsOf, type ImportSettings, isStandardInput, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, isStandardInput, reportBytes } from './import-settings.ts';
 import { readStandardInput } from './standard-input.ts';
 import { type Place, type StillFile, unchanged, withStillFile } from './still-file.ts';
 
@@ -25,7 +25,7 @@ export interface BroughtFile extends StillFile {
 /**
  * Calls `work` with the image of the settings: a URL or standard input is read into the folder, what is packed is
  * unpacked into it, and a plain file stays where it is. The settings that `work` gets have a signal
- * that aborts too if somebody writes to that file.
+ * that aborts too if a process writes to that file.
  * @throws DOWNLOAD, IMAGE_REFUSED, INTEGRITY (another digest), NO_SPACE, USAGE; what `access` and
  * `work` throw
  */
@@ -38,7 +38,7 @@ export async function withBroughtFile<T>(
   if (isStandardInput(source)) {
     const path = await readStandardInput(settings, place);
     await checkDigest(path, settings);
-    const read = { path, names: [], removed: [], ours: true, assertUnchanged: unchanged };
+    const read = { path, names: [], removed: [], isScratch: true, assertUnchanged: unchanged };
     return work(await unpacked(read, settings, place), settings);
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source))
@@ -51,8 +51,8 @@ export async function withBroughtFile<T>(
   await place.access;
   const { path, names, encodings, sentSha256 } = await fetchSource(settings, place.folder);
   await checkDigest(path, settings, sentSha256);
-  const ours = { ours: true, assertUnchanged: unchanged };
-  const fetched = { path, names, removed: encodings, ...ours };
+  const scratch = { isScratch: true, assertUnchanged: unchanged };
+  const fetched = { path, names, removed: encodings, ...scratch };
   return work(await unpacked(fetched, settings, place), settings);
 }
 
@@ -70,11 +70,12 @@ async function checkDigest(
   if (wanted === undefined || wanted === sentSha256) return;
   await runStep(onEvent, 'verify', async () => {
     const source = await fileSource(path);
-    const onProgress = (bytes: number) => tellBytes(settings, 'verify', bytes, source.size);
+    const onProgress = (bytes: number) => reportBytes(settings, 'verify', bytes, source.size);
     const { sha256 } = await hashImage(source, ['sha256'], { signal, onProgress });
     if (sha256 === wanted) return;
-    const message = `the bytes have the sha256 ${sha256}, and not ${wanted} as --sha256 says; nothing was imported. Fetch them again, and look at where the digest is from`;
-    throw new PublishError('INTEGRITY', message, { step: 'verify' });
+    const message = `the bytes have the sha256 ${sha256}, not ${wanted} as --sha256 says`;
+    const hint = 'fetch them again, and check where the digest is from';
+    throw new PublishError('INTEGRITY', message, { step: 'verify', hint });
   });
 }
 
@@ -88,7 +89,7 @@ async function unpacked(
   await access;
   const path = join(folder, 'unpacked');
   await runStep(settings.onEvent, 'unpack', () => unpackTo(path, packed.path, packing, settings));
-  return { ...packed, path, ours: true, removed: [...packed.removed, packing] };
+  return { ...packed, path, isScratch: true, removed: [...packed.removed, packing] };
 }
 
 async function unpackTo(
@@ -100,7 +101,7 @@ async function unpackTo(
   const { size } = await stat(from);
   const stream = createReadStream(from, { highWaterMark: 256 * 1024 });
   const plain = unpack(addAbortSignal(settings.signal, stream), packing, settings.signal);
-  const onProgress = () => tellBytes(settings, 'unpack', stream.bytesRead, size);
+  const onProgress = () => reportBytes(settings, 'unpack', stream.bytesRead, size);
   try {
     await writeBounded(plain, path, { ...boundsOf(settings, 'unpack'), onProgress });
   } catch (error) {

@@ -1,4 +1,4 @@
-// Whether there is room for what an import is going to write.
+// Checks that there is room for what an import writes.
 import { stat } from 'node:fs/promises';
 import {
   assertEnoughSpace,
@@ -29,7 +29,8 @@ export async function checkSpace(
     ? [{ directory: workDir, purpose: 'the converted image', needed }]
     : [];
   const isMoved =
-    (brought.ours || target !== undefined) && (await onSameFileSystem(directory ?? '/', workDir));
+    (brought.isScratch || target !== undefined) &&
+    (await onSameFileSystem(directory ?? '/', workDir));
   if (directory !== null && !isMoved) {
     needs.push({ directory, purpose: 'the published image', needed });
   }

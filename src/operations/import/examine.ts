@@ -1,4 +1,4 @@
-// Decides whether an untrusted image file may come in: our own look at its bytes, then qemu-img under limits.
+// Decides whether an untrusted image file may come in: by its own bytes, then by qemu-img under limits.
 import { PublishError } from '../../core/errors.ts';
 import { withImageBytes } from '../../formats/image-bytes.ts';
 import { type Inspected, inspectImage } from '../../formats/inspect-image.ts';
@@ -6,7 +6,7 @@ import { DO_NOT_USE, damaged, imageRefused } from '../../formats/refused.ts';
 import { check, type ImageFile, info, qemuFormat } from '../../qemu/qemu-img.ts';
 import type { ImportSettings } from './import-settings.ts';
 
-/** What one look by qemu-img may cost: OpenStack's numbers. */
+/** Limits of one `qemu-img info`: those of OpenStack. */
 const LOOK = { addressSpaceBytes: 2 * 1024 ** 3, cpuS: 30 };
 /** A check reads all tables of the image: more time, and no more memory. */
 const CHECK = { ...LOOK, cpuS: 600 };
@@ -36,7 +36,7 @@ export async function examine(
   return { ...inspected, virtualSize: said.virtualSize };
 }
 
-/** @throws IMAGE_REFUSED where a guest of this host writes to the file, as QEMU's locks tell. */
+/** @throws IMAGE_REFUSED if a guest of this host writes to the file, as QEMU's locks show */
 export async function assertNotInUse(
   path: string,
   { config, signal }: Pick<ImportSettings, 'config' | 'signal'>,
@@ -55,14 +55,14 @@ async function checkTables(
   if (state === 'corrupt') throw damaged(`qemu-img check found ${corruptions} corruptions`);
 }
 
-/** That qemu-img cannot read it is the image's fault; that it cannot be started is not. */
+/** Turns a failure of qemu-img on the image into IMAGE_REFUSED; one to start qemu-img stays as it is. */
 async function orRefused<T>(look: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
     return await look();
   } catch (error) {
     const isOurs = !(error instanceof PublishError) || error.code !== 'QEMU_IMG';
     if (signal.aborted || isOurs || / could not start/.test(error.message)) throw error;
-    const message = `The image cannot be read; nothing was imported: ${error.message}`;
+    const message = `the image cannot be read: ${error.message}`;
     throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect', cause: error });
   }
 }

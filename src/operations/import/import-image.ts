@@ -1,4 +1,4 @@
-// One whole import on one page: somebody else's image becomes one of the registry's.
+// One whole import on one page: an existing image becomes one of the registry.
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../config/config.ts';
@@ -22,8 +22,8 @@ import type { ImportOptions, ImportResult } from './import-types.ts';
 import { checkNames } from './name-claims.ts';
 
 /**
- * Brings one image in. When it rejects, no image is active, and no file of it is left; where its
- * record was made already, that says `killed` and why.
+ * Imports one image. If it rejects, no image is active, and no file of it is left; a record that was
+ * written already says `killed` and why.
  * @throws PublishError; IMAGE_REFUSED for what must not come in, DOWNLOAD for a URL that fails.
  */
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
@@ -36,7 +36,7 @@ export async function importImage(options: ImportOptions, config?: Config): Prom
   );
 }
 
-/** `access`: the registry answers; awaited before anything large is made, or anything written to it. */
+/** `access` resolves when the registry answers; awaited before anything large is written. */
 async function bringIn(
   settings: ImportSettings,
   registry: Registry,
@@ -55,7 +55,7 @@ async function bringIn(
   });
 }
 
-/** @throws as `examine`; IMAGE_REFUSED where a name says otherwise, unless `--format` was said. */
+/** @throws as `examine`; IMAGE_REFUSED if a name says otherwise, unless the format was given */
 async function inspect(brought: BroughtFile, settings: ImportSettings): Promise<Inspected> {
   const inspected = await examine(brought.path, settings);
   const { removed, names } = brought;
@@ -88,7 +88,7 @@ async function openFor({ registry, config, onEvent }: ImportSettings): Promise<R
   return openConfigured(config, { url: registry, s3: config.s3, onEvent, writes: true });
 }
 
-/** The registry is asked while the image is looked at. Where both are bad the image is told. */
+/** Checks the registry while the image is inspected. If both fail, the error is that of the image. */
 async function besideCheck<T>(
   registry: Registry,
   { signal }: ImportSettings,
@@ -143,7 +143,7 @@ async function convertFile(
     compress: 'none',
   });
   await checkImage(shared);
-  return { ...brought, path, ours: true };
+  return { ...brought, path, isScratch: true };
 }
 
 async function publish(
@@ -154,20 +154,20 @@ async function publish(
   const { onEvent, signal, hash } = settings;
   const { id, format, file, brought } = work;
   const name = `disk.${format}`;
-  // Before a file of ours is moved away; one of the user's stays, and is looked at again below.
+  // Before a scratch file is moved away; a file of the user stays, and is checked again below.
   await brought.assertUnchanged();
   const source = await fileSource(file.path);
   const { digests, size } = await runStep(onEvent, 'upload', async () => {
     await registry.markSaving(id);
     return registry.uploadData(id, name, source, {
       hash,
-      ...(file.ours ? { moveFrom: file.path } : {}),
+      ...(file.isScratch ? { moveFrom: file.path } : {}),
       signal,
       onProgress: (bytes) =>
         onEvent({ type: 'progress', step: 'upload', bytes, total: source.size }),
     });
   });
-  if (!file.ours) await brought.assertUnchanged();
+  if (!file.isScratch) await brought.assertUnchanged();
   const image = await runStep(onEvent, 'activate', () => {
     signal.throwIfAborted();
     const data = { name, size, sha256: digests.sha256 };

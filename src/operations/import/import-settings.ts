@@ -1,4 +1,4 @@
-// What an import was asked to do, with all that was left open filled in from the configuration. Pure.
+// The options of an import, with defaults from the configuration. Pure.
 import { basename } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { PublishError, type Step } from '../../core/errors.ts';
@@ -25,7 +25,7 @@ export interface ImportSettings extends Given {
   config: Config;
 }
 
-/** @throws PublishError USAGE where something cannot be asked for. */
+/** @throws PublishError USAGE if an option has a wrong value. */
 export function decideImport(options: ImportOptions, config: Config): ImportSettings {
   for (const alias of options.aliases ?? []) assertAlias(alias);
   return {
@@ -52,7 +52,7 @@ export function decideImport(options: ImportOptions, config: Config): ImportSett
   };
 }
 
-/** Whether the source is what comes in on standard input, and not a name. */
+/** Whether the source is standard input. */
 export function isStandardInput(source: string): boolean {
   return source === '-' || source === '/dev/stdin';
 }
@@ -62,17 +62,17 @@ function nameOfSource(source: string): string {
   const name = URL.canParse(source) ? nameOf(new URL(source)) : basename(source);
   const { stem } = readName(isStandardInput(source) ? '' : name);
   if (stem !== '') return stem.slice(0, MAX_NAME);
-  const message = `${isStandardInput(source) ? 'standard input' : source} gives the image no name; name it with --name`;
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = `${isStandardInput(source) ? 'standard input' : source} gives the image no name`;
+  throw new PublishError('USAGE', message, { step: 'config', hint: 'name it with --name' });
 }
 
-/** Of what a step writes to the work directory. */
+/** Returns the bounds of what a step writes to the work directory. */
 export function boundsOf({ maxBytes, config, signal }: ImportSettings, step: Step) {
   return { step, maxBytes, reserve: config.reserve, signal };
 }
 
 /** Reports how many bytes of its source a step has gone through. */
-export function tellBytes(
+export function reportBytes(
   { onEvent }: ImportSettings,
   step: Step,
   bytes: number,
@@ -83,6 +83,7 @@ export function tellBytes(
 
 function checkedDigest(sha256: string | undefined): string | undefined {
   if (sha256 === undefined || /^[0-9a-f]{64}$/i.test(sha256)) return sha256?.toLowerCase();
-  const message = `--sha256 ${JSON.stringify(sha256.slice(0, 80))} is no sha256 digest; give its 64 hex digits, as sha256sum prints them`;
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = `--sha256 ${JSON.stringify(sha256.slice(0, 80))} is not a sha256 digest`;
+  const hint = 'give its 64 hex digits, as sha256sum prints them';
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }

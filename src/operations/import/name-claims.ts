@@ -95,11 +95,13 @@ function isWithin(all: readonly string[], some: readonly string[]): boolean {
 
 function wronglyPacked(name: string, packing: string, format: DiskFormat): PublishError {
   if (UNPACKED.includes(packing)) return contradicted(name, `packed with ${packing}`, format);
-  const message = `${name} is packed with ${packing} as its name says, which is not taken; nothing was imported. Unpack it first, or say --format ${format} where it is not packed.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+  const message = `${name} is packed with ${packing} by its name, which import cannot unpack`;
+  const hint = `unpack it first, or use --format ${format} if it is not packed`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });
 }
 
 function contradicted(name: string, said: string, format: DiskFormat): PublishError {
-  const message = `${name} is ${format} by its bytes, and not ${said} as its name says; nothing was imported. Fetch it again, or say --format ${format} where that is right.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+  const message = `${name} is ${format} by its bytes, not ${said} as its name says`;
+  const hint = `fetch it again, or use --format ${format} if that is right`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });
 }

@@ -7,7 +7,7 @@ import { isTrustedOwner } from '../../host/files/own-folders.ts';
 
 export interface SourceFile {
   file: FileHandle;
-  /** As the caller calls it, and as it is called where links lead. */
+  /** The name that the caller gave, and the name that its links lead to. */
   names: string[];
 }
 
@@ -21,7 +21,7 @@ const MAX_LINKS = 40;
  * Opens a regular file for reading. Each part of the path is opened below the one before it, so what
  * was judged is what is read, whatever others rename meanwhile. A link in the path must be the
  * caller's or root's: another user could make it lead to a file that only the caller may read.
- * @throws USAGE where it is no regular file, or cannot be opened; IMAGE_REFUSED for such a link.
+ * @throws USAGE if it is not a regular file, or cannot be opened; IMAGE_REFUSED for such a link
  */
 export async function openSource(path: string): Promise<SourceFile> {
   try {
@@ -38,8 +38,9 @@ export async function openSource(path: string): Promise<SourceFile> {
     if (cause instanceof PublishError) throw cause;
     // Without the call and the path of a descriptor.
     const why = messageOf(cause).replace(/, \w+ '.*$/s, '');
-    const message = `${path} cannot be read: ${why}; name an image file that you may read, or a URL`;
-    throw new PublishError('USAGE', message, { step: 'inspect', cause });
+    const message = `${path} cannot be read: ${why}`;
+    const hint = 'name an image file that you may read, or a URL';
+    throw new PublishError('USAGE', message, { step: 'inspect', cause, hint });
   }
 }
 
@@ -94,14 +95,16 @@ async function targetOf(
     const kind = /^(pipe|socket):\[\d+\]$/.exec(target)?.[1];
     if (kind !== undefined) throw noFile(path, `a ${kind}`);
     if (isTrustedOwner(facts)) return target;
-    const message = `${part} in ${path} is a link of another user (uid ${facts.uid}) to ${target}; nothing was imported. Name the file itself, where it is what you want`;
-    throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect' });
+    const message = `${part} in ${path} is a link of another user (uid ${facts.uid}) to ${target}`;
+    const hint = 'name the file itself, if it is the one you want';
+    throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });
   } finally {
     if (isLink) await place.close();
   }
 }
 
 function noFile(path: string, kind: string): PublishError {
-  const message = `${path} is ${kind} and no regular file; name an image file or a URL, or send the image to standard input and import -.`;
-  return new PublishError('USAGE', message, { step: 'inspect' });
+  const hint = 'name an image file or a URL, or send the image to standard input and import -';
+  const message = `${path} is ${kind}, not a regular file`;
+  return new PublishError('USAGE', message, { step: 'inspect', hint });
 }

@@ -1,4 +1,4 @@
-// An image that comes in on standard input, as a file of the run.
+// Reads an image from standard input into a file of the run.
 import { createReadStream, fstatSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { isatty } from 'node:tty';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { writeBounded } from './fetch/write-bounded.ts';
-import { boundsOf, type ImportSettings, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, reportBytes } from './import-settings.ts';
 import type { Place } from './still-file.ts';
 
 const STDIN = 0;
@@ -25,7 +25,7 @@ export async function readStandardInput(
   const path = join(folder, 'read');
   const { onEvent, signal } = settings;
   const total = facts.isFile() ? facts.size : 0;
-  const onProgress = (bytes: number) => tellBytes(settings, 'download', bytes, total);
+  const onProgress = (bytes: number) => reportBytes(settings, 'download', bytes, total);
   await runStep(onEvent, 'download', async () => {
     const input = addAbortSignal(signal, inputStream(facts));
     try {
@@ -61,6 +61,6 @@ function inputStream(facts: Stats): Readable {
 }
 
 function unusable(why: string): PublishError {
-  const message = `standard input ${why}; send an image to it, as in xz -dc IMAGE | virt-publish import - --name NAME`;
-  return new PublishError('USAGE', message, { step: 'download' });
+  const hint = 'send an image to it: xz -dc IMAGE | virt-publish import - --name NAME';
+  return new PublishError('USAGE', `standard input ${why}`, { step: 'download', hint });
 }

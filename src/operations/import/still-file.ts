@@ -1,4 +1,4 @@
-// A file of the caller's host that stays what it was: under a lease, or as a copy of our own.
+// A local file that cannot change during the import: under a lease, or as a copy.
 import { setMaxListeners } from 'node:events';
 import { constants, createReadStream } from 'node:fs';
 import { chmod, copyFile, type FileHandle, readlink, rm } from 'node:fs/promises';
@@ -8,19 +8,19 @@ import { hasCode, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { assertNotInUse } from './examine.ts';
 import { writeBounded } from './fetch/write-bounded.ts';
-import { boundsOf, type ImportSettings, tellBytes } from './import-settings.ts';
+import { boundsOf, type ImportSettings, reportBytes } from './import-settings.ts';
 import { openSource } from './open-source.ts';
 
 export interface StillFile {
   path: string;
   names: readonly string[];
-  /** Made for this run, so it may be moved away. */
-  ours: boolean;
-  /** @throws IMAGE_REFUSED where its bytes may be others than they were. */
+  /** Whether the file was made for this run, and may be moved or removed. */
+  isScratch: boolean;
+  /** @throws PublishError IMAGE_REFUSED if its bytes may have changed */
   assertUnchanged(): Promise<void>;
 }
 
-/** `access`: the registry answers; nothing is copied to the folder before. */
+/** `access` resolves when the registry answers; nothing is copied to the folder before that. */
 export interface Place {
   folder: string;
   access: Promise<void>;
@@ -31,7 +31,7 @@ interface Lease {
   drop(): void;
 }
 
-/** So long a process waits that opens the file for writing, which ends the import. */
+/** How long a process that opens the file for writing waits; its open ends the import. */
 const LOOK_EVERY_MS = 100;
 
 /**
@@ -39,7 +39,7 @@ const LOOK_EVERY_MS = 100;
  * descriptor with a read lease, and a process that opens it for writing aborts the signal that `work`
  * gets. If there is no lease to be had (a file of another user, a network file system), `work` gets
  * a copy in the folder.
- * @throws as `openSource`; IMAGE_REFUSED where a process has it open for writing, NO_SPACE
+ * @throws as `openSource`; IMAGE_REFUSED if a process has it open for writing, NO_SPACE
  */
 export async function withStillFile<T>(
   settings: ImportSettings,
@@ -54,16 +54,16 @@ export async function withStillFile<T>(
     );
     const answer = takeReadLease(file.fd);
     if (answer === 'writer') throw inUse(source);
-    // For programs that are started as well, whatever has the file's name by then.
+    // Child processes can open this path too, even if another file has the name by then.
     const path = `/proc/${await readlink('/proc/self')}/fd/${file.fd}`;
     const lease = { isHeld: () => hasReadLease(file.fd), drop: () => dropLease(file.fd) };
     if (answer === 'taken')
       return await whileLeased(lease, settings, (limited, assertUnchanged) =>
-        work({ path, names, ours: false, assertUnchanged }, limited),
+        work({ path, names, isScratch: false, assertUnchanged }, limited),
       );
     await access;
     const copy = await copyOf(file, { path, folder, settings });
-    return await work({ path: copy, names, ours: true, assertUnchanged: unchanged }, settings);
+    return await work({ path: copy, names, isScratch: true, assertUnchanged: unchanged }, settings);
   } catch (error) {
     throw withName(error, `/fd/${file.fd}`, source);
   } finally {
@@ -72,7 +72,7 @@ export async function withStillFile<T>(
   }
 }
 
-/** Nobody else can reach what is in the folder of a run. */
+/** No other user can reach a file in the folder of a run. */
 export function unchanged(): Promise<void> {
   return Promise.resolve();
 }
@@ -104,7 +104,7 @@ async function whileLeased<T>(
   }
 }
 
-/** A reflink where that can be; else its bytes, with holes for zeros. */
+/** A reflink if possible; else a copy, with holes for zeros. */
 async function copyOf(
   file: FileHandle,
   { path, folder, settings }: { path: string; folder: string; settings: ImportSettings },
@@ -113,12 +113,12 @@ async function copyOf(
   const copy = join(folder, 'copied');
   const before = await identity(file);
   await runStep(onEvent, 'copy', async () => {
-    // QEMU's own locks tell of a guest on a file system that knows no lease.
+    // On a file system without leases, QEMU's own locks show a guest.
     await assertNotInUse(path, settings);
     if (await reflinked(path, copy)) return;
     const { size } = await file.stat();
     const stream = createReadStream(path, { end: Math.max(0, size - 1), highWaterMark: 1024 ** 2 });
-    const onProgress = (bytes: number) => tellBytes(settings, 'copy', bytes, size);
+    const onProgress = (bytes: number) => reportBytes(settings, 'copy', bytes, size);
     const bounds = { ...boundsOf(settings, 'copy'), maxBytes: size, onProgress };
     await writeBounded(addAbortSignal(signal, stream), copy, bounds);
   });
@@ -138,31 +138,42 @@ async function reflinked(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Whoever writes to the file changes its times, which nobody can set back. */
+/** A write changes the file's times, and no process can set ctime back. */
 async function identity(file: FileHandle): Promise<string> {
   const { dev, ino, size, ctimeNs, mtimeNs } = await file.stat({ bigint: true });
   return [dev, ino, size, ctimeNs, mtimeNs].join();
 }
 
+const LATER = 'import it again when no process writes to it';
+
 function changed(source: string): PublishError {
-  const message = `${source} was opened for writing or changed while it was imported; nothing was imported. Try it again when nobody writes to it.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'check', retryable: true });
+  const message = `${source} was opened for writing or changed while it was imported`;
+  return new PublishError('IMAGE_REFUSED', message, {
+    step: 'check',
+    retryable: true,
+    hint: LATER,
+  });
 }
 
 function inUse(source: string): PublishError {
-  const message = `${source} is open for writing in another process (a guest, a download, a loop device); nothing was imported. Try it again when nobody writes to it.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', retryable: true });
+  const message = `${source} is open for writing in another process (a guest, a download, a loop device)`;
+  return new PublishError('IMAGE_REFUSED', message, {
+    step: 'inspect',
+    retryable: true,
+    hint: LATER,
+  });
 }
 
-/** The error with the file's own name for the path of its descriptor. */
+/** Returns the error with the file's name in place of the path of its descriptor. */
 function withName(error: unknown, descriptor: string, source: string): unknown {
   if (!(error instanceof PublishError)) return error;
   const pattern = new RegExp(`/proc/\\d+${descriptor}\\b`, 'g');
-  const { code, message, step, retryable, undoFailures, recoveryCommand, cause } = error;
+  const { code, message, hint, step, retryable, undoFailures, recoveryCommand, cause } = error;
   if (!pattern.test(message)) return error;
   const details = {
     ...(step && { step }),
     ...(recoveryCommand && { recoveryCommand }),
+    hint,
     retryable,
     undoFailures,
     cause,

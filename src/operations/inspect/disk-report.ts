@@ -1,4 +1,4 @@
-// All that can be said of one disk of a domain before it is taken, whatever stands in the way.
+// Reports one disk of a domain before it is taken, with all its obstacles.
 import { type CaptureRequest, planCapture } from '../../capture/plan.ts';
 import { ERROR_CATALOGUE } from '../../core/error-catalogue.ts';
 import { PublishError } from '../../core/errors.ts';
@@ -27,7 +27,7 @@ export interface DiskReportOptions {
   signal: AbortSignal;
 }
 
-/** @returns the disk, with what a snapshot of it would fail with, each with its cure. */
+/** Returns the disk, and what a snapshot of it would fail with. */
 export async function reportDisk(
   domain: Domain,
   facts: DomainFacts,
@@ -60,7 +60,7 @@ export async function reportDisk(
   };
 }
 
-/** Resolves to whether some of the disk is outside this host, where its running QEMU alone reads it. */
+/** Returns whether a part of the disk is outside this host, so that only its running QEMU can read it. */
 async function readLayers(
   domain: Domain,
   disk: LocalDisk,
@@ -84,7 +84,7 @@ function blocked(obstacles: readonly Obstacle[]): Ways {
   return { live: verdict, cold: verdict, chosen: null };
 }
 
-/** As `snapshot` itself decides. */
+/** Decides as `snapshot` does. */
 function waysOf(
   domain: DomainFacts,
   disk: DiskDescription,
@@ -130,7 +130,7 @@ function isRoot({ description }: DomainFacts, target: string): boolean {
   try {
     return chooseDisk(description, undefined).target === target;
   } catch (error) {
-    // What stands in the root disk's way is told with that disk.
+    // The obstacles of the root disk are reported with that disk.
     if (error instanceof PublishError) return false;
     throw error;
   }
@@ -148,7 +148,7 @@ async function jobOf(
   return { type: name.toLowerCase().replace('_', '-'), cur: job.cur, end: job.end };
 }
 
-/** What stands in the way, collected instead of thrown. */
+/** Obstacles, collected instead of thrown. */
 class Obstacles {
   readonly list: Obstacle[] = [];
   readonly #target: string;

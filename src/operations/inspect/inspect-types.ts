@@ -3,7 +3,7 @@ import type { CaptureMode, ChainLayer, PlanObstacle } from '../../core/model.ts'
 import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 
 /** What is inspected. Anything left out comes from the configuration. */
-export interface InspectOptions {
+export interface InspectDomainOptions {
   /** Name, UUID or id of the domain. */
   domain: string;
   /** libvirt URI; else `LIBVIRT_DEFAULT_URI`, else the configuration. */

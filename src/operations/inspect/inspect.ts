@@ -1,4 +1,4 @@
-// A domain on one page: what would be taken of it and how, with all that stands in the way; touches nothing.
+// A domain on one page: how it would be taken, and every obstacle; touches nothing.
 import { type Config, loadConfig } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { ignoreEvents } from '../../core/events.ts';
@@ -10,16 +10,19 @@ import { foresee } from '../snapshot/foresee.ts';
 import type { SnapshotSession } from '../snapshot/settings.ts';
 import { decideSettings } from '../snapshot/settings.ts';
 import { reportDisk } from './disk-report.ts';
-import type { DiskReport, DomainReport, InspectOptions, Obstacle } from './inspect-types.ts';
+import type { DiskReport, DomainReport, InspectDomainOptions, Obstacle } from './inspect-types.ts';
 import { reportSnapshot } from './snapshot-report.ts';
 
 type Facts = Awaited<ReturnType<typeof readDomainFacts>>;
 
 /**
- * Looks at a domain and all its disks. What a snapshot would fail with is in the report.
+ * Inspects a domain and all its disks. What a snapshot would fail with is in the report.
  * @throws PublishError DOMAIN_NOT_FOUND, LIBVIRT, CONFIG
  */
-export async function inspect(options: InspectOptions, config?: Config): Promise<DomainReport> {
+export async function inspect(
+  options: InspectDomainOptions,
+  config?: Config,
+): Promise<DomainReport> {
   const all = decideSettings({ ...options, onEvent: ignoreEvents }, config ?? (await loadConfig()));
   return withSession(all, async (session) => {
     const { domain } = session;
@@ -61,13 +64,13 @@ async function reportDisks(
   for (const disk of facts.description.disks) {
     const found = await reportDisk(domain, facts, disk, { requested, opened, timeoutMs, signal });
     disks.push(found.report);
-    // A drive for media that come and go is no part of the guest, and stands in nobody's way.
+    // Drives for removable media are no part of the image, so they are no obstacle.
     if (disk.device === 'disk' || disk.device === 'lun') obstacles.push(...found.obstacles);
   }
   return { disks, obstacles };
 }
 
-/** What a snapshot with no flags would do, or would fail with. */
+/** Returns what a snapshot without flags would do, or would fail with. */
 async function planOf(
   session: SnapshotSession,
   facts: Facts,

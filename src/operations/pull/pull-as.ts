@@ -1,4 +1,4 @@
-// An image out of the registry in another format than it has there.
+// Pulls an image, and converts it if another format is asked for.
 import { constants } from 'node:fs';
 import { open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -24,9 +24,9 @@ import { assertPlace, placeError } from '../../transfer/download/pull-place.ts';
 
 export interface PullAsOptions {
   file: string;
-  /** Target of the disk; it can be left out where there is only one. */
+  /** Target of the disk; may be left out if the image has only one. */
   disk?: string | undefined;
-  /** The image's own where left out. */
+  /** The image's own if left out. */
   format?: DiskFormat | undefined;
   /** This one of its artefacts, and not the data; it has no format to convert from. */
   artefact?: string | undefined;
@@ -38,7 +38,7 @@ export interface PullAsOptions {
 
 /**
  * Pulls an image to FILE; if another format is asked for, into the folder FILE.converting, and
- * converts it there. FILE has its name only when it is whole and was checked.
+ * converts it there. FILE gets its name only when it is complete and checked.
  * @throws as Registry.pullImage; IMAGE_REFUSED, QEMU_IMG, NO_SPACE, INTEGRITY
  */
 export async function pullAs(
@@ -94,8 +94,9 @@ async function nameConverted(path: string, to: string, overwrite: boolean): Prom
 }
 
 function noIso(format: DiskFormat): PublishError {
-  const message = `an image of format ${format} cannot be converted to an ISO; leave --format out, or name one of ${TARGET_FORMATS.join(', ')}`;
-  return new PublishError('USAGE', message, { step: 'pull' });
+  const message = `an image of format ${format} cannot be converted to an ISO`;
+  const hint = `leave --format out, or name one of ${TARGET_FORMATS.join(', ')}`;
+  return new PublishError('USAGE', message, { step: 'pull', hint });
 }
 
 async function pullPlain(
@@ -128,7 +129,7 @@ async function allocatedBytes(file: string): Promise<number> {
 }
 
 /**
- * Only where there is room beyond the reserve, and watched all the same: others write there too.
+ * Needs room beyond the reserve, and is watched all the same: other programs write there too.
  * @throws NO_SPACE
  */
 async function withRoom<T>(
@@ -146,7 +147,7 @@ async function withRoom<T>(
 }
 
 // NOTE: the digest says that the data is what the record means, not that its maker meant well: it
-// is looked at as any other image of somebody else before qemu-img opens it.
+// is inspected as any foreign image before qemu-img opens it.
 async function convertPulled(
   source: { path: string; format: DiskFormat },
   path: string,

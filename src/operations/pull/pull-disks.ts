@@ -1,4 +1,4 @@
-// The disks of an image into a directory, each as a file of its own.
+// Pulls the disks of an image into a directory, each as a file.
 import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';
@@ -15,9 +15,9 @@ import { type PullAsOptions, pullAs } from './pull-as.ts';
 
 /**
  * Pulls all disks, or the one with this target, to `<directory>/<target>.<format>`. One that is
- * there already, byte for byte, is left as it is, so that a pull that was ended is gone on with.
+ * there already with the right bytes is kept, so that a pull that was interrupted continues.
  * Resolves to the files, the root disk's first.
- * @throws as pullAs; USAGE where the directory cannot be made
+ * @throws as pullAs; USAGE if the directory cannot be created
  */
 export async function pullDisks(
   registry: Registry,
@@ -32,8 +32,8 @@ export async function pullDisks(
   const files: string[] = [];
   for (const object of objects) {
     const file = join(directory, `${targetOf(object)}.${format}`);
-    if (format === image.disk_format && (await isThere(file, object, signal))) {
-      const message = `${file} is there already, and it is what it should be`;
+    if (format === image.disk_format && (await isComplete(file, object, signal))) {
+      const message = `${file} exists already, with the right bytes`;
       onEvent({ type: 'note', level: 'info', step: 'pull', message });
     } else await pullAs(registry, image, { ...options, disk: targetOf(object), file });
     files.push(file);
@@ -46,18 +46,18 @@ async function makeDirectory(path: string): Promise<void> {
     await mkdir(path, { recursive: true });
   } catch (cause) {
     if (!hasCode(cause, 'EEXIST', 'ENOTDIR')) throw placeError(cause, path);
-    const message = `${path} is no directory, or lies below a file; name another one`;
-    throw new PublishError('USAGE', message, { step: 'pull' });
+    const message = `${path} is not a directory, or lies below a file`;
+    throw new PublishError('USAGE', message, { step: 'pull', hint: 'name another directory' });
   }
 }
 
-async function isThere(
+async function isComplete(
   file: string,
   { size, sha256 }: ImageObject,
   signal: AbortSignal,
 ): Promise<boolean> {
   const found = await orMissing(lstat(file));
-  // Another user's can be another one by the time it is used.
+  // Another user could replace the file later.
   if (found?.size !== size || foreignness(found) !== undefined) return false;
   return (await hashImage(await fileSource(file), ['sha256'], { signal })).sha256 === sha256;
 }

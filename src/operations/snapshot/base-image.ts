@@ -1,4 +1,4 @@
-// Tells whether a disk's backing file is an image of this registry.
+// Finds the image of this registry that a disk's backing file is.
 import { stat } from 'node:fs/promises';
 import type { Layer } from '../../domain/chain/backing-chain.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
@@ -9,7 +9,7 @@ import { fileSource } from '../../transfer/upload/file-source.ts';
 
 /**
  * The active image of which a disk is, byte for byte, the nearest backing file. Sizes are compared
- * first, so that the file is read only where an image of its very size exists.
+ * first, so that the file is read only if an image of the same size exists.
  */
 export async function findBaseImage(
   registry: Registry,

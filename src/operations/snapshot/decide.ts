@@ -1,8 +1,9 @@
-// Looks at everything and decides how the image is taken; changes nothing.
+// Inspects everything and decides how the image is taken; changes nothing.
 import { inspectSnapshot } from '../../capture/existing/existing-snapshot.ts';
 import { findNvram } from '../../capture/nvram.ts';
 import { type CapturePlan, planCapture } from '../../capture/plan.ts';
 import { type OnEvent, runStep } from '../../core/events.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import {
   type DomainFacts,
   type InspectedDisk,
@@ -22,13 +23,13 @@ import type { SnapshotSession } from './settings.ts';
 import type { PlannedDisk, SnapshotPlan } from './snapshot-types.ts';
 import { measureNeeds } from './space-needs.ts';
 
-/** All that was learned and decided before the first act. */
+/** Everything that was read and decided before the first act. */
 export interface Decision {
   inspection: Inspection;
   capture: CapturePlan;
   registry: Registry;
   imageName: string;
-  /** The file that goes along; null where none was asked for. */
+  /** The file that is published as `nvram.fd`; null if none was asked for. */
   nvram: string | null;
   space: SpaceRow[];
 }
@@ -44,11 +45,11 @@ export async function decide(session: SnapshotSession, known?: DomainFacts): Pro
     'inspect',
     async () => {
       const opening = openForWriting(settings);
-      // Awaited below; where the inspection fails as well, that is what is told.
-      opening.catch(() => undefined);
+      // Awaited below; if the inspection fails as well, its error is thrown.
+      ignoreRejection(opening);
       await requireSealing(settings);
       const requested = await inspectionOptions(session);
-      const { inspection, capture } = await lookAt(session, requested, known);
+      const { inspection, capture } = await inspectSource(session, requested, known);
       const reason = rootReason(settings, inspection);
       if (reason !== null) noteReason(settings.onEvent, reason);
       const nvram = settings.withNvram ? await findNvram(inspection.description) : null;
@@ -62,8 +63,8 @@ export async function decide(session: SnapshotSession, known?: DomainFacts): Pro
   );
 }
 
-/** The domain as it is, or as a snapshot has it. */
-async function lookAt(
+/** Inspects the domain, or its snapshot if one is named. */
+async function inspectSource(
   { settings, domain }: SnapshotSession,
   requested: InspectOptions,
   known?: DomainFacts,
@@ -83,7 +84,7 @@ async function lookAt(
   );
 }
 
-/** What an inspection is told: which disks are meant, and how long to wait. */
+/** Returns the options of an inspection: which disks, and how long to wait. */
 export async function inspectionOptions({
   settings,
   host,
@@ -95,7 +96,7 @@ export async function inspectionOptions({
   return { disks, connection, libvirtVersion, timeoutMs, agentTimeoutMs, signal, onEvent };
 }
 
-/** @throws PublishError REGISTRY where it cannot be reached. */
+/** @throws PublishError REGISTRY if it cannot be reached */
 export async function openForWriting({
   registry: url,
   uploadRateMib,
@@ -113,7 +114,7 @@ function targetsOf({ disks }: Inspection): string {
   return disks.map(({ disk }) => disk.target).join(', ');
 }
 
-/** The decision as it is shown to people and callers. */
+/** Returns the decision as the public plan. */
 export function describePlan(
   { settings }: SnapshotSession,
   { inspection, capture, nvram, registry, imageName, space }: Decision,
@@ -161,8 +162,11 @@ function describeDisk({ disk, facts }: InspectedDisk): PlannedDisk {
   return { target, bus, source, format, virtualSize: facts.virtualSize };
 }
 
-/** NOTE: libvirt takes longer names than an image may have, and tabs in them. */
-/** Of an image that is given none. */
+/**
+ * Returns the name of an image that was given none.
+ *
+ * NOTE: libvirt takes longer names than an image may have, and tabs in them.
+ */
 export function defaultName(domain: string): string {
   const time = `-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}Z`;
   const shown = domain.replace(/\p{Cc}/gu, ' ').slice(0, MAX_NAME - time.length);

@@ -1,4 +1,4 @@
-// What a planned run would be refused with once it begins; looks and touches nothing.
+// Finds what a planned run would fail with; changes nothing.
 import { resolve } from 'node:path';
 import { assertQemuReaches } from '../../capture/live/qemu-reach.ts';
 import { PublishError } from '../../core/errors.ts';
@@ -9,7 +9,7 @@ import { runsFolder } from '../../run/journal/run-folder.ts';
 import type { Decision } from './decide.ts';
 import type { SnapshotSession } from './settings.ts';
 
-/** Returns what stands in the way of a run, in the order that it would meet it. */
+/** Returns the obstacles of a run, in the order in which it would meet them. */
 export async function foresee(
   { settings, domain }: SnapshotSession,
   { capture, space }: Pick<Decision, 'capture' | 'space'>,
@@ -27,7 +27,7 @@ export async function foresee(
   ];
 }
 
-/** The directories that every run makes its folders in. */
+/** Returns the obstacles in the directories that every run makes its folders in. */
 export async function foreseeFolders(
   settings: SnapshotSession['settings'],
 ): Promise<PlanObstacle[]> {

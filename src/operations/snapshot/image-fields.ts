@@ -23,7 +23,7 @@ export function imageProperties(
     own,
   }: {
     base: BaseImage | undefined;
-    /** The operations of virt-sysprep, where the image is sealed. */
+    /** The operations of virt-sysprep; null if the image is not sealed. */
     sealed: string | null;
     own: Readonly<Record<string, string>>;
   },

@@ -1,4 +1,4 @@
-// From flat images to an active image in the registry, and back to nothing where that fails.
+// From flat images to an active image in the registry; if that fails, nothing of it stays.
 import { join } from 'node:path';
 import { removeScratch } from '../../host/files/scratch-file.ts';
 import { checkImage } from '../../image/flatten.ts';
@@ -19,8 +19,8 @@ import { sealImages } from './seal.ts';
 import type { SnapshotSession } from './settings.ts';
 
 /**
- * Queues the image's record for the time of `work`. Where `work` fails, the record says `killed`
- * and why, and nothing of the image's data is left.
+ * Queues the image's record, then runs `work`. If `work` fails, the record says `killed` and why, and
+ * no data of the image is left.
  */
 export async function withImageRecord<T>(
   { settings }: SnapshotSession,
@@ -47,7 +47,7 @@ export async function withImageRecord<T>(
   });
 }
 
-/** What was captured: the flat images, and the UEFI variables where they go along. */
+/** What was captured: the flat images, and the UEFI variables if they are published too. */
 interface ToPublish {
   id: string;
   flat: FlatDisks;

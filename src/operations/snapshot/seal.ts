@@ -5,7 +5,7 @@ import { runStep } from '../../core/events.ts';
 import { requireSysprep, sysprep } from '../../qemu/virt-sysprep.ts';
 import type { SnapshotSettings } from './settings.ts';
 
-/** Before anything is touched. @throws PublishError SYSPREP, USAGE */
+/** Checks that virt-sysprep can do it, before anything is touched. @throws PublishError SYSPREP, USAGE */
 export async function requireSealing(settings: SnapshotSettings): Promise<void> {
   const { sysprep: operations, config, signal } = settings;
   if (operations === null) return;
@@ -13,10 +13,10 @@ export async function requireSealing(settings: SnapshotSettings): Promise<void> 
 }
 
 /**
- * Changes the image files of one guest in place; nothing where no sealing was asked for.
+ * Changes the image files of one guest in place; nothing if no sealing was asked for.
  *
  * NOTE: the journal does not name the image as one that can be resumed before this has ended, so a
- * run that is killed in the middle publishes nothing that is half sealed.
+ * run that is killed in the middle publishes no image that is incompletely sealed.
  * @returns whether they were changed.
  * @throws PublishError SYSPREP, NO_SPACE; the signal's reason.
  */
@@ -42,7 +42,7 @@ export async function sealImages(
   return true;
 }
 
-/** The image outlives a power cut from here on, as one that qemu-img has written. */
+/** Makes the image survive a power cut, as qemu-img does. */
 async function sync(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

@@ -1,4 +1,4 @@
-// What a run was asked to do, with all that was left open filled in from the configuration. Pure.
+// The options of a snapshot, with defaults from the configuration. Pure.
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import { listener, type OnEvent } from '../../core/events.ts';
@@ -25,7 +25,7 @@ export interface SnapshotSettings
   extends Required<Pick<SnapshotOptions, Decided | 'domain' | 'connect' | 'registry' | 'workDir'>> {
   disks: DiskSelection;
   hash: readonly string[];
-  /** The operations of virt-sysprep; null where the image is not sealed. */
+  /** The operations of virt-sysprep; null if the image is not sealed. */
   sysprep: string | null;
   name: string | undefined;
   aliases: readonly string[];
@@ -40,7 +40,7 @@ export interface SnapshotSettings
   config: Config;
 }
 
-/** @throws PublishError USAGE where two of the wishes exclude each other. */
+/** @throws PublishError USAGE if two options exclude each other, or one has a wrong value. */
 export function decideSettings(options: SnapshotOptions, config: Config): SnapshotSettings {
   const settings: SnapshotSettings = {
     domain: options.domain,
@@ -71,13 +71,12 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     config,
   };
   requireCompression(settings.format, settings.compress);
-  requireSealable(settings);
-  requireUntouched(options);
+  assertSealable(settings);
+  assertCapturesNothing(options);
   for (const alias of settings.aliases) assertAlias(alias);
   if (settings.keep !== undefined && !(settings.keep >= 1)) {
-    throw new PublishError('USAGE', '--keep must be 1 or more: the new image is one', {
-      step: 'config',
-    });
+    const hint = 'use --keep 1 to keep only the new image';
+    throw new PublishError('USAGE', '--keep must be 1 or more', { step: 'config', hint });
   }
   const { bandwidthMib, uploadRateMib } = settings;
   for (const [name, rate] of Object.entries({
@@ -85,26 +84,28 @@ export function decideSettings(options: SnapshotOptions, config: Config): Snapsh
     'upload rate': uploadRateMib,
   })) {
     if (rate >= 0) continue;
-    throw new PublishError('USAGE', `${name} must be MiB/s, 0 for no cap`, { step: 'config' });
+    const hint = 'give MiB/s, or 0 for no cap';
+    throw new PublishError('USAGE', `${name} must not be negative`, { step: 'config', hint });
   }
   return settings;
 }
 
-/** What is there already is not captured, and its time has no variables any more. */
-function requireUntouched(options: SnapshotOptions): void {
+/** A snapshot that exists is not captured, and the UEFI variables of its time are not kept. */
+function assertCapturesNothing(options: SnapshotOptions): void {
   if (options.fromSnapshot === undefined) return;
   const { mode, method, quiesce, bandwidthMib, withNvram } = options;
   const requested = { mode, method, quiesce, bandwidth: bandwidthMib, 'with-nvram': withNvram };
   const [request] = Object.entries(requested).find(([, value]) => value !== undefined) ?? [];
   if (request === undefined) return;
-  const message = `a snapshot that exists is read as it is; leave --${request} out with --from-snapshot`;
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = `--${request} has no effect with --from-snapshot, which reads an existing snapshot`;
+  const hint = `leave --${request} out`;
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }
 
-function requireSealable({ sysprep, format }: SnapshotSettings): void {
+function assertSealable({ sysprep, format }: SnapshotSettings): void {
   if (sysprep === null || SEALABLE.includes(format)) return;
-  const message = `virt-sysprep changes an image in place, which is done to ${SEALABLE.join(' and ')} here; use --format qcow2`;
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = `virt-sysprep cannot change images of format ${format}, only ${SEALABLE.join(' and ')}`;
+  throw new PublishError('USAGE', message, { step: 'config', hint: 'use --format qcow2' });
 }
 
 const SEALABLE: readonly string[] = ['qcow2', 'raw'];
@@ -113,6 +114,7 @@ function decideDisks({ disk, allDisks = false }: SnapshotOptions): DiskSelection
   const targets = typeof disk === 'string' ? [disk] : (disk ?? []);
   if (!allDisks) return targets.length === 0 ? 'root' : targets;
   if (targets.length === 0) return 'all';
-  const message = 'name disks with --disk, or take them all with --all-disks, not both';
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = '--disk and --all-disks exclude each other';
+  const hint = 'name disks with --disk, or take them all with --all-disks';
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }

@@ -7,10 +7,10 @@ import type { Decision } from './decide.ts';
 import type { SnapshotSession } from './settings.ts';
 
 /**
- * The decision, with method `copy` if an undefine could not be taken back.
+ * Returns the decision, with method `copy` if an undefine could not be undone.
  *
- * NOTE: libvirt keeps a definition that it would not take any more (the emulator is gone after an
- * upgrade, the machine type is no longer known). To define what is stored already changes nothing.
+ * NOTE: libvirt keeps a definition that it would refuse now (an upgrade removed the emulator or the
+ * machine type). Defining what is stored already changes nothing.
  * @throws PublishError DISK_UNSUPPORTED if method `rebase` was asked for by name.
  */
 export async function settleMethod(
@@ -23,8 +23,11 @@ export async function settleMethod(
   if (refusal === undefined) return decision;
   const why = `libvirt would not define domain ${inspection.name} again (${refusal})`;
   if (session.settings.method === 'rebase') {
-    const message = `method rebase undefines the domain, and ${why}; use --method copy`;
-    throw new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+    const message = `method rebase undefines the domain, and ${why}`;
+    throw new PublishError('DISK_UNSUPPORTED', message, {
+      step: 'inspect',
+      hint: 'use --method copy',
+    });
   }
   const { onEvent } = session.settings;
   onEvent({

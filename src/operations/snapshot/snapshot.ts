@@ -138,7 +138,7 @@ function captureWatched(
   );
 }
 
-/** Publishes the images, while the free space is watched where that writes or reads a clone. */
+/** Publishes the images, while the free space is watched if that writes files or reads a clone. */
 async function publishWatched(
   session: SnapshotSession,
   decision: Decision,

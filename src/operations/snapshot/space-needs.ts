@@ -18,7 +18,7 @@ const SAVE_HEADER = 16 * MIB;
 /** What a guest may newly write while the mirror runs, before the reserve is asked for. */
 const DELTA_SLACK = 64 * MIB;
 
-/** The needs of a run and what is free for them; nothing is refused yet. */
+/** Returns the needs of a run and what is free for them; throws nothing for too little. */
 export async function measureNeeds(
   settings: SnapshotSettings,
   {

@@ -1,4 +1,4 @@
-// Holds the layers that an image is read of against the ones that were inspected, before and after the read.
+// Compares the layers that an image is read from with those that were inspected, before and after the read.
 import type { StillDisk } from '../../capture/capture-run.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { OnEvent } from '../../core/events.ts';
@@ -19,9 +19,9 @@ interface Reading extends TimeLimits {
 /**
  * Runs `read`, which reads the still disk and its layers by their paths.
  *
- * NOTE: identity, size and time of each layer are compared, whoever reads it. The file of a delta is
- * the run's own; what the guest writes around an internal snapshot is not of that snapshot.
- * @throws PublishError INTEGRITY that names the layer which is another one, or was changed.
+ * NOTE: identity, size and times of each layer are compared. The file of a delta is the run's own, and
+ * what the guest writes outside an internal snapshot does not change that snapshot.
+ * @throws PublishError INTEGRITY naming the layer that was replaced or changed
  */
 export async function readUnchanged<T>(
   still: StillDisk,
@@ -33,13 +33,13 @@ export async function readUnchanged<T>(
   const before = await marksNow(inspected, reading);
   for (const [index, mark] of inspected.entries()) {
     const mayDiffer = isActive(mark) && (reading.wasWritten || still.snapshot !== undefined);
-    refuseOther(mark, before[index], mayDiffer);
+    assertSame(mark, before[index], mayDiffer);
   }
   await noteBlindSpots(before, reading.onEvent);
   const result = await read();
   const after = await marksNow(inspected, reading);
   for (const [index, mark] of before.entries()) {
-    refuseOther(mark, after[index], isActive(mark) && still.snapshot !== undefined);
+    assertSame(mark, after[index], isActive(mark) && still.snapshot !== undefined);
   }
   return result;
 }
@@ -47,18 +47,24 @@ export async function readUnchanged<T>(
 function marksNow(marks: readonly LayerMark[], limits: TimeLimits): Promise<LayerMark[]> {
   const paths = marks.map(({ path }) => path);
   const late = () => {
-    const message = `looking at ${paths.join(', ')} took longer than its deadline: see whether the storage hangs`;
-    return new PublishError('QEMU_IMG', message, { step: 'convert' });
+    const message = `reading the attributes of ${paths.join(', ')} took longer than the deadline`;
+    const hint = 'check whether the storage hangs';
+    return new PublishError('QEMU_IMG', message, { step: 'convert', hint });
   };
-  return inTime({ ...limits, late }, () => Promise.all(paths.map(markOrGone)));
+  return inTime({ ...limits, late }, () => Promise.all(paths.map(markOrMissing)));
 }
 
-/** One that is gone was changed too. */
-async function markOrGone(path: string): Promise<LayerMark> {
-  return markLayer(path).catch(() => ({ path, kind: 'other', identity: 'gone', state: 'gone' }));
+/** A layer that is missing counts as changed. */
+async function markOrMissing(path: string): Promise<LayerMark> {
+  return markLayer(path).catch(() => ({
+    path,
+    kind: 'other',
+    identity: 'missing',
+    state: 'missing',
+  }));
 }
 
-function refuseOther(mark: LayerMark, now: LayerMark | undefined, mayDiffer: boolean): void {
+function assertSame(mark: LayerMark, now: LayerMark | undefined, mayDiffer: boolean): void {
   const isSame = now?.identity === mark.identity && (mayDiffer || now.state === mark.state);
   if (!isSame) throw layerChanged(mark.path, 'convert');
 }

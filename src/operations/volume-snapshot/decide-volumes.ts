@@ -1,9 +1,10 @@
-// Looks at a domain's volumes and decides what becomes of them; changes nothing.
+// Inspects a domain's volumes and decides what becomes of them; changes nothing.
 import { assertQuiescable } from '../../capture/quiesce-policy.ts';
 import { type DiskVolume, planVolumes } from '../../capture/volumes/plan-volumes.ts';
 import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
+import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { OutsideLayer, type ReadOptions, walkChain } from '../../domain/chain/backing-chain.ts';
 import { assertDiskIdle, type Inspection, readDomainFacts } from '../../domain/inspect.ts';
 import { readOpenFiles } from '../../domain/open-files.ts';
@@ -35,8 +36,8 @@ export async function decideVolumes(
   const { quiesce, config, onEvent, signal } = settings;
   return runStep(onEvent, 'inspect', async () => {
     const opening = openForWriting(settings);
-    // Awaited below; where the inspection fails as well, that is what is told.
-    opening.catch(() => undefined);
+    // Awaited below; if the inspection fails as well, its error is thrown.
+    ignoreRejection(opening);
     const connection = await host.work();
     const timeoutMs = config.timeouts.requestMs;
     const facts = await readDomainFacts(domain, {
@@ -69,8 +70,8 @@ export async function decideVolumes(
 }
 
 /**
- * An image names the volume alone, and whoever makes a disk of that reads the layers that its header
- * names: these must be the ones that the guest reads.
+ * An image names only the volume, and a disk made of that reads the layers that its header names:
+ * these must be the ones that the guest reads.
  * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG
  */
 async function assertSameLayers(disk: DiskDescription, options: ReadOptions): Promise<void> {

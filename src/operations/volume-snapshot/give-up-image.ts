@@ -1,4 +1,4 @@
-// The end of a run that makes no image of its volumes: the record says so, and the snapshots are taken back.
+// The undo of a volume snapshot: the record says that the image failed, and the snapshots are removed.
 import { join } from 'node:path';
 import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
 import { rollBackVolumes } from '../../capture/volumes/roll-back-volumes.ts';
@@ -12,8 +12,8 @@ import type { SnapshotSession, SnapshotSettings } from '../snapshot/settings.ts'
 import type { VolumeDecision } from './decide-volumes.ts';
 
 /**
- * The record first: as long as it may be active, the snapshots that it names must stay.
- * @throws PublishError GUEST_NOT_RESTORED where a snapshot stays, or nobody knows whether it must.
+ * Changes the record first: while it may be active, the snapshots that it names must stay.
+ * @throws PublishError GUEST_NOT_RESTORED if a snapshot stays, or it is unknown whether it must
  */
 export async function giveUpImage(
   { settings, host }: SnapshotSession,
@@ -44,14 +44,14 @@ export async function giveUpImage(
           onEvent,
           onNote: (note) => warn(settings, note),
         },
-        // Whoever has interrupted the run wants it to be as before.
+        // Not cancelled: an undo runs to its end.
         signal: new AbortController().signal,
       });
     });
   } catch (failure) {
     throw new PublishError(
       'GUEST_NOT_RESTORED',
-      `the volume snapshots of domain ${plan.domain.name} could not be taken back (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is whole`,
+      `the volume snapshots of domain ${plan.domain.name} could not be undone (${messageOf(failure)}), after: ${messageOf(cause)}; the guest runs, and its data is complete`,
       { step: 'rollback', cause, recoveryCommand: `virt-publish recover ${shellQuote(runId)}` },
     );
   }
@@ -68,7 +68,7 @@ async function warnOnFailure<T>(
   } catch (failure) {
     warn(
       settings,
-      `what is left of image ${runId} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+      `the incomplete image ${runId} could not be removed (${messageOf(failure)}); virt-publish gc removes it`,
     );
     return undefined;
   }

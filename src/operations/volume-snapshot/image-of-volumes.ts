@@ -1,4 +1,4 @@
-// The record of an image whose data are volume snapshots, as Nova writes it. Pure.
+// The record of an image whose data is volume snapshots, as Nova writes it. Pure.
 import type { TakenVolumes } from '../../capture/volumes/take-volumes.ts';
 import type { PlannedVolume, VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import { DISK_FORMATS } from '../../core/model.ts';
@@ -27,7 +27,7 @@ export function newVolumeImage(
 }
 
 /**
- * The user's own properties win, but for those that say where the data is.
+ * The user's own properties win, except those that say where the data is.
  * NOTE: unlike Nova's, such an image says what it is a snapshot of (`image_type`, `instance_uuid`).
  * @see nova/compute/api.py, snapshot_volume_backed
  */

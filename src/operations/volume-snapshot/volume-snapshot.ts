@@ -30,10 +30,10 @@ import type { VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types
 
 /**
  * Takes a snapshot of every volume of a domain at one point in time, and publishes an image that
- * names them and has no data of its own. When this rejects, no image is active and no snapshot of
- * this run is left; but for an alias that could not be moved: the image is active then, and stays.
- * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED where a
- * snapshot could not be taken back, with the command that does it.
+ * names them and has no data of its own. If this rejects, no image is active and no snapshot of
+ * this run is left. One exception: if an alias could not be moved, the image is active, and stays.
+ * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED if a
+ * snapshot could not be removed, with the command that removes it.
  */
 export async function createVolumeSnapshot(
   options: VolumeSnapshotOptions,
@@ -113,7 +113,7 @@ async function publish(
     await giveUpImage(session, decision, { runId, open, point, mayBeActive, cause: error });
     throw error;
   }
-  // The image is there, and so are its snapshots, whatever fails from here on.
+  // The image is active, and its snapshots stay, whatever fails from here on.
   await journal.checkpoint(ACTIVE_POINT);
   const finished = { id: runId, aliases, keep: null };
   return { image, plan, aliases: await followUp(registry, finished, image, settings) };
@@ -156,7 +156,7 @@ async function take(
   return underGuard({ name, guard, options, journal, scope, onEvent }, work);
 }
 
-/** A pool sees files that were made past it when it is refreshed; others can wait for that. */
+/** A pool lists files that were made without it only after a refresh. */
 async function showOverlays({ settings, host }: VolumeSession, plan: VolumePlan): Promise<void> {
   const made = plan.volumes.filter(({ overlay }) => overlay !== null);
   try {
@@ -170,7 +170,7 @@ async function showOverlays({ settings, host }: VolumeSession, plan: VolumePlan)
   }
 }
 
-/** This process keeps its own deadline; the guard's comes after it, for when it cannot. */
+/** The guard's deadline comes after that of this process, in case this process cannot keep its own. */
 const GUARD_SLACK_MS = 2000;
 
 async function activate(

@@ -47,7 +47,7 @@ function json(...args: string[]) {
 }
 
 describe('list', () => {
-  it('pages by marker and sorts', () => {
+  it('`list` pages by --marker and sorts', () => {
     const page = json('list', '--limit', '1', '--sort', 'size');
     expect(page).toMatchObject({ images: [{ id: first }], marker: first });
     const next = json('list', '--limit', '1', '--sort', 'size', '--marker', first);
@@ -55,7 +55,7 @@ describe('list', () => {
     expect(virtPublish('list', '--limit', '1').stderr).toContain('--marker');
   });
 
-  it('filters by size and time', () => {
+  it('`list` filters by size and time', () => {
     const ids = (...args: string[]) =>
       json('list', ...args).images.map(({ id }: { id: string }) => id);
     expect(ids('--size-min', '1.5K')).toEqual([second]);
@@ -71,7 +71,7 @@ describe('list', () => {
       expect(virtPublish('list', ...wrong).status).toBe(2);
   });
 
-  it('is CSV where it is asked to be', () => {
+  it('`list --format csv` prints CSV', () => {
     virtPublish('update', second, '--name', 'a, "quoted" name', '--property', 'k=v');
     const { stdout } = virtPublish('list', '--format', 'csv', '--sort', 'size');
     const [titles, , row] = stdout.split('\r\n');
@@ -82,7 +82,7 @@ describe('list', () => {
 });
 
 describe('update, deactivate, reactivate', () => {
-  it('changes what is named, and shows it', () => {
+  it('`update` changes the fields that flags name', () => {
     const flags = ['--name', 'web', '--tag', 'a', '--min-disk', '2', '--hidden', '--protected'];
     expect(virtPublish('update', second, ...flags, '--remove-property', 'k').status).toBe(0);
     expect(json('show', second).image).toMatchObject({
@@ -95,14 +95,14 @@ describe('update, deactivate, reactivate', () => {
     expect(virtPublish('update', second, '--visible', '--unprotected').status).toBe(0);
   });
 
-  it('refuses what makes no sense, and a record that has moved on', () => {
+  it('`update` refuses no changes, opposite flags, and another --if-version', () => {
     expect(virtPublish('update', second).status).toBe(2);
     expect(virtPublish('update', second, '--hidden', '--visible').status).toBe(2);
     expect(virtPublish('update', second, '--name', 'x', '--if-version', '1').status).toBe(43);
     expect(virtPublish('update', 'nothing', '--name', 'x').status).toBe(40);
   });
 
-  it('a deactivated image is not pulled until it is reactivated', () => {
+  it('`pull` refuses a deactivated image until it is reactivated', () => {
     expect(virtPublish('deactivate', first).status).toBe(0);
     const { status, stderr } = virtPublish('pull', first, join(folder, 'pulled'));
     expect(status).toBe(40);
@@ -112,7 +112,7 @@ describe('update, deactivate, reactivate', () => {
     expect(virtPublish('pull', first, join(folder, 'pulled')).status).toBe(0);
   });
 
-  it('a refused transition is exit 40 and names itself', async () => {
+  it('a transition of the status that is not allowed exits 40 and names both statuses', async () => {
     const registry = await openRegistry(url);
     const { id } = await registry.queueImage({ name: 'queued', disk_format: 'raw' });
     for (const command of ['deactivate', 'reactivate', 'verify'])
@@ -125,7 +125,7 @@ describe('update, deactivate, reactivate', () => {
 });
 
 describe('alias', () => {
-  it('moves, tells its history, goes back and away', () => {
+  it('`alias` sets, logs, rolls back and removes an alias', () => {
     expect(virtPublish('alias', 'set', 'web/latest', first).status).toBe(0);
     expect(virtPublish('alias', 'set', 'web/latest', second).status).toBe(0);
     expect(virtPublish('alias', 'set', 'web/latest', first, '--if-version', '1').status).toBe(43);
@@ -141,7 +141,7 @@ describe('alias', () => {
 });
 
 describe('sums, verify', () => {
-  it('the sums are accepted by sha256sum', () => {
+  it('`sums` prints lines that sha256sum accepts', () => {
     const { stdout } = virtPublish('sums');
     const tree = join(url, 'images');
     const check = spawnSync('sha256sum', ['-c'], { cwd: tree, input: stdout, encoding: 'utf8' });
@@ -151,7 +151,7 @@ describe('sums, verify', () => {
     );
   });
 
-  it('damage is exit 42, with the list on standard output', () => {
+  it('`verify` exits 42 for a damaged image, with the list on standard output', () => {
     expect(virtPublish('verify', '--all')).toMatchObject({ status: 0 });
     expect(virtPublish('verify').status).toBe(2);
     const file = join(url, 'images', first, 'vda.raw');
@@ -176,7 +176,7 @@ describe('sums, verify', () => {
 });
 
 describe('copy, prune, gc', () => {
-  it('copy brings an image to another registry', () => {
+  it('`copy` copies an image to another registry', () => {
     const to = join(folder, 'other');
     const { status, stdout } = virtPublish('copy', first, '--to', to, '--alias', 'there');
     expect({ status, stdout }).toEqual({ status: 0, stdout: `${first}\n` });
@@ -186,7 +186,7 @@ describe('copy, prune, gc', () => {
     expect(virtPublish('copy', first).status).toBe(2);
   });
 
-  it('prune says what it would do, and does it', () => {
+  it('`prune --dry-run` prints what `prune` then deletes', () => {
     expect(virtPublish('prune').status).toBe(2);
     const dry = virtPublish('prune', '--keep-last', '1', '--dry-run');
     expect(dry.stdout).toMatch(new RegExp(`^keep +${second} .* last$`, 'm'));
@@ -200,7 +200,7 @@ describe('copy, prune, gc', () => {
     expect(json('list').images).toMatchObject([{ id: second }]);
   });
 
-  it('gc finds only what is old, and removes it only when told', () => {
+  it('`gc` finds only old objects, and removes them only with --delete', () => {
     expect(virtPublish('gc').stdout).toBe('');
     const stray = join(url, 'images', second, 'forgotten');
     cpSync(join(folder, 'data'), stray);

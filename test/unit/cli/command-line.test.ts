@@ -29,7 +29,7 @@ describe('help', () => {
   });
 
   for (const command of commands)
-    it(`of ${command} stands on standard output, with the flags of all commands`, () => {
+    it(`of ${command} is printed on standard output, with the flags of all commands`, () => {
       const { status, stdout } = virtPublish(command, '--help');
       expect(status).toBe(0);
       expect(stdout).toMatch(new RegExp(`^Usage: virt-publish ${command} `));
@@ -76,7 +76,7 @@ describe('help', () => {
     expect(stdout).toContain('freeze the file systems for the point in time (default: try)');
   });
 
-  it('ends quietly if its reader goes away', () => {
+  it('ends without an error if its reader goes away', () => {
     for (const line of ['snapshot --help', '--help', 'help list', '--version', 'nosuch', '']) {
       const script = `"$0" "$1" ${line} 2>&1 | true; echo "${'$'}{PIPESTATUS[0]}"`;
       const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, main], {
@@ -87,7 +87,7 @@ describe('help', () => {
     }
   });
 
-  it('is what one gets without a command, on standard error and with exit 2', () => {
+  it('is printed on standard error without a command, with exit 2', () => {
     const { status, stdout, stderr } = virtPublish();
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain('Usage: virt-publish');
@@ -98,7 +98,7 @@ it('--version prints the version of the package', () => {
   expect(virtPublish('--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
-describe('wrong usage is exit 2 and one line that says what to do', () => {
+describe('wrong usage exits 2, with one message and one hint', () => {
   const cases: [string[], RegExp][] = [
     [['snapshot'], /missing required argument 'domain'\nhint: see virt-publish snapshot --help\n/],
     [
@@ -116,13 +116,16 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
       /--volume-snapshots is a command of its own now\nhint: run virt-publish volume-snapshot x\n/,
     ],
     [['snapshot', 'x', '--hash', 'sha256,crc'], /Allowed are md5, sha512/],
-    [['snapshot', 'x', '--disk', 'vda', '--all-disks'], /--disk, or .* --all-disks, not both/],
+    [
+      ['snapshot', 'x', '--disk', 'vda', '--all-disks'],
+      /--disk and --all-disks exclude each other\n/,
+    ],
     [['list', '--endpoint', 'ceph'], /the command line: s3\.endpoint must start with http/],
     [['list', '--config', '/none.json'], /\/none\.json: the configuration cannot be read/],
     [['pull', 'x', '--artefact', 'nvram.fd', '--format', 'raw'], /leave --format out/],
     [
       ['snapshot', 'x', '--from-snapshot', 's', '--quiesce', 'try'],
-      /leave --quiesce out with --from-snapshot/,
+      /--quiesce has no effect with --from-snapshot.*\nhint: leave --quiesce out\n/,
     ],
     [['inspect'], /missing required argument 'domain'\nhint: see virt-publish inspect --help\n/],
     [['chain', 'commit'], /missing .* 'domain'\nhint: see virt-publish chain commit --help\n/],
@@ -151,14 +154,14 @@ describe('wrong usage is exit 2 and one line that says what to do', () => {
       expect(stderr.split('\n').length).toBeLessThanOrEqual(3);
     });
 
-  it('with --json it is the final object', () => {
+  it('is the final object with --json', () => {
     const { status, stdout, stderr } = virtPublish('snapshot', 'x', '--mode', 'hot', '--json');
     expect({ status, stderr }).toEqual({ status: 2, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ type: 'error', code: 'USAGE', exitCode: 2 });
   });
 });
 
-it('a mistake in a configuration file names file and key', () => {
+it('an unknown key in a configuration file is an error that names file and key', () => {
   const file = join(folder, 'bad.json');
   writeFileSync(file, '{"snapshot": {"formt": "raw"}}');
   const { status, stderr } = virtPublish('snapshot', 'x', '--config', file);
@@ -182,7 +185,7 @@ describe('config show', () => {
     return new Map(list.map(({ key, ...setting }) => [key, setting]));
   };
 
-  it('prints what is in force and where it is from', () => {
+  it('prints each setting with its source', () => {
     const file = join(folder, 'show.json');
     writeFileSync(file, '{"timeouts": {"freezeMs": "4s"}, "upload": {"rateMib": "10M"}}');
     const env = { VIRT_PUBLISH_UPLOAD_RATE_MIB: '512K', LIBVIRT_DEFAULT_URI: 'test:///default' };
@@ -209,7 +212,7 @@ describe('config show', () => {
     expect(found.get('snapshot.quiesce')).toEqual({ value: 'try', source: 'default' });
   });
 
-  it('is a table for people', () => {
+  it('prints a table', () => {
     const { status, stdout } = virtPublish('config', 'show', '--registry', 's3://images');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^KEY +VALUE +SOURCE\n/);

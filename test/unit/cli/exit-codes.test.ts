@@ -1,4 +1,4 @@
-// The exit codes are one promise: the table, `--help` and the README hold the same.
+// The exit codes are the same in the table, in `--help` and in the README.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';

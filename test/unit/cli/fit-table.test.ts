@@ -29,7 +29,7 @@ describe('the table of images', () => {
     expect(titles(table)?.slice(0, 3)).toEqual(['ID', 'NAME', 'STATUS']);
   });
 
-  it('leaves columns out where they do not fit, and has all where they do', () => {
+  it('leaves out columns that do not fit, and shows all if they fit', () => {
     const all = ['ID', 'NAME', 'STATUS', 'FORMAT', 'SIZE', 'VIRTUAL', 'CREATED'];
     expect(titles(imageTable([image], { ...form, width: 200 }))).toEqual([
       ...all,
@@ -39,7 +39,7 @@ describe('the table of images', () => {
     expect(titles(imageTable([image], { ...form, width: 10 }))).toEqual(['ID', 'NAME']);
   });
 
-  it('has whole ids, exact times in UTC and uncut cells without a terminal', () => {
+  it('shows full ids, exact times in UTC and uncut cells without a terminal', () => {
     const table = imageTable([image], form);
     expect(table).toContain(`${ID}  ${image.name}  active`);
     expect(table).toContain('2026-11-30T06:54:18Z');
@@ -47,7 +47,7 @@ describe('the table of images', () => {
     expect(table).toContain('nginx, production, approved');
   });
 
-  it('keeps the columns that were chosen, in their order', () => {
+  it('shows the chosen columns in their order', () => {
     const columns = ['tags', 'id', 'owner', 'updated'] as const;
     const table = imageTable([image], { ...form, columns, isChosen: true, width: 30 });
     expect(titles(table)).toEqual(['TAGS', 'ID', 'OWNER', 'UPDATED']);

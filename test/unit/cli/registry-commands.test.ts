@@ -48,7 +48,7 @@ function virtPublish(...args: string[]) {
 }
 
 describe('list', () => {
-  it('is a table, the newest first', () => {
+  it('`list` prints a table, the newest image first', () => {
     const { status, stdout, stderr } = virtPublish('list');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const [titles, first, second] = stdout.split('\n');
@@ -122,7 +122,7 @@ describe('list on a terminal', () => {
     },
   );
 
-  it('has whole ids with --wide, and the columns that were chosen with --columns', () => {
+  it('`list` prints full ids with --wide, and the chosen columns with --columns', () => {
     expect(onTerminal(60, 'list', '--wide')).toBe(virtPublish('list').stdout);
     const chosen = onTerminal(60, 'list', '--columns', 'name,visibility').trim().split(/\s*\n/);
     expect(chosen).toEqual(['NAME     VISIBILITY', '東京 db  private', 'web      private']);
@@ -130,7 +130,7 @@ describe('list on a terminal', () => {
     expect(virtPublish('list', '--columns', 'id', '--format', 'csv').status).toBe(2);
   });
 
-  it('says on standard error which filter nothing has passed', () => {
+  it('`list` reports on standard error the filter that no image passes', () => {
     const { status, stderr } = virtPublish('list', '--name', 'web', '--tag', 'php');
     expect(status).toBe(0);
     expect(stderr).toContain(`${url}: no image has the tag "php"\n`);
@@ -145,7 +145,7 @@ describe('alias, show, pull, delete', () => {
     );
   });
 
-  it('show tells all, by alias', () => {
+  it('`show` prints the record of an alias', () => {
     const { stdout } = virtPublish('show', 'web/latest');
     expect(stdout).toContain(`id                ${webId}\n`);
     expect(stdout).toContain('aliases           web/latest\n');
@@ -156,7 +156,7 @@ describe('alias, show, pull, delete', () => {
     });
   });
 
-  it('pull writes the file once, and says nothing on standard output', () => {
+  it('`pull` refuses an existing file unless --overwrite, and prints nothing on standard output', () => {
     const file = join(folder, 'pulled');
     expect(virtPublish('pull', 'web/latest', file)).toMatchObject({ status: 0, stdout: '' });
     expect(readFileSync(file).equals(data)).toBe(true);
@@ -174,7 +174,7 @@ describe('alias, show, pull, delete', () => {
       'the folder %/none does not exist; hint: make it, or name another path',
     ],
     ['data/x', 2, '%/data is no folder'],
-    ['data/', 2, '%/data is no directory, or lies below a file; name another one'],
+    ['data/', 2, '%/data is not a directory, or lies below a file; name another directory'],
     ['fifo', 2, '%/fifo is a FIFO, and only a file can be replaced'],
     [`${'n'.repeat(300)}`, 2, 'cannot be written: ENAMETOOLONG'],
     ['full/x', 31, 'free some space, or name a file on a larger file system'],
@@ -194,7 +194,7 @@ describe('alias, show, pull, delete', () => {
     for (const part of message.split('; ')) expect(shown).toContain(part.replace('%', places));
   });
 
-  it('pull - writes to standard output, and leaves nothing in the work directory', () => {
+  it('`pull -` writes to standard output, and leaves nothing in the work directory', () => {
     const { status, bytes } = virtPublish('pull', 'web/latest', '-');
     expect(status).toBe(0);
     expect(bytes.equals(data)).toBe(true);
@@ -202,7 +202,7 @@ describe('alias, show, pull, delete', () => {
     expect(virtPublish('pull', 'web/latest', '-', '--json')).toMatchObject({ status: 2 });
   });
 
-  it('an unknown image is exit 40, also as JSON', () => {
+  it('an unknown image exits 40, also with --json', () => {
     const { status, stdout, stderr } = virtPublish('show', 'nothing');
     expect({ status, stdout }).toEqual({ status: 40, stdout: '' });
     expect(stderr).toMatch(/^virt-publish: .*nothing/);
@@ -214,7 +214,7 @@ describe('alias, show, pull, delete', () => {
     expect(told).toMatchObject({ type: 'error', code: 'IMAGE_NOT_FOUND', exitCode: 40 });
   });
 
-  it('delete refuses what an alias points to, unless forced', () => {
+  it('`delete` refuses an image with an alias unless --force', () => {
     const refused = virtPublish('delete', webId);
     expect(refused.status).toBe(40);
     expect(refused.stderr).toContain('virt-publish alias set web/latest IMAGE), or delete the');
@@ -238,7 +238,7 @@ describe('alias, show, pull, delete', () => {
     expect(virtPublish('list').stdout).not.toContain(webId);
   });
 
-  it('delete takes several, and deletes those that it can', async () => {
+  it('`delete` deletes every image that it can, and reports the others', async () => {
     const file = join(folder, 'data');
     const ids = [await publish(file, 'a', []), await publish(file, 'b', [])];
     const { status, stdout, stderr } = virtPublish(

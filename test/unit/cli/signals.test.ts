@@ -1,9 +1,9 @@
-// Ctrl-C, Ctrl-C again, and a reader that went away.
+// Signals abort the work once, and output survives a reader that goes away.
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { createOutput } from '#built/cli/output.js';
+import { createOutput } from '#built/cli/output/output.js';
+import { streamSink, Writer } from '#built/cli/output/writer.js';
 import { withSignals } from '#built/cli/signals.js';
-import { streamSink, Writer } from '#built/cli/writer.js';
 import { PublishError } from '#built/core/errors.js';
 
 const words = { first: 'stopping', again: 'please wait' };
@@ -17,7 +17,7 @@ async function raise(name: NodeJS.Signals): Promise<void> {
 
 describe('withSignals', () => {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    it(`${name} aborts once, lets the undo run, and the next ones only talk`, async () => {
+    it(`${name} aborts once and lets the undo run; later ones only print`, async () => {
       const said: string[] = [];
       const undone: string[] = [];
       const work = async (signal: AbortSignal) => {
@@ -48,7 +48,7 @@ describe('withSignals', () => {
       },
     );
 
-  it('an abort that an adapter wrapped is still an interruption, with its undo failures', async () => {
+  it('an error that wraps the abort becomes INTERRUPTED, with its undo failures', async () => {
     const undoFailures = [new Error('left')];
     await expect(
       interruptedWith(({ reason }) => {
@@ -63,7 +63,7 @@ describe('withSignals', () => {
     await expect(interruptedWith(() => abort)).rejects.toMatchObject({ code: 'INTERRUPTED' });
   });
 
-  it('a guest that could not be put back, and an error of its own, stay what they are', async () => {
+  it('GUEST_NOT_RESTORED and unrelated errors are not replaced by INTERRUPTED', async () => {
     for (const code of ['GUEST_NOT_RESTORED', 'NO_SPACE'] as const) {
       const cause = code === 'NO_SPACE' ? undefined : 'reason';
       await expect(
@@ -72,7 +72,7 @@ describe('withSignals', () => {
     }
   });
 
-  it('returns what the work returns and takes its listeners away', async () => {
+  it('withSignals returns what the work returns, and removes its listeners', async () => {
     expect(
       await withSignals(
         words,
@@ -104,7 +104,7 @@ describe('output', () => {
     expect(String(stream.read())).toBe('abc');
   });
 
-  it('is quiet about a broken pipe, and takes no more', async () => {
+  it('ignores a broken pipe, and writes no more', async () => {
     const output = createOutput(new Writer(streamSink(failing('EPIPE'))));
     output.write('a');
     await output.finish();
@@ -122,7 +122,7 @@ describe('output', () => {
     expect(pulled).toBe(1);
   });
 
-  it('is not quiet about a full disk', async () => {
+  it('reports a full disk', async () => {
     const output = createOutput(new Writer(streamSink(failing('ENOSPC'))));
     output.write('a');
     await expect(output.finish()).rejects.toThrow(/standard output cannot be written to/);

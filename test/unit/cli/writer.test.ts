@@ -1,8 +1,8 @@
 // Output is queued for readers that stop, are slow, or go away; nothing waits for them.
 import { expect, test } from 'vitest';
-import { createOutput } from '#built/cli/output.js';
+import { createOutput } from '#built/cli/output/output.js';
+import { type Sink, Writer } from '#built/cli/output/writer.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
-import { type Sink, Writer } from '#built/cli/writer.js';
 import { loadConfig } from '#built/config/config.js';
 import { decideSettings } from '#built/operations/snapshot/settings.js';
 
@@ -24,7 +24,7 @@ function reader() {
   return { sink, stop, go: () => open(), text: () => taken.join('') };
 }
 
-test('a reader that stops gets products and reports when it goes on, and no stale progress', async () => {
+test('a reader that stops receives products and reports when it continues, and no stale progress', async () => {
   const to = reader();
   const writer = new Writer(to.sink);
   to.stop();
@@ -41,7 +41,7 @@ test('a reader that stops gets products and reports when it goes on, and no stal
   expect(to.text()).toBe('abprogress 3');
 });
 
-test('reports beyond some megabytes are dropped and counted, and products are not', async () => {
+test('reports beyond some megabytes are dropped and counted; products are never dropped', async () => {
   const to = reader();
   const writer = new Writer(to.sink);
   to.stop();
@@ -53,7 +53,7 @@ test('reports beyond some megabytes are dropped and counted, and products are no
   expect(to.text().length).toBeLessThan(6 * 1024 * 1024);
 });
 
-test('a reader that stops for good is given up after the time it is given, and a slow one never', async () => {
+test('a reader that stops for good is given up after the limit; a slow one never', async () => {
   const to = reader();
   const writer = new Writer(to.sink);
   to.stop();
@@ -71,7 +71,7 @@ test('a reader that stops for good is given up after the time it is given, and a
   expect(slow.join('')).toBe('taken byte by byte');
 });
 
-test('a descriptor that is not ready is tried again, and another failure is remembered', async () => {
+test('a write to a descriptor that is not ready is retried; other failures are kept', async () => {
   let tries = 0;
   const failures: Error[] = [];
   const writer = new Writer(
@@ -89,7 +89,7 @@ test('a descriptor that is not ready is tried again, and another failure is reme
   expect([writer.failure?.message, failures.length]).toEqual(['full', 1]);
 });
 
-test('a product that is not read is an error, and one that is interrupted waits for nobody', async () => {
+test('a product that is not read is an error; an interrupt ends the wait', async () => {
   const to = reader();
   to.stop();
   const output = createOutput(new Writer(to.sink), 20);
@@ -104,7 +104,7 @@ test('a product that is not read is an error, and one that is interrupted waits 
   await expect(piping).rejects.toThrow('Ctrl-C');
 });
 
-test('of the events of --json only progress may be dropped', () => {
+test('only progress events of --json may be dropped', () => {
   const told: boolean[] = [];
   const { onEvent } = createJsonReporter((_value, isProgress) => told.push(isProgress));
   onEvent({ type: 'note', level: 'warning', step: 'inspect', message: 'm' });
@@ -112,7 +112,7 @@ test('of the events of --json only progress may be dropped', () => {
   expect(told).toEqual([false, true]);
 });
 
-test('a listener that throws or rejects does no harm to a run, and is told of once', async () => {
+test('a listener that throws or rejects does not fail a run, and is reported once', async () => {
   const warnings: string[] = [];
   const onWarning = (warning: Error) => warnings.push(warning.message);
   process.on('warning', onWarning);

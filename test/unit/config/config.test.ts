@@ -1,4 +1,4 @@
-// The configuration: its order, its defaults, and messages that name the place to mend.
+// The configuration: its order, its defaults, and errors that name file or variable and key.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -61,7 +61,7 @@ describe('the schema', () => {
 });
 
 describe('the order', () => {
-  it('defaults, user file, --config, environment, flags', async () => {
+  it('is defaults, user file, --config, environment, flags', async () => {
     write('.config/virt-publish/config.json', {
       snapshot: { format: 'raw', quiesce: 'off', bandwidthMib: 1, compress: 'none' },
     });
@@ -84,7 +84,7 @@ describe('the order', () => {
     expect(config.registry).toBe('s3://images/golden');
   });
 
-  it('XDG_CONFIG_HOME is the place of the user file, unless it is relative', async () => {
+  it('XDG_CONFIG_HOME is the folder of the user file, unless it is relative', async () => {
     write('xdg/virt-publish/config.json', { connect: 'qemu:///session' });
     expect(
       (await loadConfig({ env: { ...env, XDG_CONFIG_HOME: join(folder, 'xdg') } })).connect,
@@ -124,7 +124,7 @@ describe('the order', () => {
   });
 });
 
-describe('directories', () => {
+describe('state directory, work directory and registry', () => {
   it('follow from the user', async () => {
     const root = userInfo().uid === 0;
     const state = root ? '/var/lib/virt-publish' : join(folder, '.local/state/virt-publish');
@@ -133,13 +133,13 @@ describe('directories', () => {
     });
   });
 
-  it('follow from a state directory that is set', async () => {
+  it('follow from a configured state directory', async () => {
     const config = await loadConfig({ env: { ...env, VIRT_PUBLISH_STATE_DIR: '/srv/vp' } });
     expect(config).toMatchObject({ workDir: '/srv/vp/runs', registry: '/srv/vp/registry' });
   });
 });
 
-describe('a mistake is CONFIG, with the place, the key and what is allowed', () => {
+describe('a wrong value is CONFIG, naming the file or variable, the key, and what is allowed', () => {
   const cases: [string, unknown, RegExp][] = [
     ['unknown key', { registri: 'x' }, /x\.json: registri is not a known key$/],
     ['unknown key below', { s3: { acl: 1 } }, /s3\.acl is not a known key$/],
@@ -182,7 +182,7 @@ describe('a mistake is CONFIG, with the place, the key and what is allowed', () 
       });
     });
 
-  it('a --config file that is not there', async () => {
+  it('a missing --config file', async () => {
     await expect(loadConfig({ env, files: [join(folder, 'none.json')] })).rejects.toThrow(
       /none\.json: the configuration cannot be read: ENOENT/,
     );
@@ -210,7 +210,7 @@ describe('a mistake is CONFIG, with the place, the key and what is allowed', () 
   });
 });
 
-it('default.json is the only place of defaults: nothing but it is needed', async () => {
+it('default.json has all defaults', async () => {
   const { stateDir, workDir, registry, ...values } = await loadConfig({ env });
   const file = readFileSync(new URL('../../../config/default.json', import.meta.url), 'utf8');
   const { stateDir: _s, workDir: _w, registry: _r, ...defaults } = JSON.parse(file);

@@ -1,4 +1,4 @@
-// Which addresses count as public, in every way that one can be written.
+// The addresses that count as public, in every notation.
 import { describe, expect, it } from 'vitest';
 import { isPublic, lookupPublic } from '#built/operations/import/fetch/addresses.js';
 import { openDownload } from '#built/operations/import/fetch/download.js';
@@ -19,7 +19,7 @@ describe('isPublic', () => {
   );
 });
 
-it('a name that leads to this host is not looked up for a socket', async () => {
+it('the lookup refuses a name that resolves to this host', async () => {
   const error = await new Promise((resolve) => lookupPublic('localhost', {}, resolve));
   expect(error).toMatchObject({ code: 'DOWNLOAD', message: expect.stringContaining('127.0.0.1') });
 });
@@ -38,7 +38,7 @@ describe('openDownload', () => {
   ])('%s is refused', async (url) => {
     await expect(openDownload(url, options)).rejects.toMatchObject({
       code: 'DOWNLOAD',
-      message: expect.stringContaining('--allow-private'),
+      hint: expect.stringContaining('--allow-private'),
     });
   });
 

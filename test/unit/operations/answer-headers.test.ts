@@ -1,4 +1,4 @@
-// The headers of an HTTP answer tell names and encodings, in all the ways in which servers write them.
+// Names and encodings are read from the headers of an HTTP answer, in all notations of servers.
 import { describe, expect, it } from 'vitest';
 import {
   encodingsOf,
@@ -62,7 +62,7 @@ describe('names', () => {
   });
 });
 
-it('pages, errors and listings are told from what may be a disk', () => {
+it('pages, errors and listings are recognized as no disk images', () => {
   const pages = ['text/html; charset=utf-8', 'Text/HTML', 'application/json', 'text/xml'];
   for (const type of pages) expect(pageTypeOf({ 'content-type': type })).toBeDefined();
   const disks = ['application/octet-stream', 'text/plain', 'application/x-qemu-disk', ''];

@@ -47,7 +47,7 @@ describe('fails', () => {
     },
   );
 
-  it('on a layer of more than the bound, also one that decodes to nothing', async () => {
+  it('on a layer larger than the limit, also one that decodes to nothing', async () => {
     const bomb = gzipSync(Buffer.alloc(2 * MIB));
     await expect(decoded(bomb, ['gzip'])).rejects.toMatchObject({ code: 'IMAGE_REFUSED' });
     // Streams of nothing, one behind the other: no byte ever comes out of the inner layer.
@@ -57,7 +57,7 @@ describe('fails', () => {
     await expect(decoding).rejects.toMatchObject({ code: 'IMAGE_REFUSED' });
   });
 
-  it('with what its source fails with', async () => {
+  it('with the error of its source', async () => {
     const body = new Readable({ read: () => undefined });
     const bytes = decodeAnswer(body, { encodings: ['gzip', 'deflate'], maxBytes: MIB, signal });
     body.destroy(new Error('the connection is gone'));

@@ -1,4 +1,4 @@
-// The hardware of a domain becomes Glance's properties, with the values that Nova takes and no others.
+// The hardware of a domain becomes Glance's properties, with values that Nova accepts.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
@@ -49,7 +49,7 @@ test.each([
   expect(propertiesOf(domain(controllers))).toEqual({ ...PLAIN, hw_disk_bus: 'virtio' });
 });
 
-test('what Nova does not know is left out, since it would refuse the image', () => {
+test('values that Nova does not know are left out, since it would refuse the image', () => {
   const odd = `<interface type='user'><model type='usb-net'/></interface>
     <video><model type='ramfb'/></video><watchdog model='itco' action='inject-nmi'/>
     <tpm model='tpm-spapr'><backend type='emulator' version='2.0'/></tpm>`;

@@ -1,4 +1,4 @@
-// What a file's name says is compared with its bytes, through all packings.
+// The claims of a file's name are compared with its bytes, through all packings.
 import { describe, expect, it } from 'vitest';
 import type { DiskFormat } from '#built/core/model.js';
 import { checkNames, readName } from '#built/operations/import/name-claims.js';
@@ -24,9 +24,9 @@ describe('a name says', () => {
   });
 });
 
-describe('a name is refused that says something else than the bytes', () => {
+describe('a name that contradicts the bytes is refused', () => {
   it.each<[string, string[], DiskFormat, RegExp]>([
-    ['disk.qcow2', [], 'raw', /raw by its bytes, and not qcow2/],
+    ['disk.qcow2', [], 'raw', /raw by its bytes, not qcow2/],
     ['disk.QCOW2', [], 'vmdk', /not qcow2/],
     ['disk.raw', [], 'qcow2', /not raw/],
     ['disk.qcow2.gz', ['gzip'], 'raw', /not qcow2/],
@@ -50,7 +50,7 @@ describe('a name is refused that says something else than the bytes', () => {
   });
 });
 
-describe('a name is accepted that agrees, or says less than the bytes', () => {
+describe('a name that agrees with the bytes, or says less, is accepted', () => {
   it.each<[string, string[], DiskFormat]>([
     ['disk.qcow2', [], 'qcow2'],
     ['disk.qcow2', ['gzip'], 'qcow2'],

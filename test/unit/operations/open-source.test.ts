@@ -1,4 +1,4 @@
-// A file to import is opened through no link of another user, and nothing but a regular file is opened.
+// `import` opens only regular files, and follows no link of another user.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { lchownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -41,7 +41,7 @@ async function open(path: string): Promise<{ text: string; names: string[] }> {
   }
 }
 
-it('follows links of the caller, to files and folders, relative and absolute, and tells both names', async () => {
+it('follows links of the caller, to files and folders, relative and absolute, and returns both names', async () => {
   const disk = join(folder, 'images', 'disk.qcow2');
   expect(await open(disk)).toEqual({ text: 'bytes', names: ['disk.qcow2'] });
   const names = ['latest.vmdk', 'disk.qcow2'];
@@ -51,15 +51,15 @@ it('follows links of the caller, to files and folders, relative and absolute, an
   expect((await open(`${folder}//twice/./../images/disk.qcow2`)).text).toBe('bytes');
 });
 
-it('says that what a process substitution leads to is a pipe', () => {
-  const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message))`;
+it('reports the pipe of a process substitution as a pipe', () => {
+  const script = `import(process.argv[1]).then((module) => module.openSource('/proc/self/fd/3')).catch((error) => process.stdout.write(error.code + ' ' + error.message + '; ' + error.hint))`;
   const module = new URL('../../../build/operations/import/open-source.js', import.meta.url).href;
   const { stdout } = spawnSync(process.execPath, ['-e', script, module], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   expect(stdout).toMatch(
-    /^USAGE \/proc\/self\/fd\/3 is a (pipe|socket) and no regular file; .*import -/,
+    /^USAGE \/proc\/self\/fd\/3 is a (pipe|socket), not a regular file; .*import -$/,
   );
 });
 
@@ -73,7 +73,7 @@ it('refuses a link of another user anywhere in the path', async () => {
   await expect(openSource(behind)).rejects.toMatchObject(refused);
 });
 
-it('refuses what is no regular file by its kind, at once', async () => {
+it('refuses a file that is not regular, by its kind, without opening it', async () => {
   for (const [path, kind] of [
     [folder, 'a directory'],
     [join(folder, 'fifo'), 'a FIFO'],
@@ -88,7 +88,7 @@ it('refuses what is no regular file by its kind, at once', async () => {
     });
 });
 
-it('names what is missing, and links without end, by the path that was given', async () => {
+it('reports a missing file, and a loop of links, with the given path', async () => {
   link('loop', 'loop');
   for (const name of ['none.raw', 'loop', 'images/disk.qcow2/x'])
     await expect(openSource(join(folder, name))).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-// The bytes of a file to import that were looked at are the bytes that are uploaded, whoever writes to it.
+// The bytes of an import that were inspected are the bytes that are uploaded, even if a process writes to the file.
 import { chownSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { open, readFile, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,7 @@ it('a file that another process can write to through a mapping is refused', asyn
   );
 });
 
-it('a process that opens the file for writing ends the import, and does not wait for its end', async () => {
+it('a process that opens the file for writing ends the import, and is not blocked by it', async () => {
   let written: Promise<void> | undefined;
   const importing = withStillFile(await settings(), place, async (still, { signal }) => {
     const before = await readFile(still.path, 'utf8');
@@ -57,7 +57,7 @@ it('a process that opens the file for writing ends the import, and does not wait
   expect(await readFile(source, 'utf8')).toBe('as ');
 });
 
-it('another file under the same name is not read', async () => {
+it('a file that replaces the source under its name is not read', async () => {
   await withStillFile(await settings(), place, async (still) => {
     writeFileSync(join(folder, 'other'), 'another');
     renameSync(join(folder, 'other'), source);
@@ -67,7 +67,7 @@ it('another file under the same name is not read', async () => {
   });
 });
 
-it('a file that no lease can be taken on is copied first, with its holes', async () => {
+it('a file without a lease is copied first, with its holes', async () => {
   await truncate(source, 64 * 1024 * 1024);
   chownSync(source, 65534, 65534);
   const built = new URL('../../../build/', import.meta.url).href;
@@ -77,7 +77,7 @@ it('a file that no lease can be taken on is copied first, with its holes', async
     const { withStillFile } = await import('${built}operations/import/still-file.js');
     const settings = decideImport({ source: '${source}', name: 'x' }, await loadConfig({ env: {} }));
     const place = { folder: '${folder}', access: Promise.resolve() };
-    const copy = await withStillFile(settings, place, async ({ path, ours }) => ours && path);
+    const copy = await withStillFile(settings, place, async ({ path, isScratch }) => isScratch && path);
     console.log(copy);`;
   // Root, but for the right to take leases on the files of others.
   const args = ['--bounding-set=-lease', '--inh-caps=-lease', process.execPath];

@@ -1,4 +1,4 @@
-// Which addresses a URL of somebody else's may lead to: public ones, unless more is allowed. Pure but for the lookup.
+// The addresses that a foreign URL may lead to: public ones, unless more is allowed. Pure but for the lookup.
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { PublishError } from '../../../core/errors.ts';
@@ -39,7 +39,7 @@ for (const [net, bits] of NOT_PUBLIC_6) blocked.addSubnet(net, bits, 'ipv6');
 const global6 = new BlockList();
 global6.addSubnet('2000::', 3, 'ipv6');
 
-/** Whether all the world can reach the address, so that nobody is fooled into a local one. */
+/** Whether the address is public: a foreign URL must not reach a local service. */
 export function isPublic(address: string): boolean {
   const kind = isIP(address);
   if (kind === 4) return !blocked.check(address, 'ipv4');
@@ -68,6 +68,7 @@ export const lookupPublic: LookupFunction = (hostname, options, callback) => {
 
 export function notPublic(host: string, address: string): PublishError {
   const at = host === address ? address : `${host} (${address})`;
-  const message = `${at} is no public address; where you mean it, say --allow-private.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download' });
+  const message = `${at} is not a public address`;
+  const hint = 'use --allow-private if you trust the address';
+  return new PublishError('DOWNLOAD', message, { step: 'download', hint });
 }

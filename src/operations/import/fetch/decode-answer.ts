@@ -14,7 +14,7 @@ interface DecodeOptions {
 }
 
 /**
- * The decoded bytes. What goes wrong arrives on the stream: DOWNLOAD where they cannot be decoded,
+ * Returns the decoded bytes. The stream fails with DOWNLOAD if they cannot be decoded,
  * IMAGE_REFUSED where any layer has more than `maxBytes`, what `body` fails with.
  */
 export function decodeAnswer(
@@ -29,7 +29,7 @@ export function decodeAnswer(
   return bytes;
 }
 
-// NOTE: the innermost layer is bounded by whoever writes it; one above it could be blown up into
+// NOTE: the innermost layer is bounded by the writer of the file; one above it could be blown up into
 // bytes without end that decode to nothing.
 async function* bounded(
   layer: Readable,
@@ -71,11 +71,11 @@ async function* inflate(packed: Readable): AsyncGenerator<Uint8Array> {
   }
   const [first = 0, second = 0] = head;
   const isZlib = (first & 0x0f) === 8 && ((first << 8) | second) % 31 === 0;
-  async function* whole() {
+  async function* all() {
     yield head;
     yield* chunks;
   }
-  yield* through(whole(), isZlib ? createInflate() : createInflateRaw());
+  yield* through(all(), isZlib ? createInflate() : createInflateRaw());
 }
 
 /** NOTE: the codes of zlib begin with `Z_`; those of brotli have no common beginning but this. */
@@ -85,6 +85,7 @@ function isUndecodable(error: unknown): boolean {
 }
 
 function undecodable(encoding: Encoding, cause: unknown): PublishError {
-  const message = `The download broke off: its Content-Encoding ${encoding} cannot be decoded (${messageOf(cause)}). Try it again.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download', retryable: true, cause });
+  const message = `the download failed: its Content-Encoding ${encoding} cannot be decoded (${messageOf(cause)})`;
+  const hint = 'import it again';
+  return new PublishError('DOWNLOAD', message, { step: 'download', retryable: true, cause, hint });
 }

@@ -15,14 +15,14 @@ export interface DownloadOptions {
   idleMs: number;
   /** An answer whose type is a page or a text is taken too. */
   anyType?: boolean;
-  /** Fires at the deadline of the whole, or when the caller gives up. */
+  /** Fires at the deadline of the download, or when the caller aborts. */
   signal: AbortSignal;
 }
 
 export interface Download {
   /** As it was sent: still encoded. */
   body: Readable;
-  /** Bytes of the body, where the server says so. */
+  /** Bytes of the body, if the server says so. */
   length: number | undefined;
   /** Of the body, the outermost first. */
   encodings: readonly Encoding[];
@@ -61,7 +61,7 @@ export async function openDownload(url: string, options: DownloadOptions): Promi
       throw error;
     }
   }
-  throw failed(at, `there are more than ${MAX_REDIRECTS} redirects`);
+  throw failed(at, `there are more than ${MAX_REDIRECTS} redirects`, ADDRESS);
 }
 
 /** A URL without user, password and query, as it may be shown and logged. */
@@ -73,16 +73,21 @@ export function shownUrl(url: URL): string {
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && /^https?:$/.test(url.protocol)) return url;
-  const message = 'only http:// and https:// URLs can be imported; download others by hand.';
-  throw new PublishError('USAGE', message, { step: 'download' });
+  const message = 'only http:// and https:// URLs can be imported';
+  const hint = 'download it by hand, and import the file';
+  throw new PublishError('USAGE', message, { step: 'download', hint });
 }
 
 function nextUrl(from: URL, location: string): URL {
   const url = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
   const isHttp = url !== undefined && /^https?:$/.test(url.protocol);
-  if (!isHttp) throw failed(from, 'it redirects to something that is no http URL');
+  if (!isHttp) throw failed(from, 'it redirects to an address that is not an http URL', ADDRESS);
   if (from.protocol === 'https:' && url.protocol === 'http:') {
-    throw failed(from, 'it redirects from https to http, which anybody on the way can change');
+    throw failed(
+      from,
+      'it redirects from https to http, which anyone on the way can change',
+      ADDRESS,
+    );
   }
   return url;
 }
@@ -126,17 +131,17 @@ function checkAnswer(
   { statusCode, headers }: IncomingMessage,
   { anyType = false }: DownloadOptions,
 ): readonly Encoding[] {
-  if (statusCode !== 200)
-    throw failed(url, `the server answered ${statusCode}; look at the address`);
+  if (statusCode !== 200) throw failed(url, `the server answered ${statusCode}`, ADDRESS);
   const page = anyType ? undefined : pageTypeOf(headers);
   if (page !== undefined) {
-    const why = `the server answered with ${page}, which is no image; look at the address, or say --format where it is one`;
-    throw failed(url, why);
+    const hint = 'check the address, or name the format with --format if it is an image';
+    throw failed(url, `the server answered with ${page}, not an image`, hint);
   }
   const found = encodingsOf(headers);
   if ('encodings' in found) return found.encodings;
   const known = 'gzip, deflate, br and zstd are decoded, four in a row at most';
-  throw failed(url, `it is encoded with ${JSON.stringify(found.unknown.slice(0, 40))}; ${known}`);
+  const why = `it is encoded with ${JSON.stringify(found.unknown.slice(0, 40))}; ${known}`;
+  throw failed(url, why, 'download it by hand, and import the file');
 }
 
 function checkLength(
@@ -149,7 +154,8 @@ function checkLength(
   if (length <= maxBytes) return length;
   throw failed(
     url,
-    `it has ${formatBytes(length)}, more than the ${formatBytes(maxBytes)} allowed; raise --max-size where that is right`,
+    `it has ${formatBytes(length)}, more than the ${formatBytes(maxBytes)} allowed`,
+    'raise --max-size',
   );
 }
 
@@ -159,7 +165,9 @@ function explain(url: URL, error: unknown, signal: AbortSignal): unknown {
   return failed(url, messageOf(error));
 }
 
-function failed(url: URL, why: string): PublishError {
-  const message = `${shownUrl(url)} could not be fetched: ${why}.`;
-  return new PublishError('DOWNLOAD', message, { step: 'download' });
+const ADDRESS = 'check the address';
+
+function failed(url: URL, why: string, hint?: string): PublishError {
+  const message = `${shownUrl(url)} could not be fetched: ${why}`;
+  return new PublishError('DOWNLOAD', message, { step: 'download', ...(hint && { hint }) });
 }

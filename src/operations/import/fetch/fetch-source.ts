@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { PublishError } from '../../../core/errors.ts';
+import { messageOf, PublishError } from '../../../core/errors.ts';
 import { runStep } from '../../../core/events.ts';
 import { withTimeLimit } from '../../../core/time-limit.ts';
-import { boundsOf, type ImportSettings, tellBytes } from '../import-settings.ts';
+import { boundsOf, type ImportSettings, reportBytes } from '../import-settings.ts';
 import type { Encoding } from './answer-headers.ts';
 import { decodeAnswer } from './decode-answer.ts';
 import { type Download, openDownload } from './download.ts';
@@ -16,7 +16,7 @@ export interface FetchedFile {
   names: readonly string[];
   /** Taken off its bytes, the outermost first. */
   encodings: readonly Encoding[];
-  /** Of the bytes as they were sent; undefined where they are those of the file. */
+  /** Digest of the bytes as they were sent; undefined if the file has the same bytes. */
   sentSha256: string | undefined;
 }
 
@@ -48,7 +48,7 @@ async function fetchInto(path: string, settings: ImportSettings): Promise<Fetche
   return { path, names, encodings, sentSha256: sent.finish() };
 }
 
-/** The bytes on their way in: counted, and hashed where nothing else will have them. */
+/** The bytes while they arrive: counted, and hashed if the file will have other bytes. */
 class SentBytes {
   readonly #answer: Download;
   readonly #settings: ImportSettings;
@@ -69,8 +69,8 @@ class SentBytes {
     const { length } = this.#answer;
     if (length === undefined || length === this.#bytes)
       return this.#isHashed ? this.#hash.digest('hex') : undefined;
-    const message = `The download ended after ${this.#bytes} of ${length} bytes. Try it again.`;
-    throw new PublishError('DOWNLOAD', message, { step: 'download', retryable: true });
+    const message = `the download ended after ${this.#bytes} of ${length} bytes`;
+    throw new PublishError('DOWNLOAD', message, { step: 'download', retryable: true, hint: AGAIN });
   }
 
   get #isHashed(): boolean {
@@ -84,23 +84,21 @@ class SentBytes {
       this.#bytes += chunk.byteLength;
       if (this.#bytes > maxBytes) throw tooLarge(maxBytes, 'download');
       if (this.#isHashed) this.#hash.update(chunk);
-      tellBytes(this.#settings, 'download', this.#bytes, length);
+      reportBytes(this.#settings, 'download', this.#bytes, length);
       yield chunk;
     }
   }
 }
 
+const AGAIN = 'import it again';
+
 function downloadError(error: unknown, { signal, config }: ImportSettings, both: AbortSignal) {
   if (signal.aborted) return signal.reason;
   const isLate = both.aborted;
   if (error instanceof PublishError && !isLate) return error;
-  const late = isLate
-    ? `it took more than ${config.import.downloadMs / 1000} s, which import.downloadMs allows`
-    : undefined;
-  const why = late ?? (error instanceof Error ? error.message : String(error));
-  return new PublishError('DOWNLOAD', `The download broke off: ${why}. Try it again.`, {
-    step: 'download',
-    retryable: true,
-    cause: error,
+  const late = `it took more than ${config.import.downloadMs / 1000} s`;
+  const hint = isLate ? 'raise import.downloadMs' : AGAIN;
+  return new PublishError('DOWNLOAD', `the download failed: ${isLate ? late : messageOf(error)}`, {
+    ...{ step: 'download', retryable: true, cause: error, hint },
   });
 }

@@ -25,7 +25,7 @@ const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = 
 const NEEDS_MEMORY = /memory is required|memory usage limit|--memory=|window size|allocate memory/i;
 const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
 
-/** How the bytes are packed; `undefined` where they are not, or in a way that is not unpacked. */
+/** Returns how the bytes are packed; `undefined` if they are not, or in a way that is not supported. */
 export async function packingOf(bytes: ImageBytes): Promise<Packing | undefined> {
   const found = await findPackings(bytes);
   return PACKINGS.find((packing) => found.includes(packing));
@@ -65,7 +65,7 @@ async function* unpackBy(
   ended.catch(() => undefined);
   let fed: unknown;
   pipeline(packed, child.stdin, (error) => {
-    // That the program no longer reads is told better by how it ends.
+    // The end of the program says better why it no longer reads.
     if (error && !isBrokenPipe(error)) {
       fed = error;
       kill();
@@ -88,7 +88,7 @@ async function* unpackBy(
 
 const PATH_OF_PROGRAMS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** An error of unpacking, in our words; ours and the caller's pass through. */
+/** Returns an error of zlib as a PublishError, and any other error unchanged. */
 export function unpackError(packing: Packing, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return code.startsWith('Z_') ? broken(packing, messageOf(error)) : error;
@@ -96,19 +96,21 @@ export function unpackError(packing: Packing, error: unknown): unknown {
 
 function broken(packing: Packing, said: string): PublishError {
   const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
-  const message = `The image cannot be unpacked: ${packing} says ${JSON.stringify(words)}; nothing was imported. Fetch it again.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+  const message = `the image cannot be unpacked: ${packing} reports ${JSON.stringify(words)}`;
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack', hint: 'fetch it again' });
 }
 
 function tooHungry(packing: Exclude<Packing, 'gzip'>): PublishError {
-  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed; nothing was imported. Unpack it yourself and import the plain file.`;
-  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack' });
+  const message = `the image needs more memory to unpack than the ${MEMORY_MIB[packing]} MiB that ${packing} is allowed`;
+  const hint = 'unpack it by hand, and import the plain file';
+  return new PublishError('IMAGE_REFUSED', message, { step: 'unpack', hint });
 }
 
 function missing(packing: Exclude<Packing, 'gzip'>, cause: unknown): PublishError {
   const [program] = PROGRAMS[packing];
-  const message = `${program} or prlimit could not be started: install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
-  return new PublishError('CONFIG', message, { step: 'unpack', cause });
+  const hint = `install ${program === 'xz' ? 'xz-utils' : 'zstd'} and util-linux`;
+  const message = `${program} or prlimit could not be started`;
+  return new PublishError('CONFIG', message, { step: 'unpack', cause, hint });
 }
 
 function isBrokenPipe(error: Error): boolean {

@@ -57,21 +57,23 @@ export async function writeBounded(
   }
 }
 
+const MORE_SPACE = 'free some space, or name another directory with --work-dir';
+
 // NOTE: a file system that runs full pauses every guest that lives on it.
 async function keepReserve(directory: string, { reserve, step }: Bounds): Promise<void> {
   const { bavail, blocks, bsize } = await statfs(directory);
   const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
   if (bavail * bsize - LOOK_EVERY_BYTES >= kept) return;
-  const message = `too little free space in ${directory}: the image would take what is kept in reserve (${formatBytes(kept)}). Free some, or name another directory with --work-dir`;
-  throw new PublishError('NO_SPACE', message, { step });
+  const message = `too little free space in ${directory}: the image would take the reserve of ${formatBytes(kept)}`;
+  throw new PublishError('NO_SPACE', message, { step, hint: MORE_SPACE });
 }
 
 function full(path: string, step: Step, cause: unknown): PublishError {
-  const message = `writing ${path} failed: no space left on the file system; free some, or name another directory with --work-dir`;
-  return new PublishError('NO_SPACE', message, { step, cause });
+  const message = `writing ${path} failed: no space left on the file system`;
+  return new PublishError('NO_SPACE', message, { step, cause, hint: MORE_SPACE });
 }
 
 export function tooLarge(maxBytes: number, step: Step): PublishError {
-  const message = `The image has more than the ${formatBytes(maxBytes)} allowed; nothing was imported. Raise --max-size where that is right.`;
-  return new PublishError('IMAGE_REFUSED', message, { step });
+  const message = `the image has more than the ${formatBytes(maxBytes)} allowed`;
+  return new PublishError('IMAGE_REFUSED', message, { step, hint: 'raise --max-size' });
 }

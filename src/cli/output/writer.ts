@@ -1,7 +1,7 @@
 // A queue of output for a terminal, a pipe or a file: the code that writes never waits for the reader.
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasCode } from '../core/errors.ts';
+import { hasCode } from '../../core/errors.ts';
 
 /** Writes bytes. Resolves to how many were taken; rejects with the failure of the system. */
 export type Sink = (bytes: Uint8Array) => Promise<number>;
@@ -67,7 +67,7 @@ export class Writer {
     if (!this.isBehind) void this.write(text);
   }
 
-  /** Drops what waits: the caller was told to stop. */
+  /** Drops the queue: the caller was interrupted. */
   discard(): void {
     for (const { done } of this.#queue.splice(0)) done();
     this.#waitingBytes = 0;

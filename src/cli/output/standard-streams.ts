@@ -1,9 +1,9 @@
-// Standard output and standard error, written to without waiting for whoever reads them.
+// Standard output and standard error, written without waiting for their readers.
 import { fstatSync, write } from 'node:fs';
 import { inspect, promisify } from 'node:util';
 import { fileSink, isWriteInFlight, streamSink, type WritableFile, Writer } from './writer.ts';
 
-/** A pager, or a terminal that Ctrl-S has stopped: a person may come back to it. */
+/** For a pager, or a terminal that Ctrl-S has stopped: a person may come back to it. */
 const PERSON_STALL_MS = 5 * 60_000;
 const REPORTS_STALL_MS = 15_000;
 const CRASH_STALL_MS = 200;
@@ -21,7 +21,7 @@ export function standardError(): Writer {
   return errors;
 }
 
-/** A writer to another file, as a log. */
+/** Returns a writer to another file, such as a log. */
 export function fileWriter(file: WritableFile, onFailure: (error: Error) => void): Writer {
   return new Writer(fileSink(file), onFailure);
 }
@@ -40,7 +40,7 @@ export async function exitWhenWritten(exitCode: number): Promise<never> {
 }
 
 /**
- * Tells of an exception that nothing caught, and ends the process: its guard puts the guest back.
+ * Prints an exception that nothing caught, and ends the process; its guard restores the guest.
  * NOTE: Node itself would write it to a terminal that may have stopped, and hang there.
  */
 export async function crash(error: unknown): Promise<never> {
@@ -51,7 +51,7 @@ export async function crash(error: unknown): Promise<never> {
 
 /** NOTE: exit, not exitCode: nothing that still holds the event loop may keep a finished command alive. */
 async function exit(exitCode: number): Promise<never> {
-  if (isWriteInFlight()) (await import('../host/native/exit-at-once.ts')).exitAtOnce(exitCode);
+  if (isWriteInFlight()) (await import('../../host/native/exit-at-once.ts')).exitAtOnce(exitCode);
   return process.exit(exitCode);
 }
 

@@ -1,5 +1,5 @@
 // Standard output for the product alone; a reader that went away (`| head`) is no error.
-import { hasCode, PublishError } from '../core/errors.ts';
+import { hasCode, PublishError } from '../../core/errors.ts';
 import { OUTPUT_STALL_MS } from './standard-streams.ts';
 import type { Writer } from './writer.ts';
 
@@ -11,7 +11,7 @@ export interface Output {
   /** Writes progress, which is dropped if the reader is behind. */
   offer(text: string): void;
   /**
-   * Pipes bytes in with back-pressure. Resolves quietly where the reader went away.
+   * Pipes bytes in with back-pressure. Resolves if the reader went away.
    * @throws the signal's reason, also while the reader takes nothing.
    */
   pipe(source: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
@@ -23,7 +23,7 @@ export interface Output {
   finish(): Promise<void>;
 }
 
-/** NOTE: a broken pipe never ends the process: a run that holds a guest goes on to its end. */
+/** NOTE: a broken pipe never ends the process: a run that holds a guest continues to its end. */
 export function createOutput(writer: Writer, stallMs = OUTPUT_STALL_MS): Output {
   const ifReaderIsThere = (write: (text: string) => void) => (text: string) => {
     if (writer.failure === undefined) write(text);
@@ -57,10 +57,11 @@ export function createOutput(writer: Writer, stallMs = OUTPUT_STALL_MS): Output 
 
 function cannotWrite(cause: Error): PublishError {
   const message = 'the work is done, but standard output cannot be written to';
-  return new PublishError('INTERNAL', message, { cause });
+  const hint = 'run it again with its output in a file, if you need the output';
+  return new PublishError('INTERNAL', message, { cause, hint });
 }
 
 function notRead(stallMs: number): PublishError {
-  const message = `the work is done, but its reader took nothing from standard output for ${stallMs / 1000} s; read it, or send it to a file`;
-  return new PublishError('INTERNAL', message);
+  const message = `the work is done, but its reader took nothing from standard output for ${stallMs / 1000} s`;
+  return new PublishError('INTERNAL', message, { hint: 'read it, or send it to a file' });
 }

@@ -1,8 +1,8 @@
-// What people and programs are told: sizes, tables, errors, logs, events, the plan.
+// What commands print: sizes, tables, errors, logs, events, the plan.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { failureJson, failureText } from '#built/cli/failure.js';
 import { createJsonReporter } from '#built/cli/report/json-reporter.js';
-import { Pace } from '#built/cli/report/pace.js';
+import { StepPace } from '#built/cli/report/pace.js';
 import { createPlainReporter } from '#built/cli/report/plain-reporter.js';
 import { formatBytes, formatDate, formatDuration, printable } from '#built/cli/views/format.js';
 import { formatPlan } from '#built/cli/views/plan-view.js';
@@ -29,7 +29,7 @@ describe('format', () => {
     ]);
   });
 
-  it('dates, and what is none', () => {
+  it('dates, and texts that are no date', () => {
     expect(formatDate('2026-11-21T08:10:07Z')).toMatch(/^2026-11-2\d \d\d:\d0(Z|[+-]\d\d:\d\d)$/);
     expect(formatDate('yester\u001bday')).toBe('yester\\u001bday');
   });
@@ -41,7 +41,7 @@ describe('format', () => {
 });
 
 describe('tables', () => {
-  it('line up whatever the script', () => {
+  it('align columns in any script', () => {
     const columns = [
       { title: 'NAME' },
       { title: 'SIZE', align: 'right' as const },
@@ -55,7 +55,7 @@ describe('tables', () => {
     ).toEqual(['NAME    SIZE  TAGS', '東京   6 GiB', 'ünï   12 GiB  ☃']);
   });
 
-  it('of no rows are their titles', () => {
+  it('without rows print their titles', () => {
     expect(formatTable([{ title: 'ID' }, { title: 'NAME' }], [])).toBe('ID  NAME');
   });
 
@@ -72,7 +72,7 @@ describe('tables', () => {
 });
 
 describe('colours', () => {
-  it('are for terminals whose user wants them', () => {
+  it('are used on terminals, unless NO_COLOR is set', () => {
     expect(styleFor({ isTTY: true }, {}).red('x')).toBe('\u001b[31mx\u001b[39m');
     expect(styleFor({ isTTY: true }, { NO_COLOR: '1' }).red('x')).toBe('x');
     expect(styleFor({ isTTY: true }, { NO_COLOR: '' }).red('x')).not.toBe('x');
@@ -96,21 +96,21 @@ describe('errors', () => {
     recoveryCommand: 'virt-publish recover',
   });
 
-  it('for people: causes, what was not put back, and the hint, and the recovery commands last', () => {
+  it('prints causes, failed undos and the hint for people, with the recovery commands last', () => {
     expect(failureText(error, plainStyle).split('\n')).toEqual([
       'virt-publish: the guest web01 could not be put back',
       '  because: the mirror failed: I/O error',
-      '  not put back: define failed',
-      '  not put back: thaw failed',
+      '  not restored: define failed',
+      '  not restored: thaw failed',
       'hint: run the command that is printed last',
-      'Run this to put it right:',
+      'Run this to restore it:',
       'virsh define /run/domain.xml',
       'virt-publish recover',
       '',
     ]);
   });
 
-  it('for programs', () => {
+  it('prints JSON for programs', () => {
     expect(failureJson(error)).toEqual({
       ...{ type: 'error', code: 'GUEST_NOT_RESTORED', exitCode: 50, step: 'restore' },
       ...{ message: 'the guest web01 could not be put back', retryable: false },
@@ -121,7 +121,7 @@ describe('errors', () => {
     });
   });
 
-  it('that nobody expected say where they come from', () => {
+  it('print the first stack frame of an internal error', () => {
     expect(failureText(new TypeError('x is no function'), plainStyle)).toMatch(
       /^virt-publish: internal error: x is no function\n {2}at .*\nhint: report it, with the message\n$/,
     );
@@ -142,7 +142,7 @@ describe('the plain log', () => {
     );
   };
 
-  it('is a line for each step, with progress every ten seconds at most', () => {
+  it('prints a line for each step, and progress every ten seconds at most', () => {
     const { onEvent } = reporter();
     onEvent({ type: 'run', runId: '4c1d8e2f-5b1c', domain: 'web01' });
     onEvent({ type: 'step', step: 'convert', state: 'started' });
@@ -164,7 +164,7 @@ describe('the plain log', () => {
     ]);
   });
 
-  it('is warnings alone when quiet', () => {
+  it('prints only warnings with --quiet', () => {
     const { onEvent } = reporter(true);
     onEvent({ type: 'step', step: 'queue', state: 'done', ms: 1 });
     onEvent({ type: 'note', level: 'info', step: 'inspect', message: 'live' });
@@ -174,14 +174,14 @@ describe('the plain log', () => {
 });
 
 describe('pace', () => {
-  it('goes by the last seconds, and says nothing before there is something to go by', () => {
-    const pace = new Pace(0);
+  it('is computed over the last seconds, and is empty before that', () => {
+    const pace = new StepPace(0);
     pace.add(500, GIB, 10 * GIB);
     expect(pace.describe(500)).toBe('1 GiB of 10 GiB');
     for (let at = 1000; at <= 10_000; at += 500)
       pace.add(at, at < 5000 ? GIB : GIB + (at - 5000) * 1024 ** 2, 10 * GIB);
     expect(pace.describe(10_000)).toMatch(/^5\.88 GiB of 10 GiB, \d+ MiB\/s, \d s left$/);
-    expect(new Pace(0).fraction).toBe(0);
+    expect(new StepPace(0).fraction).toBe(0);
   });
 });
 
@@ -206,7 +206,7 @@ describe('NDJSON', () => {
   });
 });
 
-it('the plan says disk, path, reasons, what is undefined, and where space is short', () => {
+it('the plan prints disk, mode, reasons, what is undefined, and where space is short', () => {
   const vda = { target: 'vda', bus: 'virtio', source: '/d.qcow2', format: 'qcow2' };
   const disk = { ...vda, virtualSize: 12 * GIB };
   const backingChain = [{ path: '/b.raw', format: 'raw' }];
@@ -233,7 +233,7 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     sysprep: null,
     registry: 's3://images',
     space: [{ directory: '/w', purpose: 'delta and image', needed: 3 * GIB, available: 2 * GIB }],
-    obstacles: [],
+    obstacles: [{ code: 'NO_SPACE', message: 'too little free space', hint: 'free some' }],
   });
   expect(text.split('\n')).toEqual([
     'Domain       web01 (u), running, persistent, autostart',
@@ -243,14 +243,16 @@ it('the plan says disk, path, reasons, what is undefined, and where space is sho
     'Disk         vdb on scsi, 12 GiB',
     'Source       /e.raw (raw)',
     'Root disk    vda is taken for the root disk: sda is read-only',
-    'Path         live: the domain runs',
+    'Mode         live: the domain runs',
     'Method       rebase: nothing would be lost',
     'Quiesce      try: it is not frozen, so the guest is paused for the point in time',
-    'NVRAM        /n.fd goes along',
+    'NVRAM        /n.fd is published as nvram.fd',
     'Undefines    the definition, autostart',
     'Detaches     nothing',
     'Image        web, qcow2, compressed with zstd',
     'Registry     s3://images',
-    'Space        delta and image in /w: needs up to 3 GiB, 2 GiB to spare: TOO LITTLE',
+    'Space        delta and image in /w: needs up to 3 GiB, 2 GiB to spare: too little',
+    'Obstacle     too little free space (NO_SPACE)',
+    '  hint       free some',
   ]);
 });
