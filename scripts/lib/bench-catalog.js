@@ -1,4 +1,4 @@
-// Fills a bucket with images by direct PUTs, then times `virt-publish list` as a process, as its user would.
+// Fills a bucket with images by direct PUTs, then times `virt-publish list`, as a process.
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { cpus, loadavg } from 'node:os';
@@ -101,7 +101,7 @@ function record(id, version, number) {
   });
 }
 
-/** One `list`, with its time, its processor time and its peak memory as the kernel counts them. */
+/** Runs `list` once; returns its wall time, processor time and peak memory, as the kernel counts them. */
 function list(...args) {
   const env = {
     ...process.env,
