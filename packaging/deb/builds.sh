@@ -21,8 +21,8 @@ remove_builds() {
 	[ -d "$BUILDS" ] || return 0
 	for folder in "$BUILDS"/*; do
 		if [ ! -d "$folder" ] || [ "${folder##*/}" = "${1:-}" ]; then continue; fi
-		pids=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$folder/*" 2>/dev/null |
-			cut -d/ -f3 | sort -n | tr '\n' ' ')
+		# By file, not by path: a process in another mount namespace shows another path.
+		pids=$(find -L /proc/[0-9]*/exe -samefile "$folder/node" 2>/dev/null | cut -d/ -f3 | sort -n | tr '\n' ' ')
 		if [ -z "$pids" ]; then
 			rm -rf "$folder"
 		else
