@@ -114,8 +114,7 @@ fill() {
 stage_command() {
   local shell cli=$STAGE/$PAYLOAD/dist/cli/main.js
   mkdir -p "$STAGE/usr/bin" "$STAGE/etc/virt-publish/snapshots"
-  fill "$DEB_DIR/virt-publish.sh" >"$STAGE/usr/bin/virt-publish"
-  chmod 755 "$STAGE/usr/bin/virt-publish"
+  install "$DEB_DIR/virt-publish.sh" "$STAGE/usr/bin/virt-publish"
   install -m 644 "$DEB_DIR/config.json" "$STAGE/etc/virt-publish/config.json"
   local -A completions=(
     [bash]=usr/share/bash-completion/completions/virt-publish

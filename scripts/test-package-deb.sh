@@ -156,7 +156,7 @@ start_guest() {
   local disk=$WORK/web.qcow2
   qemu-img convert -O qcow2 "$LAB_ROOT_IMAGE" "$disk"
   qemu-img resize -q "$disk" 2G
-  # so many MiB, so many seconds of a mirror at 1 MiB/s
+  # enough that a mirror at 1 MiB/s can be stopped in its middle
   qemu-io -c 'write -q -P 0x5a 1G 16M' "$disk"
   mkdir -m 711 -p "$LAB/demo"
   start_demo_domain web "$disk"
@@ -172,6 +172,8 @@ start_snapshot() {
   RUN=$(processes_of /builds/ "dist/cli/main.js snapshot")
   kill -STOP "$RUN"
 }
+
+finish_snapshot() { wait "$RUN_JOB" || { tail -n 3 "$WORK/events" && cat "$WORK/errors" && return 1; }; }
 
 # processes_of WORD...: the processes of the installed version whose command line has all words.
 processes_of() {
@@ -226,13 +228,16 @@ check_upgrade_in_progress() {
   expect 'the guest is in the middle of a run' not guest_is_whole
   local loaded
   loaded=$(wc -l <"$WORK/loaded")
-  expect "apt upgrades $OLD to $NEXT" install_version "$NEXT"
+  expect "dpkg unpacks $NEXT" inside dpkg --unpack "/root/virt-publish_${NEXT}_amd64.deb"
+  expect 'the command is the old one until the package is configured' test "$(vp --version)" = "$OLD"
+  expect "apt completes the upgrade to $NEXT" apt install virt-publish
   expect 'and says who uses the old files' said "processes run from it: "
   expect 'the changed configuration stays' grep -q workDir "$ROOT/etc/virt-publish/config.json"
   expect 'the command is the new one' test "$(vp --version)" = "$NEXT"
   expect 'status shows the run of the old version' grep -q running <(vp status)
   kill -CONT "$RUN"
-  expect 'the snapshot goes on, and publishes its image' wait "$RUN_JOB"
+  virsh -q blockjob "$DOMAIN" vda --bandwidth 1000 # 1 MiB/s was for the stop
+  expect 'the snapshot goes on, and publishes its image' finish_snapshot
   tail -n +$((loaded + 1)) "$WORK/loaded" >"$WORK/later"
   expect "it loaded $(wc -l <"$WORK/later") files after the upgrade" test -s "$WORK/later"
   expect 'all of its own version' not grep -v -e "/$BUILDS/$OLD-" -e loaded-files.mjs "$WORK/later"

@@ -2,19 +2,24 @@
 # upgrade, and a run that is in progress still loads modules and starts its guard from them.
 PAYLOAD=/usr/lib/virt-publish/package
 BUILDS=/usr/lib/virt-publish/builds
+CURRENT=/usr/lib/virt-publish/current
 
-# link_build NAME: makes the folder that the launcher starts from, or repairs it after a reinstall.
+# link_build NAME: makes the folder of a build, or repairs it after a reinstall; the launcher starts from it.
 link_build() {
 	if [ -d "$BUILDS/$1" ]; then
-		cp -alfT "$PAYLOAD" "$BUILDS/$1" 2>/dev/null || cp -afT "$PAYLOAD" "$BUILDS/$1"
-		return
+		copy_payload "$BUILDS/$1"
+	else
+		rm -rf "$BUILDS/.new"
+		mkdir -p "$BUILDS"
+		copy_payload "$BUILDS/.new"
+		mv -T "$BUILDS/.new" "$BUILDS/$1"
 	fi
-	rm -rf "$BUILDS/.new"
-	mkdir -p "$BUILDS"
-	# a file system without hard links
-	cp -alT "$PAYLOAD" "$BUILDS/.new" 2>/dev/null || cp -afT "$PAYLOAD" "$BUILDS/.new"
-	mv -T "$BUILDS/.new" "$BUILDS/$1"
+	ln -sfnT "builds/$1" "$CURRENT.new"
+	mv -T "$CURRENT.new" "$CURRENT"
 }
+
+# copy_payload FOLDER: each file is replaced atomically; copies on a file system without hard links.
+copy_payload() { cp -alfT "$PAYLOAD" "$1" 2>/dev/null || cp -afT "$PAYLOAD" "$1"; }
 
 # remove_builds [NAME]: removes all builds that no process runs from, except NAME.
 remove_builds() {
