@@ -7,6 +7,7 @@ LAB_PACKAGES=(
   busybox-static cpio e2fsprogs xfsprogs kmod xz-utils zstd             # the tiny guest, file systems
   procps                                                                # tests that look for processes
   debootstrap ca-certificates openssl curl                              # the S3 server
+  dpkg-dev binutils                                                     # the Debian package
 )
 
 NODE_FLOOR=22.18 # as "engines" of package.json, and src/cli/main.ts
