@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up a bare machine and shows the main job: a running guest is published, live and cold, to a
-# directory and to an S3 bucket; the published image boots. Safe to run again; removes its guests.
+# Sets up a bare machine, publishes a running guest live and cold, to a directory and to an S3 bucket, and
+# boots the published image. Safe to run again; removes its guests at the end.
 set -euo pipefail
 # shellcheck source=scripts/lib/lab.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lab.sh"
@@ -20,28 +20,28 @@ main() {
   mkdir -m 711 "$LAB/demo" "$LAB/demo/state"
   make_bucket
 
-  title 'A guest is running'
+  title 'Starting a guest'
   start_demo_domain web01
   ask_guest web01 'echo "hello from web01" > /data/greeting; sync' >/dev/null
 
-  title 'Published live, into a directory: nothing is configured'
+  title 'Publishing live, into a directory, without a configuration'
   publish vp-demo-web01
-  title 'Published cold: the guest sleeps for the moment'
+  title 'Publishing cold: the guest is saved, its disk cloned or read, and it is started again'
   publish vp-demo-web01 --mode cold --compress zstd
-  title 'Published live, into an S3 bucket, with an alias, a tag and a property'
+  title 'Publishing live, into an S3 bucket, with an alias, a tag and a property'
   publish vp-demo-web01 --registry "s3://$BUCKET/golden" --name web --alias web/latest --tag demo --property os_distro=linux
   virsh -q list | grep vp-demo
 
-  title 'What the registries hold'
+  title 'The images in both registries'
   virt_publish list
   virt_publish list --registry "s3://$BUCKET/golden"
 
-  title 'The published image boots'
+  title 'Booting the published image'
   virt_publish pull web/latest "$LAB/demo/pulled.qcow2" --registry "s3://$BUCKET/golden"
   start_demo_domain copy "$LAB/demo/pulled.qcow2"
   printf 'the new guest says: '
   ask_guest copy 'cat /data/greeting'
-  title "Done in $SECONDS s. All of it was real: libvirt, QEMU, the guest, the S3 server."
+  title "Done in $SECONDS s, with real libvirt, QEMU, guest and S3 server."
 }
 
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -53,7 +53,7 @@ virt_publish() {
 
 publish() { virt_publish snapshot "$@"; }
 
-# NOTE: rclone 1.60 (Debian 12) fails where AWS_CA_BUNDLE is set, also on plain http.
+# NOTE: rclone 1.60 (Debian 12) fails if AWS_CA_BUNDLE is set, also on plain http.
 make_bucket() {
   quietly demo env -u AWS_CA_BUNDLE RCLONE_CONFIG=/dev/null RCLONE_S3_PROVIDER=Ceph RCLONE_S3_ENV_AUTH=true \
     RCLONE_S3_ENDPOINT="$S3_ENDPOINT" rclone mkdir ":s3:$BUCKET"

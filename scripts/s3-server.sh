@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# A real S3 server on 127.0.0.1 (one-node Ceph with radosgw), one for each DIR; needs no systemd.
+# Runs a real S3 server on 127.0.0.1 (one-node Ceph with radosgw), one for each DIR. Needs no systemd.
 #
 #   s3-server.sh start DIR [memstore|bluestore] [ROOT]   ROOT: the chroot that has Ceph, or /
 #   s3-server.sh running DIR        exit 0 if its gateways answer
-#   s3-server.sh kill-gateway DIR   SIGKILL to the main gateway; what is stored stays
+#   s3-server.sh kill-gateway DIR   SIGKILL to the main gateway; stored objects stay
 #   s3-server.sh start-gateway DIR  starts it again
-#   s3-server.sh stop DIR           ends exactly the daemons of DIR, by their pid files, and removes DIR
+#   s3-server.sh stop DIR           ends the daemons of DIR, by their pid files, and removes DIR
 #
-# DIR/env holds keys and endpoints, on ports that are free when the server starts: plain http, https
-# (DIR/cert.pem), and a second gateway on the same data that takes multipart parts of any size, for
-# tests of ten thousand parts. memstore needs as much memory as is stored.
-# NOTE: the pid files lie in DIR/run; a pid is ours only if its command line names DIR.
+# DIR/env holds keys and endpoints, on ports that are free at the start: http, https (DIR/cert.pem), and
+# a second gateway on the same data that accepts multipart parts of any size, for tests with 10,000 parts.
+# memstore keeps all objects in memory.
+# NOTE: pid files are in DIR/run. A pid counts only if the command line of its process names DIR.
 set -euo pipefail
 HERE=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 
 usage() {
-  sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 [ $# -ge 2 ] || usage
@@ -35,7 +35,7 @@ main() {
 
 in_root() { BIND="$DIR" "$HERE/lib/chroot.sh" "$(cat "$DIR/root")" "$@"; }
 
-# pid_of NAME: the daemon's pid if it lives and is ours.
+# pid_of NAME: prints the pid of a daemon of DIR; fails if it does not run.
 pid_of() {
   local pid
   pid=$(cat "$DIR/run/$1.pid" 2>/dev/null) || return 1
@@ -43,7 +43,7 @@ pid_of() {
   printf '%s' "$pid"
 }
 
-# answers NAME: true if the endpoint that DIR/env has as NAME answers.
+# answers NAME: succeeds if the endpoint NAME of DIR/env answers.
 answers() {
   local endpoint
   endpoint=$(sed -n "s/^export $1=//p" "$DIR/env" 2>/dev/null)
@@ -54,7 +54,7 @@ running() { pid_of osd.0 >/dev/null && answers S3_ENDPOINT && answers S3_TINY_PA
 
 start() {
   local store=$1 root=$2
-  [ ! -e "$DIR/ceph.conf" ] || { echo "$DIR holds a server already: s3-server.sh stop $DIR" >&2; exit 1; }
+  [ ! -e "$DIR/ceph.conf" ] || { echo "$DIR already holds a server; stop it with: s3-server.sh stop $DIR" >&2; exit 1; }
   mkdir -p "$DIR"/{mon.a,osd.0,rgw,log,run}
   printf '%s\n' "$root" >"$DIR/root"
   ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
@@ -70,8 +70,8 @@ start() {
 }
 
 # choose_ports: sets HTTP_PORT, HTTPS_PORT, TINY_PORT and MON_ADDRESSES to ports that no socket uses.
-# NOTE: random, so that two servers that start at once choose different ones; and below 32768, from
-# where the kernel gives ports to clients, one of which could take a port before it is listened on.
+# NOTE: random, so two servers that start at once choose different ports. Below 32768: the kernel gives
+# higher ports to clients, and a client could take one before the server listens on it.
 choose_ports() {
   local ports
   mapfile -t ports < <(shuf -i 20000-32767 | grep -vxFf <(used_ports) | head -n 5)
@@ -79,13 +79,13 @@ choose_ports() {
   MON_ADDRESSES="[v2:127.0.0.1:${ports[3]},v1:127.0.0.1:${ports[4]}]"
 }
 
-# used_ports: the local ports of all TCP sockets, one a line; /proc has them in hexadecimal.
+# used_ports: prints the local ports of all TCP sockets, one a line. /proc has them in hexadecimal.
 used_ports() {
   # shellcheck disable=SC2046 # one argument each
   printf '%d\n' $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | sed -nE 's/^ *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) .*/0x\1/p')
 }
 
-# write_config STORE: no authentication inside, one copy of everything, short waits.
+# write_config STORE: writes ceph.conf: no authentication between daemons, one replica, short waits.
 write_config() {
   local bytes=$((12 << 30))
   [ "$1" = memstore ] || bytes=$((64 << 30)) # a sparse file
@@ -162,7 +162,7 @@ rgw_enable_lc_threads = false
 C
 }
 
-# start_cluster: the monitor, the one OSD, and the user of the tests.
+# start_cluster: starts the monitor and the OSD, and makes the user of the tests.
 start_cluster() {
   # shellcheck disable=SC2016 # the inner shell expands these
   in_root bash -ec '
@@ -186,7 +186,7 @@ start_cluster() {
   }
 }
 
-# start_gateway NAME ENDPOINT: returns when what DIR/env has as ENDPOINT answers.
+# start_gateway NAME ENDPOINT: starts a gateway, and returns when the endpoint ENDPOINT of DIR/env answers.
 start_gateway() {
   local i
   rm -f "$DIR/run/$1.asok"
@@ -195,7 +195,7 @@ start_gateway() {
     answers "$2" && return
     sleep 0.1
   done
-  echo "radosgw ($1) does not answer at $2; see $DIR/log" >&2
+  echo "radosgw ($1) does not answer at $2 after 30 s; see $DIR/log" >&2
   return 1
 }
 
@@ -212,7 +212,7 @@ export AWS_DEFAULT_REGION=us-east-1
 C
 }
 
-# stop: the data are thrown away, so nothing is asked to end gently (a gateway takes 10 s for that).
+# stop: kills the daemons. The data is removed, and a graceful end of a gateway takes 10 s.
 stop() {
   local name pid
   for name in "${GATEWAYS[@]}" osd.0 mon.a; do

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Kills runs at random moments, for as long as is asked for; after each, the guest must be whole and nothing left.
+# Kills runs at random moments for some minutes. After each kill the guest must be as it was, with no leftovers.
 #
-# Before that, at every point of a run: the run and its guard die, its journal breaks, another client
-# acts on the domain. The tests do so at some of the points.
+# First it runs the tests of faults at every point of a run (the run and its guard die, the journal
+# fails, another client acts on the domain). The test suite itself uses some of the points.
 #
-# usage: soak.sh [MINUTES] [SEED]   (10 minutes if left out; the seed is printed, and repeats a soak)
+# usage: soak.sh [MINUTES] [SEED]   (default: 10 minutes; the printed seed repeats a soak)
 set -euo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT_DIR"
@@ -16,7 +16,7 @@ seed=${2:-$RANDOM}
 . scripts/lib/say.sh
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-use_lab_node
+require_node
 npm run --silent build
 VIRT_PUBLISH_TEST_EVERY_POINT=1 npx --no-install vitest run --config config/vitest.config.ts \
   --project faults --project faults-alone other-clients journal process.test

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Stops what scripts/setup.sh started and removes the lab: its domains, loop devices, servers, files.
 #
-# Packages, dist/ and the chroot with Ceph (/var/cache/virt-publish) stay, they are slow to get back;
-# with --all the chroot goes too, and those of test-debian.sh. A libvirtd that was running before the lab is left alone.
+# usage: teardown.sh [--all]
+#   Packages, dist/ and the chroot with Ceph (/var/cache/virt-publish) stay, because they are slow to
+#   build. --all removes that chroot and those of test-debian.sh too. A libvirtd that ran before the lab
+#   keeps running.
 set -euo pipefail
 # shellcheck source=scripts/lib/lab.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/lab.sh"
 
-[ "$(id -u)" = 0 ] || die "this needs root, as the set-up did: sudo $0"
+[ "$(id -u)" = 0 ] || die "teardown.sh needs root: sudo $0"
 if [ -d "$LAB" ]; then
   remove_lab_domains
   remove_lab_loop_devices

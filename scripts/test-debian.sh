@@ -2,23 +2,24 @@
 # Runs the tests in a bare Debian 12 or 13: a chroot with a libvirtd and a lab of its own.
 #
 # usage: test-debian.sh [--again] 12|13 [COMMAND [ARGUMENT...]]
-#   COMMAND runs in a copy of this work tree (scripts/test.sh if none). --again keeps what the last run
-#   installed; else the chroot is made anew, so that a package which setup.sh forgets is missing.
+#   COMMAND runs in a copy of this work tree (default: scripts/test.sh). --again keeps the chroot of the
+#   last run. Otherwise a new one is built, so a package that setup.sh does not install is missing.
 set -euo pipefail
 # shellcheck source=scripts/lib/say.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/say.sh"
 # shellcheck source=scripts/lib/s3.sh
 . "$ROOT_DIR/scripts/lib/s3.sh"
+# shellcheck source=scripts/lib/debian-root.sh
+. "$ROOT_DIR/scripts/lib/debian-root.sh"
 
 INSIDE=/srv/virt-publish # tests run the command as nobody, who may not enter /root
-declare -A SUITES=([12]=bookworm [13]=trixie)
 
 main() {
   local again=
   if [ "${1:-}" = --again ]; then again=1 && shift; fi
   local suite=${SUITES[${1:-none}]:-}
   [ -n "$suite" ] || { sed -n '4,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
-  [ "$(id -u)" = 0 ] || die "this needs root, for a chroot: sudo $0"
+  [ "$(id -u)" = 0 ] || die "test-debian.sh needs root for a chroot: sudo $0"
   local root=/var/cache/virt-publish/debian-$1
   shift
   [ $# -gt 0 ] || set -- scripts/test.sh
@@ -27,22 +28,7 @@ main() {
   run_inside "$root" "$@"
 }
 
-build_debian_root() {
-  local root=$1 suite=$2 mirror
-  command -v debootstrap >/dev/null || die 'this needs debootstrap: apt-get install debootstrap'
-  mirror=$(debian_mirror)
-  say "building a chroot of Debian $suite in $root from $mirror"
-  rm -rf --one-file-system "$root" "$root.partial"
-  mkdir -p "$root.partial"
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root.partial" "$mirror" >"$root.log" 2>&1 ||
-    die "debootstrap failed; see $root.log"
-  printf 'deb [check-valid-until=no] %s %s main\n' "$mirror" "$suite" >"$root.partial/etc/apt/sources.list"
-  printf '#!/bin/sh\nexit 101\n' >"$root.partial/usr/sbin/policy-rc.d" # no daemon starts at install
-  chmod +x "$root.partial/usr/sbin/policy-rc.d"
-  mv "$root.partial" "$root"
-}
-
-# copy_work_tree FOLDER: what git tracks or would add; node_modules there is kept.
+INSIDE=/srv/virt-publish # tests run the command as the user nobody, which may not enter /root
 copy_work_tree() {
   mkdir -p "$1"
   find "$1" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +
@@ -50,16 +36,16 @@ copy_work_tree() {
     tar -C "$ROOT_DIR" --null --files-from=- --ignore-failed-read -cf - | tar -C "$1" -xf -
 }
 
-# run_inside ROOT COMMAND...: in name spaces of its own for mounts and processes, so that the libvirtd
-# of the machine is neither seen nor touched, and every daemon of the chroot's lab ends with the run.
-# NOTE: pivot_root, not chroot: libvirt enters the mount name space of a QEMU to make device nodes, and
-# from a chroot it would make them in the machine's /dev. /dev is a new one, without kvm: set-up would
-# give that of the machine to a group of the chroot.
+# run_inside ROOT COMMAND...: runs COMMAND in mount and process namespaces of its own. It does not see
+# the machine's libvirtd, and every daemon of the chroot's lab ends with it.
+# NOTE: pivot_root instead of chroot: libvirt enters the mount namespace of a QEMU to make device nodes,
+# and from a chroot it would make them in the machine's /dev. /dev is new and has no kvm, because
+# setup.sh would give the machine's /dev/kvm to a group of the chroot.
 run_inside() {
   local root=$1
   shift
   cp /etc/resolv.conf /etc/hosts "$root/etc/"
-  # the authorities of this machine: the npm registry may be one of its site
+  # this machine's certificate authorities: the npm registry may be a local mirror
   if [ -e /etc/ssl/certs/ca-certificates.crt ]; then cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"; fi
   # shellcheck disable=SC2016 # the inner shell expands these
   unshare --mount --pid --fork --kill-child --propagation private bash -ec '
@@ -89,7 +75,7 @@ run_inside() {
     /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
       NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt PATH=/usr/sbin:/usr/bin:/sbin:/bin \
       bash -c "cd \"\$0\" && exec \"\$@\"" "$inside" "$@" || status=$?
-    "$inside/scripts/teardown.sh" >/dev/null || true # loop devices are not of a name space
+    "$inside/scripts/teardown.sh" >/dev/null || true # loop devices belong to no namespace
     exit "$status"
   ' bash "$root" "$INSIDE" "$@"
 }

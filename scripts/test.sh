@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Sets up the machine and runs everything: build, types, lint, and all tests on the real things.
+# Sets up the machine and runs build, types, lint and all tests on real components.
 #
 # usage: test.sh [--no-setup] [PROJECT...]
-#   (projects: unit contract integration faults faults-alone; all if none)
-# What failed or was skipped is told once more at the end. The last line is "N passed, N failed";
-# the exit code is 0 only if nothing failed.
+#   projects: unit contract integration faults faults-alone (default: all)
+#   The last lines list failed and skipped tests, then "N passed, N failed". Exits 0 only if nothing
+#   failed.
 set -uo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 cd "$ROOT_DIR" || exit 1
@@ -14,7 +14,7 @@ if [ "${1:-}" = --no-setup ]; then shift; else scripts/setup.sh || exit 1; fi
 . scripts/lib/say.sh
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-use_lab_node # where apt has none that is new enough
+require_node
 [ $# -gt 0 ] || set -- unit contract integration faults faults-alone
 
 reports=$(mktemp -d)
@@ -25,22 +25,22 @@ npm run --silent check || {
   echo 'check: build, types or lint failed' >&2
   status=1
 }
-# One project after the other: they share one libvirt, and one machine's two cores.
+# One project after the other: they share one libvirt and two cores.
 for project in "$@"; do
   [ -n "$(find "test/${project%-alone}" -name '*.test.ts' -print -quit 2>/dev/null)" ] || continue
   npx --no-install vitest run --config config/vitest.config.ts --project "$project" \
     --reporter=default --reporter=json --outputFile.json="$reports/$project.json" </dev/null || status=1
 done
-# NOTE: a file that fails to load has no tests in the report that could fail, so it is counted itself;
-# and a failure that is in no report at all (a crash, the lint) must not end in "0 failed".
+# NOTE: a file that fails to load has no tests in the report, so the file itself counts as a failure. A
+# failure in no report (a crash, lint) must not end in "0 failed".
 # shellcheck disable=SC2016 # JavaScript, not shell
 STATUS=$status REPORTS=$reports node --input-type=module -e '
   import { readdirSync, readFileSync } from "node:fs";
   const { REPORTS, STATUS } = process.env;
   const sums = { passed: 0, failed: 0, skipped: 0 };
-  // Any other (failed; pending, of a process that crashed) is a failure.
+  // Any other outcome is a failure: failed, or pending in a process that crashed.
   const outcomes = { passed: "passed", skipped: "skipped", todo: "skipped" };
-  const tell = (word, file, test, why = "") =>
+  const print = (word, file, test, why = "") =>
     console.log([word, file.name.replace(`${process.cwd()}/`, ""), test?.fullName ?? "", why].join("  ").trim());
   for (const name of readdirSync(REPORTS)) {
     const report = JSON.parse(readFileSync(`${REPORTS}/${name}`, "utf8"));
@@ -49,12 +49,12 @@ STATUS=$status REPORTS=$reports node --input-type=module -e '
       for (const test of tests) {
         const ended = outcomes[test.status] ?? "failed";
         sums[ended] += 1;
-        if (ended === "skipped") tell("SKIPPED", file, test);
-        if (ended === "failed") tell("FAILED", file, test, test.failureMessages[0]?.split("\n")[0] ?? "it did not end");
+        if (ended === "skipped") print("SKIPPED", file, test);
+        if (ended === "failed") print("FAILED", file, test, test.failureMessages[0]?.split("\n")[0] ?? "it did not end");
       }
       if (file.status !== "failed" || tests.some((test) => outcomes[test.status] === undefined)) continue;
       sums.failed += 1;
-      tell("FAILED", file, undefined, file.message.split("\n")[0]);
+      print("FAILED", file, undefined, file.message.split("\n")[0]);
     }
   }
   if (STATUS !== "0" && sums.failed === 0) sums.failed = 1;

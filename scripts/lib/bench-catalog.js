@@ -1,4 +1,4 @@
-// Fills a bucket with images by direct PUTs, then times `virt-publish list` as a process, as its user would.
+// Fills a bucket with images by direct PUTs, then times `virt-publish list`, as a process.
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { cpus, loadavg } from 'node:os';
@@ -20,10 +20,10 @@ await fill();
 const filled = performance.now() - filling;
 const load = loadavg()[0].toFixed(1);
 const rows = [
-  ['list, nothing cached', list()],
-  ['list again', list()],
-  ['list again', list()],
-  ['list again, as CSV', list('--format', 'csv')],
+  ['list, no checkpoint', list()],
+  ['list, with a checkpoint', list()],
+  ['list, with a checkpoint', list()],
+  ['list --format csv', list('--format', 'csv')],
   ['list --tag --sort --limit 50', list('--tag', 't1', '--sort', 'name', '--limit', '50')],
   ['list of one image more', await oneMore()],
 ];
@@ -101,7 +101,7 @@ function record(id, version, number) {
   });
 }
 
-/** One `list`, with its time, its processor time and its peak memory as the kernel counts them. */
+/** Runs `list` once; returns its wall time, processor time and peak memory, as the kernel counts them. */
 function list(...args) {
   const env = {
     ...process.env,

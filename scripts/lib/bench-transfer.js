@@ -1,4 +1,4 @@
-// Times our transfers beside those of rclone and aws, in turn, as processes, as their user would run them.
+// Times the transfers of virt-publish, rclone and aws in turn, each as a process, as a user runs it.
 import { spawnSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -14,7 +14,7 @@ const BUCKET = 'bench';
 const PART_MIB = 16;
 const image = join(WORK, 'image.raw');
 const fetched = join(WORK, 'fetched');
-// NOTE: AWS_CA_BUNDLE makes rclone 1.60 (Debian 12) fail, and nobody needs it here.
+// NOTE: rclone 1.60 (Debian 12) fails if AWS_CA_BUNDLE is set, and the server has plain http.
 const { AWS_CA_BUNDLE: _bundle, ...inherited } = process.env;
 const env = { ...inherited, HOME: WORK, ...ourEnv(), ...rcloneEnv(), ...awsEnv() };
 
@@ -95,7 +95,7 @@ function awsEnv() {
   return { AWS_CONFIG_FILE: file };
 }
 
-/** Bytes that cannot be told from an image that is full: nothing to compress, no holes. */
+/** Writes random bytes, as an image without holes that cannot be compressed. */
 function makeImage() {
   mkdirSync(WORK, { recursive: true });
   const file = openSync(image, 'wx');
@@ -104,7 +104,7 @@ function makeImage() {
   closeSync(file);
 }
 
-/** Its time in seconds; what was written before it is on disk and does not weigh on it. */
+/** Runs a command and returns its time in seconds. Earlier writes are flushed before it starts. */
 function run(command, args) {
   spawnSync('sync');
   const began = performance.now();

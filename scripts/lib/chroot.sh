@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a command in a chroot, in a mount namespace of its own: nothing stays mounted afterwards.
-# usage: [BIND=dir[:dir...]] chroot.sh ROOT COMMAND [ARGUMENT...]   (BIND: seen inside at the same path)
+# Runs a command in a chroot, in a mount namespace of its own, so nothing stays mounted.
+# usage: [BIND=DIR[:DIR...]] chroot.sh ROOT COMMAND [ARGUMENT...]   (BIND: folders to mount at the same path)
 set -euo pipefail
 root=$(realpath "$1")
 shift
 if [ "$root" = / ]; then
-  cd / # as in a chroot: Debian's Ceph 18 looks for its classes relative to the working directory
+  cd / # as in a chroot: Debian's Ceph 18 searches its classes relative to the working directory
   exec "$@"
 fi
 export CHROOT_ROOT=$root

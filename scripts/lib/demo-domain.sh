@@ -1,13 +1,13 @@
-# The demo's guests: made on an overlay, asked through their agent, and removed.
+# Starts the demo's guests on overlays, runs commands in them through their agent, and removes them.
 # shellcheck shell=bash
 
 DEMO_PREFIX=vp-demo-
 
-# NOTE: on a terminal virsh starts a polkit agent, which complains where no polkit is running.
-# Without a terminal of its own it does not.
+# NOTE: on a terminal virsh starts a polkit agent, which complains if no polkit runs. setsid takes the
+# terminal away.
 virsh() { setsid -w virsh "$@"; }
 
-# start_demo_domain NAME [DISK]: starts the tiny guest on DISK (an overlay on its root image if none).
+# start_demo_domain NAME [DISK]: starts the tiny guest on DISK (default: a new overlay on its root image).
 start_demo_domain() {
   local name=$DEMO_PREFIX$1 disk=${2:-$LAB/demo/$1.qcow2}
   [ -e "$disk" ] || qemu-img create -q -f qcow2 -b "$LAB_ROOT_IMAGE" -F raw "$disk"
@@ -46,7 +46,7 @@ wait_for_agent() {
   die "the agent of $1 does not answer after 60 s"
 }
 
-# ask_guest NAME SCRIPT: runs SCRIPT in the guest and prints what it says.
+# ask_guest NAME SCRIPT: runs SCRIPT in the guest and prints its output.
 ask_guest() {
   local name=$DEMO_PREFIX$1 script=$2 command pid answer i
   command=$(SCRIPT=$script node -p 'JSON.stringify({ execute: "guest-exec", arguments: { path: "/bin/sh", arg: ["-c", process.env.SCRIPT], "capture-output": true } })')

@@ -1,4 +1,4 @@
-# The lab as a whole: brought up, and its facts written to $LAB/env. For setup, demo, test and bench.
+# Brings the lab up, and writes its variables to $LAB/env. Sourced by setup, teardown, demo and bench.
 # shellcheck shell=bash
 
 # shellcheck source=scripts/lib/say.sh
@@ -15,7 +15,7 @@
 bring_lab_up() {
   prepare_lab
   exec 9>"$LAB/run/setup.lock"
-  flock 9 # two set-ups at once would start two of everything
+  flock 9 # two set-ups at the same time would start each server twice
   install_packages
   install_node
   build_project

@@ -1,4 +1,4 @@
-# The hypervisor: the machine's own libvirtd where it answers, else one of ours without systemd.
+# The hypervisor: the machine's libvirtd if it answers, otherwise one of the lab, without systemd.
 # shellcheck shell=bash
 
 LIBVIRT_URI=qemu:///system
@@ -8,7 +8,7 @@ libvirt_answers() { timeout 20 virsh -q -c "$LIBVIRT_URI" version >/dev/null 2>&
 start_libvirt() {
   if libvirt_answers; then
     if process_is "$LAB/run/libvirtd.pid" libvirtd; then
-      say 'libvirtd: ours is running'
+      say 'libvirtd: the one of the lab is running'
       give_swtpm_its_files
     else
       say 'libvirtd: using the one of this machine'
@@ -32,24 +32,24 @@ start_libvirt() {
   die "libvirtd does not answer on $LIBVIRT_URI after 30 s; see $(log_of libvirtd)"
 }
 
-# NOTE: where /dev/kvm is there but closed to QEMU's user, libvirt probes QEMU again at every define,
-# 10 s each. Giving it to the group is what udev would have done.
+# NOTE: if /dev/kvm exists but QEMU's user may not open it, libvirt probes QEMU at every define, 10 s
+# each. udev would give it to the group kvm.
 make_kvm_probe_cheap() {
   [ -c /dev/kvm ] && getent group kvm >/dev/null || return 0
   [ "$(stat -c %G:%a /dev/kvm)" = kvm:660 ] && return
-  say '/dev/kvm: given to the group kvm'
+  say '/dev/kvm: giving it to the group kvm'
   chgrp kvm /dev/kvm && chmod 660 /dev/kvm
 }
 
-# NOTE: libvirtd runs swtpm as the user tss where that is there when it starts, else as root: what a
-# libvirtd made that was started before swtpm was installed, the next one's swtpm could not lock.
+# NOTE: libvirtd runs swtpm as the user tss if that user exists when it starts, otherwise as root. Files
+# that swtpm made as root cannot be locked by a later swtpm that runs as tss.
 give_swtpm_its_files() {
   local folder=/var/lib/swtpm-localca
   if [ -d "$folder" ] && getent passwd tss >/dev/null; then chown -R tss "$folder"; fi
 }
 
-# NOTE: process 1 of a container may not reap orphans, and a QEMU that daemonized stays a zombie that
-# still answers kill(pid, 0): libvirt then waits 75 s at each destroy. tini -s takes the orphans in.
+# NOTE: process 1 of a container may not reap orphans. A daemonized QEMU then stays a zombie that answers
+# kill(pid, 0), and libvirt waits 75 s at each destroy. tini -s reaps them.
 start_daemons() {
   mkdir -p /var/log/libvirt/qemu /run/libvirt
   say 'starting virtlogd and libvirtd (no systemd here)'
@@ -58,14 +58,14 @@ start_daemons() {
   setsid tini -s -- libvirtd --pid-file "$LAB/run/libvirtd.pid" >>"$(log_of libvirtd)" 2>&1 </dev/null 9>&- &
 }
 
-# stop_libvirt: only what start_libvirt started; a libvirtd of the machine's own is left alone.
+# stop_libvirt: stops the daemons that start_libvirt started, never the machine's libvirtd.
 stop_libvirt() {
   process_is "$LAB/run/libvirtd.pid" libvirtd && say 'stopping libvirtd'
   stop_process "$LAB/run/libvirtd.pid" libvirtd 15
   stop_process "$LAB/run/virtlogd.pid" virtlogd 5
 }
 
-# lab_domains: uuids of the domains that have a disk below the lab's folder, which makes them ours.
+# lab_domains: prints the UUIDs of the domains with a disk below the lab's folder: those of the lab.
 lab_domains() {
   local uuid
   for uuid in $(virsh -q -c "$LIBVIRT_URI" list --all --uuid); do
@@ -80,7 +80,7 @@ remove_lab_domains() {
   for uuid in $(lab_domains); do
     say "removing domain $(virsh -q -c "$LIBVIRT_URI" domname "$uuid")"
     virsh -q -c "$LIBVIRT_URI" destroy "$uuid" >/dev/null 2>&1 || true # it may be off
-    # a transient domain is gone by now
+    # a transient domain no longer exists now
     virsh -q -c "$LIBVIRT_URI" undefine "$uuid" --managed-save --snapshots-metadata --checkpoints-metadata --nvram >/dev/null 2>&1 || true
   done
 }

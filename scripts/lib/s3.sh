@@ -12,8 +12,8 @@ has_ceph() {
 }
 
 # provide_ceph: sets CEPH_ROOT to the chroot to run Ceph in, "/" for the distribution's own packages.
-# NOTE: Ceph 20 is the first with create-only and compare-and-swap writes that answer as S3 does;
-# the older ones of the distributions ignore some conditions in silence, and tests that need them fail.
+# NOTE: Ceph 20 is the first version with conditional writes that answer as S3 does. Older versions
+# ignore some conditions silently, and tests that need them fail.
 provide_ceph() {
   CEPH_ROOT=$LAB_CEPH_ROOT
   if has_ceph "$CEPH_ROOT"; then
@@ -22,23 +22,23 @@ provide_ceph() {
     say "Ceph: built in $CEPH_ROOT, $(du -sm --one-file-system "$CEPH_ROOT" | cut -f1) MiB"
   else
     CEPH_ROOT=/
-    touch "$LAB/no-ceph-root" # it would fail again; teardown.sh forgets it
+    touch "$LAB/no-ceph-root" # do not try again until teardown.sh
     rm -rf --one-file-system "$LAB_CEPH_ROOT.partial"
-    say "Ceph: no chroot of Debian $LAB_S3_SUITE ($(log_of ceph-root) says why); falling back to this distribution's own"
+    say "Ceph: the chroot of Debian $LAB_S3_SUITE failed (see $(log_of ceph-root)); using this distribution's packages"
     has_ceph / || apt_install ceph-common ceph-mon ceph-osd radosgw
     say "Ceph: $(radosgw --version | cut -d' ' -f1-3)"
   fi
 }
 
-# build_ceph_root: a minimal Debian of a later suite; only apt's own mirror is asked.
-# Made under another name and renamed when whole, so that a half one is never taken for one.
+# build_ceph_root: builds a minimal Debian of a later suite from apt's mirror. The chroot gets its name when
+# it is complete, so an incomplete one is never used.
 build_ceph_root() (
   set -e
   [ "$(. /etc/os-release && printf '%s' "$ID")" = debian ] || exit 1
   root=$LAB_CEPH_ROOT.partial mirror=$(debian_mirror)
   script=/usr/share/debootstrap/scripts/$LAB_S3_SUITE
-  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid # a suite this debootstrap is too old to know
-  say "Ceph: building a chroot of Debian $LAB_S3_SUITE from $mirror (770 MB, half a minute or more)" >&2
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid # this debootstrap is too old for the suite
+  say "Ceph: building a chroot of Debian $LAB_S3_SUITE from $mirror (770 MB, 30 s or more)" >&2
   rm -rf --one-file-system "$root"
   mkdir -p "$root"
   exec >>"$(log_of ceph-root)" 2>&1 </dev/null
@@ -46,7 +46,7 @@ build_ceph_root() (
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" # no daemon starts at install
   chmod +x "$root/usr/sbin/policy-rc.d"
   cp /etc/resolv.conf /etc/hosts "$root/etc/"
-  # NOTE: a mirror that lags behind has an expired Release file; its signature is checked all the same
+  # NOTE: a mirror that lags behind has an expired Release file. Its signature is still checked.
   printf 'deb [check-valid-until=no] %s %s main\n' "$mirror" "$LAB_S3_SUITE" >"$root/etc/apt/sources.list"
   "$ROOT_DIR/scripts/lib/chroot.sh" "$root" sh -ec '
     apt-get -q update

@@ -1,4 +1,4 @@
-# One line for each thing done, and where the lab lives. Sourced, never run.
+# Progress lines, logs and processes of the scripts, and the lab's folder. Sourced, never run.
 # shellcheck shell=bash disable=SC2034
 
 : "${VIRT_PUBLISH_LAB:=/var/lib/virt-publish-lab}"
@@ -12,30 +12,30 @@ die() {
   exit 1
 }
 
-# log_of NAME: where the noise of a step goes, so that one line each is enough on the screen.
+# log_of NAME: prints the log file of a step. The screen shows one line a step.
 log_of() { printf '%s/log/%s.log' "$LAB" "$1"; }
 
-# quietly NAME CMD...: runs CMD with its output in the step's log; shows the end of it on failure.
+# quietly NAME CMD...: runs CMD with its output in the log of step NAME; prints the end of the log if it fails.
 quietly() {
   local log status
   log=$(log_of "$1")
   shift
-  # 9 is the lock of the set-up: a daemon that inherits it would hold it for as long as it lives
+  # 9 is the lock of setup.sh: a daemon that inherits it would hold it until it ends
   "$@" >>"$log" 2>&1 </dev/null 9>&- && return
   status=$?
   tail -n 15 "$log" >&2
-  die "'$*' failed with $status; all of its output is in $log"
+  die "'$*' failed with exit code $status; see $log"
 }
 
-# process_is PIDFILE TEXT: true while the process of PIDFILE lives and its command line holds TEXT.
-# NOTE: a pid is reused after a reboot; without the command line a stranger would be taken for ours.
+# process_is PIDFILE TEXT: succeeds if the process of PIDFILE runs and its command line contains TEXT.
+# NOTE: the kernel reuses a pid after a reboot; the command line shows that it is the same program.
 process_is() {
   local pid
   pid=$(cat "$1" 2>/dev/null) || return 1
   [ -n "$pid" ] && { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2"; } 2>/dev/null
 }
 
-# stop_process PIDFILE TEXT SECONDS: ends that process, gently first; the pid file goes too.
+# stop_process PIDFILE TEXT SECONDS: ends that process with SIGTERM, after SECONDS with SIGKILL; removes PIDFILE.
 stop_process() {
   local pid i
   if process_is "$1" "$2"; then
@@ -51,10 +51,10 @@ stop_process() {
 }
 
 prepare_lab() {
-  [ "$(id -u)" = 0 ] || die "the lab needs root (packages, daemons, loop devices): sudo $0"
-  [ "$(uname -sm)" = 'Linux x86_64' ] || die "the lab's tiny guest is built for Linux on x86_64 only, this is $(uname -sm)"
+  [ "$(id -u)" = 0 ] || die "the lab needs root for packages, daemons and loop devices: sudo $0"
+  [ "$(uname -sm)" = 'Linux x86_64' ] || die "the lab's guest needs Linux on x86_64, and this is $(uname -sm)"
   mkdir -p "$LAB"/{run,log,guest,domains}
-  # NOTE: QEMU runs as a user of its own and must be able to walk to the disks (x), not to list (r).
+  # NOTE: QEMU runs as another user. It needs to traverse the folders (x), not to list them (r).
   chmod 0711 "$LAB" "$LAB/guest" "$LAB/domains"
   chmod 0700 "$LAB/run" "$LAB/log"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Starts the command line, after a check of Node's version.
 
-const FLOOR = { major: 20, minor: 19 };
+const FLOOR = { major: 22, minor: 18 };
 
 // NOTE: nothing is imported before this, since an older Node would fail on the imports themselves.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -25,8 +25,5 @@ process.on('warning', (warning) => {
 // Packages write there; this program does not.
 Object.assign(console, { warn: () => undefined, info: () => undefined, log: () => undefined });
 process.on('uncaughtException', (error) => void crash(error));
-
-const testAt = process.env.VIRT_PUBLISH_TEST_AT;
-if (testAt !== undefined) (await import('./test-hook.ts')).installTestHook(testAt);
 
 await exitWhenWritten(await runCli(process.argv));

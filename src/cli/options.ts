@@ -133,12 +133,14 @@ export function collect(value: string, earlier: readonly string[] = []): string[
 
 /** For a flag that may be given more than once, or with commas. */
 export function collectChoices(choices: readonly string[]) {
-  return (value: string, earlier: readonly string[] = []): string[] => {
+  const parse = (value: string, earlier: readonly string[] = []): string[] => {
     const values = value.split(',').map((item) => item.trim());
     const wrong = values.find((item) => !choices.includes(item));
     if (wrong !== undefined) throw new InvalidArgumentError(`Allowed are ${choices.join(', ')}.`);
     return [...new Set([...earlier, ...values])];
   };
+  // Shell completion reads them.
+  return Object.assign(parse, { choices });
 }
 
 /** For `--property key=value`, which may be given more than once; the later one of a key wins. */

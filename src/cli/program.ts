@@ -5,11 +5,13 @@ import { PublishError } from '../core/errors.ts';
 import { printableJson } from '../core/printable.ts';
 import { addAliasCommand } from './commands/alias.ts';
 import { addChainCommand } from './commands/chain.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addConfigCommand } from './commands/config.ts';
 import { addCopyCommand } from './commands/copy.ts';
 import { addDeactivateCommand } from './commands/deactivate.ts';
 import { addDeleteCommand } from './commands/delete.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addGcCommand } from './commands/gc.ts';
 import { addImportCommand } from './commands/import.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -93,7 +95,16 @@ export function buildProgram(setExitCode: SetExitCode): Command {
   const clean = [addPruneCommand, addGcCommand];
   const transfer = [addImportCommand, addUrlCommand, addDoctorCommand];
   const recovery = [addChainCommand, addStatusCommand, addRecoverCommand, addConfigCommand];
-  for (const addCommand of [...add, ...change, ...keep, ...clean, ...transfer, ...recovery])
+  const manual = [addExplainCommand, addCompletionCommand];
+  for (const addCommand of [
+    ...add,
+    ...change,
+    ...keep,
+    ...clean,
+    ...transfer,
+    ...recovery,
+    ...manual,
+  ])
     addCommand(program, setExitCode);
   nameCommandInErrors(program);
   return program;

@@ -1,8 +1,8 @@
-// Many things at once, but never more than a number of them; order and the first error are kept.
+// Runs work on many items concurrently, up to a limit.
 
 /**
- * Runs `work` on each item, at most `concurrency` at once, started in order. After the first
- * failure nothing more is started, and what runs is waited for.
+ * Runs `work` on each item, at most `concurrency` at a time, started in order. After the first failure
+ * it starts no more and waits for the running ones.
  * @throws the first error.
  */
 export async function eachBounded<T>(
@@ -23,7 +23,7 @@ export async function eachBounded<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Maps a stream of items, at most `concurrency` at once; the results come in the items' order. */
+/** Maps a stream of items, at most `concurrency` at a time; yields the results in the items' order. */
 export async function* mapBounded<T, R>(
   items: AsyncIterable<T> | Iterable<T>,
   concurrency: number,
@@ -33,7 +33,7 @@ export async function* mapBounded<T, R>(
   try {
     for await (const item of items) {
       const result = map(item);
-      // Its error is raised when its turn comes; until then it must not count as unhandled.
+      // Its error is thrown in its turn; until then it must not count as unhandled.
       result.catch(() => undefined);
       running.push(result);
       if (running.length >= concurrency) yield await (running.shift() as Promise<R>);

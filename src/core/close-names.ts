@@ -1,8 +1,8 @@
-// Names that a person may have meant who typed another one. Pure.
+// Suggests existing names for a mistyped one. Pure.
 
 const MAX_SUGGESTIONS = 5;
 
-/** The names that hold the reference, are held by it, or are a few typing errors away; nearest first. */
+/** Returns the names that contain `ref`, are contained in it, or differ by a few typing errors; nearest first. */
 export function closeNames(ref: string, names: readonly string[]): string[] {
   const wanted = ref.toLowerCase();
   return names
@@ -19,7 +19,7 @@ function distanceOf(wanted: string, name: string): number {
   return contained ? 1 : editDistance(wanted, name);
 }
 
-/** Levenshtein's: insertions, deletions and replacements that turn one into the other. */
+/** Returns the Levenshtein distance: insertions, deletions and replacements from one to the other. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i += 1) {
@@ -33,7 +33,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** `did you mean "web01", "web02"?`; `undefined` if no name is near. */
+/** Returns `did you mean "web01", "web02"?`, or `undefined` if there are no names. */
 export function didYouMean(near: readonly string[]): string | undefined {
   if (near.length === 0) return undefined;
   return `did you mean ${near.map((name) => JSON.stringify(name)).join(', ')}?`;

@@ -1,6 +1,6 @@
 // A wait that ends: on its own, at its deadline, or with the caller's signal.
-import { setMaxListeners } from 'node:events';
 import { PublishError, type Step } from './errors.ts';
+import { orAbandon, withTimeLimit } from './time-limit.ts';
 
 export interface DeadlineOptions {
   /** What is waited for, as the subject of "gave no answer within 60 s". */
@@ -10,56 +10,39 @@ export interface DeadlineOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What `work` has, after its signal fired, to come to its end by itself. */
+/** How long `work` may continue after its signal aborted. */
 const GRACE_MS = 1000;
 
 /**
- * Runs `work` with a signal that fires at the deadline or with the caller's signal. What `work`
- * throws after that is replaced by the reason. Work that is deaf to its signal (the SDK, while a
- * `credential_process` hangs) is waited for a second longer, and then no more.
+ * Runs `work` with a signal that aborts at the deadline or with the caller's signal. What `work`
+ * throws after that is replaced by the reason. Work that ignores its signal (the SDK, while a
+ * `credential_process` hangs) is waited for a second longer, then left behind.
  * @throws REGISTRY or UPLOAD (by the step; retryable) at the deadline, INTERRUPTED on the signal.
  */
 export async function withDeadline<T>(
   options: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { signal, step } = options;
+  const { ms, signal, step } = options;
   throwIfInterrupted(signal, step);
-  // NOTE: one controller a call and not AbortSignal.any: on Node 20 what `any` makes stays
-  // reachable from a long-lived signal, and an upload makes 10,000 of them.
-  const controller = new AbortController();
-  const grace = graceOf(controller.signal);
-  const stop = (reason: PublishError) => {
-    controller.abort(reason);
-    grace.begin();
-  };
-  const onAbort = () => stop(interruption(signal, step));
-  const timer = setTimeout(() => stop(deadlineError(options)), options.ms);
-  // Many requests at once listen to one signal, and each takes its listener away again.
-  if (signal !== undefined) setMaxListeners(0, signal);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work(controller.signal), grace.over]);
-  } catch (error) {
-    throw controller.signal.aborted ? controller.signal.reason : error;
-  } finally {
-    clearTimeout(timer);
-    grace.cancel();
-    signal?.removeEventListener('abort', onAbort);
-  }
+  const late = () => deadlineError(options);
+  const interrupted = () => interruption(signal, step);
+  return withTimeLimit({ ms, signal, late, interrupted }, (limited) =>
+    orAbandon(work, limited, GRACE_MS),
+  );
 }
 
 /**
- * Waits for a promise that cannot be cancelled, no longer than until the signal fires. Whatever
- * comes of it afterwards is dropped.
- * @throws INTERRUPTED, or the signal's reason where that is one of our errors.
+ * Waits for a promise that cannot be cancelled, until the signal aborts. Its result after that is
+ * dropped.
+ * @throws INTERRUPTED, or the signal's reason if that is a PublishError.
  */
 export async function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
   step: Step,
 ): Promise<T> {
-  // Also where nobody comes to wait for it.
+  // It may reject after this function has thrown.
   promise.catch(() => undefined);
   throwIfInterrupted(signal, step);
   if (signal === undefined) return promise;
@@ -75,38 +58,23 @@ export async function unlessAborted<T>(
   }
 }
 
-/** @throws INTERRUPTED where the signal has fired. */
+/** @throws INTERRUPTED if the signal has aborted. */
 export function throwIfInterrupted(signal: AbortSignal | undefined, step: Step): void {
   if (signal?.aborted) throw interruption(signal, step);
 }
 
-/** What a fired signal means as an error: its own reason where that is one of ours. */
+/** Returns the error of an aborted signal: its reason if that is a PublishError, else INTERRUPTED. */
 export function interruption(signal: AbortSignal | undefined, step: Step): PublishError {
   const reason: unknown = signal?.reason;
   if (reason instanceof PublishError) return reason;
-  return new PublishError('INTERRUPTED', 'Interrupted.', { step, cause: reason });
-}
-
-function graceOf(signal: AbortSignal): {
-  over: Promise<never>;
-  begin: () => void;
-  cancel: () => void;
-} {
-  let timer: NodeJS.Timeout | undefined;
-  let giveUp = (): void => undefined;
-  const over = new Promise<never>((_resolve, reject) => {
-    giveUp = () => reject(signal.reason);
-  });
-  const begin = () => {
-    timer ??= setTimeout(giveUp, GRACE_MS);
-  };
-  return { over, begin, cancel: () => clearTimeout(timer) };
+  return new PublishError('INTERRUPTED', 'the work was interrupted', { step, cause: reason });
 }
 
 function deadlineError({ what, ms, step }: DeadlineOptions): PublishError {
-  const message = `${what} gave no answer within ${ms / 1000} s; see whether the server is well, or raise timeouts.${step === 'upload' || step === 'pull' ? 'partMs' : 'requestMs'}`;
+  const key = step === 'upload' || step === 'pull' ? 'partMs' : 'requestMs';
+  const hint = `check whether the server works, or raise timeouts.${key}`;
+  const message = `${what} gave no answer within ${ms / 1000} s`;
   return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, {
-    step,
-    retryable: true,
+    ...{ step, hint, retryable: true },
   });
 }

@@ -85,7 +85,7 @@ export const ERROR_CATALOGUE = {
   },
   CHAIN_IN_USE: {
     exitCode: 24,
-    meaning: 'somebody else needs a layer as it is',
+    meaning: 'a layer is in use by another domain or image',
     hint: 'choose another --base or --top, or end that use first',
     topic: 'modes',
   },

@@ -2,7 +2,7 @@
 import { ERROR_CATALOGUE, type ErrorCode } from './error-catalogue.ts';
 import { withoutSecrets } from './secrets.ts';
 
-/** The steps of a run and of the registry commands, as they stand in events, journals and errors. */
+/** The steps of a run and of the registry commands, as named in events, journals and errors. */
 export type Step =
   | 'config'
   | 'wait'
@@ -43,25 +43,25 @@ export interface PublishErrorOptions {
   /** True if the same call may succeed later without a change. */
   retryable?: boolean;
   cause?: unknown;
-  /** What to do next, in one line; the hint of its code in the catalogue if left out. */
+  /** What to do next, in one line; if left out, the hint of the code in the catalogue. */
   hint?: string;
-  /** What the undos raised, in the order they were run. Empty when everything was put back. */
+  /** The errors of the undos, in the order in which they ran; empty if all was undone. */
   undoFailures?: readonly Error[];
-  /** The shell command that puts right what the undos could not; it is printed last. */
+  /** The shell command that finishes what the undos could not; it is printed last. */
   recoveryCommand?: string;
 }
 
-/** Of these, what lacks space on this host is a NO_SPACE; other codes say more than that does. */
+/** These codes become NO_SPACE if space on this host is lacking; the other codes say more. */
 const MAY_LACK_SPACE: readonly ErrorCode[] = [
   ...(['INTERNAL', 'CONFIG', 'LIBVIRT', 'MIRROR', 'MANAGED_SAVE', 'CHAIN'] as const),
   ...(['QEMU_IMG', 'SYSPREP', 'VOLUMES', 'WORK_DIR'] as const),
 ];
 
 /**
- * Every failure that leaves this package. The message says what failed, on what; `hint` says
- * what to do next. Secrets in the message, in `hint` and in `recoveryCommand` are masked here, so
- * that they may quote what other programs said. No message holds a domain's XML. If the cause is a full file system or quota, the
- * code is NO_SPACE, whatever failed of it.
+ * The error of every failure that leaves this package. The message says what failed on what; `hint`
+ * says what to do next. Secrets in the message, in `hint` and in `recoveryCommand` are masked here, so
+ * they may quote other programs. No message has a domain's XML in it. If the cause is a full file
+ * system or quota, most codes become NO_SPACE.
  */
 export class PublishError extends Error {
   override readonly name = 'PublishError';
@@ -89,9 +89,9 @@ export class PublishError extends Error {
 }
 
 /**
- * Returns what an image's record may say of an error: `MIRROR (mirror): mirror failed, stalled or
- * never converged`. Everybody who reads the registry can read it, so the error's own message, which
- * names paths, hosts and processes, is not part of it.
+ * Returns the reason that an image's record gives for an error: `MIRROR (mirror): mirror failed, stalled
+ * or never converged`. Every client of the registry can read it, so it leaves out the error's message,
+ * which names paths, hosts and processes.
  */
 export function publicReason(error: unknown): string {
   const known = error instanceof PublishError && error.step !== undefined;
@@ -100,18 +100,18 @@ export function publicReason(error: unknown): string {
   return `${code}${step}: ${ERROR_CATALOGUE[code].meaning}`;
 }
 
-/** The error's message, whatever was thrown, with its secrets masked. */
+/** Returns the message of any thrown value, with its secrets masked. */
 export function messageOf(error: unknown): string {
   return withoutSecrets(error instanceof Error ? error.message : String(error));
 }
 
-/** The code of whatever was thrown: INTERNAL if it is no PublishError, NO_SPACE if space is lacking. */
+/** Returns the code of a PublishError; of any other value NO_SPACE if space is lacking, else INTERNAL. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof PublishError) return error.code;
   return lacksSpace(error) ? 'NO_SPACE' : 'INTERNAL';
 }
 
-/** Whether the error or one of its causes is that a file system or a quota is full. */
+/** Returns whether the error or one of its causes is a full file system or quota. */
 export function lacksSpace(error: unknown): boolean {
   let cause = error;
   for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth += 1) {
@@ -123,12 +123,12 @@ export function lacksSpace(error: unknown): boolean {
 
 const MAX_CAUSES = 10;
 
-/** Whether a program or daemon says that space is lacking, in the words of strerror(3). */
+/** Returns whether the text of a program reports a full file system, in the words of strerror(3). */
 export function saysNoSpace(text: string): boolean {
   return /No space left on device|Disk quota exceeded/i.test(text);
 }
 
-/** Whether it is an error of the system with one of these codes, as `ENOENT`. */
+/** Returns whether the error has one of these codes, such as `ENOENT`. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

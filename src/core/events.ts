@@ -1,4 +1,4 @@
-// What a run tells while it goes: steps, bytes and notes.
+// The events of a run: steps, progress in bytes, and notes.
 import { messageOf, type Step } from './errors.ts';
 import { withoutSecrets } from './secrets.ts';
 
@@ -8,7 +8,7 @@ export type NoteLevel = 'debug' | 'info' | 'warning';
 /** Bytes are bytes of the source of the step; `total` is unknown for a stream of unknown length. */
 export type RunEvent =
   | { type: 'run'; runId: string; domain: string }
-  /** Where images come from or go to; `writes` if they are made there. */
+  /** The registry in use; `writes` if the command creates images in it. */
   | { type: 'registry'; registry: string; writes: boolean }
   | { type: 'step'; step: Step; state: 'started'; detail?: string }
   | { type: 'step'; step: Step; state: 'done' | 'failed'; ms: number; detail?: string }
@@ -18,30 +18,30 @@ export type RunEvent =
 /** Receives the events of a run. It is called in the middle of the work and returns at once. */
 export type OnEvent = (event: RunEvent) => void;
 
-/** The null listener: no code asks whether somebody listens. */
+/** The listener that ignores events, so that no code checks whether there is one. */
 export const ignoreEvents: OnEvent = () => undefined;
 
 /**
- * Returns a listener that passes each event on with the secrets in its texts masked; the null
- * listener if there is none. Every listener that a caller gives goes through this. What it throws or
- * rejects with is no failure of the work, which may hold a guest: it becomes a warning of the process, once.
+ * Returns a listener that passes each event on with the secrets in its texts masked, or the listener
+ * that ignores events. Every caller's listener is wrapped so. If it throws or rejects, the run, which
+ * may hold a guest, continues; the first such error becomes a warning of the process.
  */
 export function listener(onEvent: OnEvent | undefined): OnEvent {
   if (onEvent === undefined) return ignoreEvents;
-  let isTold = false;
-  const tell = (error: unknown) => {
-    if (isTold) return;
-    isTold = true;
+  let isReported = false;
+  const report = (error: unknown) => {
+    if (isReported) return;
+    isReported = true;
     const message = withoutSecrets(messageOf(error));
     process.emitWarning(`onEvent failed, and the work goes on: ${message}`);
   };
   return (event) => {
     try {
-      // An async function is a listener too.
+      // A listener may be an async function.
       const result: unknown = onEvent(maskEvent(event));
-      if (result instanceof Promise) result.catch(tell);
+      if (result instanceof Promise) result.catch(report);
     } catch (error) {
-      tell(error);
+      report(error);
     }
   };
 }
@@ -55,7 +55,7 @@ function maskEvent(event: RunEvent): RunEvent {
 
 /**
  * Runs one step between its `started` and its `done` or `failed` event.
- * @throws whatever `work` throws, unchanged.
+ * @throws the error of `work`, unchanged.
  */
 export async function runStep<T>(
   onEvent: OnEvent,

@@ -1,6 +1,6 @@
-// A promise that nobody waits for yet.
+// Marks a promise that is awaited later.
 
-/** Its failure is raised where it is awaited; until then it must not count as unhandled. */
+/** Returns the promise, whose rejection no longer counts as unhandled; an `await` still throws it. */
 export function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

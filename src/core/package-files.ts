@@ -1,11 +1,7 @@
-// Finds files of this package: the programs and threads that it starts.
+// Finds the modules of this package that run in a process or thread of their own.
 
-/**
- * The URL of a module that runs in a process or thread of its own.
- *
- * @param path below `build` or `dist`, as `libvirt/worker.js`.
- */
+/** Returns the URL of such a module; `path` is below `build` or `dist`, as `libvirt/worker.js`. */
 export function programUrl(path: string): URL {
-  // NOTE: `build` and `dist` hold this module one folder deep, in a room or in a chunk.
+  // NOTE: this module lies one folder deep, in a room of `build` or in the chunks of `dist`.
   return new URL(`../${path}`, import.meta.url);
 }

@@ -1,4 +1,4 @@
-// Waiting for what has no event: ask again until it holds, the deadline comes, or somebody cancels.
+// Polls a condition that has no event, and repeats work at intervals.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const SHORTEST_MS = 5;
@@ -10,10 +10,9 @@ export interface PollOptions {
 }
 
 /**
- * Asks until `holds` resolves to true. A pause is a twentieth of what was waited so far, `pollMs`
- * at most, so that what is quick costs no full pause.
- * @returns false where the deadline came first.
- * @throws the signal's reason, or what `holds` throws.
+ * Calls `holds` until it resolves to true. Returns false if the deadline comes first. A pause is a
+ * twentieth of the time waited so far, `pollMs` at most, so that a quick change costs no full pause.
+ * @throws the signal's reason; the error of `holds`.
  */
 export async function pollUntil(
   holds: () => Promise<boolean>,
@@ -44,9 +43,9 @@ export interface RepeatOptions {
 }
 
 /**
- * Calls `work` at intervals, and never while an earlier call still runs: on a file system that hangs
- * each call would keep one more thread of Node's pool. It does not keep the process alive.
- * @returns what ends it.
+ * Calls `work` at intervals, never while an earlier call still runs: on a file system that hangs each
+ * call would block one more thread of Node's pool. Returns a function that stops it. It does not keep
+ * the process alive.
  */
 export function repeat(work: () => Promise<void>, { everyMs, onError }: RepeatOptions): () => void {
   let isRunning = false;

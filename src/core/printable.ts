@@ -1,9 +1,9 @@
-// Escapes characters that control a terminal or hide text; everything that prints foreign text uses this.
+// Escapes characters that control a terminal or hide text; used wherever foreign text is printed.
 
 /**
  * C0 and C1 controls, format characters (direction overrides, zero-width characters, byte order
- * marks, tags), line and paragraph separators, lone surrogates, and other characters that are drawn
- * as nothing. The two variation selectors of emoji stay.
+ * marks, tags), line and paragraph separators, lone surrogates, and other invisible characters. The two
+ * variation selectors of emoji stay.
  */
 const UNPRINTABLE =
   /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|(?![\ufe0e\ufe0f])\p{Default_Ignorable_Code_Point}/gu;

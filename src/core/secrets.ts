@@ -1,14 +1,14 @@
-// Removes passwords, tokens and keys from text that is shown: errors, events, what other programs and servers said.
+// Masks passwords, tokens and keys in text that is shown: errors, events, messages of programs and servers.
 
 const MASK = '***';
 
-/** In the name of a JSON key, an option or an attribute: its value is a secret. */
+/** Parts of the names of JSON keys, options and attributes whose value is a secret. */
 const SECRET =
   'passw(?:or)?d|passphrase|secret|token|cookie|credential|signature|api-?key|access-?key|private-?key|authorization|keyvalue-pairs';
-/** Short names, which are secrets only as a key of JSON, or where a query or an option list has them. */
+/** Short names, whose values are secrets only in JSON, in a query or in an option list. */
 const SHORT = '(?:[\\w.-]{0,64}[.-])?(?:key|sig|auth|pass|pwd|jwt)';
 const NAMED = `=?[\\w.-]{0,64}?(?:${SECRET})[\\w.-]{0,64}`;
-// NOTE: what repeats is bounded, so that a long text takes no time that grows with its square.
+// NOTE: repetitions are bounded, so that the time does not grow with the square of the text.
 const SCHEME = '(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,100}:(?:\\\\?/){2}';
 
 /**
@@ -45,10 +45,10 @@ const SECRET_OBJECT = /(\bsecret,[^\s"']{0,1000}?\bdata=)[^\s"']+/gi;
 const HEADER =
   /\b((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,64}(?:token|secret|key|auth)[\w-]{0,64}|passw(?:or)?d|passphrase)(\s?:\s?)(?!\s|\*\*\*)[^\r\n]+/gi;
 const BEARER = /\b(bearer\s+)[\w.~+/=-]{8,}/gi;
-/** A key of Ceph's, wherever it stands. */
+/** A Ceph key, anywhere. */
 const CEPH_KEY = /\bAQ[A-Za-z0-9+/]{36}==/g;
 
-/** Schemes whose user name is no secret: `ssh://root@host`. */
+/** Schemes with a user name that is no secret: `ssh://root@host`. */
 const LOGIN = /^(?:[a-z0-9]+\+)?(?:ssh|sftp|libssh2?):/i;
 
 /**

@@ -1,9 +1,9 @@
-// Words for a command line that a person copies.
+// Quotes words of a command line that a person copies.
 import { printable } from './printable.ts';
 
 /**
- * The word as shells read it back, quoted only where it must be. A word with unprintable characters
- * is quoted as `$'…'`, which POSIX.1-2024, bash, ksh and zsh know.
+ * Returns the word as a shell reads it, quoted only if necessary. A word with unprintable characters is
+ * quoted as `$'…'`, which POSIX.1-2024, bash, ksh and zsh read.
  */
 export function shellQuote(word: string): string {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
@@ -12,15 +12,15 @@ export function shellQuote(word: string): string {
 }
 
 /**
- * A domain as virsh finds it, and no other: by its name where that is a plain word, else by its UUID.
- * virsh takes `-x` for an option and `7` for a domain's id, whatever the quotes.
+ * Returns the domain's name for virsh if that is a plain word, else its UUID. virsh takes `-x` for an
+ * option and `7` for a domain's id, with or without quotes.
  */
 export function virshDomain({ name, uuid }: { name: string; uuid: string }): string {
   const isPlain = /^[A-Za-z_][\w.+-]*$/.test(name) && !/^[0-9a-f-]{32,36}$/i.test(name);
   return isPlain ? name : uuid;
 }
 
-/** Within `$'…'`: octal bytes, since \u is read by the rules of the shell's locale. */
+/** Escapes for `$'…'`, as octal bytes: a shell reads \u by the rules of its locale. */
 function escaped(character: string): string {
   if (character === "'" || character === '\\') return `\\${character}`;
   if (printable(character) === character) return character;

@@ -1,6 +1,6 @@
-// Sizes, rates and times as people write them: one parser for flags, configuration and environment. Pure.
+// Parses sizes, rates and times with units, for flags, configuration and environment. Pure.
 
-/** What a plain number counts, and what a text with a unit is turned into. */
+/** The unit of a plain number and of the result. */
 export type Unit = 'ms' | 's' | 'bytes' | 'MiB' | 'GiB';
 
 const MIB = 1024 ** 2;
@@ -9,12 +9,12 @@ const TIMES: Readonly<Record<string, number>> = {
   ...{ d: 86_400_000, w: 604_800_000 },
 };
 const PREFIXES = ['', 'K', 'M', 'G', 'T', 'P'];
-/** Milliseconds, or bytes. */
+/** In milliseconds or bytes. */
 const FACTORS: Readonly<Record<Unit, number>> = {
   ...{ ms: 1, s: 1000, bytes: 1, MiB: MIB, GiB: 1024 * MIB },
 };
 
-/** What may be written for a value of this unit, in words for help and messages. */
+/** Describes the accepted values of a unit, for help and messages. */
 export const EXAMPLES: Readonly<Record<Unit, string>> = {
   ms: 'milliseconds, or a time such as 250ms, 30s, 15m, 4h or 7d',
   s: 'seconds, or a time such as 90s, 15m, 4h or 7d',
@@ -24,9 +24,9 @@ export const EXAMPLES: Readonly<Record<Unit, string>> = {
 };
 
 /**
- * Returns the value in `unit`, which need not be whole; `undefined` if the text is no such value. A
- * plain number counts `unit`. `K`, `M`, `G`, `T`, `P`, with or without `iB`, are powers of 1024; `KB`,
- * `MB`, `GB`, `TB`, `PB` powers of 1000. One in MiB may be a rate and end in `/s`.
+ * Returns the value in `unit`, not necessarily an integer, or `undefined` if the text is no such value.
+ * A plain number is in `unit`. `K`, `M`, `G`, `T`, `P`, with or without `iB`, are powers of 1024; `KB`,
+ * `MB`, `GB`, `TB`, `PB` powers of 1000. A value in MiB may be a rate and end in `/s`.
  */
 export function parseUnit(text: string, unit: Unit): number | undefined {
   const [, digits, word = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)(?:\/s)?$/i.exec(text.trim()) ?? [];
@@ -46,7 +46,7 @@ function sizeFactor(word: string): number | undefined {
   return (power > 0 && kind.toLowerCase() === 'b' ? 1000 : 1024) ** power;
 }
 
-/** The unit of a key of the configuration, which its name ends with; `undefined` if it has none. */
+/** Returns the unit that a configuration key's name ends with, or `undefined`. */
 export function unitOfKey(key: string): Unit | undefined {
   if (/(^m|M)s$/.test(key)) return 'ms';
   if (key.endsWith('Bytes')) return 'bytes';

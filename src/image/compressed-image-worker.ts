@@ -1,69 +1,63 @@
-// The thread that writes a compressed flat qcow2: reads the layers ahead, has the pieces compressed, packs and writes them.
+// The thread that writes a compressed flat qcow2: reads the layers ahead, compresses pieces, packs and writes them.
 import { workerData } from 'node:worker_threads';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { CompressedLayout, type PlacedTable } from './compress/compressed-layout.ts';
-import { CompressorQueue } from './compress/compressor-queue.ts';
-import type { CompressorPorts } from './compress/compressors.ts';
 import { PackedWriter } from './compress/packed-writer.ts';
-import { PIECE_BYTES, PIECE_CLUSTERS, PieceMemory, type Slot } from './compress/piece-memory.ts';
+import { PIECE_BYTES, PIECE_CLUSTERS, Piece } from './compress/piece.ts';
 import { CLUSTER, DataRuns } from './plan/data-runs.ts';
 import type { ChainReader } from './qcow2/chain-reader.ts';
-import { answer, type ImageWork, type Target, tell, type Written } from './qcow2/image-thread.ts';
+import { answer, type ImageWork, post, type Target, type Written } from './qcow2/image-thread.ts';
 
-export interface CompressedImageWork extends ImageWork {
-  compressors: CompressorPorts;
-}
+/** Read or compressed at a time: enough to keep Node's four pool threads busy while one is written. */
+const PIECES = 8;
+const REPORT_PIECES = 8;
 
-const TELL_PIECES = 8;
-
-const work = workerData as CompressedImageWork;
-const memory = new PieceMemory(work.compressors.memory);
+const work = workerData as ImageWork;
+const pieces = Piece.allocate(PIECES);
 
 /** Pieces are read and compressed side by side, and written in the order of the guest. */
 async function writeImage(chain: ChainReader, target: Target): Promise<Written> {
   const runs = new DataRuns(work.extents);
   const layout = new CompressedLayout(work.virtualSize, runs);
-  const queue = new CompressorQueue(work.compressors.ports);
   const writer = new PackedWriter(target, layout.dataAt);
   const count = Math.ceil(runs.clusters / PIECE_CLUSTERS);
   const clustersOf = (n: number) => Math.min(PIECE_CLUSTERS, runs.clusters - n * PIECE_CLUSTERS);
-  // What is under way, by the number of its piece.
-  const compressed = new Map<number, Promise<void>>();
-  const start = (n: number) => {
-    if (n < count) compressed.set(n, ignoreRejection(compressPiece(n, clustersOf(n))));
+  // The work under way, by the number of its piece.
+  const compressed = new Map<number, Promise<Piece>>();
+  const start = (n: number, piece: Piece) => {
+    if (n < count) compressed.set(n, ignoreRejection(compressPiece(piece, n)));
   };
-  const compressPiece = async (n: number, clusters: number) => {
-    const slot = n % memory.count;
-    const { data } = memory.at(slot);
-    const piece = data.subarray(0, clusters * CLUSTER);
+  const compressPiece = async (piece: Piece, n: number) => {
+    const data = piece.data.subarray(0, clustersOf(n) * CLUSTER);
     const from = n * PIECE_BYTES;
-    await chain.fill(piece, runs.segments(from, from + piece.byteLength));
-    await queue.compress({ slot, clusters });
+    await chain.fill(data, runs.segments(from, from + data.byteLength));
+    await piece.compress(clustersOf(n));
+    return piece;
   };
   try {
-    for (let n = 0; n < memory.count; n += 1) start(n);
+    for (const [n, piece] of pieces.entries()) start(n, piece);
     for (let n = 0; n < count; n += 1) {
-      await compressed.get(n);
+      const piece = await compressed.get(n);
+      if (!piece) throw new Error(`piece ${n} was not started`);
       compressed.delete(n);
-      await packPiece(memory.at(n % memory.count), clustersOf(n), { layout, writer });
-      // Its slot is free again.
-      start(n + memory.count);
+      await packPiece(piece, clustersOf(n), { layout, writer });
+      start(n + PIECES, piece);
       await writeTables(layout.takeFullTables(), target);
-      if (n % TELL_PIECES === 0) tell({ kind: 'bytes', bytes: n * PIECE_BYTES });
+      if (n % REPORT_PIECES === 0) post({ kind: 'bytes', bytes: n * PIECE_BYTES });
     }
     await writer.finish(layout.size);
     await writeTables(layout.takeLastTables(), target);
-    tell({ kind: 'bytes', bytes: runs.clusters * CLUSTER });
+    post({ kind: 'bytes', bytes: runs.clusters * CLUSTER });
   } finally {
     await Promise.allSettled(compressed.values());
     await writer.settled();
-    queue.close();
+    for (const piece of pieces) piece.close();
   }
   return { size: layout.size, digests: {} };
 }
 
 async function packPiece(
-  { data, lengths }: Slot,
+  { data, lengths }: Piece,
   clusters: number,
   { layout, writer }: { layout: CompressedLayout; writer: PackedWriter },
 ): Promise<void> {
@@ -85,5 +79,5 @@ async function writeTables(tables: Iterable<PlacedTable>, target: Target): Promi
   for (const { at, cluster } of tables) await target.writeSmall(cluster, at);
 }
 
-// Last: what it uses must be there.
+// Last: the constants above must be initialized before the work begins.
 await answer(work, writeImage);

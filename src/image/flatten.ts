@@ -1,10 +1,9 @@
-// A still chain becomes one flat image file, checked before anybody relies on it.
+// Makes one flat image of a still chain: a checked file, or a plan that is read while it is uploaded.
 import { PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { Compression, TargetFormat } from '../core/model.ts';
 import { assertNotResized } from '../domain/chain/read-extents.ts';
 import { type Converted, check, convert, info, type SourceImage } from '../qemu/qemu-img.ts';
-import { startCompressors } from './compress/compressors.ts';
 import { type PlannedImage, planImage } from './plan/plan-image.ts';
 import { writeTables } from './plan/planned-source.ts';
 import { writeCompressedImage, writeImage } from './write-image.ts';
@@ -13,19 +12,19 @@ export interface FlattenRequest {
   source: SourceImage;
   virtualSize: number;
   target: { path: string; format: TargetFormat };
-  /** Which of several images it is, for the events. */
+  /** Names the image among several, for the events. */
   detail?: string | undefined;
   compress: Compression;
   /**
-   * The source's first layer is the run's own file, so one pass of our own may write the image. A
-   * disk that a guest may come back to is read by qemu-img, which locks it.
+   * The source's first layer is the run's own file, so that this program may write the image itself. A
+   * disk that a guest may use again is read by qemu-img, which locks it.
    */
   isScratch: boolean;
-  /** Digests that the one pass computes if it does not compress. */
+  /** Digests to compute while the image is written; not computed by qemu-img or with compression. */
   algorithms?: readonly string[];
   /**
-   * The first layer's file may become the image's, and the image share blocks with the others: and
-   * so with whatever else shares theirs. Counts for a scratch file alone.
+   * The image may share the layers' blocks, and so share with whatever else shares theirs. Applies
+   * only if `isScratch`.
    */
   sharesBlocks?: boolean;
   timeouts: { convertMs: number; checkMs: number };
@@ -34,16 +33,16 @@ export interface FlattenRequest {
 }
 
 export interface Flattened extends Converted {
-  /** In hex, by algorithm, where it was written in one pass. */
+  /** In hex, by algorithm; left out if they were not computed while the image was written. */
   digests?: Record<string, string>;
 }
 
-/** Less is copied sooner than looked at. */
-const MIN_REUSE_BYTES = 8 * 1024 * 1024;
+/** Below this size, copying is cheaper than checking whether blocks can be shared. */
+const MIN_SHARED_BYTES = 8 * 1024 * 1024;
 
 /**
- * Writes the image: in one pass of our own where that can be done, else by qemu-img. The partial
- * file after a failure is the caller's to remove.
+ * Writes the image, itself in one pass if the source allows it, else with qemu-img. After a failure the
+ * caller removes the partial file.
  * @throws PublishError QEMU_IMG, NO_SPACE, INTEGRITY; the signal's reason.
  */
 export async function flatten(request: FlattenRequest): Promise<Flattened> {
@@ -51,12 +50,12 @@ export async function flatten(request: FlattenRequest): Promise<Flattened> {
   return runStep(request.onEvent, 'convert', work, () => request.detail);
 }
 
-/** A file, or what the image is made of while it is sent. */
+/** An image file, or the plan that its bytes are made from during the upload. */
 export type WrittenOrStreamed = { written: Flattened } | { streamed: PlannedImage };
 
 /**
- * Writes the image as {@link flatten} does, or, if no file is needed and the layers allow it, plans
- * how the image is made while it is sent.
+ * Returns a plan for an image that is made during the upload, if no file is needed and the source
+ * allows it; else writes the image as {@link flatten} does.
  * @throws PublishError as {@link flatten}.
  */
 export async function flattenOrPlan(
@@ -64,31 +63,31 @@ export async function flattenOrPlan(
   needsFile: boolean,
 ): Promise<WrittenOrStreamed> {
   const { compress, detail, onEvent } = request;
-  const mayStay = !needsFile && compress === 'none';
+  const canStream = !needsFile && compress === 'none';
   const work = async (): Promise<WrittenOrStreamed> => {
-    // What is not written spares no copies.
-    const planned = await planOnePass(mayStay ? { ...request, sharesBlocks: false } : request);
-    if (planned && mayStay) return { streamed: planned };
+    // An image that is not written has no blocks to share.
+    const planned = await planOnePass(canStream ? { ...request, sharesBlocks: false } : request);
+    if (planned && canStream) return { streamed: planned };
     return { written: await writeFile(planned, request) };
   };
   return runStep(onEvent, 'convert', work, (result) =>
     'written' in result
       ? detail
-      : [detail, 'of its layers, while it is sent'].filter(Boolean).join(': '),
+      : [detail, 'from its layers, during the upload'].filter(Boolean).join(': '),
   );
 }
 
 async function planOnePass(request: FlattenRequest): Promise<PlannedImage | undefined> {
   const { source, target, compress, isScratch, virtualSize, timeouts } = request;
   const { sharesBlocks = false } = request;
-  const isOurs = target.format === 'qcow2' && compress !== 'zlib';
-  const isHere = source.node === undefined;
-  if (!(isScratch && isOurs && isHere)) return undefined;
+  const isOnePass = target.format === 'qcow2' && compress !== 'zlib';
+  const isLocal = source.node === undefined;
+  if (!(isScratch && isOnePass && isLocal)) return undefined;
   const limits = { timeoutMs: timeouts.convertMs, signal: request.signal };
   const isCompressed = compress !== 'none';
   return planImage({ ...source, ...limits }, virtualSize, {
-    probeZeros: isCompressed,
-    minReuseBytes: isCompressed || !sharesBlocks ? Infinity : MIN_REUSE_BYTES,
+    skipZeroProbe: isCompressed,
+    minSharedBytes: isCompressed || !sharesBlocks ? Infinity : MIN_SHARED_BYTES,
   });
 }
 
@@ -99,7 +98,7 @@ async function writeFile(
   if (!planned) return convertBy(request);
   return request.compress === 'none'
     ? writeOnePass(planned, request)
-    : ((await compressOnePass(planned, request)) ?? convertBy(request));
+    : compressOnePass(planned, request);
 }
 
 async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Promise<Flattened> {
@@ -114,28 +113,21 @@ async function writeOnePass(planned: PlannedImage, request: FlattenRequest): Pro
   return { direct: true, digests };
 }
 
-/** `undefined` where zstd's library is not on this machine; nothing has been written then. */
 async function compressOnePass(
   planned: PlannedImage,
   { target, timeouts, onEvent, signal }: FlattenRequest,
-): Promise<Flattened | undefined> {
-  const compressors = await startCompressors();
-  if (!compressors) return undefined;
-  try {
-    await writeCompressedImage(planned, {
-      ...{ path: target.path, compressors, timeoutMs: timeouts.convertMs, signal },
-      onRead: (bytes) =>
-        onEvent({ type: 'progress', step: 'convert', bytes, total: planned.dataBytes }),
-    });
-  } finally {
-    await compressors.close();
-  }
+): Promise<Flattened> {
+  await writeCompressedImage(planned, {
+    ...{ path: target.path, timeoutMs: timeouts.convertMs, signal },
+    onRead: (bytes) =>
+      onEvent({ type: 'progress', step: 'convert', bytes, total: planned.dataBytes }),
+  });
   return { direct: true };
 }
 
 async function convertBy(request: FlattenRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, timeouts, onEvent, signal } = request;
-  // NOTE: `qemu-img info` opens no layer below, and refuses to be told of one.
+  // NOTE: `qemu-img info` opens no backing file, and fails if one is given.
   const { backingChain: _, ...top } = source;
   const now = await info({ ...top, signal, timeoutMs: timeouts.checkMs });
   assertNotResized(source.path, now.virtualSize, virtualSize);
@@ -151,8 +143,9 @@ async function convertBy(request: FlattenRequest): Promise<Converted> {
 }
 
 /**
- * `unwritten`: there is no file of the image, so its tables are written to the target to be checked.
- * @throws PublishError INTEGRITY where the image's own tables are not whole; QEMU_IMG, NO_SPACE.
+ * Checks an image with `qemu-img check`. For a `streamed` image, which has no file, it first writes the
+ * tables to the target.
+ * @throws PublishError INTEGRITY if the image's tables are damaged; QEMU_IMG, NO_SPACE.
  */
 export async function checkImage(
   {
@@ -162,20 +155,20 @@ export async function checkImage(
     onEvent,
     signal,
   }: Pick<FlattenRequest, 'target' | 'detail' | 'timeouts' | 'onEvent' | 'signal'>,
-  unwritten?: PlannedImage,
+  streamed?: PlannedImage,
 ): Promise<void> {
   await runStep(
     onEvent,
     'check',
     async () => {
       const writing = { signal, timeoutMs: timeouts.convertMs };
-      if (unwritten) await writeTables(unwritten, target.path, writing);
+      if (streamed) await writeTables(streamed, target.path, writing);
       const result = await check({ ...target, signal, timeoutMs: timeouts.checkMs });
       if (result.state !== 'corrupt' && result.state !== 'leaks') return result;
       throw new PublishError(
         'INTEGRITY',
-        `qemu-img check found the new image damaged (${result.corruptions} corruptions, ${result.leaks} leaks); nothing was published. Run it again, and check the work directory's disk`,
-        { step: 'check' },
+        `qemu-img check found the new image damaged: ${result.corruptions} corruptions, ${result.leaks} leaks`,
+        { step: 'check', hint: "check the work directory's disk, then run it again" },
       );
     },
     ({ state }) => (detail === undefined ? state : `${detail}: ${state}`),

@@ -1,23 +1,21 @@
-// The thread that writes a flat qcow2: reads the layers, hashes what they hold, and writes what is not there yet, each byte once.
+// The thread that writes a flat qcow2: reads the layers, hashes the image and writes it, each byte once.
 import { createHash } from 'node:crypto';
 import { workerData } from 'node:worker_threads';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { alignedMemory } from '../host/io/direct-file.ts';
-import type { PreparedImage } from './delta/prepare-image.ts';
 import type { ChainReader } from './qcow2/chain-reader.ts';
 import { fillImage } from './qcow2/fill-image.ts';
-import { answer, type ImageWork, type Target, tell, type Written } from './qcow2/image-thread.ts';
+import { answer, type ImageWork, post, type Target, type Written } from './qcow2/image-thread.ts';
 import { Qcow2Layout } from './qcow2/qcow2-layout.ts';
 
 const PIECE_BYTES = 2 * 1024 * 1024;
 const PIECES = 8;
-/** Pieces that are read while one is hashed and those before it are written. */
+/** Pieces that are read while one is hashed and earlier ones are written. */
 const READ_AHEAD = 3;
-const TELL_BYTES = 16 * 1024 * 1024;
+const REPORT_BYTES = 16 * 1024 * 1024;
 
-/** What of the image is there already comes as in `PreparedImage`. */
-export interface PlainImageWork extends ImageWork, PreparedImage {
-  /** Of the digests that are wanted. */
+export interface PlainImageWork extends ImageWork {
+  /** Names of the digests to compute. */
   algorithms: readonly string[];
 }
 
@@ -27,11 +25,11 @@ const memory = alignedMemory(PIECE_BYTES, PIECES).map(({ buffer, byteOffset, byt
 );
 const hashes = work.algorithms.map((name) => [name, createHash(name)] as const);
 
-/** Reads run ahead, writes lag behind; what is between them is hashed in the order of the bytes. */
+/** Reads run ahead and writes lag behind; between them the pieces are hashed in order. */
 async function writeImage(chain: ChainReader, target: Target): Promise<Written> {
-  const layout = new Qcow2Layout(work, work.kept);
+  const layout = new Qcow2Layout(work);
   const count = Math.ceil(layout.size / PIECE_BYTES);
-  // What is under way, by the number of its piece.
+  // Pending reads and writes, by the number of the piece.
   const reads = new Map<number, Promise<Buffer>>();
   const writes = new Map<number, Promise<void>>();
   const read = (n: number) => {
@@ -39,7 +37,7 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
     reads.set(n, ignoreRejection(free.then(() => fillPiece(n, chain, layout))));
   };
   for (let n = 0; n < Math.min(count, READ_AHEAD); n += 1) read(n);
-  const settled = settledTeller(layout.size);
+  const reportSettled = settledReporter(layout.size);
   try {
     for (let n = 0; n < count; n += 1) {
       const piece = (await reads.get(n)) ?? Buffer.alloc(0);
@@ -48,14 +46,14 @@ async function writeImage(chain: ChainReader, target: Target): Promise<Written> 
       for (const [, hash] of hashes) hash.update(piece);
       const before = writes.get(n - 1) ?? Promise.resolve();
       const written = writePiece(piece, n * PIECE_BYTES, { target, layout });
-      // One that follows another counts as written when both are.
+      // A piece is settled when it and all pieces before it are written.
       const end = n * PIECE_BYTES + piece.byteLength;
-      writes.set(n, ignoreRejection(Promise.all([before, written]).then(() => settled(end))));
+      writes.set(n, ignoreRejection(Promise.all([before, written]).then(() => reportSettled(end))));
       writes.delete(n - PIECES);
     }
     await writes.get(count - 1);
   } finally {
-    // The memory is in use until then.
+    // Until then the memory is in use.
     await Promise.allSettled([...reads.values(), ...writes.values()]);
   }
   const digests = hashes.map(([name, hash]) => [name, hash.digest('hex')]);
@@ -70,31 +68,24 @@ async function fillPiece(n: number, chain: ChainReader, layout: Qcow2Layout): Pr
   return piece;
 }
 
-/** `start`: of the piece in the file. */
+/** Writes the piece at byte `start` of the file, or its tables alone if the data is shared. */
 async function writePiece(
   piece: Buffer,
   start: number,
   { target, layout }: { target: Target; layout: Qcow2Layout },
 ): Promise<void> {
-  const end = start + piece.byteLength;
-  const dataFrom = Math.max(start, layout.dataAt);
-  const writeTo = start < layout.keptBytes ? target.writeSmall : target.write;
-  for (const range of layout.newRanges(start, end)) {
-    await writeTo(piece.subarray(range.start - start, range.end - start), range.start);
-  }
-  if (dataFrom < end && !work.isShared) {
-    await target.write(piece.subarray(dataFrom - start), dataFrom);
-  }
+  const bytes = work.isShared ? Math.max(0, layout.dataAt - start) : piece.byteLength;
+  await target.write(piece.subarray(0, bytes), start);
 }
 
-function settledTeller(size: number): (bytes: number) => void {
-  let told = 0;
+function settledReporter(size: number): (bytes: number) => void {
+  let reported = 0;
   return (bytes) => {
-    if (bytes - told < TELL_BYTES && bytes < size) return;
-    told = bytes;
-    tell({ kind: 'bytes', bytes });
+    if (bytes - reported < REPORT_BYTES && bytes < size) return;
+    reported = bytes;
+    post({ kind: 'bytes', bytes });
   };
 }
 
-// Last: what it uses must be there.
+// Last: the constants above must be initialized before the work begins.
 await answer(work, writeImage);

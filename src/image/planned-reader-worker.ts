@@ -1,4 +1,4 @@
-// The thread that makes any range of a flat image's bytes, of which there is no file, in memory that it shares with whoever asks.
+// The thread that makes ranges of a streamed image's bytes, in memory that it shares with the reader.
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../core/errors.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
@@ -7,14 +7,15 @@ import { alignedMemory, BLOCK } from '../host/io/direct-file.ts';
 import { CLUSTER } from './plan/data-runs.ts';
 import { ChainReader } from './qcow2/chain-reader.ts';
 import { fillImage } from './qcow2/fill-image.ts';
+import type { LayerFile } from './qcow2/layer-reader.ts';
 import { Qcow2Layout } from './qcow2/qcow2-layout.ts';
 
 export interface PlannedReaderWork extends DiskData {
-  /** The layers' files, the first one on top. */
-  layers: readonly string[];
+  /** The first one on top. */
+  layers: readonly LayerFile[];
 }
 
-/** Bytes `start` to `end` of the image are to be in `memory` from its byte `offset`. */
+/** Asks for the bytes `start` to `end` of the image, in `memory` from its byte `offset`. */
 export interface ReadRequest {
   id: number;
   memory: SharedArrayBuffer;
@@ -23,22 +24,22 @@ export interface ReadRequest {
   end: number;
 }
 
-/** Ends the thread when what it reads is read; what waits for its turn fails. */
-export type Farewell = 'close';
+/** Ends the thread when its current reads are done; waiting reads fail. */
+export type CloseRequest = 'close';
 
-/** `bytes`: fewer than were wanted where the image ends. */
+/** `bytes` is less than the range if the image ends in it. */
 export type ReadAnswer = { id: number; bytes: number } | { id: number; error: string };
 
-/** What is read at a time. */
+/** Bytes of one read. */
 const PIECE_BYTES = 2 * 1024 * 1024;
 /**
- * NOTE: reads wait in Node's thread pool, whose four threads are the whole process's. Storage that
- * hangs must leave it one: for its journal, and for the names of hosts.
+ * NOTE: reads wait in Node's thread pool, whose four threads serve the whole process. Storage that hangs
+ * must leave it one, for the journal and for the names of hosts.
  */
-const AT_ONCE = 3;
+const MAX_READS = 3;
 
-/** Leave to read a piece, and memory for one that cannot be read where it belongs. */
-class Turn {
+/** Permits one read, and has memory for a piece that cannot be read in place. */
+class ReadSlot {
   #spare: Buffer | undefined;
 
   get spare(): Buffer {
@@ -49,16 +50,16 @@ class Turn {
 }
 
 const { layers, ...disk } = workerData as PlannedReaderWork;
-const layout = new Qcow2Layout(disk, 0);
-// Its failure is every request's.
+const layout = new Qcow2Layout(disk);
+// If it rejects, every request fails.
 const chain = ignoreRejection(ChainReader.open(layers));
-const free = Array.from({ length: AT_ONCE }, () => new Turn());
-const waiting: ((turn: Turn) => void)[] = [];
+const free = Array.from({ length: MAX_READS }, () => new ReadSlot());
+const waiting: ((slot: ReadSlot) => void)[] = [];
 
 const underWay = new Set<Promise<void>>();
 let isClosed = false;
 
-parentPort?.on('message', async (request: ReadRequest | Farewell) => {
+parentPort?.on('message', async (request: ReadRequest | CloseRequest) => {
   if (request === 'close') return close();
   const answered = answer(request).then((result) => parentPort?.postMessage(result));
   underWay.add(answered);
@@ -89,39 +90,39 @@ async function read({ memory, offset, start, end }: ReadRequest): Promise<number
     const next = Math.min(until, at - (at % PIECE_BYTES) + PIECE_BYTES);
     const piece = Buffer.from(memory, offset + at - start, next - at);
     const from = at;
-    pieces.push(inTurn((turn) => fillPiece(piece, from, turn)));
+    pieces.push(withReadSlot((slot) => fillPiece(piece, from, slot)));
     at = next;
   }
-  // The memory belongs to whoever asked as soon as there is an answer.
+  // After the answer the memory belongs to the reader again.
   const ends = await Promise.allSettled(pieces);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return Math.max(0, until - start);
 }
 
-async function inTurn(work: (turn: Turn) => Promise<void>): Promise<void> {
-  const turn = free.pop() ?? (await new Promise<Turn>((resolve) => waiting.push(resolve)));
+async function withReadSlot(work: (slot: ReadSlot) => Promise<void>): Promise<void> {
+  const slot = free.pop() ?? (await new Promise<ReadSlot>((resolve) => waiting.push(resolve)));
   try {
-    if (isClosed) throw new Error('it was given up');
-    await work(turn);
+    if (isClosed) throw new Error('the reader was closed');
+    await work(slot);
   } finally {
     const next = waiting.shift();
-    if (next) next(turn);
-    else free.push(turn);
+    if (next) next(slot);
+    else free.push(slot);
   }
 }
 
 /**
- * Any bytes of the image, as long as they lie between two multiples of `PIECE_BYTES`.
- * NOTE: tables are made in whole clusters; and one direct read into memory that does not begin at a
- * block would have the layer read through the page cache ever after.
+ * Fills `piece` with any bytes of the image that lie between two multiples of `PIECE_BYTES`.
+ * NOTE: tables are made in whole clusters; and after one direct read into memory that does not begin at
+ * a block, the layer would be read through the page cache.
  */
-async function fillPiece(piece: Buffer, start: number, turn: Turn): Promise<void> {
+async function fillPiece(piece: Buffer, start: number, slot: ReadSlot): Promise<void> {
   const parts = { chain: await chain, layout };
   const end = start + piece.byteLength;
   const isWhole = start % CLUSTER === 0 && end % CLUSTER === 0;
   if (isWhole && piece.byteOffset % BLOCK === 0) return fillImage(piece, start, parts);
   const from = start - (start % CLUSTER);
-  const wide = turn.spare.subarray(0, Math.ceil(end / CLUSTER) * CLUSTER - from);
+  const wide = slot.spare.subarray(0, Math.ceil(end / CLUSTER) * CLUSTER - from);
   await fillImage(wide, from, parts);
   wide.copy(piece, 0, start - from);
 }

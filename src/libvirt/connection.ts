@@ -2,15 +2,15 @@
 import { messageOf, PublishError } from '../core/errors.ts';
 import { Domain } from './domain.ts';
 import { isLibvirtError, type LibvirtError, VIR_ERR } from './errors.ts';
-import type { VolumePlace } from './ffi/protocol.ts';
+import type { VolumePlace } from './ffi/results.ts';
 import { type CallLimits, WorkerClient } from './ffi/worker-client.ts';
 import { Storage } from './storage.ts';
 import { requireLocalQemu } from './uri.ts';
 
 /**
  * Opens a connection with a thread of its own.
- * @throws PublishError CONFIG where the URI is not QEMU on this host; LIBVIRT where there is no
- * connection to be had, with the cure.
+ * @throws PublishError CONFIG if the URI is not QEMU on this host; LIBVIRT if libvirt cannot be
+ * reached, with a hint.
  */
 export async function openConnection(uri: string, limits: CallLimits = {}): Promise<Connection> {
   requireLocalQemu(uri);
@@ -27,7 +27,7 @@ export async function openConnection(uri: string, limits: CallLimits = {}): Prom
 /**
  * Methods keep libvirt's names without `virConnect` and `virDomain`. All reject with LibvirtError,
  * or with PublishError LIBVIRT once the connection is closed, broken, or does not answer in time.
- * Calls on one connection are made one after the other, in order.
+ * Calls on one connection run one after the other, in order.
  */
 export class Connection {
   readonly uri: string;
@@ -56,14 +56,14 @@ export class Connection {
     return new Domain(this.#client.invoke, await this.#client.invoke('lookupByUUIDString', uuid));
   }
 
-  /** The id of a running domain, as `virsh list` shows it. */
+  /** `id` is the number of a running domain that `virsh list` shows. */
   async lookupByID(id: number): Promise<Domain> {
     return new Domain(this.#client.invoke, await this.#client.invoke('lookupByID', id));
   }
 
-  /** All domains, running or not, or those that the VIR_CONNECT_LIST_DOMAINS_* flags pick. */
-  async listAllDomains(flags = 0): Promise<Domain[]> {
-    const refs = await this.#client.invoke('listAllDomains', flags);
+  /** All domains, running or not. */
+  async listAllDomains(): Promise<Domain[]> {
+    const refs = await this.#client.invoke('listAllDomains', 0);
     return refs.map((ref) => new Domain(this.#client.invoke, ref));
   }
 
@@ -87,12 +87,12 @@ export class Connection {
     return new Domain(this.#client.invoke, await this.#client.invoke('defineXML', xml, flags));
   }
 
-  /** Its storage pools and volumes. */
+  /** The storage pools and volumes of this connection. */
   get storage(): Storage {
     return new Storage(this.#client.invoke);
   }
 
-  /** False where libvirtd is gone, or a call did not come back in time: open a new one then. */
+  /** False if libvirtd has ended, or a call exceeded its deadline: a new connection is needed then. */
   async isAlive(): Promise<boolean> {
     try {
       return await this.#client.invoke('isAlive');
@@ -102,20 +102,20 @@ export class Connection {
     }
   }
 
-  /** Rejects the pending calls with PublishError LIBVIRT, and makes no more. Never rejects. */
+  /** Rejects the pending calls and all later ones with PublishError LIBVIRT. Never rejects. */
   giveUp(): Promise<void> {
     return this.#client.giveUp();
   }
 
-  /** Makes the pending calls, then ends the thread. Never rejects; safe to call again. */
+  /** Waits for the pending calls, then ends the thread. Never rejects; may be called again. */
   close(): Promise<void> {
     return this.#client.end();
   }
 }
 
-async function falseIf(code: number, asking: Promise<boolean>): Promise<boolean> {
+async function falseIf(code: number, answer: Promise<boolean>): Promise<boolean> {
   try {
-    return await asking;
+    return await answer;
   } catch (error) {
     if (isLibvirtError(error, code)) return false;
     throw error;
@@ -124,18 +124,19 @@ async function falseIf(code: number, asking: Promise<boolean>): Promise<boolean>
 
 function noConnection(uri: string, error: unknown): Error {
   if (!isLibvirtError(error)) return error instanceof Error ? error : new Error(messageOf(error));
-  return new PublishError('LIBVIRT', `cannot connect to ${uri}: ${error.message}; ${cure(error)}`, {
+  return new PublishError('LIBVIRT', `cannot connect to libvirt at ${uri}: ${error.message}`, {
     step: 'inspect',
     retryable: true,
     cause: error,
+    hint: hintFor(error),
   });
 }
 
-// A socket that may not be opened has no code of its own (VIR_ERR_SYSTEM_ERROR, as one that is not
-// there), so the hint, and nothing but the hint, is chosen by the text.
-function cure(error: LibvirtError): string {
+// libvirt gives a socket without permission and a missing one the same code (VIR_ERR_SYSTEM_ERROR),
+// so the hint, and nothing but the hint, is chosen by the text.
+function hintFor(error: LibvirtError): string {
   if (/denied|authentication|permission/i.test(error.message)) {
     return 'run as root or as a member of the group "libvirt"';
   }
-  return 'is libvirtd (or virtqemud) running on this host? Start it, or name another with --connect';
+  return 'start libvirtd (or virtqemud) on this host, or choose another URI with --connect';
 }

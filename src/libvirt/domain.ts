@@ -1,25 +1,35 @@
 // One libvirt domain: its definition, its power state, its disks and its guest agent.
 // More than 200 lines: one method for each call of the C API, with nothing to follow.
+import { processStartTime } from '../host/process-start.ts';
+import { VIR_DOMAIN_TIME_SYNC } from './ffi/constants.ts';
+import type { Invoke } from './ffi/protocol.ts';
 import type {
   BlockInfo,
   BlockJobInfo,
-  CommitRange,
+  DiskError,
   DiskErrorKind,
   DomainRef,
   DomainState,
-  Invoke,
   JobInfo,
   NamedXml,
   SnapshotXml,
-} from './ffi/protocol.ts';
-import { processStartTime, type Runtime } from './runtime.ts';
+} from './ffi/results.ts';
+import type { Runtime } from './runtime.ts';
 import type { DomainStatus } from './status-xml.ts';
 
 export type { BlockInfo, BlockJobInfo, DiskErrorKind, DomainState, JobInfo, NamedXml, SnapshotXml };
 
+/** Paths of layers, or libvirt's names of them (`vda[2]`). */
+export interface CommitRange {
+  /** The layer that is written to; null for the lowest. */
+  base: string | null;
+  /** The highest layer that is committed; null for the active layer. */
+  top: string | null;
+}
+
 /**
- * Methods keep libvirt's names without `virDomain`, and reject as those of `Connection` do. A
- * Domain stands for its UUID: it stays good when the domain is undefined and defined again.
+ * Methods keep libvirt's names without `virDomain`, and reject like those of `Connection`. A Domain
+ * stands for its UUID: it stays valid when the domain is undefined and defined again.
  */
 export class Domain {
   readonly name: string;
@@ -37,7 +47,7 @@ export class Domain {
     return this.#invoke('getXMLDesc', this.uuid, flags);
   }
 
-  /** libvirt's number for the running guest, another one after each start; null if it is off. */
+  /** libvirt's id of the running guest, a new one after each start; null if it is off. */
   getID(): Promise<number | null> {
     return this.#invoke('getID', this.uuid);
   }
@@ -50,7 +60,7 @@ export class Domain {
     return this.#invoke('isActive', this.uuid);
   }
 
-  /** `reason` is a number whose meaning hangs on the state (virDomainPausedReason and so on). */
+  /** `reason` is a number whose meaning depends on the state (virDomainPausedReason and so on). */
   getState(): Promise<{ state: DomainState; reason: number }> {
     return this.#invoke('getState', this.uuid);
   }
@@ -60,7 +70,7 @@ export class Domain {
   }
 
   setAutostart(on: boolean): Promise<void> {
-    return this.#invoke('setAutostart', this.uuid, on);
+    return this.#invoke('setAutostart', this.uuid, on ? 1 : 0);
   }
 
   /** Flags VIR_DOMAIN_UNDEFINE_*. Removes autostart too. A running domain becomes transient. */
@@ -78,24 +88,25 @@ export class Domain {
     bandwidthMib: number,
     flags: number,
   ): Promise<void> {
-    return this.#invoke('blockCommit', this.uuid, disk, range, bandwidthMib, flags);
+    const { base, top } = range;
+    return this.#invoke('blockCommit', this.uuid, disk, base, top, bandwidthMib, flags);
   }
 
-  /** Writes all that lies below the active layer into it. */
+  /** Writes all layers below the active layer into the active layer. */
   blockPull(disk: string, bandwidthMib: number, flags: number): Promise<void> {
     return this.#invoke('blockPull', this.uuid, disk, bandwidthMib, flags);
   }
 
   /**
-   * With VIR_DOMAIN_BLOCK_REBASE_COPY: a mirror of `disk` into `base`; 0 MiB/s is no cap. With no
-   * flag: a pull of all between the active layer and `base`.
+   * With VIR_DOMAIN_BLOCK_REBASE_COPY: mirrors `disk` into the file `base`; 0 MiB/s is no limit.
+   * Without flags: pulls all layers between the active layer and `base` into the active layer.
    */
   blockRebase(disk: string, base: string, bandwidthMib: number, flags: number): Promise<void> {
     return this.#invoke('blockRebase', this.uuid, disk, base, bandwidthMib, flags);
   }
 
   /**
-   * A mirror of `disk` into what the `<disk>` element in `destXml` describes, which needs its
+   * Mirrors `disk` into the file or device of the `<disk>` element in `destXml`, which needs its
    * `<driver type=…/>`. Flags VIR_DOMAIN_BLOCK_COPY_*.
    */
   blockCopy(
@@ -107,7 +118,7 @@ export class Domain {
     return this.#invoke('blockCopy', this.uuid, disk, destXml, params, flags);
   }
 
-  /** Undefined where there is no job: also when one has failed, for it vanishes without a word. */
+  /** Returns undefined if there is no job. A job that failed vanishes without an error. */
   blockJobInfo(disk: string): Promise<BlockJobInfo | undefined> {
     return this.#invoke('blockJobInfo', this.uuid, disk);
   }
@@ -121,8 +132,8 @@ export class Domain {
     return this.#invoke('getBlockInfo', this.uuid, disk);
   }
 
-  /** The disks whose last write failed, as for want of space; empty where all is well. */
-  getDiskErrors(): Promise<{ disk: string; error: DiskErrorKind }[]> {
+  /** Returns the disks whose last write failed, for lack of space or another reason. */
+  getDiskErrors(): Promise<DiskError[]> {
     return this.#invoke('getDiskErrors', this.uuid);
   }
 
@@ -131,60 +142,57 @@ export class Domain {
    * VIR_ERR.ARGUMENT_UNSUPPORTED, with no agent behind it with VIR_ERR.AGENT_UNRESPONSIVE.
    */
   fsFreeze(mountpoints: readonly string[] = []): Promise<number> {
-    return this.#invoke('fsFreeze', this.uuid, mountpoints);
+    const list = mountpoints.length === 0 ? null : [...mountpoints];
+    return this.#invoke('fsFreeze', this.uuid, list, mountpoints.length, 0);
   }
 
-  /** Resolves with the number of file systems thawed; 0 where none was frozen. */
+  /** Resolves with the number of file systems thawed; 0 if none was frozen. */
   fsThaw(): Promise<number> {
-    return this.#invoke('fsThaw', this.uuid);
+    return this.#invoke('fsThaw', this.uuid, null, 0, 0);
   }
 
-  /** How long libvirt waits for the agent's answers; the freeze has no other timeout. */
+  /** Sets how long libvirt waits for the agent's answers; a freeze has no other timeout. */
   agentSetResponseTimeout(seconds: number): Promise<void> {
-    return this.#invoke('agentSetResponseTimeout', this.uuid, seconds);
+    return this.#invoke('agentSetResponseTimeout', this.uuid, seconds, 0);
   }
 
-  /** From libvirt's status file; undefined if the domain is off, or the file cannot be read. */
+  /** Returns what libvirt's status file says; undefined if the domain is off or the file is unreadable. */
   status(): Promise<DomainStatus | undefined> {
     return this.#invoke('status', this.uuid);
   }
 
-  /** Whether the daemon of the running domain has its files where this process sees them. */
+  /** Whether this process sees the status file that the daemon keeps of the running domain. */
   seesDaemon(): Promise<boolean> {
     return this.#invoke('seesDaemon', this.uuid);
   }
 
-  /** The QEMU process that the domain runs in now. */
+  /** Returns the QEMU process that the domain runs in now. */
   async runtime(): Promise<Runtime> {
     const id = await this.getID();
     const pid = (await this.status())?.pid ?? null;
-    return { id, pid, startTime: pid === null ? null : processStartTime(pid) };
+    return { id, pid, startTime: pid === null ? null : await processStartTime(pid) };
   }
 
-  /** One command to the guest agent, and its answer, both as JSON text. */
+  /** Sends one command to the guest agent and returns its answer, both JSON text. Taints the domain. */
   qemuAgentCommand(json: string, timeoutS: number): Promise<string> {
-    return this.#invoke('qemuAgentCommand', this.uuid, json, timeoutS);
+    return this.#invoke('qemuAgentCommand', this.uuid, json, timeoutS, 0);
   }
 
-  /** Flags VIR_DOMAIN_SAVE_*. Takes as long as writing the guest's RAM does. */
+  /** Flags VIR_DOMAIN_SAVE_*. Resolves when the guest's RAM is written. */
   managedSave(flags: number): Promise<void> {
     return this.#invoke('managedSave', this.uuid, flags);
   }
 
   hasManagedSaveImage(): Promise<boolean> {
-    return this.#invoke('hasManagedSaveImage', this.uuid);
+    return this.#invoke('hasManagedSaveImage', this.uuid, 0);
   }
 
-  /** The live XML as it was at the save: what a start from it gives QEMU. Holds no passwords. */
+  /** Returns the live XML of the moment of the save, which a start from it uses. Holds no passwords. */
   managedSaveGetXMLDesc(): Promise<string> {
-    return this.#invoke('managedSaveGetXMLDesc', this.uuid);
+    return this.#invoke('managedSaveGetXMLDesc', this.uuid, 0);
   }
 
-  managedSaveRemove(): Promise<void> {
-    return this.#invoke('managedSaveRemove', this.uuid);
-  }
-
-  /** Flags VIR_DOMAIN_START_*. Starts from the managed save where there is one. */
+  /** Flags VIR_DOMAIN_START_*. Starts from the managed save if there is one. */
   createWithFlags(flags: number): Promise<void> {
     return this.#invoke('createWithFlags', this.uuid, flags);
   }
@@ -197,38 +205,34 @@ export class Domain {
     return this.#invoke('resume', this.uuid);
   }
 
-  destroy(): Promise<void> {
-    return this.#invoke('destroy', this.uuid);
-  }
-
-  /** The guest's clock, in seconds since 1970; needs an agent that answers. */
-  /** What the guest's agent says its system is, as `debian` or `mswindows`; null if it does not say. */
+  /** Returns the agent's name of the guest's system, such as `debian` or `mswindows`; null if it has none. */
   getGuestOs(): Promise<string | null> {
     return this.#invoke('getGuestOs', this.uuid);
   }
 
+  /** Returns the guest's clock in seconds since 1970; needs an agent that answers. */
   getTime(): Promise<number> {
     return this.#invoke('getTime', this.uuid);
   }
 
-  /** virDomainSetTime with SYNC: the guest's clock from its RTC; needs an agent that answers. */
+  /** virDomainSetTime with SYNC: sets the guest's clock from its RTC; needs an agent that answers. */
   setTimeSync(): Promise<void> {
-    return this.#invoke('setTimeSync', this.uuid);
+    return this.#invoke('setTime', this.uuid, 0, 0, VIR_DOMAIN_TIME_SYNC);
   }
 
   getJobInfo(): Promise<JobInfo> {
     return this.#invoke('getJobInfo', this.uuid);
   }
 
-  /** What the domain's job is, as `VIR_DOMAIN_JOB_OPERATION`; null if there is none, or it is not said. */
+  /** Returns the virDomainJobOperation; null if there is no job, or libvirt does not report it. */
   getJobOperation(): Promise<number | null> {
     return this.#invoke('getJobOperation', this.uuid);
   }
 
   /**
-   * Aborts the domain's job (a managed save); from a connection other than the one that waits. An
-   * abort that comes late resolves all the same while the save succeeds (libvirt 9.0): what became
-   * of the domain stands in the save's own result, VIR_ERR.OPERATION_ABORTED or none.
+   * Aborts the domain's job (a managed save); call it on another connection than the one that waits
+   * for the job. A late abort resolves although the save succeeds (libvirt 9.0): only the save's own
+   * result shows the outcome, VIR_ERR.OPERATION_ABORTED or success.
    */
   abortJob(): Promise<void> {
     return this.#invoke('abortJob', this.uuid);
@@ -239,17 +243,17 @@ export class Domain {
     return this.#invoke('attachDeviceFlags', this.uuid, xml, flags);
   }
 
-  /** Flags VIR_DOMAIN_AFFECT_*. A live detach is a request: the guest may take its time. */
+  /** Flags VIR_DOMAIN_AFFECT_*. A live detach is a request that the guest may answer late. */
   detachDeviceFlags(xml: string, flags: number): Promise<void> {
     return this.#invoke('detachDeviceFlags', this.uuid, xml, flags);
   }
 
-  /** Parents first, with their XML as it can be defined again; it holds passwords. */
+  /** Returns parents before children, with XML that can be defined again; it holds passwords. */
   listSnapshots(): Promise<SnapshotXml[]> {
     return this.#invoke('listSnapshots', this.uuid);
   }
 
-  /** Parents first, with their XML as it can be defined again; it holds passwords. */
+  /** Returns parents before children, with XML that can be defined again; it holds passwords. */
   listCheckpoints(): Promise<NamedXml[]> {
     return this.#invoke('listCheckpoints', this.uuid);
   }

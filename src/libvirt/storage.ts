@@ -1,12 +1,13 @@
 // The storage pools of one libvirt, and the volumes in them.
 import { dirname } from 'node:path';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
-import type { Invoke, VolumeXml } from './ffi/protocol.ts';
+import type { Invoke } from './ffi/protocol.ts';
+import type { VolumeXml } from './ffi/results.ts';
 import { describeVolume, type Volume, volumeSnapshotXml } from './xml/storage-xml.ts';
 
 export type { Volume } from './xml/storage-xml.ts';
 
-/** Rejects as the methods of `Connection` do; what is not there is undefined, not an error. */
+/** Methods reject like those of `Connection`; a missing pool or volume is undefined, not an error. */
 export class Storage {
   readonly #invoke: Invoke;
 
@@ -17,8 +18,8 @@ export class Storage {
   /**
    * The volume with this path, in a pool that is active.
    *
-   * NOTE: a pool knows the files that were there when it was last refreshed: an overlay that a
-   * snapshot made, for one, is seen only after another refresh.
+   * NOTE: a pool knows only the files that existed when it was last refreshed. An overlay that a
+   * snapshot made is a volume only after the next refresh.
    */
   async volumeByPath(path: string): Promise<Volume | undefined> {
     const known = await found(this.#invoke('volumeByPath', path));
@@ -33,16 +34,17 @@ export class Storage {
     return described(await found(this.#invoke('volumeByName', pool, name)));
   }
 
+  /** Lets the pool find volumes that were made or removed without libvirt. */
   refreshPool(pool: string): Promise<void> {
     return this.#invoke('refreshPool', pool);
   }
 
-  /** A volume that holds what `origin` holds now, made by the pool itself (LVM). */
+  /** Lets the pool make a volume with the present content of `origin` (LVM). */
   createSnapshotVolume(origin: Volume, name: string): Promise<void> {
     return this.#invoke('createVolume', origin.pool.name, volumeSnapshotXml(origin, name));
   }
 
-  /** Nothing where it is not there (any more). */
+  /** Resolves also if the volume does not exist. */
   async deleteVolume(pool: string, name: string): Promise<void> {
     await found(this.#invoke('deleteVolume', pool, name));
   }
@@ -52,9 +54,9 @@ function described(xml: VolumeXml | undefined): Volume | undefined {
   return xml && describeVolume(xml);
 }
 
-async function found<T>(asking: Promise<T>): Promise<T | undefined> {
+async function found<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    return await asking;
+    return await answer;
   } catch (error) {
     if (MISSING.some((code) => isLibvirtError(error, code))) return undefined;
     throw error;

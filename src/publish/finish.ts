@@ -1,26 +1,21 @@
-// The last stretch of a run, from images that can be read to an active one; `recover --resume` walks it again.
+// Publishes the disks' image sources as one active image; `recover --resume` repeats it.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { PublishError } from '../core/errors.ts';
-import { type OnEvent, runStep } from '../core/events.ts';
+import { runStep } from '../core/events.ts';
+import { type MovedAlias, pointAliases } from '../registry/aliases/point-aliases.ts';
 import type { ImageObject, ImageRecord } from '../registry/record/image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { FinishOptions, ImageToPublish } from './image-to-publish.ts';
 import { keepLast } from './keep.ts';
 import { activeFields, uploadDisks } from './upload-disks.ts';
 
-/** Points of the journal from here on, each with what a resume needs of it; `uploaded` is between. */
+/** Points of the journal, with the data that a resume needs; `uploaded` lies between them. */
 export const IMAGE_POINT = 'image';
 export const ACTIVE_POINT = 'active';
 
-/** Of the UEFI variables, beside the data. */
+/** Name of the artefact with the UEFI variables. */
 export const NVRAM_NAME = 'nvram.fd';
-
-/** What an alias points to now. */
-export interface MovedAlias {
-  alias: string;
-  version: number;
-}
 
 /** An active image, and its aliases. */
 export interface PublishedImage {
@@ -28,7 +23,11 @@ export interface PublishedImage {
   aliases: readonly MovedAlias[];
 }
 
-/** @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason. */
+/**
+ * Uploads the disks and the artefacts, activates the image, then moves its aliases and deletes older
+ * images as requested.
+ * @throws PublishError UPLOAD, INTEGRITY, REGISTRY, IMAGE_STATUS; the signal's reason.
+ */
 export async function finishImage(
   registry: Registry,
   image: ImageToPublish,
@@ -48,33 +47,16 @@ export async function finishImage(
   return { image: record, aliases };
 }
 
-/** What was asked for beyond the image itself: its aliases, and that older images go. */
+/** Moves the image's aliases, then deletes older images if `keep` asks for it. */
 export async function followUp(
   registry: Registry,
   image: Pick<ImageToPublish, 'id' | 'aliases' | 'keep'>,
   record: ImageRecord,
   { onEvent, signal }: Pick<FinishOptions, 'onEvent' | 'signal'>,
 ): Promise<readonly MovedAlias[]> {
-  const aliases = await moveAliases(registry, image, onEvent);
+  const aliases = await pointAliases(registry, image.id, image.aliases, onEvent);
   if (image.keep !== null) await keepLast(registry, record, { keep: image.keep, signal, onEvent });
   return aliases;
-}
-
-/** Points the image's aliases to it. An alias that does so already is left as it is. */
-async function moveAliases(
-  registry: Registry,
-  { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
-  onEvent: OnEvent,
-): Promise<readonly MovedAlias[]> {
-  const moved: { alias: string; version: number }[] = [];
-  for (const alias of aliases) {
-    const { version } = await runStep(onEvent, 'alias', async () => {
-      const now = await registry.resolveAlias(alias);
-      return now?.image_id === id ? now : registry.setAlias(alias, id);
-    });
-    moved.push({ alias, version });
-  }
-  return moved;
 }
 
 async function putArtefacts(
@@ -100,9 +82,9 @@ async function putArtefact(
   try {
     return await registry.putArtefact(id, name, body, { signal });
   } catch (error) {
-    // Written by the process before, of the very bytes that its run has.
-    const isThere = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
-    if (!(resume && isThere)) throw error;
+    // An earlier process of the run has written it, from the same bytes.
+    const exists = error instanceof PublishError && error.code === 'PRECONDITION_LOST';
+    if (!(resume && exists)) throw error;
     const sha256 = createHash('sha256').update(body).digest('hex');
     return { name, size: body.length, sha256 };
   }

@@ -1,4 +1,4 @@
-// An image on its way into the registry: its disks, what goes along, and how it is published.
+// The types of an image that is being published: its disks, artefacts and options.
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { DiskFormat } from '../core/model.ts';
@@ -13,29 +13,29 @@ export interface UploadedDisk {
   digests: Digests;
 }
 
-/** What the writing of an image file gave beside it. */
+/** Facts that are known from writing the image of a disk. */
 export interface WrittenDisk {
   /** In hex, by algorithm. */
   digests: Readonly<Record<string, string>> | undefined;
-  /** What the image is made of while it is sent; undefined if it was written to a file. */
+  /** The plan of an image that is made during the upload; undefined if it was written to a file. */
   streamed: PlannedImage | undefined;
 }
 
-/** The flat image of one disk, and what the record says of it. */
+/** The flat image of one disk, and its fields of the record. */
 export interface DiskToPublish extends Omit<ImageDisk, 'sha256' | 'etag' | 'disk_format' | 'size'> {
-  /** The image file; of an image without one, the captured file. */
+  /** The image file, or the captured file if the image is made during the upload. */
   path: string;
-  /** It goes when the image is in the registry. Left out by earlier versions. */
+  /** The run's own file, which is removed after the upload. Left out by earlier versions. */
   isScratch?: boolean;
   /**
    * Bytes of the image file.
-   * NOTE: left out where there is none: a version that knows of no layers takes the file at `path`
-   * for the image where its size is this, and must not.
+   * NOTE: left out if there is no image file: a version that does not know `layers` would publish the
+   * file at `path` if it has this size.
    */
   size?: number;
-  /** It was written past the page cache. */
+  /** The image file was written past the page cache. */
   direct?: boolean;
-  /** There is no file of the image: it is made of these while it is sent. */
+  /** The layers that the image is made from during the upload, if it has no file. */
   layers?: ImageLayers;
 }
 
@@ -45,29 +45,29 @@ export interface FinishOptions {
   /** Writes a point to the run's journal. */
   checkpoint: (name: string, data?: unknown) => Promise<void>;
   timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
-  /** An earlier process was at this before. */
+  /** An earlier process of the run has begun to publish the image. */
   resume?: boolean;
-  /** What is known from the writing of the files, by the names of their objects. */
+  /** Facts from writing the images, by the name of the object. */
   written?: ReadonlyMap<string, WrittenDisk>;
-  /** What that one had uploaded already. */
+  /** The disks that the earlier process uploaded. */
   uploaded?: readonly UploadedDisk[];
 }
 
-/** All that is needed to publish images as one. It stands in the journal, and holds no secret. */
+/** Everything that is needed to publish the image. The journal has it, so it contains no secret. */
 export interface ImageToPublish {
   id: string;
   /** The root disk first. */
   disks: readonly DiskToPublish[];
   disk_format: DiskFormat;
-  /** Digests of the root disk beside sha256. */
+  /** Digests of the root disk in addition to sha256. */
   hash: readonly string[];
   min_ram: number;
   properties: Record<string, string>;
-  /** Scrubbed. */
+  /** The scrubbed domain XML. */
   domainXml: string;
-  /** The copy of the guest's UEFI variables; left out where they stay at home. */
+  /** The copy of the guest's UEFI variables; left out if they are not published. */
   nvram?: string;
   aliases: readonly string[];
-  /** As SnapshotOptions.keep; null where no older image goes. */
+  /** As SnapshotOptions.keep; null if no older image is deleted. */
   keep: number | null;
 }

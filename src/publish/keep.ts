@@ -1,10 +1,10 @@
-// Old snapshots go when a new one is there, where that was asked for.
+// Deletes older images after a new one was published, if `--keep` asks for it.
 import { messageOf } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { ImageRecord } from '../registry/record/image.ts';
 import type { Registry } from '../registry/registry.ts';
 
-/** Keeps the newest `keep` images in line with this one. The new image stands whatever comes of it. */
+/** Deletes all but the newest `keep` images of this one's disk and name. A failure is only a warning. */
 export async function keepLast(
   registry: Registry,
   image: ImageRecord,
@@ -22,7 +22,7 @@ export async function keepLast(
   } catch (error) {
     note(
       'warning',
-      `older images could not be deleted (${messageOf(error)}); virt-publish prune does it`,
+      `older images were not deleted (${messageOf(error)}); delete them with virt-publish prune`,
     );
   }
 }

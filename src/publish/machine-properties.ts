@@ -1,9 +1,10 @@
-// The machine that an image was taken from, in Glance's property names. Pure.
+// Describes the virtual hardware of an image's domain in Glance's properties. Pure.
 import type { DomainDescription } from '../libvirt/xml/domain-xml.ts';
 
 /**
- * What a guest needs to find its hardware again. Only values that Nova knows: it refuses to boot an
- * image with any other, as for a bus that is QEMU's alone.
+ * Returns the properties that a guest needs to find the same hardware; null for unknown ones. They have
+ * only values that Nova accepts: it refuses to boot an image with any other, such as a bus that only
+ * QEMU has.
  * @see https://docs.openstack.org/glance/latest/admin/useful-image-properties.html
  * @see nova/objects/fields.py, where the values are listed
  */
@@ -44,8 +45,8 @@ const TPM_MODELS = ['tpm-crb', 'tpm-tis'];
 const TPM_VERSIONS = ['1.2', '2.0'];
 
 /**
- * NOTE: Nova goes by the version: without it there is no vTPM, and nothing is said; without a model
- * there is a TIS, which a guest with another one has no driver for.
+ * NOTE: without a version Nova adds no vTPM and reports nothing. Without a model it adds a TIS, which a
+ * guest with another model has no driver for.
  */
 function tpmProperties(tpm: NonNullable<DomainDescription['tpm']>): Record<string, string> {
   const version = known(TPM_VERSIONS, tpm.version);
@@ -53,7 +54,7 @@ function tpmProperties(tpm: NonNullable<DomainDescription['tpm']>): Record<strin
   return version === null || model === null ? {} : { hw_tpm_version: version, hw_tpm_model: model };
 }
 
-/** The two halves that libvirt splits virtio into are one model to Nova. */
+/** Nova has one model for both of libvirt's virtio variants. */
 function plainVirtio(model: string | null): string | null {
   if (model === 'virtio-transitional' || model === 'virtio-non-transitional') return 'virtio';
   return model;

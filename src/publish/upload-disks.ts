@@ -1,4 +1,4 @@
-// The flat images of a run into the registry, one after the other, and what the record then says of them.
+// Uploads a run's disks one after the other, and makes the fields of the record from them.
 import { runStep } from '../core/events.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import { removeScratch } from '../host/files/scratch-file.ts';
@@ -13,12 +13,12 @@ import type {
   UploadedDisk,
 } from './image-to-publish.ts';
 
-/** A point of the journal: one disk is in the registry. */
+/** The point of the journal after each uploaded disk. */
 export const UPLOADED_POINT = 'uploaded';
 
 /**
- * Uploads the disks that are not there yet. Each one's file goes when the journal says that it is
- * there: `removed` resolves when all are gone, and never rejects.
+ * Uploads the disks that are not uploaded yet. The file of each is removed after the journal has its
+ * upload; `removed` resolves when all are removed, and never rejects.
  * @throws PublishError UPLOAD, INTEGRITY, REGISTRY; the signal's reason.
  */
 export async function uploadDisks(
@@ -31,15 +31,15 @@ export async function uploadDisks(
   const all: UploadedDisk[] = [];
   const removals: Promise<void>[] = [];
   for (const disk of image.disks) {
-    const there = before.find(({ name }) => name === disk.name);
-    const uploaded = there ?? (await uploadDisk(registry, image, disk, options));
-    if (!there) await checkpoint(UPLOADED_POINT, uploaded);
+    const earlier = before.find(({ name }) => name === disk.name);
+    const uploaded = earlier ?? (await uploadDisk(registry, image, disk, options));
+    if (!earlier) await checkpoint(UPLOADED_POINT, uploaded);
     if (disk.isScratch)
       removals.push(ignoreRejection(removeScratch({ path: disk.path, isScratch: true })));
     all.push(uploaded);
   }
-  // NOTE: a file system that discards what becomes free takes some 0.2 s a GiB; the image need not
-  // wait for that. What fails here is removed, or told, with the run's folder.
+  // NOTE: a file system that discards freed blocks takes some 0.2 s a GiB, for which the image need not
+  // wait. A file that is not removed here is removed, or reported, with the run's folder.
   const removed = Promise.allSettled(removals).then(() => undefined);
   return { uploaded: all as [UploadedDisk, ...UploadedDisk[]], removed };
 }
@@ -71,7 +71,7 @@ async function uploadDisk(
   return { name, size, digests };
 }
 
-/** Of a single disk the record says what Glance's says; of several it lists them all as well. */
+/** Returns the fields of the record: Glance's own, and the list of the disks if there are several. */
 export function activeFields(
   { disks, disk_format, min_ram, properties }: ImageToPublish,
   uploaded: readonly [UploadedDisk, ...UploadedDisk[]],

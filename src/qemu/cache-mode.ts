@@ -1,4 +1,4 @@
-// Whether a new image is written past the page cache: tried in its folder.
+// Finds out whether a new image can be written past the page cache, by a probe file in its folder.
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
@@ -7,12 +7,12 @@ import type { Compression } from '../core/model.ts';
 import type { CacheMode } from './qemu-img-args.ts';
 
 /**
- * Past the page cache where the file system takes O_DIRECT (tmpfs of older kernels and some FUSE
- * file systems do not): an image is written once, and as many pages as it has bytes would push out
- * what the guests of this host need. On a virtual host it was five times as fast.
+ * Returns `none` (past the page cache) if the file system supports O_DIRECT; tmpfs of older kernels
+ * and some FUSE file systems do not. An image is written once, and its pages would push out pages that
+ * the guests of this host need. On a virtual host this was five times as fast.
  *
- * NOTE: compressed clusters have any length: past the page cache each is a read, a change and a
- * write of its blocks, and the processor is what it waits for anyway.
+ * NOTE: a compressed image is written through the page cache: its clusters have any length, so each
+ * direct write would read, change and write whole blocks, and the processor is the limit anyway.
  */
 export async function cacheModeFor(path: string, compress: Compression): Promise<CacheMode> {
   if (compress !== 'none') return 'writeback';
@@ -23,7 +23,7 @@ export async function cacheModeFor(path: string, compress: Compression): Promise
     await file.close();
     return 'none';
   } catch {
-    // Whatever else is wrong with this folder, the conversion itself says it better.
+    // The conversion itself reports any other problem with this folder, and better.
     return 'writeback';
   } finally {
     await unlink(probe).catch(() => undefined);

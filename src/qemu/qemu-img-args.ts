@@ -1,4 +1,4 @@
-// Argument lists for qemu-img: formats always named, file names that cannot turn into options. Pure.
+// Argument lists for qemu-img: formats are always named, and no file name is taken for an option. Pure.
 import { isAbsolute, resolve } from 'node:path';
 import { PublishError } from '../core/errors.ts';
 import type { Compression, DiskFormat, TargetFormat } from '../core/model.ts';
@@ -12,22 +12,23 @@ const COMPRESSIONS_OF: Readonly<Record<TargetFormat, readonly Compression[]>> = 
   vhdx: ['none'],
 };
 
-/** QEMU's name of the format: it knows none for an ISO, and reads it as a raw disk. */
+/** Returns QEMU's name of the format. QEMU has none for an ISO and reads it as a raw disk. */
 export function qemuFormat(format: DiskFormat): TargetFormat {
   return format === 'iso' ? 'raw' : format;
 }
 
-/** Whether `convert` can write `format` with `compress`. `none` always can. */
+/** Returns whether `convert` can write `format` with `compress`; `none` is always possible. */
 export function supportsCompression(format: TargetFormat, compress: Compression): boolean {
   return COMPRESSIONS_OF[format].includes(compress);
 }
 
-/** @throws PublishError USAGE where the format has no such compression, naming what it has. */
+/** @throws PublishError USAGE if the format has no such compression; the hint names those it has. */
 export function requireCompression(format: TargetFormat, compress: Compression): void {
   if (supportsCompression(format, compress)) return;
   const allowed = COMPRESSIONS_OF[format].join(' or ');
-  const message = `format ${format} cannot be compressed with ${compress}: use --compress ${allowed}, or --format qcow2`;
-  throw new PublishError('USAGE', message, { step: 'config' });
+  const message = `format ${format} cannot be compressed with ${compress}`;
+  const hint = `use --compress ${allowed}, or --format qcow2`;
+  throw new PublishError('USAGE', message, { step: 'config', hint });
 }
 
 export function infoArgs(source: SourceImage): string[] {
@@ -35,8 +36,8 @@ export function infoArgs(source: SourceImage): string[] {
 }
 
 /**
- * The backing file is opened while the overlay is made, so a wrong format is refused here.
- * An absolute backing path is written as it is: QEMU reads no protocol prefix into it later.
+ * qemu-img opens the backing file while it creates the overlay, so it refuses a wrong format here.
+ * An absolute backing path is written unchanged: QEMU never reads a protocol prefix into it.
  */
 export function createArgs(path: string, virtualSize: number, backing: ImageFile | null): string[] {
   const below =
@@ -44,13 +45,13 @@ export function createArgs(path: string, virtualSize: number, backing: ImageFile
   return ['create', '-q', '-f', 'qcow2', ...below, '--', safePath(path), String(virtualSize)];
 }
 
-/** How the target is written: past the page cache, or through it. */
+/** How the target is written: past the page cache (`none`) or through it. */
 export type CacheMode = 'none' | 'writeback';
 
 /**
  * NOTE: with either cache mode qemu-img flushes at its end, so a finished file outlives a power cut
  * (convert's own default, `unsafe`, would not). The source is read through the page cache, which
- * has what the mirror has just written.
+ * holds what the mirror has just written.
  */
 export function convertArgs(
   source: SourceImage,
@@ -88,7 +89,7 @@ export function measureArgs(source: SourceImage, targetFormat: 'qcow2' | 'raw'):
 }
 
 // NOTE: 8 coroutines with unordered writes doubled the rate in QEMU's own measurement.
-// streamOptimized is made to be read as a stream, so its grains stay in order.
+// streamOptimized is read as a stream, so its grains stay in order.
 function writeOrder(format: TargetFormat, compress: Compression): string[] {
   return format === 'vmdk' && compress !== 'none' ? ['-m', '8'] : ['-m', '8', '-W'];
 }
@@ -101,7 +102,7 @@ function targetOptions(format: TargetFormat, compress: Compression): string[] {
   return [];
 }
 
-/** NOTE: QEMU's option lists have `,,` for a comma; a name by itself could be taken for such a list. */
+/** NOTE: in QEMU's option lists `,,` means a comma; a bare name could be taken for such a list. */
 function atSnapshot({ snapshot }: SourceImage): string[] {
   if (snapshot === undefined) return [];
   const [id, name] = [snapshot.id, snapshot.name].map((word) => word.replaceAll(',', ',,'));
@@ -119,8 +120,8 @@ function fileName(source: SourceImage): string {
   return `json:${JSON.stringify(blockNode(source, backingChain))}`;
 }
 
-// NOTE: no driver is named for the file itself: QEMU picks `file` or `host_device` by what the
-// path is, and `file` refuses a block device.
+// NOTE: the file itself gets no driver name: QEMU picks `file` or `host_device` by the type of the
+// path, and `file` refuses a block device.
 function blockNode(layer: SourceImage, below: readonly ImageFile[] | undefined): object {
   const file = layer.node ?? { filename: safePath(layer.path) };
   const node = { driver: safeFormat(layer.format), file };
@@ -129,16 +130,19 @@ function blockNode(layer: SourceImage, below: readonly ImageFile[] | undefined):
   return { ...node, backing: next === undefined ? null : blockNode(next, rest) };
 }
 
-// NOTE: QEMU takes what stands before the first `:` for a protocol only where no `/` comes before
-// it (path_has_protocol), so an absolute path is a path whatever it holds: `json:`, `nbd:`, commas.
+// NOTE: QEMU takes the text before the first `:` for a protocol only if no `/` comes before it
+// (path_has_protocol), so an absolute path is always a path, also with `json:`, `nbd:` or commas in it.
 function safePath(path: string): string {
   if (path === '' || path.includes('\0'))
-    throw new PublishError('USAGE', 'a file name must not be empty or hold a NUL byte');
-  // NOTE: the kernel follows a link before a `..` behind it, and `resolve` does not.
+    throw new PublishError('USAGE', 'a file name must not be empty or hold a NUL byte', {
+      hint: 'name a file',
+    });
+  // NOTE: the kernel follows a link before it applies a `..` behind it; `resolve` does not.
   return isAbsolute(path) ? path : resolve(path);
 }
 
 function safeFormat(format: string): string {
   if (/^[a-z][a-z0-9_-]*$/.test(format)) return format;
-  throw new PublishError('USAGE', `${JSON.stringify(format)} is not the name of a disk format`);
+  const message = `${JSON.stringify(format)} is not the name of a disk format`;
+  throw new PublishError('USAGE', message, { hint: 'name one that `qemu-img --help` lists' });
 }

@@ -10,7 +10,7 @@ import type {
 
 type Json = Record<string, unknown>;
 
-/** @throws PublishError QEMU_IMG where the output is not what `qemu-img info` prints. */
+/** @throws PublishError QEMU_IMG if the output is not that of `qemu-img info`. */
 export function parseInfo(output: string): QemuImgInfo {
   const info = parseObject('info', output);
   const specific = objectOf(objectOf(info['format-specific']).data);
@@ -46,8 +46,8 @@ export function parseCheck(exitCode: number, output: string): CheckResult {
 }
 
 /**
- * Makes a reader of `map` output, fed with its pieces as they come: an extent a line, and of a
- * large disk so many that they must never be held all at once as text.
+ * Returns a reader of `map` output, to be called with each piece of it. The output has an extent a
+ * line; that of a large disk is never held as a whole.
  */
 export function mapReader(use: (extent: MapExtent) => void): (piece: string) => void {
   let rest = '';
@@ -71,12 +71,14 @@ export function parseMeasure(output: string): MeasureResult {
 
 /** `qemu-img version 7.2.22 (Debian 1:7.2+...)` gives `7.2.22`. */
 export function parseVersion(output: string): string {
-  return /^qemu-img version (\d+(?:\.\d+)*)/.exec(output)?.[1] ?? missing('--version', 'a version');
+  return (
+    /^qemu-img version (\d+(?:\.\d+)*)/.exec(output)?.[1] ?? missing('--version', 'version number')
+  );
 }
 
 /**
- * Makes a reader of `-p` output: fed with its pieces as they come, it returns the newest percentage
- * (0 to 100), or null where a piece holds none. A number cut in two between pieces is put together.
+ * Returns a reader of `-p` output, to be called with each piece of it. It returns the newest percentage
+ * (0 to 100), or null if the piece has none. A number that is split between two pieces is joined.
  */
 export function progressReader(): (piece: string) => number | null {
   let rest = '';
@@ -104,11 +106,11 @@ function toExtent(entry: unknown): MapExtent {
     start: numberOf(extent.start) ?? missing('map', 'start'),
     length: numberOf(extent.length) ?? missing('map', 'length'),
     depth: numberOf(extent.depth) ?? 0,
-    // NOTE: `present` came with QEMU 6.1; before it, an extent was told apart by its data alone.
+    // NOTE: `present` came with QEMU 6.1; before that, only `data` says whether a layer has the extent.
     present: extent.present === undefined ? extent.data === true : extent.present === true,
     zero: extent.zero === true,
     data: extent.data === true,
-    // NOTE: `compressed` came with QEMU 8.2; it is false before it.
+    // NOTE: `compressed` came with QEMU 8.2; before that it is taken as false.
     compressed: extent.compressed === true,
     offset: numberOf(extent.offset),
   };
@@ -128,8 +130,9 @@ function parseJson(command: string, output: string): unknown {
 }
 
 function missing(command: string, what: string, cause?: unknown): never {
-  const message = `qemu-img ${command} answered without ${what}: is the qemu-img in PATH the real one, 4.2 or later?`;
-  throw new PublishError('QEMU_IMG', message, { cause });
+  const message = `the output of qemu-img ${command} has no ${what}`;
+  const hint = "check that the qemu-img in PATH is QEMU's, 4.2 or later";
+  throw new PublishError('QEMU_IMG', message, { cause, hint });
 }
 
 function objectOf(value: unknown): Json {

@@ -1,28 +1,28 @@
-// What goes into and comes out of qemu-img, as types. Sizes in bytes.
+// The types of qemu-img's requests and answers. Sizes in bytes.
 import type { Compression, TargetFormat } from '../core/model.ts';
 
 /** One layer on disk: a file or a block device, and the format it is opened with. */
 export interface ImageFile {
   path: string;
-  /** QEMU's name of the format; it is always given and never probed. */
+  /** QEMU's name of the format, which is never probed. */
   format: string;
 }
 
 /** A layer that is opened for reading only. */
 export interface SourceImage extends ImageFile {
   /**
-   * Where the data are in no file of this host: the node of QEMU's block layer that has them. `path`
-   * is for people then.
+   * The node of QEMU's block layer that has the data, if they are in no file of this host. `path` is
+   * then for messages only.
    */
   node?: Readonly<Record<string, unknown>>;
-  /** True where a running QEMU holds the file open for writing (`--force-share`). */
+  /** A running QEMU has the file open for writing (`--force-share`). */
   shared?: boolean;
   /**
-   * The layers below, nearest first. Where it is given, these and no others are opened, whatever
-   * the headers say (`[]`: none at all); where it is left out, QEMU follows the headers.
+   * The layers below, nearest first. If given, only these are opened (`[]`: none), and the headers are
+   * ignored; if left out, QEMU follows the headers.
    */
   backingChain?: readonly ImageFile[];
-  /** Read as this internal snapshot has it, and not as it is now. `convert` and `measure` alone. */
+  /** The internal snapshot to read instead of the current state; for `convert` and `measure` only. */
   snapshot?: SnapshotRef;
 }
 
@@ -33,7 +33,7 @@ export type SnapshotRef = Pick<InternalSnapshot, 'id' | 'name'>;
 export interface CallLimits {
   signal?: AbortSignal;
   timeoutMs?: number;
-  /** Where the image is somebody else's: what it may cost at most; needs the program prlimit. */
+  /** The most that an untrusted image may cost; needs the program prlimit. */
   confined?: { addressSpaceBytes: number; cpuS: number };
 }
 
@@ -45,14 +45,14 @@ export interface InternalSnapshot {
   date: string;
 }
 
-/** `qemu-img info` of one layer. Null and false where the format knows no such thing. */
+/** `qemu-img info` of one layer. A field that the format does not have is null or false. */
 export interface QemuImgInfo {
   format: string;
   virtualSize: number;
   /** Bytes the file takes on its file system; holes are not counted. */
   actualSize: number;
   clusterSize: number | null;
-  /** As it is written in the header, so it may be relative. */
+  /** As in the header, so it may be relative. */
   backingFile: string | null;
   fullBackingFile: string | null;
   backingFormat: string | null;
@@ -83,18 +83,18 @@ export interface ConvertRequest extends CallLimits {
   source: SourceImage;
   target: { path: string; format: TargetFormat };
   compress: Compression;
-  /** Of the source: the total that progress is told against. */
+  /** Bytes of the source's disk: the total of the progress. */
   virtualSize: number;
   /** `bytes` never falls, and is `total` at the end. */
   onProgress?: (bytes: number, total: number) => void;
 }
 
 export interface Converted {
-  /** The target was written past the page cache, which does not have it. */
+  /** The target was written past the page cache, and is not in it. */
   direct: boolean;
 }
 
-/** `not applicable`: the format has nothing to check, as raw. */
+/** `not applicable`: the format has nothing to check, such as raw. */
 export interface CheckResult {
   state: 'clean' | 'leaks' | 'corrupt' | 'not applicable';
   leaks: number;
@@ -103,25 +103,25 @@ export interface CheckResult {
 
 export interface CompareResult {
   identical: boolean;
-  /** qemu-img's own words, with the offset of the first difference. */
+  /** qemu-img's own message, with the offset of the first difference. */
   detail: string;
 }
 
-/** A run of bytes with one fate; `depth` 0 is the image itself, 1 its backing file. */
+/** A run of bytes in one state; `depth` 0 is the image itself, 1 its backing file. */
 export interface MapExtent {
   start: number;
   length: number;
   depth: number;
-  /** False where no layer has it: it reads as zeros. */
+  /** False if no layer has it; it then reads as zeros. */
   present: boolean;
   zero: boolean;
   data: boolean;
   compressed: boolean;
-  /** In the file of that depth; null where there is no such place. */
+  /** Offset in the file of that depth; null if the bytes are not stored there. */
   offset: number | null;
 }
 
-/** Bytes a converted image takes: with this source's data, and if every cluster were written. */
+/** Bytes of a converted image: with this source's data, and with every cluster written. */
 export interface MeasureResult {
   required: number;
   fullyAllocated: number;

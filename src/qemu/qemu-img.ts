@@ -41,7 +41,7 @@ import { writeFailureOf } from './write-failure.ts';
 export { qemuFormat, requireCompression, supportsCompression } from './qemu-img-args.ts';
 export type * from './qemu-img-types.ts';
 
-/** The deadline of a caller that names none: no call may hang for ever. */
+/** The deadline of a call that names none. */
 const LAST_DEADLINE_MS = 10 * 60_000;
 
 /** Exit code of `check` on a format that has nothing to check. */
@@ -56,18 +56,18 @@ interface Call extends CallLimits {
   onOutput?: (piece: string) => void;
 }
 
-// Every function here throws PublishError NO_SPACE where a file system is full and QEMU_IMG for all
-// else that qemu-img fails with, and the signal's own reason after an abort, when the child is gone.
+// Every function here throws PublishError NO_SPACE if a file system is full and QEMU_IMG for any other
+// failure of qemu-img. After an abort it throws the signal's reason when the child has ended.
 
-/** What one layer says about itself. Its backing files are neither opened nor probed. */
+/** Returns the facts of one layer. Its backing files are neither opened nor probed. */
 export async function info(request: SourceImage & CallLimits): Promise<QemuImgInfo> {
   const call = { ...request, args: infoArgs(request), step: 'inspect' as const };
   return parseInfo((await run(call)).stdout);
 }
 
 /**
- * Makes an empty overlay. An existing file is overwritten, and what an abort or a failure leaves of
- * it is the caller's to remove.
+ * Creates an empty overlay. It overwrites an existing file; after an abort or a failure the caller
+ * removes the partial file.
  */
 export async function createOverlay(request: OverlayRequest): Promise<void> {
   const args = createArgs(request.path, request.virtualSize, request.backing);
@@ -76,9 +76,9 @@ export async function createOverlay(request: OverlayRequest): Promise<void> {
 }
 
 /**
- * Writes the source and all below it as one flat image. An existing target is overwritten; the
- * partial target after an abort or a failure is the caller's to remove.
- * @throws PublishError USAGE, before anything runs, where the format cannot be compressed so.
+ * Writes the source and all layers below it as one flat image. It overwrites an existing target; after
+ * an abort or a failure the caller removes the partial file.
+ * @throws PublishError USAGE, before anything runs, if the format has no such compression.
  */
 export async function convert(request: ConvertRequest): Promise<Converted> {
   const { source, target, compress, virtualSize, onProgress } = request;
@@ -87,11 +87,11 @@ export async function convert(request: ConvertRequest): Promise<Converted> {
   const cache = await cacheModeFor(target.path, compress);
   const args = convertArgs(source, { ...target, cache }, compress);
   const readPercent = progressReader();
-  let told = 0;
+  let reported = 0;
   const onOutput = (piece: string) => {
     const bytes = Math.floor(((readPercent(piece) ?? 0) / 100) * virtualSize);
-    if (bytes <= told || bytes >= virtualSize) return;
-    told = bytes;
+    if (bytes <= reported || bytes >= virtualSize) return;
+    reported = bytes;
     onProgress?.(bytes, virtualSize);
   };
   const path = `${source.path} to ${target.path}`;
@@ -100,7 +100,7 @@ export async function convert(request: ConvertRequest): Promise<Converted> {
   return { direct: cache === 'none' };
 }
 
-/** Whether the format's own tables are whole. Damage is an answer, not an error. */
+/** Returns whether the format's own tables are intact. Damage is an answer, not an error. */
 export async function check(request: SourceImage & CallLimits): Promise<CheckResult> {
   const answers = [0, 2, 3, NO_CHECK];
   const call = { ...request, args: checkArgs(request), step: 'check' as const, answers };
@@ -109,7 +109,7 @@ export async function check(request: SourceImage & CallLimits): Promise<CheckRes
   return parseCheck(exitCode, stdout);
 }
 
-/** Whether two images read the same. A shorter one is filled up with zeros. */
+/** Returns whether two images read the same. The shorter one counts as filled up with zeros. */
 export async function compare(
   a: SourceImage,
   b: SourceImage,
@@ -121,7 +121,7 @@ export async function compare(
   return { identical: exitCode === 0, detail: stdout.trim() };
 }
 
-/** Tells which layer each run of bytes comes from, in order, over the whole chain. */
+/** Calls `onExtent` for each run of bytes of the whole chain, in order, with the layer it comes from. */
 export async function map(
   request: SourceImage & CallLimits,
   onExtent: (extent: MapExtent) => void,
@@ -131,9 +131,9 @@ export async function map(
 }
 
 /**
- * Bytes that a converted, uncompressed image will take.
- * NOTE: qemu-img measures qcow2 and raw alone. The other formats hold the same data in blocks of
- * their own and tables of less than a thousandth, so qcow2's answer with that on top holds.
+ * Returns the bytes that a converted, uncompressed image will take.
+ * NOTE: qemu-img measures only qcow2 and raw. The other formats hold the same data in blocks of their
+ * own and tables of less than a thousandth, which is added to the answer for qcow2.
  */
 export async function measure(
   request: { source: SourceImage; targetFormat: TargetFormat } & CallLimits,
@@ -147,13 +147,13 @@ export async function measure(
   return { required: required + slack, fullyAllocated: fullyAllocated + slack };
 }
 
-/** As `7.2.22`. */
+/** Returns the version, such as `7.2.22`. */
 export async function version(limits: CallLimits = {}): Promise<string> {
   const call = { ...limits, args: ['--version'], path: 'this host', step: 'inspect' as const };
   return parseVersion((await run(call)).stdout);
 }
 
-/** NOTE: qemu-img makes its files readable by all whom the umask lets, and keeps one that exists. */
+/** NOTE: qemu-img creates files with every permission that the umask leaves, and keeps an existing one's. */
 async function makeTarget(path: string): Promise<void> {
   await makePrivateFile(path).catch((error: unknown) => {
     throw writeFailureOf(path, error);

@@ -1,39 +1,39 @@
-// Runs one program to its end, by its deadline; the only importer of execa.
+// Runs one program to its end or its deadline; the only importer of execa.
 import { PublishError } from '../core/errors.ts';
-import { noteProgram } from '../core/running-programs.ts';
+import { trackProgram } from '../core/running-programs.ts';
 import { withoutSecrets } from '../core/secrets.ts';
 
-// NOTE: loading it takes a tenth of a second, in which libvirt is connected to and asked.
+// NOTE: loading it takes a tenth of a second, during which the run already asks libvirt.
 const loading = import('execa');
 
-/** Every answer that is held as a whole stays below this. */
+/** Output beyond this ends the program. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 export interface ProgramCall {
-  /** The program and its arguments; there is never a shell. */
+  /** The program and its arguments; no shell is used. */
   argv: readonly [string, ...string[]];
-  /** Added to the environment; messages are asked for in English in any case. */
+  /** Added to the environment, in which LC_ALL is `C`. */
   env?: Readonly<Record<string, string>>;
   signal?: AbortSignal | undefined;
   timeoutMs: number;
-  /** Gets standard output piece by piece, which is not kept then. */
+  /** Called with each piece of standard output, which is then not kept. */
   onOutput?: ((piece: string) => void) | undefined;
 }
 
 /** How a program ended. */
 export interface Outcome {
   exitCode: number | undefined;
-  /** `SIGKILL`... where a signal ended it. */
+  /** The signal that ended it, such as `SIGKILL`. */
   killedBy: string | undefined;
   timedOut: boolean;
-  /** `ENOENT` where there was no such program. */
+  /** Why it could not start: `ENOENT` if it does not exist. */
   spawnCode: string | undefined;
   stderr: string;
 }
 
 /**
- * Any end of the program is an answer.
- * @throws the signal's own reason after an abort, when the child is gone; what `onOutput` throws.
+ * Returns how the program ended, whatever its exit code.
+ * @throws the signal's reason after an abort, when the child has ended; the error of `onOutput`.
  */
 export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout: string }> {
   const { argv, env, signal, timeoutMs, onOutput } = call;
@@ -49,38 +49,38 @@ export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout:
     buffer: { stdout: onOutput === undefined, stderr: true },
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
-  noteProgram(child);
-  // What is thrown in a listener would end this process: it ends the program instead.
-  const refused: unknown[] = [];
+  trackProgram(child);
+  // An error in a listener would end this process; it ends the program instead.
+  const failures: unknown[] = [];
   child.stdout.on('data', (piece) => {
     try {
-      if (refused.length === 0) onOutput?.(String(piece));
+      if (failures.length === 0) onOutput?.(String(piece));
     } catch (error) {
-      refused.push(error);
+      failures.push(error);
       child.kill();
     }
   });
   const result = await child;
-  if (refused.length > 0) throw refused[0];
+  if (failures.length > 0) throw failures[0];
   await abortedBySameSignal(result.signal, signal);
   return {
     exitCode: result.exitCode,
     killedBy: result.signal,
     timedOut: result.timedOut,
     spawnCode: result.code,
-    // Before callers cut it: half a secret is hard to recognize.
+    // Before callers shorten it: a secret that is cut in two is hard to recognize.
     stderr: withoutSecrets(result.stderr),
     stdout: result.stdout ?? '',
   };
 }
 
-// NOTE: a Ctrl-C reaches the child and us at the same time, and the child may be seen to end
-// before our own signal handler has run: one turn of the event loop puts that in order.
+// NOTE: Ctrl-C reaches the child and this process at the same time. The child's exit may be seen before
+// this process's signal handler has run; one turn of the event loop corrects the order.
 async function abortedBySameSignal(
   killedBy: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (killedBy !== undefined) await new Promise((done) => setImmediate(done));
   if (signal?.aborted === true)
-    throw signal.reason ?? new PublishError('INTERRUPTED', 'interrupted');
+    throw signal.reason ?? new PublishError('INTERRUPTED', 'the program was interrupted');
 }

@@ -1,12 +1,12 @@
-// What is told where the file of an image cannot be written.
+// The errors of writing an image's file.
 import { messageOf, PublishError } from '../core/errors.ts';
-import { inTime, type TimeLimits } from '../core/in-time.ts';
+import { inTime, type TimeLimits } from '../core/time-limit.ts';
 
-const LATE = 'it took longer than its deadline: see whether the storage hangs';
+const LATE = 'it took longer than its deadline';
 
 /**
- * Settles with `work`, which writes the file at `path`, at its deadline, or with the signal.
- * @throws PublishError as `writeFailure`, what `work` throws of them; the signal's reason.
+ * Settles with `work`, which writes the file at `path`, or at the deadline, or with the signal.
+ * @throws PublishError, that of `work` or as `writeFailure`; the signal's reason.
  */
 export async function writeInTime<T>(
   { path, ...limits }: TimeLimits & { path: string },
@@ -20,18 +20,19 @@ export async function writeInTime<T>(
   }
 }
 
-/** Of what the file system threw. */
+/** Returns the PublishError for an error of the file system. */
 export function writeFailureOf(path: string, error: unknown): PublishError {
   return writeFailure(path, messageOf(error), (error as NodeJS.ErrnoException).code);
 }
 
-/** NO_SPACE where the system's `code` says so, else QEMU_IMG. */
+/** Returns NO_SPACE if the system's `code` is ENOSPC or EDQUOT, else QEMU_IMG. */
 export function writeFailure(path: string, message: string, code?: string): PublishError {
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  const cure = isFull
-    ? 'no space left on the file system; free some space there, or use --work-dir on a larger file system'
-    : message;
-  return new PublishError(isFull ? 'NO_SPACE' : 'QEMU_IMG', `writing ${path} failed: ${cure}`, {
+  const reason = isFull ? 'no space left on the file system' : message;
+  return new PublishError(isFull ? 'NO_SPACE' : 'QEMU_IMG', `writing ${path} failed: ${reason}`, {
     step: 'convert',
+    hint: isFull
+      ? 'free some space there, or use --work-dir on a larger file system'
+      : 'check that the directory is writable and that its storage answers',
   });
 }

@@ -91,7 +91,7 @@ test('who may not write or not read is told which of the two', async () => {
   const written = await member(BERT, 'import', 'image.raw', '--name', 'b');
   expect([written.exitCode, written.stderr]).toEqual([
     44,
-    expect.stringContaining('the right to write there'),
+    expect.stringContaining('hint: give this user the permission to write there'),
   ]);
   for (const args of [
     ['list'],
@@ -103,7 +103,7 @@ test('who may not write or not read is told which of the two', async () => {
     expect([args, read.exitCode, read.stderr]).toEqual([
       args,
       44,
-      expect.stringContaining('the right to read there'),
+      expect.stringContaining('hint: give this user the permission to read there'),
     ]);
   }
 });

@@ -5,8 +5,8 @@ import { must } from '../support/exec.ts';
 import { makeFolder } from '../support/folders.ts';
 
 /**
- * An environment in which images are compressed with zlib, which only qemu-img does, and
- * `qemu-img convert` reads no more than so many KiB a second.
+ * Returns an environment in which qemu-img writes a snapshot's image (compressed with zlib, which
+ * this program leaves to it), no more than so many KiB a second.
  */
 export async function slowQemuImg(kibPerSecond: number): Promise<Record<string, string>> {
   const folder = await makeFolder('vp-test-bin');

@@ -5,7 +5,7 @@ import { findDomain } from '#built/libvirt/find-domain.js';
 import { createDomain } from '../support/domains.ts';
 import { lab } from '../support/lab.ts';
 
-test('a guest is frozen and thawed, and its clock is set', async () => {
+test('`fsFreeze` and `fsThaw` freeze and thaw a real guest, and `setTimeSync` sets its clock', async () => {
   const guest = await createDomain({ agent: true });
   const connection = await openConnection(lab().uri, { callTimeoutMs: 60_000 });
   const domain = await findDomain(connection, guest.name);

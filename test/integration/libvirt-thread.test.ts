@@ -1,4 +1,4 @@
-// The thread behind a connection: when it holds the process, what it prints, and a libvirtd that hangs or goes away.
+// The thread of a connection: when it keeps the process alive, what it prints, and a libvirtd that hangs or ends.
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -32,8 +32,8 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-describe('a process', () => {
-  test('ends by itself with a connection open and idle, and prints no error of libvirt', async () => {
+describe('a process with a connection', () => {
+  test('ends by itself while the connection is idle, and prints no libvirt error', async () => {
     const ended = await runConnecting(`
       const connection = await openConnection('${URI}');
       await connection.lookupByName('there-is-none').catch((error) => console.log(error.code));
@@ -79,7 +79,7 @@ describe('a process', () => {
     }
   });
 
-  test('goes on where a call is given up before the libraries are loaded', async () => {
+  test('continues if a call is given up before the libraries are loaded', async () => {
     const ended = await runConnecting(`
       const opening = openConnection('${URI}', { callTimeoutMs: 1 });
       await opening.catch((error) => console.log(error.code, error.retryable));
@@ -90,7 +90,7 @@ describe('a process', () => {
   });
 });
 
-test('after a call that hung, every other rejects at once, and close returns', async () => {
+test('after a call that hangs, every other call rejects at once, and `end` resolves', async () => {
   const client = new WorkerClient('a server that is silent', { callTimeoutMs: 200 });
   const opening = client.invoke('open', await silentServer());
   const behind = client.invoke('getLibVersion');
@@ -101,7 +101,7 @@ test('after a call that hung, every other rejects at once, and close returns', a
   await client.end();
 });
 
-test('the deadline is for each call, not for those that wait behind others', async () => {
+test('the deadline of a call starts when the call runs, not when it is queued', async () => {
   const connection = await openConnection(URI, { callTimeoutMs: 500 });
   const startedAt = performance.now();
   while (performance.now() - startedAt < 700) {
@@ -111,7 +111,7 @@ test('the deadline is for each call, not for those that wait behind others', asy
   await connection.close();
 });
 
-test('a call that waits for storage has a limit of its own, and no other call has that one', async () => {
+test('a call that waits for a storage has the long limit, and a lookup has the short one', async () => {
   const proxy = await stallingProxy();
   const limits = { callTimeoutMs: 400, longCallTimeoutMs: 60_000 };
   const connection = await openConnection(proxy.uri, limits);
@@ -129,7 +129,7 @@ test('a call that waits for storage has a limit of its own, and no other call ha
   expect(await starting).toBe('ended');
 });
 
-test('two first calls to a host open one connection', async () => {
+test('concurrent first calls to a host open one connection', async () => {
   const proxy = await stallingProxy();
   const host = new Host(proxy.uri, { callMs: 10_000 });
   const found = await Promise.all([host.work(), host.work(), host.domain(randomUUID())]);
@@ -138,24 +138,26 @@ test('two first calls to a host open one connection', async () => {
   await host.close();
 });
 
-test('a server that hangs up is a LIBVIRT error with a cure', async () => {
+test('`openConnection` rejects with LIBVIRT and a hint if the server hangs up', async () => {
   const uri = await server((socket) => socket.destroy());
   await expect(openConnection(uri)).rejects.toMatchObject({
     code: 'LIBVIRT',
-    message: expect.stringMatching(/^cannot connect to qemu\+unix:.*libvirtd/),
+    message: expect.stringMatching(/^cannot connect to libvirt at qemu\+unix:/),
+    hint: expect.stringMatching(/^start libvirtd/),
     cause: expect.toSatisfy(isConnectionLost),
   });
 });
 
-test('no server at all is a LIBVIRT error with a cure', async () => {
+test('`openConnection` rejects with LIBVIRT and a hint if no server listens', async () => {
   const uri = `qemu+unix:///system?socket=${join(dir, 'nobody')}`;
   await expect(openConnection(uri)).rejects.toMatchObject({
     code: 'LIBVIRT',
-    message: expect.stringMatching(/^cannot connect to .*running on this host\? Start it/),
+    message: expect.stringMatching(/^cannot connect to libvirt at /),
+    hint: expect.stringMatching(/^start libvirtd/),
   });
 });
 
-test('another host is refused before anything is opened', async () => {
+test('`openConnection` rejects the URI of another host before it opens a connection', async () => {
   await expect(openConnection('qemu+ssh://kvm7.example/system')).rejects.toMatchObject({
     code: 'CONFIG',
   });
@@ -165,11 +167,11 @@ interface Proxy {
   uri: string;
   /** Connections so far. */
   count: () => number;
-  /** No answer comes any more. */
+  /** Drops all further answers. */
   stall: () => void;
 }
 
-/** Before the libvirtd of this host. */
+/** Forwards to the libvirtd of this host. */
 async function stallingProxy(): Promise<Proxy> {
   const backs: Socket[] = [];
   const uri = await server((socket) => {
@@ -185,7 +187,7 @@ async function stallingProxy(): Promise<Proxy> {
   return { uri, count: () => backs.length, stall };
 }
 
-/** A server that takes connections and never says a word. */
+/** A server that accepts connections and never answers. */
 function silentServer(): Promise<string> {
   return server(() => undefined);
 }
@@ -195,7 +197,7 @@ async function server(onConnect: (socket: Socket) => void): Promise<string> {
   const sockets = new Set<Socket>();
   const listening = createServer((socket) => {
     sockets.add(socket);
-    // The other side ends without a good-bye.
+    // The client closes without a handshake.
     socket.on('error', () => socket.destroy());
     onConnect(socket);
   });

@@ -18,10 +18,6 @@ import {
   VIR_DOMAIN_BLOCK_REBASE_COPY,
   VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT,
   VIR_DOMAIN_BLOCK_REBASE_SHALLOW,
-  VIR_DOMAIN_SHUTOFF_SAVED,
-  VIR_DOMAIN_START_PAUSED,
-  VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,
-  VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
   VIR_DOMAIN_XML_INACTIVE,
   VIR_DOMAIN_XML_SECURE,
 } from '#built/libvirt/ffi/constants.js';
@@ -30,6 +26,11 @@ import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
 const run = promisify(execFile);
 const URI = process.env.LIBVIRT_DEFAULT_URI ?? 'qemu:///system';
+// Flags and numbers of libvirt-domain.h that only this file needs.
+const VIR_DOMAIN_START_PAUSED = 1;
+const VIR_DOMAIN_SHUTOFF_SAVED = 5;
+const VIR_DOMAIN_UNDEFINE_MANAGED_SAVE = 1;
+const VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA = 2;
 const SECURE = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
 const REBASE =
   VIR_DOMAIN_BLOCK_REBASE_COPY |
@@ -56,7 +57,7 @@ const made: Domain[] = [];
 afterEach(async () => {
   const ignore = (error: unknown): void => expect(isLibvirtError(error)).toBe(true);
   for (const domain of made.splice(0)) {
-    await domain.destroy().catch(ignore);
+    await virsh('destroy', domain).catch(() => undefined);
     const flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
     await domain.undefineFlags(flags).catch(ignore);
   }
@@ -64,12 +65,12 @@ afterEach(async () => {
 });
 
 describe('the connection', () => {
-  test('says the versions of libvirt and QEMU', async () => {
+  test('`getLibVersion` and `getVersion` return the versions of libvirt and QEMU', async () => {
     expect(await connection.getLibVersion()).toBeGreaterThan(5_010_000);
     expect(await connection.getVersion()).toBeGreaterThan(4_000_000);
   });
 
-  test('a domain that is not there is error 42, in the function that looked', async () => {
+  test('a lookup of a missing domain rejects with error 42 and the name of the C function', async () => {
     await expect(connection.lookupByName(newName())).rejects.toMatchObject({
       name: 'LibvirtError',
       code: VIR_ERR.NO_DOMAIN,
@@ -89,21 +90,21 @@ describe('the connection', () => {
     });
   });
 
-  test('a name with a NUL is refused, and not cut short to another domain', async () => {
+  test('a lookup rejects a name with a NUL and does not find the domain with the shorter name', async () => {
     const { name } = await define();
     await expect(connection.lookupByName(`${name}\0x`)).rejects.toMatchObject({
       code: VIR_ERR.INVALID_ARG,
     });
   });
 
-  test('a definition that is no XML is refused with its code', async () => {
+  test('`defineXML` rejects malformed XML with the code of libvirt', async () => {
     await expect(connection.defineXML('<domain>')).rejects.toMatchObject({
       code: VIR_ERR.XML_DETAIL,
       call: 'virDomainDefineXMLFlags',
     });
   });
 
-  test('is closed once and for all, and says so', async () => {
+  test('`close` waits for pending calls; later calls reject with LIBVIRT', async () => {
     const other = await openConnection(URI);
     const pending = other.getLibVersion();
     await Promise.all([other.close(), other.close()]);
@@ -112,7 +113,7 @@ describe('the connection', () => {
     await other.close();
   });
 
-  test('a hundred failing calls at once on two connections each get their own error', async () => {
+  test('a hundred concurrent failing calls on two connections each reject with their own error', async () => {
     const other = await openConnection(URI);
     const { uuid } = await define({ start: true });
     const calls = Array.from({ length: 100 }, async (_, index) => {
@@ -135,7 +136,7 @@ describe('the connection', () => {
 });
 
 describe('a domain', () => {
-  test('is found by name, UUID and id, and an unknown one is told with those close to it', async () => {
+  test('`findDomain` finds a domain by name, UUID and id; the error for an unknown one lists close names', async () => {
     const domain = await define({ start: true });
     const id = /<domain [^>]*id='(\d+)'/.exec(await domain.getXMLDesc(0))?.[1] ?? '';
     for (const ref of [domain.name, domain.uuid, domain.uuid.replaceAll('-', ''), id]) {
@@ -144,7 +145,8 @@ describe('a domain', () => {
     const wrong = `${domain.name}x`;
     await expect(findDomain(connection, wrong)).rejects.toMatchObject({
       code: 'DOMAIN_NOT_FOUND',
-      message: expect.stringMatching(new RegExp(`"${wrong}" at ${URI}.*"${domain.name}"`)),
+      message: `no domain "${wrong}" at ${URI}`,
+      hint: expect.stringContaining(`"${domain.name}"`),
     });
     await expect(findDomain(connection, '')).rejects.toMatchObject({ code: 'DOMAIN_NOT_FOUND' });
     await expect(findDomain(connection, 'a\0b')).rejects.toMatchObject({
@@ -152,7 +154,7 @@ describe('a domain', () => {
     });
   });
 
-  test('with a name that hurts is found, and its XML says that name', async () => {
+  test('a domain whose name has special characters is found, and its XML contains that name', async () => {
     const name = `${newName()} ;"d' & grün 猫`;
     const domain = await define({ name });
     expect(domain.name).toBe(name);
@@ -161,7 +163,7 @@ describe('a domain', () => {
     expect((await connection.listAllDomains()).map((one) => one.name)).toContain(name);
   });
 
-  test('is undefined and redefined while it runs: same XML, autostart only when set again', async () => {
+  test('a running domain is undefined and redefined with the same XML; autostart has to be set again', async () => {
     const domain = await define({ start: true });
     await domain.setAutostart(true);
     expect(await domain.getAutostart()).toBe(true);
@@ -178,7 +180,7 @@ describe('a domain', () => {
     expect(await domain.getAutostart()).toBe(true);
   });
 
-  test('is paused, resumed, switched off; a domain that is off says so to each', async () => {
+  test('a domain is paused and resumed; calls on a domain that is off reject with OPERATION_INVALID', async () => {
     const domain = await define();
     expect(await domain.getState()).toMatchObject({ state: 'shutoff' });
     await domain.createWithFlags(VIR_DOMAIN_START_PAUSED);
@@ -187,15 +189,15 @@ describe('a domain', () => {
     expect(await domain.getState()).toMatchObject({ state: 'running' });
     await domain.suspend();
     expect(await domain.getState()).toMatchObject({ state: 'paused', reason: 1 });
-    await domain.destroy();
-    for (const act of [domain.destroy(), domain.suspend(), domain.resume(), domain.fsFreeze()]) {
+    await virsh('destroy', domain);
+    for (const act of [domain.suspend(), domain.resume(), domain.fsFreeze()]) {
       await expect(act).rejects.toMatchObject({ code: VIR_ERR.OPERATION_INVALID });
     }
     await domain.undefineFlags(0);
     await expect(domain.getState()).rejects.toMatchObject({ code: VIR_ERR.NO_DOMAIN });
   });
 
-  test('without an agent channel, and with a channel without an agent, cannot be frozen', async () => {
+  test('a freeze rejects without an agent channel, and with a channel but no agent', async () => {
     const bare = await define({ start: true });
     await expect(bare.fsFreeze()).rejects.toMatchObject({
       code: VIR_ERR.ARGUMENT_UNSUPPORTED,
@@ -217,7 +219,7 @@ describe('a domain', () => {
     await expect(silent.setTimeSync()).rejects.toMatchObject({ code: VIR_ERR.AGENT_UNRESPONSIVE });
   });
 
-  test('lists its snapshots, parents first, with XML that keeps the password; no checkpoints', async () => {
+  test('`listSnapshots` returns parents before children, with passwords; `listCheckpoints` returns none', async () => {
     const domain = await define();
     expect(await domain.listSnapshots()).toEqual([]);
     expect(await domain.listCheckpoints()).toEqual([]);
@@ -230,7 +232,7 @@ describe('a domain', () => {
     expect(snapshots[0]?.xml).toContain("passwd='hunter2'");
   });
 
-  test('lists its checkpoints', async () => {
+  test('`listCheckpoints` returns the checkpoints with their XML', async () => {
     const domain = await define({ start: true });
     await run('virsh', ['-c', URI, 'checkpoint-create-as', domain.name, 'point']);
     const checkpoints = await domain.listCheckpoints();
@@ -239,7 +241,7 @@ describe('a domain', () => {
     await run('virsh', ['-c', URI, 'checkpoint-delete', domain.name, 'point']);
   });
 
-  test('gives and takes a device', async () => {
+  test('a device is attached and detached', async () => {
     const domain = await define();
     const device = "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>";
     await domain.attachDeviceFlags(device, 2);
@@ -253,7 +255,7 @@ describe('a domain', () => {
 });
 
 describe('a disk', () => {
-  test('has sizes, and no error', async () => {
+  test('`getBlockInfo` returns the sizes of a disk; `getDiskErrors` returns none', async () => {
     const domain = await define({ start: true });
     const info = await domain.getBlockInfo('vda');
     expect(info.capacity).toBe(6 * 2 ** 30);
@@ -262,7 +264,7 @@ describe('a disk', () => {
     await expect(domain.getBlockInfo('vdz')).rejects.toMatchObject({ code: VIR_ERR.INVALID_ARG });
   });
 
-  test('of a persistent domain refuses the rebase; an abort without a job is an error', async () => {
+  test('`blockRebase` rejects on a persistent domain; `blockJobAbort` rejects without a job', async () => {
     const domain = await define({ start: true });
     await expect(domain.blockRebase('vda', await delta(), 0, REBASE)).rejects.toMatchObject({
       code: VIR_ERR.OPERATION_INVALID,
@@ -275,7 +277,7 @@ describe('a disk', () => {
     });
   });
 
-  test('is mirrored by rebase while the domain is undefined', async () => {
+  test('`blockRebase` mirrors a disk while the domain is undefined', async () => {
     const domain = await define({ start: true });
     const xml = await domain.getXMLDesc(SECURE);
     const path = await delta();
@@ -292,7 +294,7 @@ describe('a disk', () => {
     expect(await domain.getXMLDesc(SECURE)).toBe(xml);
   });
 
-  test('is mirrored by copy with the domain defined, at the bandwidth that was asked for', async () => {
+  test('`blockCopy` mirrors a disk of a defined domain at the requested bandwidth', async () => {
     const domain = await define({ start: true });
     const path = await delta();
     const flags =
@@ -315,7 +317,7 @@ describe('a disk', () => {
 });
 
 describe('a managed save', () => {
-  test('stops the domain, is there, and the start takes up from it', async () => {
+  test('a managed save stops the domain, and the next start resumes from it', async () => {
     const domain = await define({ start: true });
     await domain.managedSave(0);
     expect(await domain.getState()).toEqual({ state: 'shutoff', reason: VIR_DOMAIN_SHUTOFF_SAVED });
@@ -323,12 +325,9 @@ describe('a managed save', () => {
     await domain.createWithFlags(0);
     expect(await domain.getState()).toMatchObject({ state: 'running' });
     expect(await domain.hasManagedSaveImage()).toBe(false);
-    await domain.managedSave(0);
-    await domain.managedSaveRemove();
-    expect(await domain.hasManagedSaveImage()).toBe(false);
   });
 
-  test('is watched and aborted through a second connection, and the domain runs on', async () => {
+  test('a second connection watches and aborts a managed save, and the domain keeps running', async () => {
     const domain = await define({ start: true, memoryMib: 2048 });
     const other = await openConnection(URI);
     const watched = await other.lookupByUUIDString(domain.uuid);
@@ -350,7 +349,7 @@ describe('a managed save', () => {
   });
 });
 
-/** Saves the domain and aborts that as soon as it has begun; undefined where the save was faster. */
+/** Saves the domain and aborts the save as soon as it has begun; undefined if the save was faster. */
 async function abortedSave(domain: Domain, watched: Domain): Promise<unknown> {
   let ended = false;
   const saving = domain.managedSave(0).then(
@@ -373,7 +372,7 @@ function offOrGone(error: unknown): { type: number } {
 interface DomainChoices {
   name?: string;
   start?: boolean;
-  /** A channel for an agent that nobody answers on. */
+  /** A channel for an agent, with no agent behind it. */
   channel?: boolean;
   memoryMib?: number;
 }
@@ -426,6 +425,10 @@ async function mirrorReady(domain: Domain, path: string): Promise<void> {
     if (disk?.mirror?.ready === 'yes') return;
     await sleep(20);
   }
+}
+
+async function virsh(command: string, { uuid }: Domain): Promise<void> {
+  await run('virsh', ['-c', URI, command, uuid]);
 }
 
 async function caught(call: Promise<unknown>): Promise<unknown> {

@@ -28,6 +28,10 @@ test('npm pack and a global install give a command that works', async () => {
     must(command, args, { env: { ...process.env, ...env, ...tracing }, timeoutMs: 60_000 });
 
   expect(await run('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(await run('explain', 'guest')).toContain('# guest');
+  expect(await run('completion', 'bash')).toContain('complete -F');
+  const page = join(prefix, 'share/man/man1/virt-publish-snapshot.1');
+  expect(await must('man', ['-l', page])).toContain('SYNOPSIS');
   const domain = await createDomain();
   const before = await photograph(domain);
   const id = (await run('snapshot', domain.name, '--quiet')).trim();

@@ -1,4 +1,4 @@
-// A flat qcow2 that is read before, and without, being written: any range of it, with the written file and qemu-img as judges.
+// `plannedSource`: a flat qcow2 that is read in ranges without being written, compared with the written file.
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { stat, truncate } from 'node:fs/promises';
 import { afterAll, expect, it } from 'vitest';
@@ -47,14 +47,14 @@ async function makeChain(name: string): Promise<[ChainFile, ChainFile]> {
   return [top, base];
 }
 
-/** Bytes `start` to `end`, read to `shift` bytes behind a page. */
+/** Returns the bytes `start` to `end`, read into memory that begins `shift` bytes behind a page. */
 async function pull(reader: RangeReader, start: number, end: number, shift = 0): Promise<Buffer> {
   const memory = new Uint8Array(alignedSharedMemory(end - start + shift), shift, end - start);
   const bytes = await reader.read(memory, start, end);
   return Buffer.from(memory.slice(0, bytes));
 }
 
-it('has the bytes of the file that is written, in any ranges, many at a time', async () => {
+it('`plannedSource` reads the bytes of the written file, in any ranges, concurrently', async () => {
   const chain = await makeChain('whole');
   const planned = await plan(chain, SIZE);
   const path = at('written.qcow2');
@@ -129,7 +129,7 @@ it('has the bytes of the file that is written, in any ranges, many at a time', a
   await expect(full).rejects.toMatchObject({ code: 'NO_SPACE' });
 });
 
-it('is the same of a plan that is made again, and says where a layer is not the same', async () => {
+it('`markOfPlan` is equal for a second plan, and differs after a layer was changed', async () => {
   const [top, base] = await makeChain('again');
   const planned = await plan([top, base], SIZE);
   const again = await plan([top, base], SIZE);
@@ -144,7 +144,7 @@ it('is the same of a plan that is made again, and says where a layer is not the 
   expect(markOfPlan(await plan([top, base], SIZE))).not.toBe(markOfPlan(planned));
 });
 
-it('fails with the name of a layer that was cut off, and of one that is gone', async () => {
+it('`plannedSource` fails with the name of a truncated or missing layer', async () => {
   const chain = await makeChain('cut');
   const planned = await plan(chain, SIZE);
   const source = plannedSource(planned, limits);
@@ -160,7 +160,7 @@ it('fails with the name of a layer that was cut off, and of one that is gone', a
   await expect(pull(reader, 0, source.size)).rejects.toMatchObject(
     reading('cut.raw ended before its data'),
   );
-  // The others are still there.
+  // Other data can still be read.
   expect(await pull(reader, 0, 64 * KIB)).toHaveLength(64 * KIB);
   await reader.close();
   rmSync(chain[1].path);
@@ -172,7 +172,7 @@ it('fails with the name of a layer that was cut off, and of one that is gone', a
   await expect(source.checkUnchanged?.()).rejects.toMatchObject({ code: 'INTEGRITY' });
 });
 
-it('closes with reads under way, and holds no process', async () => {
+it('`close` rejects pending reads, and an open reader keeps no process alive', async () => {
   const chain = await makeChain('closing');
   const planned = await plan(chain, SIZE);
   const source = plannedSource(planned, limits);
@@ -186,14 +186,14 @@ it('closes with reads under way, and holds no process', async () => {
   expect((await ends).at(-1)).toEqual({ status: 'rejected', reason: late });
   await expect(pull(reader, 0, 1)).rejects.toMatchObject({ code: 'UPLOAD' });
   expect(openFiles()).toBe(0);
-  // One that has nothing to read is closed as well, and one whose thread hangs in its storage: here
-  // a FIFO that nobody writes to.
+  // A reader without reads can be closed, and one whose thread hangs in its storage: here a FIFO
+  // without a writer.
   await source.reader().close();
   await must('mkfifo', [at('fifo')]);
   const hanging = plannedSource({ ...planned, layers: [at('fifo')] }, limits).reader();
   const never = pull(hanging, 0, 1);
-  await Promise.all([expect(never).rejects.toThrow('it was given up'), hanging.close()]);
-  // Lets the thread go.
+  await Promise.all([expect(never).rejects.toThrow('the reader was closed'), hanging.close()]);
+  // Releases the thread.
   await must('sh', ['-c', 'exec 3<>"$0"; sleep 0.3', at('fifo')]);
 
   const built = new URL('../../build/', import.meta.url).href;
@@ -202,14 +202,14 @@ it('closes with reads under way, and holds no process', async () => {
     const file = '${chain[1].path}';
     const one = (n) => Float64Array.of(n);
     const extents = { count: 1, start: one(0), length: one(${MIB}), depth: Uint8Array.of(0), at: one(0) };
-    const reader = plannedSource({ layers: [file], marks: [], extents, virtualSize: ${MIB} }).reader();
+    const reader = plannedSource({ layers: [file], marks: [], cold: [false], extents, virtualSize: ${MIB} }).reader();
     const bytes = await reader.read(new Uint8Array(new SharedArrayBuffer(100)), 0, 100);
     console.log('read', bytes);
   `);
   expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 0, stdout: 'read 100\n', stderr: '' });
 });
 
-/** Of the chains' files, those that this process has open. */
+/** Returns how many of the chains' files this process has open. */
 function openFiles(): number {
   const links = readdirSync('/proc/self/fd').map((fd) => {
     try {

@@ -1,4 +1,4 @@
-// The real qemu-img on small images: formats, compression, overlays, hostile names, aborts, no space.
+// Runs qemu-img on small images: formats, compression, overlays, special file names, aborts, no space.
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
@@ -38,7 +38,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Ids of processes whose command line holds `text`. */
+/** Returns the ids of processes whose command line has `text` in it. */
 function processesWith(text: string): string[] {
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid) || pid === String(process.pid)) return false;
@@ -54,11 +54,11 @@ async function convertRaw(path: string, format: 'qcow2' | 'raw', virtualSize = S
   await convert({ source: raw, target: { path, format }, compress: 'none', virtualSize });
 }
 
-it('tells its version', async () => {
+it('`version` returns the version number of qemu-img', async () => {
   expect(await version()).toMatch(/^\d+\.\d+/);
 });
 
-describe('convert', () => {
+describe('`convert`', () => {
   for (const format of ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const)
     for (const compress of ['none', 'zlib', 'zstd'] as const) {
       if (!supportsCompression(format, compress)) {
@@ -71,19 +71,19 @@ describe('convert', () => {
         });
         continue;
       }
-      it(`writes ${format} with ${compress}: the same bytes, sound, progress to the end`, async () => {
+      it(`writes ${format} with ${compress}: equal bytes, intact tables, progress up to the end`, async () => {
         const target = { path: at(`${format}-${compress}`), format };
-        const told: number[] = [];
+        const reported: number[] = [];
         const onProgress = (bytes: number, total: number) => {
           expect(total).toBe(SIZE);
-          told.push(bytes);
+          reported.push(bytes);
         };
         await convert({ source: raw, target, compress, virtualSize: SIZE, onProgress });
         expect(await compare(raw, target)).toMatchObject({ identical: true });
         expect((await check(target)).state).toBe(format === 'raw' ? 'not applicable' : 'clean');
-        expect(told).toEqual([...told].sort((a, b) => a - b));
-        expect(told.at(-1)).toBe(SIZE);
-        expect(told.length).toBeGreaterThan(1);
+        expect(reported).toEqual([...reported].sort((a, b) => a - b));
+        expect(reported.at(-1)).toBe(SIZE);
+        expect(reported.length).toBeGreaterThan(1);
         expect(statSync(target.path).mode & 0o777).toBe(0o600);
         const about = await info(target);
         expect(about).toMatchObject({ format, virtualSize: SIZE, backingFile: null });
@@ -96,7 +96,7 @@ describe('convert', () => {
       });
     }
 
-  it('never needs more than measure said', async () => {
+  it('never takes more space than `measure` returned', async () => {
     for (const format of ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'] as const) {
       const { required, fullyAllocated } = await measure({ source: raw, targetFormat: format });
       const { actualSize } = await info({ path: at(`${format}-none`), format });
@@ -105,7 +105,7 @@ describe('convert', () => {
     }
   });
 
-  it('says NO_SPACE on a full file system', async () => {
+  it('throws NO_SPACE on a full file system', async () => {
     const small = at('small');
     mkdirSync(small);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', small]);
@@ -120,7 +120,7 @@ describe('convert', () => {
   });
 });
 
-describe('names that hurt', () => {
+describe('special characters in file names', () => {
   const names = [
     'a,b:c',
     '-O',
@@ -159,8 +159,8 @@ describe('names that hurt', () => {
     });
 });
 
-describe('overlays', () => {
-  it('map tells which layer has what', async () => {
+describe('an overlay', () => {
+  it('has its extents reported by `map`, each with its layer', async () => {
     const base = { path: at('base.qcow2'), format: 'qcow2' };
     const overlay = { path: at('overlay.qcow2'), format: 'qcow2' as const };
     await convertRaw(base.path, 'qcow2');
@@ -181,7 +181,7 @@ describe('overlays', () => {
     });
   });
 
-  it('without a backing file is empty', async () => {
+  it('is empty without a backing file', async () => {
     const path = at('alone.qcow2');
     await createOverlay({ path, format: 'qcow2', virtualSize: SIZE, backing: null });
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -192,14 +192,14 @@ describe('overlays', () => {
     });
   });
 
-  it('of the wrong backing format are refused', async () => {
+  it('is refused if the backing format is wrong', async () => {
     const backing = { path: raw.path, format: 'qcow2' };
     await expect(
       createOverlay({ path: at('x'), format: 'qcow2', virtualSize: SIZE, backing }),
     ).rejects.toMatchObject({ code: 'QEMU_IMG', step: 'delta' });
   });
 
-  it('info opens one layer alone: a missing backing file does not matter', async () => {
+  it('is read by `info` even if its backing file is missing', async () => {
     const base = { path: at('gone.qcow2'), format: 'qcow2' };
     const overlay = { path: at('orphan.qcow2'), format: 'qcow2' as const };
     await convertRaw(base.path, 'qcow2');
@@ -209,7 +209,7 @@ describe('overlays', () => {
     await expect(compare(raw, overlay)).rejects.toMatchObject({ code: 'QEMU_IMG' });
   });
 
-  it('a forged header is not believed: what is named raw is read as raw', async () => {
+  it('that is named as raw is read as raw, whatever its header says', async () => {
     const forged = { path: at('forged'), format: 'raw' };
     const secret = { path: raw.path, format: 'raw' };
     await createOverlay({ path: forged.path, format: 'qcow2', virtualSize: SIZE, backing: secret });
@@ -219,7 +219,7 @@ describe('overlays', () => {
   });
 });
 
-it('a disk in use is read with `shared`, and refused with the reason without', async () => {
+it('`info` reads a disk in use only with `shared`, and names the lock otherwise', async () => {
   const disk = { path: at('in-use.qcow2'), format: 'qcow2' };
   await convertRaw(disk.path, 'qcow2');
   const writer = spawn('qemu-io', ['-f', 'qcow2', disk.path], {
@@ -228,7 +228,10 @@ it('a disk in use is read with `shared`, and refused with the reason without', a
   try {
     writer.stdin.write('read 0 512\n');
     await new Promise((done) => writer.stdout.once('data', done));
-    await expect(info(disk)).rejects.toThrow(/lock; another process has the file open/);
+    await expect(info(disk)).rejects.toMatchObject({
+      message: expect.stringMatching(/lock; another process has the file open/),
+      hint: 'wait for that process, or stop it',
+    });
     expect((await info({ ...disk, shared: true })).virtualSize).toBe(SIZE);
     expect((await compare(raw, { ...disk, shared: true })).identical).toBe(true);
   } finally {
@@ -237,7 +240,7 @@ it('a disk in use is read with `shared`, and refused with the reason without', a
   }
 });
 
-it('check finds damage and calls it so', async () => {
+it('`check` reports a damaged image as corrupt', async () => {
   const disk = { path: at('damaged.qcow2'), format: 'qcow2' };
   await convertRaw(disk.path, 'qcow2');
   const bytes = readFileSync(disk.path);
@@ -253,7 +256,7 @@ it('check finds damage and calls it so', async () => {
   expect(result.corruptions).toBeGreaterThan(0);
 });
 
-describe('an end before the end', () => {
+describe('a call that does not run to its end', () => {
   const big = { path: at('big.raw'), format: 'raw' };
   const target = { path: at('partial.qcow2'), format: 'qcow2' as const };
   beforeAll(() => {
@@ -263,7 +266,7 @@ describe('an end before the end', () => {
   });
   const request = { source: big, target, compress: 'zstd' as const, virtualSize: 512 * MIB };
 
-  it('an abort in the middle gives its reason and leaves no child', async () => {
+  it('throws the reason of an abort and leaves no child process', async () => {
     const controller = new AbortController();
     const reason = new Error('stop');
     const onProgress = () => controller.abort(reason);
@@ -273,20 +276,21 @@ describe('an end before the end', () => {
     expect(processesWith(target.path)).toEqual([]);
   });
 
-  it('an abort before the start starts nothing', async () => {
+  it('starts nothing if it was aborted before', async () => {
     const signal = AbortSignal.abort(new Error('early'));
     await expect(convert({ ...request, signal })).rejects.toThrow('early');
   });
 
-  it('a deadline stops it and says so', async () => {
+  it('is stopped at its deadline, which the error names', async () => {
     await expect(convert({ ...request, timeoutMs: 50 })).rejects.toMatchObject({
       code: 'QEMU_IMG',
       message: expect.stringContaining('its deadline'),
+      hint: expect.stringContaining('timeouts.convertMs'),
     });
     expect(processesWith(target.path)).toEqual([]);
   });
 
-  it('a kill from outside is a failure that names the signal', async () => {
+  it('fails with the name of the signal that killed qemu-img', async () => {
     const onProgress = () => {
       for (const pid of processesWith(target.path)) process.kill(Number(pid), 'SIGKILL');
     };
@@ -296,13 +300,14 @@ describe('an end before the end', () => {
     });
   });
 
-  it('a missing qemu-img says what to install', async () => {
+  it('has a hint with the package if qemu-img is missing', async () => {
     const path = process.env.PATH;
     process.env.PATH = folder;
     try {
       await expect(version()).rejects.toMatchObject({
         code: 'QEMU_IMG',
-        message: expect.stringContaining('install the package qemu-utils'),
+        message: 'qemu-img --version on this host could not start: qemu-img is not in PATH',
+        hint: expect.stringContaining('install the package qemu-utils'),
       });
     } finally {
       process.env.PATH = path;

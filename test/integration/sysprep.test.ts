@@ -1,6 +1,6 @@
-// Sealing: virt-sysprep works on the run's own image, in its place among the steps, and never half.
-// NOTE: a small program stands for the real one, whose appliance takes longer to boot than all of
-// this. It takes the real one's arguments, and really changes the image, through qemu-io.
+// `snapshot --sysprep`: virt-sysprep changes the run's own image, and a failure publishes nothing.
+// NOTE: a small program stands in for virt-sysprep, whose appliance takes longer to boot than all of
+// these tests. It takes the same arguments and really changes the image, with qemu-io.
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => domain.destroy());
 
-/** A PATH with that program; `last` is what it does once the image is changed. */
+/** Returns a PATH with that program; `last` is what it runs after it changed the image. */
 async function withSysprep(last: string): Promise<{ env: { PATH: string }; log: string }> {
   const folder = await makeFolder('vp-test-bin');
   const log = join(folder, 'log');
@@ -53,7 +53,7 @@ async function expectUntouched(): Promise<void> {
   expect(await sha256Of(domain.diskPath())).toBe(disk);
 }
 
-test('the image is sealed between its checks and the upload, and says how; the disk stays', async () => {
+test('`snapshot --sysprep-operations` runs virt-sysprep on the image before the upload and leaves the disk alone', async () => {
   const { env, log } = await withSysprep('exit 0');
   const list = 'defaults,-ssh-userdir';
   const bucket = await createBucket();
@@ -77,7 +77,7 @@ test('the image is sealed between its checks and the upload, and says how; the d
   await expectUntouched();
 });
 
-test('without virt-sysprep, or with operations that it has not: one clear error, before all else', async () => {
+test('`snapshot --sysprep` fails before it starts if virt-sysprep is missing or does not know an operation', async () => {
   const tools = await makeFolder('vp-test-bin');
   const { env } = await withSysprep('exit 0');
   const missing = await failToPublish([domain.name, '--sysprep'], {
@@ -85,7 +85,8 @@ test('without virt-sysprep, or with operations that it has not: one clear error,
     env: { PATH: tools },
   });
   expect(missing).toMatchObject({ exitCode: 33, code: 'SYSPREP' });
-  expect(missing.message).toContain('install guestfs-tools');
+  expect(missing.message).toContain('virt-sysprep on this host could not start: it is not in PATH');
+  expect(missing.hint).toContain('install guestfs-tools');
   const flags = ['--sysprep-operations', 'defaults,-nonsense'];
   const unknown = await failToPublish([domain.name, ...flags], { sandbox, env });
   expect(unknown).toMatchObject({ exitCode: 2, code: 'USAGE' });
@@ -96,7 +97,7 @@ test('without virt-sysprep, or with operations that it has not: one clear error,
   await expectNoRunLeft(sandbox);
 });
 
-test('a sealing that fails, damages the image or takes too long publishes nothing', async () => {
+test('`snapshot --sysprep` publishes nothing if virt-sysprep fails, damages the image or is too slow', async () => {
   const home = await makeSandbox();
   const fail = await withSysprep(
     "echo 'virt-sysprep: error: no operating systems were found' >&2; exit 1",
@@ -104,23 +105,25 @@ test('a sealing that fails, damages the image or takes too long publishes nothin
   const failed = await failToPublish([domain.name, '--sysprep'], { sandbox: home, env: fail.env });
   expect(failed).toMatchObject({ exitCode: 33, code: 'SYSPREP' });
   expect(failed.message).toContain('no operating systems were found');
-  const spoil = await withSysprep(
+  const damage = await withSysprep(
     'printf "%16s" >"$4.x"; dd if="$4.x" of="$4" bs=1 seek=65536 conv=notrunc 2>&1',
   );
-  const spoilt = await failToPublish([domain.name, '--sysprep'], { sandbox: home, env: spoil.env });
-  expect(spoilt.message).toMatch(/qemu-img check/);
+  const options = { sandbox: home, env: damage.env };
+  const damaged = await failToPublish([domain.name, '--sysprep'], options);
+  expect(damaged.message).toMatch(/qemu-img check/);
   const slow = await withSysprep('exec sleep 60');
   const env = { ...slow.env, VIRT_PUBLISH_TIMEOUTS_SYSPREP_MS: '500' };
   const late = await failToPublish([domain.name, '--sysprep'], { sandbox: home, env });
   expect(late).toMatchObject({ code: 'SYSPREP' });
-  expect(late.message).toContain('timeouts.sysprepMs');
+  expect(late.message).toContain('was stopped after 1 s, its deadline');
+  expect(late.hint).toContain('timeouts.sysprepMs');
   const images = await imagesIn(home);
   expect(images.map(({ status }) => status)).toEqual(['killed', 'killed', 'killed']);
   await expectNoRunLeft(home);
   await expectUntouched();
 });
 
-test('killed in the middle: recover --resume publishes nothing, and ends what still seals', async () => {
+test('`recover --resume` publishes nothing after a kill during virt-sysprep, and ends that virt-sysprep', async () => {
   const home = await makeSandbox();
   const { env } = await withSysprep(': >"$LIBGUESTFS_TMPDIR/half"; while :; do sleep 0.1; done');
   const { child, done } = await startCli(['snapshot', domain.name, '--sysprep'], {
@@ -128,17 +131,17 @@ test('killed in the middle: recover --resume publishes nothing, and ends what st
     env,
   });
   const runs = join(home.stateDir, 'runs');
-  const isHalf = async () =>
+  const isChanging = async () =>
     (await readdir(runs, { recursive: true }).catch(() => [])).some((name) =>
       name.endsWith('/half'),
     );
-  await waitFor('the sealing', isHalf, { timeoutMs: 60_000 });
+  await waitFor('virt-sysprep', isChanging, { timeoutMs: 60_000 });
   child.kill('SIGKILL');
   await done;
   const ran = await runCli(['recover', '--resume', '--json'], { sandbox: home });
   expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'recovered', image: 'killed' }] });
-  const sealing = ['-f', '--', `virt-sysprep --format .*${home.dir}`];
-  expect((await run('pgrep', sealing)).stdout).toBe('');
+  const pattern = ['-f', '--', `virt-sysprep --format .*${home.dir}`];
+  expect((await run('pgrep', pattern)).stdout).toBe('');
   await expectNoRunLeft(home);
   await expectUntouched();
 });

@@ -1,9 +1,8 @@
-// A flat qcow2 compressed in one pass of our own, with qemu-img as the judge: any chain, any data, and how it fails.
+// `writeCompressedImage`: a flat qcow2 compressed in one pass, checked and compared by qemu-img.
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCompressors } from '#built/image/compress/compressors.js';
 import { type PlannedImage, planImage } from '#built/image/plan/plan-image.js';
 import { writeCompressedImage } from '#built/image/write-image.js';
 import { type ChainFile, makeChainFiles } from '../support/chain-files.ts';
@@ -22,8 +21,8 @@ async function plan(
   [top, ...backingChain]: [ChainFile, ...ChainFile[]],
   virtualSize: number,
 ): Promise<PlannedImage> {
-  const probeZeros = true;
-  const planned = await planImage({ ...top, backingChain, ...limits }, virtualSize, { probeZeros });
+  const source = { ...top, backingChain, ...limits };
+  const planned = await planImage(source, virtualSize, { skipZeroProbe: true });
   if (!planned) throw new Error('it cannot be written in one pass');
   return planned;
 }
@@ -32,17 +31,11 @@ async function compress(
   planned: PlannedImage,
   options: { path: string; signal?: AbortSignal; onRead?: (bytes: number) => void },
 ): Promise<void> {
-  const compressors = await startCompressors();
-  if (!compressors) throw new Error('zstd is not there');
   const onRead = () => undefined;
-  try {
-    await writeCompressedImage(planned, { ...limits, onRead, ...options, compressors });
-  } finally {
-    await compressors.close();
-  }
+  await writeCompressedImage(planned, { ...limits, onRead, ...options });
 }
 
-/** Writes the chain's image and has it judged; resolves to its bytes. */
+/** Writes the chain's image and checks it with qemu-img; returns its bytes. */
 async function expectWhole(chain: [ChainFile, ...ChainFile[]], size: number): Promise<number> {
   const path = at('image.qcow2');
   await compress(await plan(chain, size), { path });
@@ -61,7 +54,7 @@ async function expectWhole(chain: [ChainFile, ...ChainFile[]], size: number): Pr
   return bytes;
 }
 
-/** Clusters of all kinds in turn: random, text, a few random bytes among zeros, zeros. */
+/** Writes clusters of all kinds in turn: random, text, a few random bytes among zeros, zeros. */
 async function makeMixed(name: string, clusters: number, tail: number): Promise<ChainFile> {
   const file = await open(at(name), 'w');
   for (let n = 0; n < clusters; n += 1) {
@@ -76,8 +69,8 @@ async function makeMixed(name: string, clusters: number, tail: number): Promise<
   return { path: at(name), format: 'raw' };
 }
 
-describe('is whole', () => {
-  it('of three layers with all kinds of clusters, an odd end, and no larger than QEMU makes it', async () => {
+describe('`writeCompressedImage` writes an image that qemu-img accepts', () => {
+  it('from three layers with all kinds of clusters and an odd end, no larger than that of qemu-img', async () => {
     const size = 130 * MIB + 512;
     const base = await makeMixed('mixed.raw', 1100, 3 * 512);
     const middle = await makeOverlay(
@@ -97,7 +90,7 @@ describe('is whole', () => {
     expect(bytes).toBeLessThanOrEqual((await stat(byQemu)).size);
   });
 
-  it('of a raw file alone, of small clusters, and without any data', async () => {
+  it('from a raw file, from small clusters, and without any data', async () => {
     const raw = await makeMixed('alone.raw', 40, 512);
     await expectWhole([raw], 40 * 65_536 + 512);
     const options = ['-o', 'cluster_size=4k'];
@@ -108,7 +101,7 @@ describe('is whole', () => {
     await expectWhole([empty], 3 * MIB + 512);
   });
 
-  it('of data all over 40 GiB, and of clusters full of zeros alone', async () => {
+  it('from data all over 40 GiB, and from clusters full of zeros', async () => {
     const size = 40 * 1024 * MIB;
     const writes = Array.from({ length: 40 }, (_, n) => `write -P ${n} ${n * 1024 + n}M 64k`);
     await expectWhole([await makeOverlay('wide.qcow2', { size }, ...writes)], size);
@@ -120,13 +113,13 @@ describe('is whole', () => {
   });
 });
 
-describe('fails with', () => {
+describe('`writeCompressedImage` fails', () => {
   let planned: PlannedImage;
   beforeAll(async () => {
     planned = await plan([await makeRaw('long.raw', 96 * MIB, [[0, 96 * MIB]])], 96 * MIB);
   });
 
-  it('what is wrong, told with its cure', async () => {
+  it('with NO_SPACE, QEMU_IMG, or INTEGRITY if a layer was changed', async () => {
     await expect(compress(planned, { path: '/dev/full' })).rejects.toMatchObject({
       ...{ code: 'NO_SPACE', message: expect.stringContaining('no space left') },
     });
@@ -140,7 +133,7 @@ describe('fails with', () => {
     });
   });
 
-  it('the reason of a signal in the midst of it', async () => {
+  it('with the reason of a signal that aborts while it writes', async () => {
     const stop = new AbortController();
     const reason = new Error('enough');
     const onRead = (bytes: number) => bytes > 0 && stop.abort(reason);
@@ -148,7 +141,7 @@ describe('fails with', () => {
     await expect(stopped).rejects.toBe(reason);
   });
 
-  it('the reason of a signal while the threads load, and the process lives, or ends as it wants', async () => {
+  it('with the reason of a signal that aborts while its thread starts, and the process may exit then', async () => {
     const source = { path: planned.layers[0], format: 'raw', backingChain: [] };
     const request = {
       ...{ source, virtualSize: 96 * MIB, target: { path: at('early'), format: 'qcow2' } },

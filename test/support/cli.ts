@@ -1,4 +1,4 @@
-// Runs the command as a user does: the built program, as a process, in a home of its own.
+// Runs the command like a user: the built program, as a process, in a home of its own.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ export interface CliResult extends Ran {
   events: Record<string, unknown>[];
 }
 
-/** Where a command keeps its things: state, cache and config of no other test or user. */
+/** The home of a command: state, cache and config that no other test or user has. */
 export interface Sandbox {
   dir: string;
   stateDir: string;
@@ -19,9 +19,9 @@ export interface Sandbox {
 }
 
 export interface CliOptions {
-  /** One of its own for each call if left out; give one to calls that belong together. */
+  /** A new one for each call if left out; pass one to calls that belong together. */
   sandbox?: Sandbox;
-  /** Added to the environment, or taken away where undefined. */
+  /** Added to the environment; undefined removes a variable. */
   env?: Record<string, string | undefined>;
   input?: string;
   signal?: AbortSignal;
@@ -29,12 +29,13 @@ export interface CliOptions {
   timeoutMs?: number;
 }
 
-/** As it ships. */
+/** The bundle, as it ships. */
 export const CLI = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-/** The same of modules: what `NODE_OPTIONS=--import` loads reaches into them. */
+/** The same program as modules, which a file loaded by `--import` can change. */
 const HOOKED_CLI = new URL('../../build/cli/main.js', import.meta.url).pathname;
+const TEST_HOOK = new URL('test-hook.mjs', import.meta.url).href;
 
-/** Runs `virt-publish ARGS` to its end, whatever its exit code. */
+/** Runs `virt-publish ARGS` to its end; resolves with any exit code. */
 export async function runCli(
   args: readonly string[],
   options: CliOptions = {},
@@ -48,8 +49,7 @@ export async function startCli(
   options: CliOptions = {},
 ): Promise<{ child: ChildProcess; done: Promise<CliResult> }> {
   const sandbox = options.sandbox ?? (await makeSandbox());
-  const main = options.env?.NODE_OPTIONS === undefined ? CLI : HOOKED_CLI;
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [...programOf(options.env), ...args], {
     cwd: sandbox.dir,
     env: { ...withoutAws(process.env), ...sandbox.env, ...options.env },
     timeout: options.timeoutMs ?? 120_000,
@@ -64,7 +64,13 @@ export async function startCli(
   return { child, done };
 }
 
-/** A home with nothing in it. Below the lab's folder, so that QEMU's user can reach a work directory. */
+/** Node's arguments: with the test hook if VIRT_PUBLISH_TEST_AT is set, which no child inherits. */
+function programOf(env: CliOptions['env']): string[] {
+  if (env?.VIRT_PUBLISH_TEST_AT !== undefined) return ['--import', TEST_HOOK, HOOKED_CLI];
+  return [env?.NODE_OPTIONS === undefined ? CLI : HOOKED_CLI];
+}
+
+/** Makes an empty home below the lab's folder, where QEMU's user can reach a work directory. */
 export async function makeSandbox(): Promise<Sandbox> {
   const dir = await makeFolder('vp-test-home');
   const stateDir = join(dir, 'state');
@@ -74,7 +80,7 @@ export async function makeSandbox(): Promise<Sandbox> {
     XDG_STATE_HOME: join(dir, 'xdg-state'),
     XDG_CONFIG_HOME: join(dir, 'xdg-config'),
     XDG_CACHE_HOME: join(dir, 'xdg-cache'),
-    // for root the state directory is the machine's and no XDG one: this moves it all the same
+    // For root the state directory is the machine's, not an XDG one; this moves it.
     VIRT_PUBLISH_STATE_DIR: stateDir,
     LIBVIRT_DEFAULT_URI: lab().uri,
     AWS_EC2_METADATA_DISABLED: 'true',
@@ -82,7 +88,7 @@ export async function makeSandbox(): Promise<Sandbox> {
   return { dir, stateDir, env };
 }
 
-/** The environment without the keys and profiles of whoever runs the tests. */
+/** The environment without the keys and profiles of the user who runs the tests. */
 function withoutAws(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('AWS_')));
 }

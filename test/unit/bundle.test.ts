@@ -1,5 +1,4 @@
-// What ships is a bundle: few files to open, no package but the native ones, nothing loaded that a command does not need.
-
+// The bundle in `dist`: few files to open, no packages but the native ones, nothing that a command does not need.
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
@@ -17,7 +16,7 @@ const names = await readdir(`${root}dist`, { recursive: true });
 const files = names.filter((name) => name.endsWith('.js'));
 const textOf = (name: string) => readFile(`${root}dist/${name}`, 'utf8');
 
-it('imports its own files, Node, and the native packages', async () => {
+it('the bundle imports only its own files, Node and the native packages', async () => {
   const all = await Promise.all(files.map(textOf));
   const imported = all.flatMap((text) =>
     [...text.matchAll(/^(?:import|export)\b[^'"\n]*?(?:from )?"([^"]+)";?$/gm)].map(
@@ -28,22 +27,28 @@ it('imports its own files, Node, and the native packages', async () => {
   expect([...foreign].sort()).toEqual(NATIVE);
 });
 
-it('lies one folder deep, as its names for its threads and for the configuration need it', () => {
+it('the bundle lies one folder deep, as the URLs of its threads and of the configuration need it', () => {
   expect(files.filter((name) => name.split('/').length !== 2)).toEqual([]);
 });
 
-it('looks at the version of Node before it imports anything', async () => {
+it('`virt-publish` checks the version of Node before it imports anything', async () => {
   expect(await textOf('cli/main.js')).not.toMatch(/^import\b/m);
 });
 
-it('names the licence of each package that is in it', async () => {
+it('the bundle has no trace of the test hook', async () => {
+  const texts = await Promise.all(files.map(textOf));
+  const found = files.filter((_, index) => /TEST_AT|test hook|test-hook/i.test(texts[index] ?? ''));
+  expect(found).toEqual([]);
+});
+
+it('the bundle names the licence of each package in it', async () => {
   const { dependencies } = JSON.parse(await readFile(`${root}package.json`, 'utf8'));
   const notices = await readFile(`${root}dist/THIRD-PARTY.txt`, 'utf8');
   for (const name of Object.keys(dependencies))
     expect(notices.includes(`\n${name} `), name).toBe(!NATIVE.includes(name));
 });
 
-it('--help and a snapshot into a directory open few files, and none of the S3 client', async () => {
+it('`--help` and `snapshot` into a directory open few files, and none of the S3 client', async () => {
   expect((await load('--help')).length).toBeLessThanOrEqual(15);
 
   // Up to the connection, which no such URI gets.

@@ -33,7 +33,7 @@ describe('NO_SPACE', () => {
       expect(failureJson(cause)).toMatchObject({ code: 'NO_SPACE', exitCode: 31 });
     });
 
-  it('hides no guest that was not put back, no interrupt, and nothing of the registry', () => {
+  it('does not replace GUEST_NOT_RESTORED, INTERRUPTED and the codes of the registry', () => {
     const cause = errno('ENOSPC');
     for (const code of [
       'GUEST_NOT_RESTORED',
@@ -53,7 +53,7 @@ describe('NO_SPACE', () => {
     expect(codeOf(errno('EIO'))).toBe('INTERNAL');
   });
 
-  it('of a bare error of the system is no internal error for people', () => {
+  it('is the code of a system error that is no PublishError', () => {
     const text = failureText(errno('ENOSPC'), styleFor({ isTTY: false }));
     expect(text).toBe(`virt-publish: ENOSPC: write\nhint: ${ERROR_CATALOGUE.NO_SPACE.hint}\n`);
   });

@@ -1,4 +1,4 @@
-// Who is measured: each a command line as its user would type it.
+// The measured programs (contenders), each with the command line that a user types.
 import { existsSync } from 'node:fs';
 
 const HERE = new URL('.', import.meta.url).pathname;
@@ -62,7 +62,7 @@ export const LIVE_BUCKET = [
     needs: '/usr/bin/aws',
     argv: ({ bucket }) =>
       shell(
-        // aws has no flag for it
+        // aws has no flags for these settings
         'export AWS_CONFIG_FILE=$BENCH_SCRATCH/aws',
         `printf "[default]\\ns3 =\\n  max_concurrent_requests = ${CONCURRENCY}\\n  multipart_chunksize = 16MB\\n" >"$AWS_CONFIG_FILE"`,
         convert,
@@ -100,11 +100,11 @@ export const COLD = [
   { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory, '--mode', 'cold') },
 ];
 
-/** Those that are installed here, and the names of those that are not. */
-export function present(contenders) {
-  const isThere = ({ needs }) => needs === undefined || existsSync(needs);
+/** Returns the contenders that are installed on this machine, and those that are missing. */
+export function splitByInstalled(contenders) {
+  const isInstalled = ({ needs }) => needs === undefined || existsSync(needs);
   return {
-    there: contenders.filter(isThere),
-    missing: contenders.filter((each) => !isThere(each)),
+    installed: contenders.filter(isInstalled),
+    missing: contenders.filter((each) => !isInstalled(each)),
   };
 }

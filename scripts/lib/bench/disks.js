@@ -1,4 +1,4 @@
-// The disks to be published: a chain of two with data that is part random, part files as they are.
+// Makes the disks to publish: a chain of two layers with random data and files of this host.
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -17,12 +17,12 @@ import { command } from './run.js';
 const MIB = 1024 * 1024;
 const VIRTUAL_RATIO = 2;
 const REAL_FOLDERS = ['/usr/bin', '/usr/lib', '/usr/share'];
-/** Behind the end of the guest's own file system, which it never looks at. */
+/** Bytes; behind the end of the guest's file system, which never reads there. */
 const DATA_START = 256 * MIB;
 
 /**
- * A chain: a base with five sixths of `dataMib` and an overlay with the rest, half of each random and
- * half of files as they are. The base is kept between runs. Resolves to the path of the overlay.
+ * Makes a base with five sixths of `dataMib` and an overlay with the rest. Half of each is random, half
+ * is files of this host. The base is kept between runs. Resolves to the path of the overlay.
  */
 export async function makeChain(folder, name, dataMib) {
   const base = join(folder, `chain-base-${dataMib}.qcow2`);
@@ -36,17 +36,17 @@ export async function makeChain(folder, name, dataMib) {
   return overlay;
 }
 
-/** The files of a chain, the top first. */
+/** Resolves to the files of a chain, the active layer first. */
 export async function layersOf(disk) {
   const args = ['info', '-U', '--backing-chain', '--output=json', disk];
   return JSON.parse(await command('qemu-img', ...args)).map(({ filename }) => filename);
 }
 
 /**
- * Brings every contender to the same start: nothing is left to be written back, and none of these
- * files lies in the page cache, as it is with guests that do not go through it (cache='none').
+ * Gives every contender the same start: flushes all writes, and drops these files from the page cache. A
+ * guest with cache='none' does not fill it either.
  */
-export async function settle(files) {
+export async function dropPageCache(files) {
   await command('sync');
   for (const file of files.filter((each) => existsSync(each))) {
     const drop = ['oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'];
@@ -65,7 +65,7 @@ async function makeBase(base, virtual, mib) {
   renameSync(partial, base);
 }
 
-/** NOTE: qemu-io takes less than 2 GiB a write. */
+/** NOTE: a write of qemu-io is limited to less than 2 GiB. */
 async function fillOverlay(overlay, mib, start) {
   const data = `${overlay}.data`;
   closeSync(openSync(data, 'w'));
@@ -89,7 +89,7 @@ async function fillOverlay(overlay, mib, start) {
   await command('rm', data);
 }
 
-/** Half random; half what disks are full of: this host's own programs, libraries and documents. */
+/** Data as on real disks: half random, half programs, libraries and documents of this host. */
 function fill(path, start, mib) {
   const file = openSync(path, 'r+');
   const real = realBytes();
@@ -100,7 +100,7 @@ function fill(path, start, mib) {
   closeSync(file);
 }
 
-/** MiB after MiB of the files below REAL_FOLDERS, over and over. */
+/** Yields the files below REAL_FOLDERS in blocks of 1 MiB, without end. */
 function* realBytes() {
   let block = Buffer.alloc(0);
   for (;;) {

@@ -1,4 +1,4 @@
-// The guest that is published: the lab's tiny one on a given disk, asked through its agent.
+// Starts the guest that is published, the lab's tiny one, and checks it through its agent.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { command } from './run.js';
@@ -6,8 +6,8 @@ import { command } from './run.js';
 const { LAB_KERNEL, LAB_INITRD } = process.env;
 
 /**
- * Defines and starts it; resolves when its agent answers. Emulated, since KVM is not to be had on
- * every machine; what is measured is on the host.
+ * Defines and starts the domain; resolves when its agent answers. It is emulated, because not every
+ * machine has KVM; the measured work is on the host.
  */
 export async function startDomain(name, disk, folder) {
   const path = `${folder}/${name}.xml`;
@@ -26,13 +26,13 @@ export async function removeDomain(name) {
   await virsh('undefine', name, '--managed-save');
 }
 
-/** The pid of its QEMU, which does the mirror. */
+/** Returns the pid of the domain's QEMU, which does the mirror. */
 export function qemuPid(name) {
   return Number(readFileSync(`/run/libvirt/qemu/${name}.pid`, 'utf8'));
 }
 
-/** @throws where a contender left the guest other than it was. */
-export async function assertWhole(name) {
+/** @throws Error if a contender did not leave the guest as it was */
+export async function assertUnchanged(name) {
   const info = await virsh('dominfo', name);
   if (!/State: +running/.test(info)) throw new Error(`${name} does not run: ${info}`);
   if (!/Persistent: +yes/.test(info)) throw new Error(`${name} is not persistent`);
@@ -52,7 +52,7 @@ async function waitForAgent(name) {
   }
 }
 
-/** NOTE: without a terminal of its own virsh starts no polkit agent, which would complain. */
+/** NOTE: without a terminal virsh starts no polkit agent, which complains if no polkit runs. */
 function virsh(...args) {
   return command('setsid', '-w', 'virsh', '-q', ...args);
 }

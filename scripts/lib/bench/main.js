@@ -1,4 +1,4 @@
-// The benchmark: every contender of a group in turn, several rounds, on one domain and one S3 server.
+// Runs the benchmark: every contender of a group in turn, in several rounds, on one domain and one S3 server.
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -10,12 +10,12 @@ import {
   LIVE_DIRECTORY,
   NOVA,
   OURS,
-  present,
   SMALL,
+  splitByInstalled,
   UPLOAD,
 } from './contenders.js';
-import { layersOf, makeChain, settle } from './disks.js';
-import { assertWhole, qemuPid, removeDomain, startDomain } from './domain.js';
+import { dropPageCache, layersOf, makeChain } from './disks.js';
+import { assertUnchanged, qemuPid, removeDomain, startDomain } from './domain.js';
 import { withReflinks } from './reflink.js';
 import { command, measure } from './run.js';
 import { BUCKET, withEmptyBucket } from './s3.js';
@@ -57,23 +57,23 @@ async function main() {
   say(
     `${dataMib} MiB of data, ${rounds} rounds, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}`,
   );
-  // What a benchmark that was killed has left.
+  // Leftovers of a benchmark that was killed.
   for (const name of [DOMAIN, SMALL_DOMAIN]) await removeDomain(name);
   const disk = await makeChain(folder, 'big', dataMib);
   await startDomain(DOMAIN, disk, folder);
   const big = { domain: DOMAIN, disk };
-  await wanted('live-dir', () => liveDirectory(big));
-  await wanted('live-s3', () => liveBucket(big));
-  await wanted('compressed', () => compressed(big));
-  await wanted('cold', () => cold(big));
-  await wanted('memory', () => memory(big));
-  await wanted('small', small);
-  say(`\nGoals, as ratios to the Nova way where no unit stands\n${goals(GOALS)}`);
+  await ifSelected('live-dir', () => liveDirectory(big));
+  await ifSelected('live-s3', () => liveBucket(big));
+  await ifSelected('compressed', () => compressed(big));
+  await ifSelected('cold', () => cold(big));
+  await ifSelected('memory', () => memory(big));
+  await ifSelected('small', small);
+  say(`\nGoals: ratios to the Nova way if no unit is given\n${goals(GOALS)}`);
   writeFileSync(flags.plot, plot(shown));
   say(`\nplot: ${flags.plot}`);
 }
 
-async function wanted(group, work) {
+async function ifSelected(group, work) {
   if (only === undefined || only.includes(group)) await work();
 }
 
@@ -123,10 +123,10 @@ async function memory(guest) {
   const large = await contest(`memory, ${dataMib} MiB`, ours, (each) => intoBucket(each, guest));
   const disk = await makeChain(folder, 'tenth', Math.floor(dataMib / 10));
   await startDomain(DOMAIN, disk, folder);
-  const little = await contest('memory, a tenth of it', ours, (each) =>
+  const tenth = await contest('memory, a tenth of the data', ours, (each) =>
     intoBucket(each, { ...guest, disk }),
   );
-  goal('memory, 10 times the size', large[OURS].memory / little[OURS].memory, 1.1);
+  goal('memory, 10 times the size', large[OURS].memory / tenth[OURS].memory, 1.1);
   await startDomain(DOMAIN, guest.disk, folder);
 }
 
@@ -139,12 +139,12 @@ async function small() {
   goal('a small domain', by[OURS].ms / 1000, 1, ' s');
 }
 
-/** Every contender in turn, round by round; resolves to the medians by name. */
+/** Runs every contender in turn, round by round; resolves to the medians by name. */
 async function contest(title, contenders, runOne) {
-  const { there, missing } = present(contenders);
-  const results = new Map(there.map(({ name }) => [name, []]));
+  const { installed, missing } = splitByInstalled(contenders);
+  const results = new Map(installed.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round += 1) {
-    for (const contender of there) {
+    for (const contender of installed) {
       say(`  ${title}: ${contender.name}, round ${round} of ${rounds}`);
       results.get(contender.name).push(await runOne(contender));
     }
@@ -176,7 +176,7 @@ async function measured(contender, places, s3) {
     mkdirSync(path, { recursive: true, mode: 0o711 });
   }
   const image = join(folder, 'image.qcow2');
-  await settle([...(await layersOf(places.disk)), image]);
+  await dropPageCache([...(await layersOf(places.disk)), image]);
   const env = {
     ...s3,
     BENCH_SCRATCH: places.scratch,
@@ -187,7 +187,7 @@ async function measured(contender, places, s3) {
   };
   const others = [qemuPid(places.domain)];
   const result = await measure(contender.argv(places), { env, scratch: places.scratch, others });
-  await assertWhole(places.domain);
+  await assertUnchanged(places.domain);
   remove(places.scratch);
   return { ...result, ...guestTimes(result) };
 }
@@ -202,7 +202,7 @@ function guestTimes({ steps, details }) {
   };
 }
 
-/** From the begin of the save to the end of the start, with what is between them. */
+/** The time from the begin of the save to the end of the start, in ms. */
 function downOf({ save, start, clone = 0, convert = 0 }) {
   return save + start + (clone > 0 ? clone : convert);
 }

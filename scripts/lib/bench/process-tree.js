@@ -1,4 +1,4 @@
-// Watches a process and all below it: bytes, processor time and memory as /proc tells, by sampling.
+// Samples a process and its descendants in /proc: bytes, processor time and memory.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,9 +7,9 @@ const MEMORY_EVERY = 4;
 const TICK_S = 1 / 100;
 
 /**
- * Samples `pid`, what descends from it, and the strangers in `others` (a guest's QEMU: from now on).
- * `scratch` is a folder whose blocks on disk are added up. What lives for less than one sample is
- * missed, as is the end of each process: less than 40 ms each.
+ * Samples `pid`, its descendants, and the processes in `others` (such as the guest's QEMU) from now on.
+ * `scratch` is a folder whose blocks on disk are added up. Misses what happens between two samples: a
+ * short process, or the last 40 ms of a process.
  */
 export function watch(pid, { scratch, others = [] }) {
   const seen = new Map();
@@ -42,7 +42,7 @@ export function watch(pid, { scratch, others = [] }) {
   };
 }
 
-/** Runs `work` while the peak of what lies below `folder` is watched. */
+/** Runs `work`, and samples the peak size of `folder` meanwhile. */
 function blocksBelow(folder) {
   let blocks = 0;
   for (const entry of list(folder)) {
@@ -60,7 +60,7 @@ function descendants(pid) {
   return [pid, ...children.flatMap(descendants)];
 }
 
-/** NOTE: rchar and wchar count what a process asks for, also where the page cache gives it. */
+/** NOTE: rchar and wchar count bytes that the page cache serves, too. */
 function readUsage(pid) {
   const io = text(`/proc/${pid}/io`);
   const stat = text(`/proc/${pid}/stat`);
@@ -71,7 +71,7 @@ function readUsage(pid) {
   return { read: field('rchar'), written: field('wchar'), cpuS };
 }
 
-/** Its share of the pages, so that what two processes share counts once. */
+/** Returns the proportional set size in bytes: shared pages count once. */
 function memoryOf(pid) {
   return Number(/^Pss: +(\d+)/m.exec(text(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) * 1024;
 }

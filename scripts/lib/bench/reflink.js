@@ -1,10 +1,10 @@
-// A file system of the benchmark's own that can share blocks between files (XFS in a loop device).
+// Makes a file system with reflinks (XFS on a loop device) for the benchmark.
 import { closeSync, mkdirSync, openSync, rmSync, truncateSync } from 'node:fs';
 import { command } from './run.js';
 
 const SIZE = 64 * 2 ** 30;
 
-/** `work` gets its mount point; it is gone afterwards. The file behind it is sparse. */
+/** Calls `work` with the mount point, and removes the file system afterwards. Its file is sparse. */
 export async function withReflinks(folder, work) {
   const file = `${folder}/xfs.img`;
   const place = `${folder}/xfs`;

@@ -1,9 +1,9 @@
-// Runs a contender as its user would, and measures it.
+// Runs a contender as a process, and measures it.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { watch } from './process-tree.js';
 
-/** Runs a program to its end; rejects with its own words where it fails. Resolves to its output. */
+/** Runs a program to its end; resolves to its output, and rejects with its error output if it fails. */
 export async function command(program, ...args) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const [out, err] = await Promise.all([
@@ -16,8 +16,8 @@ export async function command(program, ...args) {
 }
 
 /**
- * Runs `argv` and resolves to what it took. JSON lines of type `step` on its standard output become
- * `steps` (ms), their details and the last object are kept.
+ * Runs `argv` and resolves to its measurements. JSON lines of type `step` on its standard output become
+ * `steps` (ms) and `details`; the last object is kept.
  */
 export async function measure(argv, { env = {}, scratch, others }) {
   const started = performance.now();
@@ -48,7 +48,7 @@ export async function measure(argv, { env = {}, scratch, others }) {
   return { ms, steps, details, last, ...usage };
 }
 
-/** A shell line of `&&`, for contenders that are two programs; the arguments stand in `env`. */
+/** Makes a shell line for contenders that are two programs; their arguments are in `env`. */
 export function both(first, second) {
   return ['sh', '-ec', `${first}\n${second}`];
 }

@@ -1,4 +1,4 @@
-// An S3 server of the benchmark's own, empty for each contender.
+// Starts an S3 server for the benchmark, a new one for each contender.
 import { readFileSync } from 'node:fs';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { command } from './run.js';
@@ -6,7 +6,7 @@ import { command } from './run.js';
 const SERVER = new URL('../../s3-server.sh', import.meta.url).pathname;
 export const BUCKET = 'bench';
 
-/** `work` gets the environment that reaches an empty bucket. The server is gone afterwards. */
+/** Calls `work` with the environment for an empty bucket, and removes the server afterwards. */
 export async function withEmptyBucket(folder, store, work) {
   const directory = `${folder}/s3`;
   await command(SERVER, 'stop', directory);
@@ -30,7 +30,7 @@ export async function withEmptyBucket(folder, store, work) {
   }
 }
 
-/** What each of the clients wants to be told. */
+/** Returns the environment variables of each client. */
 function clientsOf({ S3_ENDPOINT }) {
   return {
     VIRT_PUBLISH_S3_ENDPOINT: S3_ENDPOINT,
@@ -40,7 +40,7 @@ function clientsOf({ S3_ENDPOINT }) {
     RCLONE_S3_ENV_AUTH: 'true',
     RCLONE_S3_ENDPOINT: S3_ENDPOINT,
     AWS_EC2_METADATA_DISABLED: 'true',
-    // rclone 1.60 (Debian 12) fails where it is set
+    // rclone 1.60 (Debian 12) fails if it is set
     AWS_CA_BUNDLE: undefined,
   };
 }

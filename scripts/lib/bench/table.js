@@ -1,4 +1,4 @@
-// What was measured, as tables and as a plot.
+// Formats the measurements as tables and as a plot.
 const MIB = 1024 * 1024;
 
 export function median(values) {
@@ -7,7 +7,7 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The median of each number over the rounds; steps too. */
+/** Returns the median of each number over the rounds, steps included. */
 export function summarize(rounds) {
   const numbers = Object.keys(rounds[0]).filter((key) => typeof rounds[0][key] === 'number');
   const summary = Object.fromEntries(
@@ -60,7 +60,7 @@ export function goals(rows) {
     .join('\n');
 }
 
-/** A bar a contender, in seconds, a block a group. */
+/** Returns an SVG with one bar a contender, in seconds, and one block a group. */
 export function plot(groups) {
   const bars = groups.flatMap(({ title, rows }) => [
     { title },

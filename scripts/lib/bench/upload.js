@@ -1,4 +1,4 @@
-// Uploads a finished image file and nothing else: usage upload.js s3://bucket/prefix, the file in BENCH_IMAGE.
+// Uploads the image file BENCH_IMAGE and does nothing else. Usage: upload.js s3://BUCKET/PREFIX
 import { loadConfig } from '../../../build/config/config.js';
 import { openRegistry } from '../../../build/registry/registry.js';
 import { fileSource } from '../../../build/transfer/upload/file-source.js';

@@ -1,8 +1,8 @@
-// Finds the folder that keeps other users, QEMU's own among them, from a file.
+// Finds the folder that keeps other users, such as QEMU's, from reaching a file.
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** The uppermost folder above a file that others may not pass; undefined if there is none. */
+/** Returns the uppermost folder above a file that has no x permission for others, or `undefined`. */
 export async function closedFolder(path: string): Promise<string | undefined> {
   const parents: string[] = [];
   for (let at = dirname(path); at !== dirname(at); at = dirname(at)) parents.unshift(at);

@@ -1,4 +1,4 @@
-// A lock by a file that is locked as long as its holder lives; the file says who that is.
+// A lock on a file, which the kernel drops when its holder dies; the file's content names the holder.
 import {
   closeSync,
   constants,
@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
+import { parseJson } from './file-errors.ts';
 import { lockFolder } from './lock-folder.ts';
 
 export interface FileLock {
@@ -20,30 +21,30 @@ export interface FileLock {
 }
 
 /**
- * `free`: nobody has the lock. `unknown`: somebody has it, and its file does not say who in JSON.
- * Else what the holder wrote, as it stands there.
+ * `free`: no process has the lock. `unknown`: a process has it, and its file does not name it in JSON.
+ * Else the holder as it named itself.
  */
 export type FileLockState = { holder: unknown } | 'free' | 'unknown';
 
 const { O_CREAT, O_RDWR, O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const SUFFIX = '.lock';
 const MAX_HOLDER_BYTES = 4096;
-/** Who has just got the lock writes at once who it is. */
+/** The longest that a new holder takes to write its name into the file. */
 const WRITING_TAKES_MS = 500;
 const PAUSE_MS = 20;
 
-// koffi, which only what takes locks has to wait for.
+// Loads koffi, which only a run that takes locks waits for.
 const loadCalls = () => import('../native/file-locks.ts');
 type LockCalls = Awaited<ReturnType<typeof loadCalls>>;
 
 /**
- * Takes the lock `name` for this process, and writes `holder` to its file; undefined if it is held.
- * The kernel drops it when the process dies.
+ * Takes the lock `name` for this process and writes `holder` to its file. Returns `undefined` if another
+ * process has it. The kernel drops the lock when this process dies.
  *
- * NOTE: a file is of one holder alone, who removes it with the lock: else whoever asks could read the
- * name of the last one, who is dead. The descriptor is a bare number, since the garbage collector
- * closes a FileHandle that is lost, and its lock with it.
- * @throws PublishError WORK_DIR, NO_SPACE if the file cannot be made or locked.
+ * NOTE: each holder has a new file and removes it with the lock; in a file that is used again, a reader
+ * could find the name of an earlier holder. The descriptor is a bare number, since the garbage
+ * collector closes an unreferenced FileHandle, and the lock with it.
+ * @throws PublishError WORK_DIR, NO_SPACE if the file cannot be created or locked.
  */
 export async function tryFileLock(name: string, holder: object): Promise<FileLock | undefined> {
   const calls = await loadCalls();
@@ -71,7 +72,7 @@ function take(
   try {
     if (!fstatSync(fd).isFile()) throw new Error('it is no regular file');
     if (!tryLock(fd)) return 'held';
-    // It was removed after it was opened here: another one may have its name.
+    // It was removed after it was opened here; another file may have its name.
     if (!isNamed(fd, path)) return 'stale';
     if (fstatSync(fd).size > 0) {
       // Its holder died.
@@ -86,7 +87,7 @@ function take(
   }
 }
 
-/** NOTE: on a full file system the lock is held all the same; nobody can say by whom. */
+/** NOTE: on a full file system the lock is held all the same, without the name of its holder. */
 function writeHolder(fd: number, holder: object): void {
   try {
     writeSync(fd, JSON.stringify(holder));
@@ -103,7 +104,7 @@ function release(fd: number, path: string): void {
   }
 }
 
-/** Who has the lock `name`. @throws PublishError WORK_DIR if its file cannot be read. */
+/** Returns who has the lock `name`. @throws PublishError WORK_DIR if its file cannot be read. */
 export async function askFileLock(name: string): Promise<FileLockState> {
   const calls = await loadCalls();
   const deadline = performance.now() + WRITING_TAKES_MS;
@@ -115,16 +116,16 @@ export async function askFileLock(name: string): Promise<FileLockState> {
   }
 }
 
-/** The names of the files with `prefix`, of holders alive or dead. */
+/** Returns the names of the locks with `prefix`, of holders alive or dead. */
 export function listFileLocks(prefix: string): string[] {
   return readdirSync(lockFolder())
     .filter((name) => name.startsWith(prefix) && name.endsWith(SUFFIX))
     .map((name) => name.slice(0, -SUFFIX.length));
 }
 
-/** Undefined if it has to be looked at again. */
+/** Returns `undefined` if the file has just changed, so that the caller must look again. */
 function look({ isLocked }: LockCalls, path: string): FileLockState | undefined {
-  const fd = openIfThere(path);
+  const fd = openExisting(path);
   if (fd === undefined) return 'free';
   try {
     if (!isLocked(fd)) return isNamed(fd, path) ? 'free' : undefined;
@@ -136,7 +137,7 @@ function look({ isLocked }: LockCalls, path: string): FileLockState | undefined 
   }
 }
 
-function openIfThere(path: string): number | undefined {
+function openExisting(path: string): number | undefined {
   try {
     return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
@@ -146,15 +147,11 @@ function openIfThere(path: string): number | undefined {
 }
 
 function parseHolder(text: string): FileLockState {
-  try {
-    return { holder: JSON.parse(text) };
-  } catch (error) {
-    if (error instanceof SyntaxError) return 'unknown';
-    throw error;
-  }
+  const holder = parseJson(text);
+  return holder === undefined ? 'unknown' : { holder };
 }
 
-/** Whether the open file is the one that has this name now. */
+/** Returns whether the open file is the one that has this name now. */
 function isNamed(fd: number, path: string): boolean {
   const opened = fstatSync(fd);
   const named = lstatSync(path, { throwIfNoEntry: false });
@@ -167,7 +164,8 @@ function orLockError<T>(name: string, work: (path: string) => T): T {
     return work(path);
   } catch (cause) {
     const code = hasCode(cause, 'ENOSPC', 'EDQUOT') ? 'NO_SPACE' : 'WORK_DIR';
-    const message = `the lock file ${path} cannot be used: ${messageOf(cause)}; see what it is, and free some space or remove it`;
-    throw new PublishError(code, message, { step: 'inspect', cause });
+    const message = `the lock file ${path} cannot be used: ${messageOf(cause)}`;
+    const hint = 'remove what is in its place, or free some space';
+    throw new PublishError(code, message, { step: 'inspect', cause, hint });
   }
 }

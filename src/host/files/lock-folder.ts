@@ -1,4 +1,4 @@
-// Where the lock files lie: in a folder that no other user can enter, the same for every process of a user.
+// Finds the folder of the lock files: one for all processes of a user, closed to other users.
 import { chmodSync, lstatSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
@@ -6,21 +6,21 @@ import { currentUser } from '../../core/user.ts';
 import { makeFolders, ownUid, PRIVATE } from './own-folders.ts';
 
 /**
- * The folder of the lock files, made if it is missing: the first of `places` that can be.
+ * Returns the folder of the lock files: the first of `places` that exists or can be created.
  *
- * NOTE: nothing of the environment decides, since a cron job and a shell of one user must find the
- * same folder. Another user could hold a lock for ever in a folder that he may enter, even one where
- * he may only read: so the lock of root is not seen by other users, nor theirs by root.
- * @throws PublishError WORK_DIR if none can be made, or if it is another user's.
+ * NOTE: it does not depend on the environment, since a cron job and a shell of one user must find the
+ * same folder. Another user could hold a lock for ever in a folder that he may enter, even one that he
+ * may only read. So root and other users do not see each other's locks.
+ * @throws PublishError WORK_DIR if none can be created, or if it belongs to another user.
  */
 export function lockFolder(places: readonly string[] = placesOf(ownUid())): string {
   const failures: string[] = [];
   for (const path of places) {
     try {
-      // On a host with no such directory of run-time files it is not for us to make it.
+      // The directory of run-time files itself is never created.
       if (isRuntimePlace(path)) statSync(dirname(path));
       makeFolders(path, PRIVATE);
-      closeToOthers(path);
+      makePrivate(path);
       return path;
     } catch (error) {
       if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'EROFS', 'EACCES', 'EPERM')) throw failed(error);
@@ -32,7 +32,7 @@ export function lockFolder(places: readonly string[] = placesOf(ownUid())): stri
 
 function placesOf(uid: number): string[] {
   if (uid === 0) return ['/run/virt-publish', '/var/lib/virt-publish/locks'];
-  // NOTE: /run/user/UID comes with a user's first login and goes with the last logout.
+  // NOTE: not /run/user/UID, which is created at the first login and removed at the last logout.
   return [join(currentUser().home, '.local/state/virt-publish/locks')];
 }
 
@@ -40,15 +40,16 @@ function isRuntimePlace(path: string): boolean {
   return path.startsWith('/run/');
 }
 
-function closeToOthers(path: string): void {
+function makePrivate(path: string): void {
   const facts = lstatSync(path);
   if (!facts.isDirectory() || facts.uid !== ownUid()) {
-    throw new Error(`${path} is no folder of this user`);
+    throw new Error(`${path} does not belong to this user, or is no directory`);
   }
   if ((facts.mode & 0o077) !== 0) chmodSync(path, PRIVATE);
 }
 
 function failed(cause: unknown): PublishError {
-  const message = `the folder for lock files cannot be used: ${messageOf(cause)}; see who made it, and what keeps this user from it`;
-  return new PublishError('WORK_DIR', message, { step: 'inspect', cause });
+  const message = `the folder of the lock files cannot be used: ${messageOf(cause)}`;
+  const hint = 'correct the owner and the permissions of that folder, or remove it';
+  return new PublishError('WORK_DIR', message, { step: 'inspect', cause, hint });
 }

@@ -1,4 +1,4 @@
-// Files in folders where another user may write: whose a file is, and whether a name still means the open file.
+// Files in folders that other users may write to: who owns a file, and whether its name still means the open file.
 import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { hasCode } from '../../core/errors.ts';
@@ -6,12 +6,12 @@ import { ownUid } from './own-folders.ts';
 
 const ATTEMPTS = 100;
 
-/** A path that means the open file itself, whatever its name means by now; valid in this process. */
+/** Returns a path of the open file itself, whatever its name means by now; valid in this process. */
 export function descriptorPath({ fd }: { fd: number }): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** What stands at a path, as a noun with its article. */
+/** Returns the type of a file as a noun with its article. */
 export function kindOf(facts: Stats | BigIntStats): string {
   if (facts.isFile()) return 'a file';
   if (facts.isDirectory()) return 'a directory';
@@ -23,20 +23,21 @@ export function kindOf(facts: Stats | BigIntStats): string {
 }
 
 /**
- * Why another user may have made the file, or may write to it: the end of a sentence that begins
- * with its path. `undefined` for a regular file of `user` (this process's own) that has one name.
+ * Returns why another user may have created the file or may write to it, as the end of a sentence that
+ * begins with its path. Returns `undefined` for a regular file of `user` (by default this process's)
+ * that has one name and that other users may not write to.
  */
 export function foreignness(facts: Stats, user = ownUid()): string | undefined {
   if (!facts.isFile()) return `is ${kindOf(facts)}`;
   if (facts.uid !== user) return `belongs to user ${facts.uid}`;
   if (facts.nlink !== 1) return 'has a second name (a hard link)';
-  return (facts.mode & 0o022) === 0 ? undefined : 'may be written to by other users';
+  return (facts.mode & 0o022) === 0 ? undefined : 'is writable by other users';
 }
 
 /**
- * Makes the file, or opens the one that is there if it is this user's own (see `foreignness`).
- * Follows no symbolic link and waits for no FIFO. `flags` beside O_RDWR, as O_APPEND.
- * @throws what `refuse` makes of the reason; the system's error.
+ * Creates the file, or opens the existing one if it is this user's own (see `foreignness`). It follows
+ * no symbolic link and waits for no FIFO. `flags` are added to O_RDWR, such as O_APPEND.
+ * @throws the error that `refuse` returns for the reason; the system's error.
  */
 export async function openOwn(
   path: string,
@@ -56,7 +57,7 @@ export async function openOwn(
       await assertOwn(file, refuse);
       return { file, isNew: false };
     } catch (error) {
-      // Removed since the first try: the next one makes it.
+      // Removed since the first try: the next one creates it.
       if (hasCode(error, 'ENOENT') && attempt < ATTEMPTS) continue;
       if (!hasCode(error, 'ELOOP', 'ENXIO', 'EISDIR', 'EACCES')) throw error;
       const reason = foreignness(await lstat(path));
@@ -65,7 +66,7 @@ export async function openOwn(
   }
 }
 
-/** @throws what `refuse` makes of the reason; the file is closed then. */
+/** @throws the error that `refuse` returns for the reason, after it closed the file. */
 async function assertOwn(file: FileHandle, refuse: (reason: string) => Error): Promise<void> {
   const reason = foreignness(await file.stat());
   if (reason === undefined) return;
@@ -87,11 +88,11 @@ export async function isNamed(file: FileHandle, path: string): Promise<boolean> 
   }
 }
 
-/** The file from its first byte; `undefined` if it has more than `limit` bytes. */
+/** Returns the file's content, or `undefined` if it has more than `limit` bytes. */
 export async function readAtMost(file: FileHandle, limit: number): Promise<Buffer | undefined> {
   const { size } = await file.stat();
   if (size > limit) return undefined;
-  // NOTE: no more than it had: somebody may write into it, and go on writing.
+  // NOTE: no more than its size was: another process may keep writing to it.
   const bytes = Buffer.alloc(size);
   let done = 0;
   while (done < size) {

@@ -1,4 +1,4 @@
-// A folder that no other user can look into or change, although it lies where they may write.
+// A private folder in a directory that other users may write to.
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, readlink, rmdir } from 'node:fs/promises';
 import { hasCode } from '../../core/errors.ts';
@@ -7,8 +7,8 @@ import { ownUid } from './own-folders.ts';
 
 export interface PinnedFolder {
   /**
-   * Means the open folder itself, whatever its name means by now; for this process and the programs
-   * that it starts, until `leave`.
+   * A path of the open folder itself, whatever its name means by now; valid for this process and the
+   * programs that it starts, until `leave`.
    */
   readonly path: string;
   /** Closes it, and removes it if it is empty. */
@@ -16,10 +16,10 @@ export interface PinnedFolder {
 }
 
 /**
- * Makes the folder with mode 0700, or takes the one that is there if it is this user's own and
- * closed to others. Follows no symbolic link at `path`.
- * @throws what `refuse` makes of the reason (the end of a sentence that begins with the path); the
- * system's error.
+ * Creates the folder with mode 0700, or opens the existing one if it is this user's own and closed to
+ * others. It follows no symbolic link at `path`.
+ * @throws the error that `refuse` returns for the reason (the end of a sentence that begins with the
+ * path); the system's error.
  */
 export async function openPinnedFolder(
   path: string,
@@ -32,7 +32,7 @@ export async function openPinnedFolder(
   const folder = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch((error: unknown) => {
     throw hasCode(error, 'ENOTDIR', 'ELOOP') ? refuse('is no directory') : error;
   });
-  const reason = foreignness(await folder.stat());
+  const reason = whyForeign(await folder.stat());
   if (reason !== undefined) {
     await folder.close();
     throw refuse(reason);
@@ -41,7 +41,7 @@ export async function openPinnedFolder(
   return { path: `/proc/${pid}/fd/${folder.fd}`, leave: () => leave(folder, path) };
 }
 
-function foreignness({ uid, mode }: Stats): string | undefined {
+function whyForeign({ uid, mode }: Stats): string | undefined {
   if (uid !== ownUid()) return `belongs to user ${uid}`;
   return (mode & 0o077) === 0 ? undefined : 'is open to other users';
 }

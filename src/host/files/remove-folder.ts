@@ -1,35 +1,37 @@
-// Removes a folder of ours with all it holds, and nothing that a link in its place or in it leads to.
+// Removes a folder of this user with its content, and follows no link in its place or in it.
 import { constants, type FileHandle, lstat, open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
-import { isMissing, isOurs } from './own-folders.ts';
+import { orMissing } from './file-errors.ts';
+import { isTrustedOwner } from './own-folders.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /**
- * Removes the folder; one that does not exist is as good as removed. The entry named `last` goes last.
+ * Removes the folder if it exists. The entry named `last` is removed last.
  *
- * NOTE: every name is looked up in a folder that is open, through /proc/self/fd: whoever exchanges a
- * folder for a link while this goes on cannot lead the removal anywhere else.
- * @throws PublishError WORK_DIR if it is no folder of ours; the file system's error.
+ * NOTE: every name is looked up in an open folder, through /proc/self/fd: a user who replaces a folder
+ * by a link during the removal cannot direct it elsewhere.
+ * @throws PublishError WORK_DIR if it is no folder of this user or root; the file system's error.
  */
 export async function removeFolder(path: string, last = ''): Promise<void> {
   const folder = await openFolder(path);
   if (folder === undefined) {
-    if (await unlessMissing(lstat(path))) throw notOurs(path, 'it is no folder');
+    if (await orMissing(lstat(path))) throw foreignError(path, 'it is no directory');
     return;
   }
   try {
     const facts = await folder.stat();
-    if (!isOurs(facts)) throw notOurs(path, `it belongs to another user (uid ${facts.uid})`);
+    if (!isTrustedOwner(facts))
+      throw foreignError(path, `it belongs to another user (uid ${facts.uid})`);
     await emptyFolder(folder, last);
   } finally {
     await folder.close();
   }
-  await unlessMissing(rmdir(path));
+  await orMissing(rmdir(path));
 }
 
 function openFolder(path: string): Promise<FileHandle | undefined> {
-  return unlessMissing(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  return orMissing(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 }
 
 async function emptyFolder({ fd }: FileHandle, last: string): Promise<void> {
@@ -39,7 +41,7 @@ async function emptyFolder({ fd }: FileHandle, last: string): Promise<void> {
   for (const entry of entries) {
     const path = `${at}/${entry.name}`;
     if (entry.isDirectory()) await removeBelow(path);
-    else await unlessMissing(unlink(path));
+    else await orMissing(unlink(path));
   }
 }
 
@@ -51,19 +53,10 @@ async function removeBelow(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
-  await unlessMissing(rmdir(path));
+  await orMissing(rmdir(path));
 }
 
-async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-}
-
-function notOurs(path: string, why: string): PublishError {
-  const message = `${path} is not removed: ${why}; see who made it, and remove it by hand`;
-  return new PublishError('WORK_DIR', message, { step: 'restore' });
+function foreignError(path: string, why: string): PublishError {
+  const hint = 'find out who created it, and remove it by hand';
+  return new PublishError('WORK_DIR', `${path} is not removed: ${why}`, { step: 'restore', hint });
 }

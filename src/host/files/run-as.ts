@@ -1,4 +1,4 @@
-// Runs a small program as another user, to learn what that user may do. Only root can.
+// Runs a small program as another user, to find out what that user may do; needs root.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -16,7 +16,7 @@ export interface RunLimits {
   timeoutMs: number;
 }
 
-/** @throws the program's failure, or its deadline's; the caller looks at the signal. */
+/** @throws the failure of the program, also at its deadline and after an abort. */
 export async function runAs(
   { uid, gid, groups = [] }: UserIds,
   command: readonly string[],

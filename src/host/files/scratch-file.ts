@@ -1,17 +1,18 @@
-// A run's own files: the only ones that it removes, moves, or turns into something else.
+// A run's own files: the only files that it removes, moves or changes.
 import { rm } from 'node:fs/promises';
 
-/** What a run made in its own folders; `isScratch: false` is a guest's disk, or a layer of one. */
+/** A file that a run created in its own folders; `isScratch: false` is a guest's disk or a layer of one. */
 export interface ScratchFile {
   path: string;
   isScratch: true;
 }
 
 /**
- * Removes it; one that is gone already is removed.
- * @throws Error for a file that is not the run's, whatever the types say: the data of a guest.
+ * Removes the file if it exists.
+ * @throws Error if the file is not the run's own, whatever the types say: it is a guest's data.
  */
 export async function removeScratch({ path, isScratch }: ScratchFile): Promise<void> {
-  if (isScratch !== true) throw new Error(`${path} is no scratch file, and is not removed`);
+  if (isScratch !== true)
+    throw new Error(`${path} is not removed: it is no scratch file of the run`);
   await rm(path, { force: true });
 }

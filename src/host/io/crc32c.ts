@@ -1,12 +1,12 @@
-// The checksum that parts carry; the only importer of the library that computes it.
+// CRC32C, the checksum of the parts of an upload; the only importer of @node-rs/crc32.
 import { crc32c } from '@node-rs/crc32';
 
-/** Of `bytes`, or of what `before` is of and `bytes` after it. Unsigned, 32 bits. */
+/** Returns the checksum of `bytes`, or of the bytes that `before` stands for followed by `bytes`. Unsigned. */
 export function crc32cOf(bytes: Uint8Array, before?: number): number {
   return crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), before);
 }
 
-/** Eight hex digits. */
+/** Returns the checksum as eight hex digits. */
 export function crc32cHex(sum: number): string {
   return (sum >>> 0).toString(16).padStart(8, '0');
 }

@@ -1,9 +1,9 @@
-// A file that is read past the page cache where its file system can, else through it.
+// A file that is read past the page cache if the file system supports that, else through it.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from '../../core/errors.ts';
 
-/** The type is not among Node's own. */
+/** @types/node does not declare it. */
 declare const WebAssembly: {
   Memory: {
     new (size: { initial: number }): { readonly buffer: ArrayBuffer };
@@ -18,27 +18,27 @@ declare const WebAssembly: {
 };
 
 const WASM_PAGE = 64 * 1024;
-/** What offsets and lengths of direct reads and writes are multiples of, on every file system there is. */
+/** Offsets and lengths of direct reads and writes are multiples of this, on every common file system. */
 export const BLOCK = 4096;
 
 /**
- * `count` pieces of memory that direct reads may fill, `bytes` each (a multiple of 4096).
- * NOTE: a direct read wants its memory at a multiple of the device's block; where Node puts its
- * buffers cannot be chosen, but the memory of WebAssembly begins at a page.
+ * Returns `count` pieces of memory that direct reads may fill, `bytes` each (a multiple of 4096).
+ * NOTE: a direct read needs memory that begins at a multiple of the device's block. The address of a
+ * Node buffer cannot be chosen, but the memory of WebAssembly begins at a page.
  */
 export function alignedMemory(bytes: number, count: number): Uint8Array[] {
   const buffer = pagesOf(bytes * count);
   return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
 }
 
-/** The same of `bytes`, for several threads. */
+/** Returns `bytes` of such memory that several threads can share. */
 export function alignedSharedMemory(bytes: number): SharedArrayBuffer {
   const initial = Math.ceil(bytes / WASM_PAGE);
   const shared = () => new WebAssembly.Memory({ initial, maximum: initial, shared: true }).buffer;
-  return orAnyMemory(shared, () => new SharedArrayBuffer(bytes));
+  return orOtherMemory(shared, () => new SharedArrayBuffer(bytes));
 }
 
-/** `count` pieces as of `alignedMemory`, for several threads. */
+/** Like `alignedMemory`, in memory that several threads can share. */
 export function sharedPieces(bytes: number, count: number): Uint8Array[] {
   const buffer = alignedSharedMemory(bytes * count);
   return Array.from({ length: count }, (_, at) => new Uint8Array(buffer, at * bytes, bytes));
@@ -47,25 +47,25 @@ export function sharedPieces(bytes: number, count: number): Uint8Array[] {
 function pagesOf(bytes: number): ArrayBuffer {
   const initial = Math.ceil(bytes / WASM_PAGE);
   const pages = () => new WebAssembly.Memory({ initial }).buffer;
-  return orAnyMemory(pages, () => new ArrayBuffer(bytes));
+  return orOtherMemory(pages, () => new ArrayBuffer(bytes));
 }
 
 /**
- * NOTE: WebAssembly reserves GiB of addresses for its memory, which `ulimit -v` may not allow. Other
- * memory makes direct reads fail, and the file is read through the page cache then.
+ * NOTE: WebAssembly reserves GiB of addresses for its memory, which `ulimit -v` may forbid. With other
+ * memory direct reads fail, and the file is read through the page cache.
  */
-function orAnyMemory<T>(pages: () => T, any: () => T): T {
+function orOtherMemory<T>(pages: () => T, other: () => T): T {
   try {
     return pages();
   } catch (error) {
-    if (error instanceof RangeError) return any();
+    if (error instanceof RangeError) return other();
     throw error;
   }
 }
 
 /**
- * Reads what was written past the page cache: through it, each byte costs a page that nobody
- * needs again, which on a virtual host is several times as slow as the disk.
+ * Reads a file that is not in the page cache. Reading it through the cache would fill pages that no
+ * process needs again, which on a virtual host is several times as slow as the disk.
  */
 export class DirectFile {
   readonly #path: string;
@@ -79,7 +79,7 @@ export class DirectFile {
     this.#isDirect = isDirect;
   }
 
-  /** `direct`: false where the file is likely to be in the page cache. */
+  /** `direct`: false if the file is likely to be in the page cache. */
   static async open(path: string, { direct }: { direct: boolean }): Promise<DirectFile> {
     if (direct) {
       const file = await openDirect(path);
@@ -90,7 +90,8 @@ export class DirectFile {
 
   /**
    * Fills `memory` from byte `start`, up to `end` or the end of the file. `memory` is a piece of
-   * `alignedMemory` or `sharedPieces` and has room for `end - start`, rounded up to 4096. Resolves to the bytes read.
+   * `alignedMemory` or `sharedPieces` and has room for `end - start`, rounded up to 4096. Returns the
+   * number of bytes read.
    */
   async read(memory: Uint8Array, start: number, end: number): Promise<number> {
     let done = 0;
@@ -118,14 +119,14 @@ export class DirectFile {
     try {
       return (await this.#file.read(memory, done, length, at)).bytesRead;
     } catch (error) {
-      // Another read may have been refused first.
+      // Another read may have failed first and reopened the file.
       if (!(isDirect && hasCode(error, 'EINVAL'))) throw error;
       await this.#goBuffered();
       return this.#readOnce(memory, { done, at, wanted });
     }
   }
 
-  /** A file system may take the flag and refuse the read; its block may be larger than ours. */
+  /** A file system may accept the flag and reject the read, as if its block is larger than BLOCK. */
   #goBuffered(): Promise<void> {
     this.#goingBuffered ??= this.#reopen();
     return this.#goingBuffered;

@@ -1,26 +1,23 @@
-// A file that is written past the page cache where its file system can, and that keeps zeros as holes.
+// A file that is written past the page cache if the file system supports that; zeros become holes.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode } from '../../core/errors.ts';
 import { descriptorPath } from '../files/own-file.ts';
 import { BLOCK } from './direct-file.ts';
-import { isZero } from './zeros.ts';
+import { HOLE_BYTES, isZero } from './zeros.ts';
 
-/** Zeros are left out in runs of this size: smaller ones cost more in writes than they spare. */
-export const HOLE_BYTES = 64 * 1024;
-
-/** A file that is written past the page cache, beside the handle that its owner has on it. */
+/** A second, direct handle on a file that its owner has open. */
 export class DirectTarget {
   readonly #direct: FileHandle;
   readonly #buffered: FileHandle;
-  #isRefused = false;
+  #isRejected = false;
 
   private constructor(direct: FileHandle, buffered: FileHandle) {
     this.#direct = direct;
     this.#buffered = buffered;
   }
 
-  /** `undefined` where the file system has no such way. */
+  /** Returns `undefined` if the file system has no O_DIRECT. */
   static async open(buffered: FileHandle): Promise<DirectTarget | undefined> {
     const { O_WRONLY, O_DIRECT } = constants;
     try {
@@ -33,7 +30,7 @@ export class DirectTarget {
     }
   }
 
-  /** Writes the bytes of `piece`, which begins at a page, from byte `at` of the file, but for its zeros. */
+  /** Writes `piece`, which begins at a page, at byte `at` of the file, and leaves out its zeros. */
   async write(piece: Buffer, at: number): Promise<void> {
     let dataFrom = 0;
     for (let from = 0; from < piece.byteLength; from += HOLE_BYTES) {
@@ -55,25 +52,25 @@ export class DirectTarget {
     await writeAll(this.#buffered, bytes.subarray(done), at + done);
   }
 
-  /** How much was written; the rest is for the page cache. */
+  /** Returns the number of bytes written; the caller writes the rest through the page cache. */
   async #writeDirect(bytes: Buffer, at: number): Promise<number> {
     let done = 0;
-    // A write that is cut short (the disk is nearly full) may end within a block.
-    while (done < bytes.byteLength && done % BLOCK === 0 && !this.#isRefused) {
+    // A short write (the disk is nearly full) may end within a block.
+    while (done < bytes.byteLength && done % BLOCK === 0 && !this.#isRejected) {
       try {
         const left = bytes.byteLength - done;
         done += (await this.#direct.write(bytes, done, left, at + done)).bytesWritten;
       } catch (error) {
         if (!hasCode(error, 'EINVAL')) throw error;
-        // It took the flag and refuses the write: its block may be larger than ours.
-        this.#isRefused = true;
+        // The file system accepts the flag and rejects the write: its block may be larger than BLOCK.
+        this.#isRejected = true;
       }
     }
     return done;
   }
 }
 
-/** Through the page cache. */
+/** Writes all `bytes` at byte `at`, through the page cache. */
 export async function writeAll(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (let done = 0; done < bytes.byteLength; ) {
     done += (await file.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;

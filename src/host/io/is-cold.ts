@@ -6,21 +6,45 @@ const LARGE_BYTES = 64 * 1024 * 1024;
 const SAMPLES = 31;
 
 /**
- * Whether less than half of a large file lies in the page cache, as far as samples tell. False if the
- * file cannot be read: whoever reads it reports that.
+ * Returns whether less than half of a large file lies in the page cache, as far as samples show.
+ * Returns false if the file cannot be read: the read itself reports that.
  */
 export async function isCold(path: string, size: number): Promise<boolean> {
-  if (size < LARGE_BYTES) return false;
+  return areCold(path, samplePlaces([{ at: 0, length: size }]));
+}
+
+/** Returns whether less than half of the pages at `places` lie in the page cache; false if it has none. */
+export async function areCold(path: string, places: readonly number[]): Promise<boolean> {
+  if (places.length === 0) return false;
   try {
     const file = await open(path, 'r');
     try {
       const { isPageCached } = await import('../native/page-cache.ts');
-      const places = Array.from({ length: SAMPLES }, (_, n) => Math.floor((n * size) / SAMPLES));
-      return places.filter((at) => isPageCached(file.fd, at)).length <= SAMPLES / 2;
+      return places.filter((at) => isPageCached(file.fd, at)).length <= places.length / 2;
     } finally {
       await file.close();
     }
   } catch {
     return false;
   }
+}
+
+/**
+ * Returns the offsets in a file that samples are taken at, spread evenly over its `ranges`; none if
+ * these are so small that a look is not worth it.
+ */
+export function samplePlaces(ranges: readonly { at: number; length: number }[]): number[] {
+  const total = ranges.reduce((sum, { length }) => sum + length, 0);
+  if (total < LARGE_BYTES) return [];
+  const places: number[] = [];
+  let passed = 0;
+  for (const { at, length } of ranges) {
+    for (;;) {
+      const next = Math.floor((places.length * total) / SAMPLES);
+      if (places.length === SAMPLES || next >= passed + length) break;
+      places.push(at + next - passed);
+    }
+    passed += length;
+  }
+  return places;
 }

@@ -7,11 +7,11 @@ import { OWNERS_ONLY } from '../files/private-file.ts';
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
 
 /**
- * Makes a file that shares all blocks with another one, and that its owner alone may read.
+ * Creates a file that shares all blocks with another one and that only its owner may read.
  *
- * NOTE: copyFile would give it the rights of the other file. The call goes on in the kernel when
- * nobody waits for it any more: the descriptors are closed at its end.
- * @throws the system's error; Error if the file system shares none of them.
+ * NOTE: copyFile would give it the permissions of the other file. The call continues in the kernel
+ * after its caller gave up, so the descriptors are closed when it returns.
+ * @throws the system's error; Error if the file system cannot share the blocks.
  */
 export async function cloneFile(source: string, path: string): Promise<void> {
   const { shareBlocks } = await import('../native/file-calls.ts');
@@ -30,7 +30,7 @@ export async function cloneFile(source: string, path: string): Promise<void> {
   }
 }
 
-/** Tried on empty files. @throws the system's error where they cannot. */
+/** Tries a reflink on empty files in `folder`. @throws the system's error if it fails. */
 export async function requireReflinks(folder: string): Promise<void> {
   const probe = join(folder, 'probe');
   const clone = `${probe}.clone`;

@@ -1,13 +1,11 @@
-// Writes bytes into a file and leaves holes where they are zeros.
+// Writes bytes into a file and leaves holes in place of zeros.
 import type { FileHandle } from 'node:fs/promises';
-import { isZero } from './zeros.ts';
-
-/** Zeros are left out in runs that begin and end at multiples of this. */
-const HOLE_BYTES = 64 * 1024;
+import { writeAll } from './direct-target.ts';
+import { HOLE_BYTES, isZero } from './zeros.ts';
 
 /**
- * Writes `bytes` at byte `at`. A run of zeros is written only if the file has other bytes there, as
- * from a part that was sent before. The file may stay shorter than the end of `bytes`.
+ * Writes `bytes` at byte `at`. Zeros in whole blocks of 64 KiB are written only if the file has other
+ * bytes there, as from an earlier try. The file may stay shorter than the end of `bytes`.
  */
 export async function writeSparse(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (const run of runsOf(bytes, at)) {
@@ -17,7 +15,7 @@ export async function writeSparse(file: FileHandle, bytes: Buffer, at: number): 
   }
 }
 
-/** Makes the file at least `end` bytes long, and never shorter. */
+/** Makes the file at least `end` bytes long. */
 export async function reachEnd(file: FileHandle, end: number): Promise<void> {
   if (end === 0 || (await file.stat()).size >= end) return;
   await file.write(Buffer.alloc(1), 0, 1, end - 1);
@@ -42,16 +40,11 @@ function* runsOf(bytes: Buffer, at: number): Generator<Run> {
   if (run.to > run.from) yield run;
 }
 
-/** Also behind the end of the file. */
+/** Returns true also behind the end of the file. */
 async function readsAsZeros(file: FileHandle, length: number, at: number): Promise<boolean> {
-  const there = Buffer.alloc(length);
-  const { bytesRead } = await file.read(there, 0, length, at);
+  const existing = Buffer.alloc(length);
+  const { bytesRead } = await file.read(existing, 0, length, at);
   for (let from = 0; from < bytesRead; from += HOLE_BYTES)
-    if (!isZero(there, from, Math.min(bytesRead, from + HOLE_BYTES))) return false;
+    if (!isZero(existing, from, Math.min(bytesRead, from + HOLE_BYTES))) return false;
   return true;
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; )
-    done += (await file.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
 }

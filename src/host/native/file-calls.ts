@@ -1,8 +1,8 @@
-// What Linux can do with open files and Node cannot: share their blocks, and see whether somebody writes to one.
+// Calls of Linux on open files that Node does not have: reflinks, leases, readlinkat.
 import { koffi } from './koffi.ts';
 
 const libc = koffi.load('libc.so.6');
-// NOTE: in C both take any number of arguments, which koffi calls in this thread alone.
+// NOTE: both are variadic in C, and koffi makes variadic calls in the calling thread only.
 const ioctl: AsyncCall<Buffer> = libc.func(
   'int ioctl(int fd, unsigned long request, void *argument)',
 );
@@ -18,7 +18,7 @@ interface AsyncCall<Value> {
   async(...call: [number, number, Value, (error: Error | null, result: number) => void]): void;
 }
 
-/** `_IOW(0x94, 13, struct file_clone_range)`, as all but a few old processors number it. */
+/** `_IOW(0x94, 13, struct file_clone_range)`; the same number on x86_64 and arm64. */
 const FICLONERANGE = 0x4020940d;
 const RANGE_BYTES = 32;
 const MAX_PATH = 4096;
@@ -28,16 +28,15 @@ const F_SETLEASE = 1024;
 const F_GETLEASE = 1025;
 const F_RDLCK = 0;
 const F_UNLCK = 2;
-/** Nobody minds it. */
+/** Ignored by default. */
 const SIGURG = 23;
 
 /**
- * Has bytes of one file share the blocks of another's (a reflink). Descriptors of open files; all
- * places and the length are multiples of the file system's block. Resolves to false where this pair
- * of files cannot.
+ * Makes a range of one open file share the blocks of another's (a reflink). All offsets and the length
+ * are multiples of the file system's block. Resolves to false if this pair of files cannot share.
  *
- * NOTE: what of the source is not on the disk yet is written there first, which may take seconds; so
- * it is done in one of libuv's threads, which must be waited for before a descriptor is closed.
+ * NOTE: the kernel first writes the source's dirty pages to the disk, which may take seconds. So the
+ * call runs in one of libuv's threads; the descriptors must stay open until it ends.
  * @see ioctl_ficlonerange(2)
  */
 export function shareBlocks(
@@ -56,16 +55,16 @@ export function shareBlocks(
   });
 }
 
-/** `writer`: a process has the file open for writing. `unknown`: file system or owner forbid a lease. */
+/** `writer`: a process has the file open for writing. `unknown`: the file system or the owner forbids a lease. */
 export type LeaseAnswer = 'taken' | 'writer' | 'unknown';
 
 /**
- * Takes a read lease on the file of a descriptor, which is for reading only. It is taken only if no
- * process, this one included, has the file open or mapped for writing. Whoever opens it for writing
- * waits then until the lease is dropped, or for /proc/sys/fs/lease-break-time (45 s).
+ * Takes a read lease on the file of a descriptor that is open for reading only. It succeeds only if no
+ * process, this one included, has the file open or mapped for writing. A process that then opens it
+ * for writing waits until the lease is dropped, or for /proc/sys/fs/lease-break-time (45 s).
  *
- * NOTE: who opens the file has a signal sent, by default SIGIO, which ends a process that does not
- * expect it.
+ * NOTE: that open sends this process a signal, by default SIGIO, which ends a process that does not
+ * handle it; hence SIGURG.
  * @see fcntl(2), F_SETLEASE
  */
 export function takeReadLease(fd: number): LeaseAnswer {
@@ -74,30 +73,20 @@ export function takeReadLease(fd: number): LeaseAnswer {
   return koffi.errno() === koffi.os.errno.EAGAIN ? 'writer' : 'unknown';
 }
 
-/** False from the moment on in which somebody opens the file for writing. */
+/** Returns false as soon as a process has opened the file for writing. */
 export function hasReadLease(fd: number): boolean {
   return fcntl(fd, F_GETLEASE, 0) === F_RDLCK;
 }
 
-/** Lets whoever waits open the file; it may be dropped already. */
+/** Drops the lease, so that a waiting process can open the file; does nothing without a lease. */
 export function dropLease(fd: number): void {
   fcntl(fd, F_SETLEASE, F_UNLCK);
 }
 
-/** Where the symbolic link of a descriptor (`O_PATH | O_NOFOLLOW`) leads. @see readlinkat(2) */
+/** Returns the target of a symbolic link that is open as `O_PATH | O_NOFOLLOW`. @see readlinkat(2) */
 export function linkTarget(fd: number): string {
   const buffer = Buffer.alloc(MAX_PATH);
   const length = readlinkat(fd, '', buffer, MAX_PATH);
   if (length < 0) throw new Error(`readlinkat failed with errno ${koffi.errno()}`);
   return buffer.toString('utf8', 0, length);
-}
-
-/**
- * Whether nobody, this process included, has the file of a descriptor open for writing. The
- * descriptor is for reading only. False where the file system cannot tell.
- */
-export function hasNoWriter(fd: number): boolean {
-  if (takeReadLease(fd) !== 'taken') return false;
-  dropLease(fd);
-  return true;
 }

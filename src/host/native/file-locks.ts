@@ -1,4 +1,4 @@
-// Locks of an open file description, which the kernel drops with the last descriptor of it.
+// Locks of an open file description, which the kernel drops when its last descriptor is closed.
 import { koffi } from './koffi.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -14,10 +14,10 @@ const F_UNLCK = 2;
 const FLOCK_BYTES = 32;
 
 /**
- * Takes the lock of a file for its open descriptor; false if another open file has it.
+ * Takes the lock of a file for its open descriptor. Returns false if another open file has it.
  *
- * NOTE: this lock is the kernel's: it is the same for every program and every network namespace, and
- * a child process has no part in it, since Node opens every file with O_CLOEXEC.
+ * NOTE: the kernel holds this lock: it counts for every program and every network namespace. A child
+ * process does not share it, since Node opens every file with O_CLOEXEC.
  * @throws Error if the file system has no locks. @see fcntl(2), F_OFD_SETLK
  */
 export function tryLock(fd: number): boolean {
@@ -28,7 +28,7 @@ export function tryLock(fd: number): boolean {
   throw failed(errno);
 }
 
-/** Whether another open file has the lock of the file. Takes nothing. @throws Error as `tryLock`. */
+/** Returns whether another open file has the lock of the file. @throws Error as `tryLock`. */
 export function isLocked(fd: number): boolean {
   const lock = writeLock();
   if (fcntl(fd, F_OFD_GETLK, lock) !== 0) throw failed(koffi.errno());

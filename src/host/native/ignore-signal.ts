@@ -1,4 +1,4 @@
-// Signals that this process ignores: Node can only handle one, which still interrupts system calls.
+// Ignores signals. A handler, which is all that Node has, still interrupts system calls.
 import { koffi } from './koffi.ts';
 
 const SIG_IGN = 1n;

@@ -1,8 +1,8 @@
 // C libraries in this process, called through koffi; its only importer.
 
 /**
- * NOTE: a thread that is ended while it loads this module or a library takes the whole process with
- * it: whoever starts one says so to `watchLoading`.
+ * NOTE: a thread that is ended while it loads this module or a library ends the whole process. A room
+ * that starts such a thread calls `watchLoading`.
  */
 export { default as koffi } from 'koffi';
 

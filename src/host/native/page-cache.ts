@@ -1,4 +1,4 @@
-// Whether a page of an open file lies in the page cache: asked of the kernel, which does not wait for the storage.
+// Asks the kernel whether a page of an open file lies in the page cache, without waiting for the storage.
 import { koffi } from './koffi.ts';
 
 const libc = koffi.load('libc.so.6');
@@ -17,7 +17,8 @@ const RWF_NOWAIT = 8;
 const byte = Buffer.alloc(1);
 
 /**
- * Also true if the file system cannot tell: what is read through the page cache is never wrong.
+ * Returns whether the page at byte `at` lies in the page cache; true also if the file system does not
+ * support the question, since a read through the page cache is always correct.
  * @see preadv2(2), RWF_NOWAIT
  */
 export function isPageCached(fd: number, at: number): boolean {

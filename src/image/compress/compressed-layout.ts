@@ -1,4 +1,4 @@
-// How a compressed flat qcow2 lies in its file: tables for the most there can be, then each cluster as short as it became. Pure.
+// The layout of a compressed flat qcow2: tables for the most clusters possible, then the packed clusters. Pure.
 import { CLUSTER, type DataRuns } from '../plan/data-runs.ts';
 import { COPIED, L2_ENTRIES, Qcow2Tables, REFCOUNTS, writeOffset } from '../qcow2/qcow2-tables.ts';
 import { type PiecePlace, placePiece, roundUp } from './piece-place.ts';
@@ -6,19 +6,19 @@ import { type PiecePlace, placePiece, roundUp } from './piece-place.ts';
 /** Bit 62 of an L2 entry. */
 const COMPRESSED = 0x40000000;
 const SECTOR = 512;
-/** Where the number of sectors stands in the upper half of an L2 entry: bit 62 - (cluster bits - 8). */
+/** The place of the sector count in the upper half of an L2 entry: bit 62 - (cluster bits - 8). */
 const SECTORS_SHIFT = 62 - (Math.log2(CLUSTER) - 8) - 32;
 
-/** A table, and where it goes in the file. */
+/** A table and its offset in the file. */
 export interface PlacedTable {
   at: number;
   cluster: Buffer;
 }
 
 /**
- * A qcow2 (compat 1.1, compression type zstd) without backing file, its clusters of 64 KiB. The
- * tables' places are known from the begin, with room for data that do not become shorter; a table
- * is given out as soon as nothing can come into it any more, so few are in memory at a time.
+ * A qcow2 (compat 1.1, compression type zstd) without backing file, with clusters of 64 KiB. The places
+ * of the tables are fixed at the start, with room for data that does not become shorter. A table is
+ * handed out as soon as it is complete, so few are in memory at a time.
  */
 export class CompressedLayout {
   /** Bytes before the data. */
@@ -26,12 +26,12 @@ export class CompressedLayout {
   readonly #runs: DataRuns;
   readonly #tables: Qcow2Tables;
   readonly #l2Regions: readonly number[];
-  /** Those that are not full yet, by their place among their kind. */
+  /** Incomplete tables, by their number among their kind. */
   readonly #l2 = new Map<number, Buffer>();
   readonly #refcounts = new Map<number, Buffer>();
-  /** Clusters that were added. */
+  /** Number of clusters added so far. */
   #added = 0;
-  /** Place of the last region that a cluster was mapped in. */
+  /** Index of the last region that a cluster was mapped in. */
   #region = 0;
   #end: number;
 
@@ -45,14 +45,14 @@ export class CompressedLayout {
     for (let n = 0; n < data; n += 1) this.#use(n * CLUSTER, CLUSTER);
   }
 
-  /** Bytes of the file: whole clusters, since QEMU reads the last one's sectors whole. */
+  /** Bytes of the file: whole clusters, since QEMU reads whole sectors of the last one. */
   get size(): number {
     return roundUp(this.#end);
   }
 
   /**
-   * Adds the next clusters that have data. `lengths`: of each, 0 where it is full of zeros, the
-   * bytes it was compressed to, or 64 KiB where it did not become shorter.
+   * Adds the next clusters that have data, and returns their place. `lengths` has the bytes of each: 0
+   * if it is full of zeros, 64 KiB if it did not become shorter.
    */
   add(lengths: Uint32Array): PiecePlace {
     const place = placePiece(this.#end, lengths);
@@ -80,7 +80,7 @@ export class CompressedLayout {
     return place;
   }
 
-  /** Tables that nothing can come into any more. */
+  /** Yields and drops the tables that are complete. */
   *takeFullTables(): Generator<PlacedTable> {
     yield* this.#takeTables({
       block: Math.floor(this.#end / CLUSTER / REFCOUNTS),
@@ -88,7 +88,7 @@ export class CompressedLayout {
     });
   }
 
-  /** When all was added: the tables that are left, the header at the end. */
+  /** Yields the remaining tables after the last `add`, the header last. */
   *takeLastTables(): Generator<PlacedTable> {
     yield* this.#takeTables({ block: Infinity, l2: Infinity });
     const { blocks, l1, l2 } = this.#tables.first;
@@ -101,14 +101,14 @@ export class CompressedLayout {
     yield tableAt(0, (cluster) => this.#tables.fillHeader(cluster, { compressed: true }));
   }
 
-  /** Those before the given ones of their kinds. */
+  /** Yields and drops the tables before the given ones of their kinds. */
   *#takeTables({ block, l2 }: { block: number; l2: number }): Generator<PlacedTable> {
     const { first } = this.#tables;
     yield* takeBefore(this.#refcounts, block, first.blocks);
     yield* takeBefore(this.#l2, l2, first.l2);
   }
 
-  /** One that compressed clusters share counts each of them. */
+  /** A cluster of the file that several compressed clusters share counts each of them. */
   #use(at: number, length: number): void {
     for (let n = Math.floor(at / CLUSTER); n * CLUSTER < at + length; n += 1) {
       const block = tableIn(this.#refcounts, Math.floor(n / REFCOUNTS));
@@ -119,13 +119,13 @@ export class CompressedLayout {
 
   #map(cluster: number, at: number, flags: number): void {
     const region = Math.floor(cluster / L2_ENTRIES);
-    // Clusters come in the guest's order.
+    // Clusters are added in the guest's order.
     while ((this.#l2Regions[this.#region] ?? region) < region) this.#region += 1;
     writeOffset(tableIn(this.#l2, this.#region), at, (cluster % L2_ENTRIES) * 8, flags);
   }
 }
 
-/** Takes the tables before the `end`-th out of `tables`, whose first one is cluster `first`. */
+/** Yields and drops the tables before number `end`; table 0 is cluster `first` of the file. */
 function* takeBefore(
   tables: Map<number, Buffer>,
   end: number,
@@ -150,7 +150,7 @@ function tableIn(tables: Map<number, Buffer>, n: number): Buffer {
   return table;
 }
 
-/** Sectors that the bytes at `at` reach into, beyond the one that they begin in. */
+/** Returns how many sectors the bytes at `at` reach into beyond their first one. */
 function sectorsMore(at: number, length: number): number {
   return Math.floor((at + length - 1) / SECTOR) - Math.floor(at / SECTOR);
 }

@@ -1,4 +1,4 @@
-// Gathers bytes of any length that follow one another in a file, and writes them in whole clusters, past the page cache.
+// Collects consecutive bytes of a file and writes them in whole clusters, past the page cache.
 import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import { alignedMemory } from '../../host/io/direct-file.ts';
 import type { Target } from '../qcow2/image-thread.ts';
@@ -11,22 +11,22 @@ export class PackedWriter {
   readonly #buffers = alignedMemory(BUFFER_BYTES, BUFFERS).map(
     ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength),
   );
-  /** Of each buffer, the last time that it was written. */
+  /** The last write of each buffer. */
   readonly #writes: Promise<void>[] = [];
   #current = 0;
-  /** Of the current buffer, in the file. */
+  /** Offset of the current buffer in the file. */
   #from: number;
   #filled = 0;
 
-  /** `at`: where the file's first byte goes, a multiple of 64 KiB. */
+  /** `at` is the offset of the first byte, a multiple of 64 KiB. */
   constructor(target: Target, at: number) {
     this.#target = target;
     this.#from = at;
   }
 
   /**
-   * Adds `pieces`, which may be changed when it resolves. `at` is where the last bytes ended or
-   * later, zeros between.
+   * Adds `pieces`, which the caller may change after it resolves. `at` is the end of the last bytes or
+   * lies behind it; the gap is filled with zeros.
    */
   async write(pieces: readonly Buffer[], at: number): Promise<void> {
     if (pieces.length === 0) return;
@@ -41,7 +41,7 @@ export class PackedWriter {
     }
   }
 
-  /** Fills the file up to `size`, a multiple of 64 KiB, with zeros; resolves when all is written. */
+  /** Fills the file with zeros up to `size`, a multiple of 64 KiB; resolves when all is written. */
   async finish(size: number): Promise<void> {
     const end = this.#from + this.#filled;
     if (size > end) await this.write([Buffer.alloc(size - end)], end);
@@ -49,12 +49,12 @@ export class PackedWriter {
     await Promise.all(this.#writes);
   }
 
-  /** Its memory is in use until then. */
+  /** Resolves when the memory is no longer in use. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#writes);
   }
 
-  /** What is free of the current buffer. */
+  /** Returns the free part of the current buffer. */
   async #room(): Promise<Buffer> {
     if (this.#filled === BUFFER_BYTES) {
       this.#flush();

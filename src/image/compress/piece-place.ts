@@ -1,29 +1,28 @@
-// Where the clusters of one piece go in a compressed qcow2, with little lost between them. Pure.
+// Places the clusters of one piece in a compressed qcow2 with little space between them. Pure.
 import { CLUSTER } from '../plan/data-runs.ts';
 
 /**
- * Bytes of the file: some of those that became shorter, one
- * after the other, then all that did not, then the other shorter ones.
+ * Offsets in the file. First come some of the compressed clusters, one after the other, then all stored
+ * ones, then the other compressed ones.
  */
 export interface PiecePlace {
   packedAt: number;
-  /** How many of the shorter ones come first. */
+  /** How many of the compressed clusters come first. */
   packedClusters: number;
   /** A multiple of 64 KiB. */
   storedAt: number;
   restAt: number;
-  /** Where the next piece may begin. */
+  /** The offset at which the next piece may begin. */
   end: number;
 }
 
 /**
- * Places a piece behind byte `at`. `lengths`: of each cluster, 0 where it is full of zeros, the
- * bytes it was compressed to, or 64 KiB where it did not become shorter.
+ * Places a piece behind byte `at`. `lengths` has the bytes of each cluster: 0 if it is full of zeros,
+ * 64 KiB if it did not become shorter and is stored.
  *
- * NOTE: a cluster that is stored as it is begins at a cluster of the file, and one that was
- * compressed may reach into the next cluster only if that holds compressed ones too. So what is
- * left of a cluster before stored ones is lost: there is one such place in a piece at most, where
- * least is left.
+ * NOTE: a stored cluster begins at a cluster of the file, and a compressed one may reach into the next
+ * cluster only if that holds compressed ones too. So the rest of a cluster before stored ones is lost.
+ * A piece has at most one such place, where the rest is smallest.
  */
 export function placePiece(at: number, lengths: Uint32Array): PiecePlace {
   const packed = [...lengths].filter((length) => length > 0 && length < CLUSTER);
@@ -36,24 +35,24 @@ export function placePiece(at: number, lengths: Uint32Array): PiecePlace {
   return { packedAt: at, packedClusters, storedAt, restAt, end };
 }
 
-/** To whole clusters. */
+/** Rounds up to whole clusters. */
 export function roundUp(bytes: number): number {
   return Math.ceil(bytes / CLUSTER) * CLUSTER;
 }
 
-/** After how many of the compressed clusters least is left of a cluster of the file. */
+/** Returns after how many compressed clusters the rest of the file's cluster is smallest. */
 function bestCut(at: number, packed: readonly number[]): number {
   let end = at;
-  let best = { count: 0, left: left(at) };
+  let best = { count: 0, rest: restOf(at) };
   packed.forEach((length, n) => {
     end += length;
-    if (left(end) < best.left) best = { count: n + 1, left: left(end) };
+    if (restOf(end) < best.rest) best = { count: n + 1, rest: restOf(end) };
   });
   return best.count;
 }
 
-/** Of the cluster that the byte before `at` lies in. */
-function left(at: number): number {
+/** Returns the bytes from `at` to the end of its cluster of the file. */
+function restOf(at: number): number {
   return roundUp(at) - at;
 }
 

@@ -1,45 +1,45 @@
-// zstd's own library, which qemu-img itself compresses with.
-import { koffi, type Pointer } from '../../host/native/koffi.ts';
+// Compresses clusters with zstd, each to a frame of its own, in Node's thread pool.
+import { constants, createZstdCompress } from 'node:zlib';
+import { CLUSTER } from '../plan/data-runs.ts';
 
-/** What QEMU compresses with. */
+/** QEMU's level. */
 const LEVEL = 3;
+/** Room for a frame that did not become shorter, so that it is written in one call. */
+const CHUNK_BYTES = 2 * CLUSTER;
 
-/** @throws where this machine does not have the library. */
-export function openZstd(): Zstd {
-  const library = koffi.load('libzstd.so.1');
-  const create: () => Pointer | null = library.func('void *ZSTD_createCCtx()');
-  const context = create();
-  if (context === null) throw new Error('zstd has no memory');
-  return new Zstd(library, context);
-}
-
-/** One thread's compressor. */
+/**
+ * One zstd context, which compresses one cluster at a time.
+ *
+ * NOTE: the one-shot `zstdCompress` and `zstdCompressSync` of Node 22 create a context for each call:
+ * three times the processor time, and hundreds of MiB of memory that is freed late.
+ */
 export class Zstd {
-  readonly #context: Pointer;
-  readonly #compress: (...args: [Pointer, Buffer, number, Buffer, number, number]) => number;
-  readonly #isError: (result: number) => number;
-  readonly #free: (context: Pointer) => void;
+  readonly #stream = createZstdCompress({
+    // Each write ends its frame.
+    flush: constants.ZSTD_e_end,
+    chunkSize: CHUNK_BYTES,
+    params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+  });
+  #parts: Buffer[] = [];
 
-  constructor(library: ReturnType<typeof koffi.load>, context: Pointer) {
-    this.#context = context;
-    this.#compress = library.func(
-      'size_t ZSTD_compressCCtx(void *context, void *to, size_t room, void *from, size_t length, int level)',
-    );
-    this.#isError = library.func('unsigned int ZSTD_isError(size_t result)');
-    this.#free = library.func('size_t ZSTD_freeCCtx(void *context)');
+  constructor() {
+    this.#stream.on('data', (part: Buffer) => this.#parts.push(part));
+    // The write that fails rejects with the error; without a listener it would end the thread.
+    this.#stream.on('error', () => undefined);
   }
 
-  /**
-   * The bytes written to `to`, as one frame; `undefined` where it has no room for them (or zstd has
-   * no memory: whoever stores the bytes as they are loses nothing but room).
-   */
-  compress(from: Buffer, to: Buffer): number | undefined {
-    const sizes = [to.byteLength, from.byteLength] as const;
-    const result = this.#compress(this.#context, to, sizes[0], from, sizes[1], LEVEL);
-    return this.#isError(result) === 0 ? result : undefined;
+  /** Returns the parts of `cluster` as one zstd frame. One call at a time. */
+  async compress(cluster: Buffer): Promise<Buffer[]> {
+    this.#parts = [];
+    await new Promise<void>((resolve, reject) => {
+      this.#stream.write(cluster, (error) => (error ? reject(error) : resolve()));
+    });
+    // NOTE: a stream in flowing mode emits all output before the callback of the write.
+    if (this.#stream.readableLength > 0) throw new Error('zstd kept a part of its output');
+    return this.#parts;
   }
 
   close(): void {
-    this.#free(this.#context);
+    this.#stream.destroy();
   }
 }

@@ -1,20 +1,20 @@
-// Which clusters of a guest's disk have data, as runs, and where each run lies in the image's data. Pure.
+// The clusters of a guest's disk that have data, as runs, and each run's place in the image's data. Pure.
 import type { DataExtents } from '../../domain/chain/extents.ts';
 
-/** Bytes; what `qemu-img create` takes too. */
+/** Bytes; also the default of `qemu-img create`. */
 export const CLUSTER = 64 * 1024;
 
-/** A run of a layer's bytes and where it goes in a piece of the image's data. */
+/** A run of a layer's bytes, and its place in a piece of the image's data. */
 export interface Segment {
   depth: number;
-  /** In the layer's file. */
+  /** Offset in the layer's file. */
   at: number;
   length: number;
-  /** In the piece. */
+  /** Offset in the piece. */
   to: number;
 }
 
-/** Runs of clusters that have data: where each begins for the guest, and in the data of the file. */
+/** Runs of clusters that have data, each with its first cluster on the disk and in the file's data. */
 export class DataRuns {
   readonly clusters: number;
   readonly #extents: DataExtents;
@@ -35,7 +35,7 @@ export class DataRuns {
         index.push(total);
         end = first;
       }
-      // Two runs may share a cluster.
+      // Two extents may share a cluster.
       total += Math.max(0, last - end);
       end = Math.max(end, last);
     }
@@ -45,7 +45,7 @@ export class DataRuns {
     this.#index = Float64Array.from(index);
   }
 
-  /** What of the layers' files lies at `start` to `end` (both multiples of 64 KiB) of the data. */
+  /** Yields the layers' bytes that make the bytes `start` to `end` (multiples of 64 KiB) of the data. */
   *segments(start: number, end: number): Generator<Segment> {
     for (const { guest, length, to } of this.slices(start / CLUSTER, end / CLUSTER)) {
       for (const segment of this.#inGuest(guest, guest + length)) {
@@ -54,7 +54,7 @@ export class DataRuns {
     }
   }
 
-  /** The runs' pieces in the data's clusters `start` to `end`, in bytes. */
+  /** Yields the pieces of runs in the data's clusters `start` to `end`, in bytes. */
   *slices(start: number, end: number): Generator<{ guest: number; length: number; to: number }> {
     for (let at = start; at < end; ) {
       const run = lastAtOrBefore(this.#index, this.#index.length, at);
@@ -69,14 +69,14 @@ export class DataRuns {
     }
   }
 
-  /** The guest's numbers of the data's clusters `start` to `end`. */
+  /** Yields the numbers on the guest's disk of the data's clusters `start` to `end`. */
   *guestClusters(start: number, end: number): Generator<number> {
     for (const { guest, length } of this.slices(start, end)) {
       for (let at = guest; at < guest + length; at += CLUSTER) yield at / CLUSTER;
     }
   }
 
-  /** The runs' pieces in the guest's clusters `from` to `until`. */
+  /** Yields the pieces of runs in the guest's clusters `from` to `until`. */
   *within(from: number, until: number): Generator<{ guest: number; count: number; index: number }> {
     let run = Math.max(0, lastAtOrBefore(this.#guest, this.#guest.length, from));
     for (; run < this.#guest.length && (this.#guest[run] ?? 0) < until; run += 1) {
@@ -89,7 +89,7 @@ export class DataRuns {
     }
   }
 
-  /** Which regions of `size` clusters have data. */
+  /** Returns the numbers of the regions of `size` clusters that have data. */
   regions(size: number): number[] {
     const found: number[] = [];
     for (let run = 0; run < this.#guest.length; run += 1) {
@@ -119,8 +119,8 @@ export class DataRuns {
   }
 }
 
-/** Index of the last of `count` rising values that is at most `value`; -1 where there is none. */
-export function lastAtOrBefore(values: Float64Array, count: number, value: number): number {
+/** Returns the index of the last of `count` rising values that is at most `value`, or -1. */
+function lastAtOrBefore(values: Float64Array, count: number, value: number): number {
   let low = 0;
   let high = count;
   while (low < high) {

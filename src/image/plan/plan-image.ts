@@ -1,54 +1,53 @@
-// Whether a chain's image can be written by a pass of our own, and what is to be read for it.
+// Decides whether this program can read a chain's data itself, and plans the flat image of it.
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { hasCode, messageOf, PublishError, type Step } from '../../core/errors.ts';
-import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import type { DataExtents } from '../../domain/chain/extents.ts';
 import { layerChanged, stateOf } from '../../domain/chain/layer-mark.ts';
 import { readExtents } from '../../domain/chain/read-extents.ts';
+import { orMissing } from '../../host/files/file-errors.ts';
 import type { ImageFile, SourceImage } from '../../qemu/qemu-img-types.ts';
-import { ReusedClusters } from '../delta/reused-clusters.ts';
-import { type Qcow2Header, readQcow2Header } from '../qcow2/qcow2-header.ts';
+import type { LayerFile } from '../qcow2/layer-reader.ts';
+import { hasDataFile } from '../qcow2/qcow2-header.ts';
+import { coldLayers } from './cold-layers.ts';
 import { CLUSTER, DataRuns } from './data-runs.ts';
 import { hasZeros } from './zero-sample.ts';
 
-/** A chain that can be written so. */
+/** A chain whose data lies at known offsets, and the image that it makes. */
 export interface PlannedImage {
   layers: readonly string[];
-  /** What tells, of each layer, that it is still what was looked at. */
+  /** For each layer, a mark that changes if the file is changed. */
   marks: readonly string[];
   extents: DataExtents;
   virtualSize: number;
   /** Bytes of its data, in whole clusters. */
   dataBytes: number;
-  /** Clusters of the first layer's file, where that can become the image's; else 0. */
-  kept: number;
-  /** The layers' blocks are to be shared where the file system can. */
+  /** For each layer: its data is not in the page cache, and is read past it. */
+  cold: readonly boolean[];
+  /** The image shares the layers' blocks if the file system can. */
   shares: boolean;
 }
 
 export interface PlanOptions {
-  /** Zeros are found while it is written. */
-  probeZeros?: boolean;
-  /**
-   * So many bytes are not to be copied where that can be spared: the first layer's file may become
-   * the image's own, and the others' blocks may be shared.
-   */
-  minReuseBytes?: number;
+  /** Accept clusters full of zeros, because the writer finds them itself. */
+  skipZeroProbe?: boolean;
+  /** With this much data or more, the image shares the layers' blocks; by default it never does. */
+  minSharedBytes?: number;
 }
 
-/** Beyond it the tables take more memory than there should be. */
+/** Beyond this size the tables take too much memory. */
 const MAX_VIRTUAL_SIZE = 16 * 1024 ** 4;
 
 /**
- * `undefined` where qemu-img must do it: data that QEMU alone can read; or, unless `probeZeros`,
- * clusters full of zeros, which it leaves out and which can be found by reading them only.
+ * Returns the plan, or `undefined` if qemu-img must write the image: if only QEMU can read the data, or,
+ * unless `skipZeroProbe`, if many clusters are full of zeros, which qemu-img leaves out.
  *
- * NOTE: qemu-img locks what it reads and refuses a chain that somebody writes to. Here nothing is
- * locked: the first layer must be the caller's own, and the others are looked at again at the end.
- * A block device does not tell whether it was written to.
- * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
+ * NOTE: qemu-img locks its source and refuses a chain that is written to. Here nothing is locked: the
+ * first layer must be the caller's own file, and all layers are checked again at the end. A block
+ * device does not show whether it was written to, so qemu-img reads those.
+ * @throws PublishError QEMU_IMG; INTEGRITY if the disk has another size; the signal's reason.
  */
 export async function planImage(
   source: SourceImage & TimeLimits,
@@ -58,110 +57,94 @@ export async function planImage(
   try {
     return await planReadable(source, virtualSize, options);
   } catch (error) {
-    // What is wrong with a file, qemu-img tells with its name and the cure.
+    // qemu-img reports the same problem with the name of the file.
     if (isUnreadable(error)) return undefined;
     throw error;
   }
 }
 
-/** As `planImage`, for who does without qemu-img. @throws also what `isUnreadable` knows. */
+/** Like `planImage`, and also throws the file system's errors that `isUnreadable` accepts. */
 export async function planReadable(
   source: SourceImage & TimeLimits,
   virtualSize: number,
-  { probeZeros = false, minReuseBytes = Infinity }: PlanOptions,
+  { skipZeroProbe = false, minSharedBytes = Infinity }: PlanOptions,
 ): Promise<PlannedImage | undefined> {
   const chain: ImageFile[] = [source, ...(source.backingChain ?? [])];
   const isKnown = chain.every(({ format }) => format === 'qcow2' || format === 'raw');
-  // NOTE: tables for no cluster at all are not laid out here; qemu-img knows what they are.
+  // NOTE: an image without any cluster has a layout of its own, which qemu-img writes.
   if (!isKnown || virtualSize === 0 || virtualSize > MAX_VIRTUAL_SIZE) return undefined;
   const layers = chain.map(({ path }) => path);
-  const limits = { ...source, late: () => lateLook(source.path) };
-  const looked = await inTime(limits, () => lookAt(chain));
-  if (looked === undefined) return undefined;
-  const { facts, headers } = looked;
+  const limits = { ...source, late: () => lateError(source.path) };
+  const facts = await inTime(limits, () => readableFacts(chain));
+  if (facts === undefined) return undefined;
   const extents = await readExtents(source, virtualSize);
   if (extents === undefined) return undefined;
   const runs = new DataRuns(extents);
-  if (!probeZeros && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
-  const fileClusters = Math.ceil(Number(facts[0]?.size ?? 0) / CLUSTER);
+  if (!skipZeroProbe && (await inTime(limits, () => hasZeros(layers, runs)))) return undefined;
   const dataBytes = runs.clusters * CLUSTER;
-  const [ofTop, ofOthers] = bytesOf(extents);
-  const canStay = headers[0]?.isPlain === true && ofTop >= minReuseBytes;
-  const staying = canStay && ReusedClusters.of({ virtualSize, extents }, fileClusters);
-  const kept = staying ? staying.end : 0;
-  const shares = ofOthers + (staying ? 0 : ofTop) >= minReuseBytes;
-  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, kept, shares };
+  const shares = dataBytes >= minSharedBytes;
+  const cold = await inTime(limits, () => coldLayers(layers, extents));
+  return { layers, marks: facts.map(stateOf), extents, virtualSize, dataBytes, cold, shares };
 }
 
-/** Whether the system says that a file is not there, or cannot be read just now. */
+/** Returns the layers of a plan as its readers open them, the first one on top. */
+export function layerFiles({ layers, cold }: Pick<PlannedImage, 'layers' | 'cold'>): LayerFile[] {
+  return layers.map((path, n) => ({ path, cold: cold[n] ?? false }));
+}
+
+/** Returns whether the error means that a file is missing or cannot be read at the moment. */
 export function isUnreadable(error: unknown): boolean {
   return hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'ESTALE');
 }
 
 /**
- * What a journal keeps of a plan: equal where the same bytes are made of it and the layers are what
- * they were, as far as their marks tell.
- * NOTE: the layers alone do not settle it: what a file system calls a hole of a raw file (space that
- * was set aside, and never written) changes with what lies in the page cache.
+ * Returns the mark of a plan for the journal. Two plans with equal marks make the same bytes, as far as
+ * the marks of the layers show.
+ * NOTE: equal layers are not enough: whether a file system reports allocated but unwritten space of a
+ * raw file as a hole depends on the page cache.
  */
-export function markOfPlan({ marks, virtualSize, extents, kept }: PlannedImage): string {
-  const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize, kept }));
+export function markOfPlan({ marks, virtualSize, extents }: PlannedImage): string {
+  const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize }));
   for (const each of [extents.start, extents.length, extents.depth, extents.at]) hash.update(each);
   return hash.digest('hex');
 }
 
 /**
- * @throws PublishError INTEGRITY where a layer that was only read is no longer what was planned with;
- * UPLOAD or QEMU_IMG, by the step, where it does not tell.
+ * @throws PublishError INTEGRITY if a layer was changed since the plan was made; UPLOAD or QEMU_IMG, by
+ * the step, if a layer cannot be checked.
  */
 export async function assertUnchanged(
-  { layers, marks, kept }: Pick<PlannedImage, 'layers' | 'marks' | 'kept'>,
+  { layers, marks }: Pick<PlannedImage, 'layers' | 'marks'>,
   step: Step = 'convert',
 ): Promise<void> {
   for (const [index, path] of layers.entries()) {
-    if (index === 0 && kept > 0) continue;
-    const now = await lookAgain(path, step);
+    const now = await statOrMissing(path, step);
     if (now === undefined || stateOf(now) !== marks[index]) throw layerChanged(path, step);
   }
 }
 
-/** One that is gone was changed too. */
-async function lookAgain(path: string, step: Step): Promise<BigIntStats | undefined> {
+/** Returns `undefined` if the file is missing, which counts as changed. */
+async function statOrMissing(path: string, step: Step): Promise<BigIntStats | undefined> {
   try {
-    return await stat(path, { bigint: true });
+    return await orMissing(stat(path, { bigint: true }));
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     const code = step === 'upload' ? 'UPLOAD' : 'QEMU_IMG';
-    throw new PublishError(code, `reading ${path} failed: ${messageOf(error)}`, { step });
+    const hint = 'check the storage of that file, then run it again';
+    throw new PublishError(code, `reading ${path} failed: ${messageOf(error)}`, { step, hint });
   }
 }
 
-function lateLook(path: string): PublishError {
-  const message = `looking at ${path} and what lies below it took longer than its deadline: see whether the storage hangs`;
-  return new PublishError('QEMU_IMG', message, { step: 'convert' });
+function lateError(path: string): PublishError {
+  const message = `reading the layout of ${path} and the files below it took longer than its deadline`;
+  const hint = 'check whether the storage hangs';
+  return new PublishError('QEMU_IMG', message, { step: 'convert', hint });
 }
 
-/** `undefined` where one of them is no file, or QEMU alone knows where its data lie. */
-async function lookAt(
-  chain: readonly ImageFile[],
-): Promise<{ facts: BigIntStats[]; headers: (Qcow2Header | undefined)[] } | undefined> {
+/** Returns `undefined` if one of them is no regular file, or only QEMU knows where its data lies. */
+async function readableFacts(chain: readonly ImageFile[]): Promise<BigIntStats[] | undefined> {
   const facts = await Promise.all(chain.map(({ path }) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;
-  const headers = await Promise.all(chain.map(qcow2HeaderOf));
-  return headers.some((header) => header?.hasDataFile) ? undefined : { facts, headers };
-}
-
-function qcow2HeaderOf({ path, format }: ImageFile): Promise<Qcow2Header> | undefined {
-  return format === 'qcow2' ? readQcow2Header(path) : undefined;
-}
-
-/** Of the first layer, and of those below. */
-function bytesOf({ count, depth, length }: DataExtents): [number, number] {
-  let ofTop = 0;
-  let ofOthers = 0;
-  for (let n = 0; n < count; n += 1) {
-    if (depth[n] === 0) ofTop += length[n] ?? 0;
-    else ofOthers += length[n] ?? 0;
-  }
-  return [ofTop, ofOthers];
+  const qcow2 = chain.filter(({ format }) => format === 'qcow2');
+  const external = await Promise.all(qcow2.map(({ path }) => hasDataFile(path)));
+  return external.includes(true) ? undefined : facts;
 }

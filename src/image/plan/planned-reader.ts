@@ -1,28 +1,24 @@
-// Reads ranges of an image that is planned and nowhere written, by a thread of its own.
+// Reads ranges of a streamed image, through a thread of its own.
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../../core/end-worker.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { programUrl } from '../../core/package-files.ts';
 import type {
-  Farewell,
+  CloseRequest,
   PlannedReaderWork,
   ReadAnswer,
   ReadRequest,
 } from '../planned-reader-worker.ts';
-import type { PlannedImage } from './plan-image.ts';
+import { layerFiles, type PlannedImage } from './plan-image.ts';
 
-/** At which the thread ends. */
-const CLOSE: Farewell = 'close';
+const CLOSE: CloseRequest = 'close';
 
 interface Waiting {
   resolve(bytes: number): void;
   reject(error: PublishError): void;
 }
 
-/**
- * The thread starts with the first read, and keeps the process alive only while one is waited for.
- * NOTE: a thread, since a layer's reader looks at the page cache without leave of the event loop.
- */
+/** The thread starts with the first read and keeps the process alive only during a read. */
 export class PlannedReader {
   readonly #planned: PlannedImage;
   readonly #waiting = new Map<number, Waiting>();
@@ -35,11 +31,11 @@ export class PlannedReader {
   }
 
   /**
-   * Fills `memory`, a view on a SharedArrayBuffer, with bytes `start` to `end` of the image;
-   * resolves to how many these are, fewer than wanted where it ends. Several may be under way. It
-   * is fastest where `memory` begins at a page and both are multiples of 64 KiB.
-   * @throws PublishError UPLOAD where a layer cannot be read, or it is closed; TypeError on other
-   * memory, RangeError on too little.
+   * Fills `memory`, a view on a SharedArrayBuffer, with the bytes `start` to `end` of the image, and
+   * returns how many these are: fewer if the image ends. Calls may overlap. It is fastest if `memory`
+   * begins at a page and `start` and `end` are multiples of 64 KiB.
+   * @throws PublishError UPLOAD if a layer cannot be read or the reader is closed; TypeError if the
+   * memory is not shared, RangeError if it is too small.
    */
   async read(memory: Uint8Array, start: number, end: number): Promise<number> {
     const { buffer, byteOffset: offset, byteLength } = memory;
@@ -58,16 +54,17 @@ export class PlannedReader {
   }
 
   /**
-   * Rejects what is under way. Nothing is written into its memory any more when this resolves, but
-   * where the storage hangs.
+   * Rejects pending reads. When it resolves, their memory is no longer written to, unless the storage
+   * hangs.
    */
   async close(): Promise<void> {
-    this.#fail('it was given up');
+    this.#fail('the reader was closed');
     if (this.#worker) await endWorker(this.#worker, CLOSE);
   }
 
   #start(): Worker {
-    const { layers, extents, virtualSize } = this.#planned;
+    const { extents, virtualSize } = this.#planned;
+    const layers = layerFiles(this.#planned);
     const workerData: PlannedReaderWork = { layers, extents, virtualSize };
     // As all threads here: see write-image.ts.
     const worker = new Worker(programUrl('image/planned-reader-worker.js'), {
@@ -77,7 +74,7 @@ export class PlannedReader {
     });
     worker.on('message', (answer: ReadAnswer) => this.#settle(answer));
     worker.on('error', (error) => this.#fail(messageOf(error)));
-    worker.on('exit', () => this.#fail('its thread has ended'));
+    worker.on('exit', () => this.#fail('its thread ended early'));
     return worker;
   }
 
@@ -98,6 +95,8 @@ export class PlannedReader {
   #readFailure(reason: string): PublishError {
     const [top, ...below] = this.#planned.layers;
     const what = below.length === 0 ? top : `${top} and the files below it`;
-    return new PublishError('UPLOAD', `reading ${what} failed: ${reason}`, { step: 'upload' });
+    return new PublishError('UPLOAD', `reading ${what} failed: ${reason}`, {
+      ...{ step: 'upload', hint: 'check the storage of these files, then run it again' },
+    });
   }
 }

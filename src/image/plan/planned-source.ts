@@ -1,7 +1,7 @@
-// An image that needs no file: its bytes are made, range by range, from its plan and its layers.
+// A streamed image: its bytes are made from a plan and its layers, range by range, without a file.
 import { open } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
-import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { writeAll } from '../../host/io/direct-target.ts';
 import type { ImageSource } from '../../host/io/image-source.ts';
@@ -12,35 +12,37 @@ import { PlannedReader } from './planned-reader.ts';
 
 const TABLES_BYTES = 2 * 1024 * 1024;
 
-/** Bytes of the image. */
+/** Returns the bytes of the image. */
 export function plannedBytes(planned: PlannedImage): number {
-  return new Qcow2Layout(planned, 0).size;
+  return new Qcow2Layout(planned).size;
 }
 
 /**
- * The same bytes as `writeImage` writes where nothing is kept (`kept: 0`): of the same layers, always
- * the same ones. `limits` are for the look at the layers when all was read.
+ * Returns the image as a source. It has the same bytes as the file that `writeImage` writes; the same
+ * layers always make the same bytes. `limits` are for the check of the layers after the last read.
  */
 export function plannedSource(planned: PlannedImage, limits: TimeLimits): ImageSource {
   return {
     size: plannedBytes(planned),
     reader: () => new PlannedReader(planned),
     checkUnchanged: () =>
-      inTime({ ...limits, late: () => lateLook(planned) }, () =>
-        assertUnchanged({ ...planned, kept: 0 }, 'upload'),
+      inTime({ ...limits, late: () => lateError(planned) }, () =>
+        assertUnchanged(planned, 'upload'),
       ),
   };
 }
 
-function lateLook({ layers: [top] }: PlannedImage): PublishError {
-  const late = 'a look at the files took longer than its deadline: see whether the storage hangs';
-  const message = `reading ${top} and the files below it failed: ${late}`;
-  return new PublishError('UPLOAD', message, { step: 'upload' });
+function lateError({ layers: [top] }: PlannedImage): PublishError {
+  const message = `the check of ${top} and the files below it took longer than its deadline`;
+  return new PublishError('UPLOAD', message, {
+    step: 'upload',
+    hint: 'check whether the storage hangs',
+  });
 }
 
 /**
- * Writes a file with the image's header and tables and with holes for its data, for `qemu-img check`:
- * it judges the tables alone.
+ * Writes a file with the image's header and tables, and with holes in place of its data, for
+ * `qemu-img check`, which reads only the tables.
  * @throws PublishError NO_SPACE, QEMU_IMG; the signal's reason.
  */
 export async function writeTables(
@@ -56,7 +58,7 @@ async function writeTablesTo(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const layout = new Qcow2Layout(planned, 0);
+  const layout = new Qcow2Layout(planned);
   const file = await open(path, 'w', OWNERS_ONLY);
   try {
     for (let at = 0; at < layout.dataAt; at += TABLES_BYTES) {

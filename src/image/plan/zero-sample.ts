@@ -1,22 +1,22 @@
-// Whether much of a chain's data is zeros, which only reading them tells.
+// Samples a chain's data for clusters full of zeros, which only a read finds.
 import { type FileHandle, open } from 'node:fs/promises';
 import { isZero } from '../../host/io/zeros.ts';
 import { CLUSTER, type DataRuns } from './data-runs.ts';
 
 const SAMPLES = 256;
-/** Of the samples; more than that is worth leaving out. */
+/** With more zeros among the samples, leaving them out is worth a second reading by qemu-img. */
 const MAX_ZEROS = SAMPLES / 50;
-/** Reads that wait for a disk together. */
-const AT_ONCE = 16;
+/** Concurrent reads. */
+const CONCURRENCY = 16;
 
-/** Looks at clusters all over the data; with fewer zeros than that it is not worth a second reading. */
+/** Returns whether more than one in fifty of the sampled clusters is full of zeros. */
 export async function hasZeros(layers: readonly string[], runs: DataRuns): Promise<boolean> {
   const count = Math.min(SAMPLES, runs.clusters);
-  const clusters = Array.from({ length: AT_ONCE }, () => Buffer.alloc(CLUSTER));
+  const clusters = Array.from({ length: CONCURRENCY }, () => Buffer.alloc(CLUSTER));
   const files = await Promise.all(layers.map((path) => open(path, 'r')));
   try {
     let zeros = 0;
-    for (let n = 0; n < count && zeros <= MAX_ZEROS; n += AT_ONCE) {
+    for (let n = 0; n < count && zeros <= MAX_ZEROS; n += CONCURRENCY) {
       const batch = clusters.slice(0, count - n).map((cluster, index) => {
         const at = Math.floor(((n + index + 0.5) * runs.clusters) / count) * CLUSTER;
         return isZeroAt(files, runs, at, cluster);

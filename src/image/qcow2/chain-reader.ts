@@ -1,6 +1,6 @@
-// Reads pieces of an image's data out of the layers that hold them.
+// Reads pieces of an image's data from the layers.
 import type { Segment } from '../plan/data-runs.ts';
-import { LayerReader } from './layer-reader.ts';
+import { type LayerFile, LayerReader } from './layer-reader.ts';
 
 export class ChainReader {
   readonly #layers: readonly LayerReader[];
@@ -9,11 +9,11 @@ export class ChainReader {
     this.#layers = layers;
   }
 
-  /** `paths`: the layers' files, the first one on top. */
-  static async open(paths: readonly string[]): Promise<ChainReader> {
+  /** Opens the layers, the first one on top. @throws the file system's error. */
+  static async open(files: readonly LayerFile[]): Promise<ChainReader> {
     const layers: LayerReader[] = [];
     try {
-      for (const path of paths) layers.push(await LayerReader.open(path));
+      for (const file of files) layers.push(await LayerReader.open(file));
     } catch (error) {
       await closeAll(layers);
       throw error;
@@ -21,7 +21,7 @@ export class ChainReader {
     return new ChainReader(layers);
   }
 
-  /** Fills `piece` with `segments`, which rise, and with zeros around them. */
+  /** Fills `piece` with `segments`, in rising order, and with zeros between them. */
   async fill(piece: Buffer, segments: Iterable<Segment>): Promise<void> {
     let filled = 0;
     for (const { depth, at, length, to } of segments) {

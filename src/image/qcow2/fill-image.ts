@@ -1,8 +1,8 @@
-// The bytes of a flat image as its layout has them: tables are computed, data are read from the layers.
+// Makes the bytes of a flat image: computes the tables and reads the data from the layers.
 import type { ChainReader } from './chain-reader.ts';
 import type { Qcow2Layout } from './qcow2-layout.ts';
 
-/** Where the bytes come from. */
+/** The sources of an image's bytes. */
 export interface ImageParts {
   chain: ChainReader;
   layout: Qcow2Layout;

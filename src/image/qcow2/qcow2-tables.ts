@@ -1,32 +1,33 @@
-// The tables of every flat qcow2 of ours: header, and then refcount table, refcount blocks, L1 table, L2 tables, in whole clusters. Pure.
+// The header and the tables of a flat qcow2: refcount table, refcount blocks, L1 table, L2 tables, in whole clusters. Pure.
 import { CLUSTER } from '../plan/data-runs.ts';
 
 export const L2_ENTRIES = CLUSTER / 8;
-/** That one refcount block holds. */
+/** Refcounts in one refcount block. */
 export const REFCOUNTS = CLUSTER / 2;
-/** This cluster and nobody else's: it may be written in place. */
+/** Flag of an L1 or L2 entry: the cluster is used once, so it may be written in place. */
 export const COPIED = 0x80000000;
 
-/** After it: the compression type, and seven bytes to fill up. */
+/** The compression type and seven bytes of padding follow it. */
 const PLAIN_HEADER_BYTES = 104;
 const ZSTD_HEADER_BYTES = 112;
-/** Of the incompatible features. */
+/** Bit of the incompatible features. */
 const HAS_COMPRESSION_TYPE = 8;
 const ZSTD = 1;
 
 /** @see https://www.qemu.org/docs/master/interop/qcow2.html */
 export class Qcow2Tables {
-  /** Number of the first cluster of each kind. */
+  /** The number of the first cluster of each kind. */
   readonly first: { table: number; blocks: number; l1: number; l2: number; data: number };
   readonly #virtualSize: number;
   readonly #l2Regions: readonly number[];
 
   /**
    * `l2Regions`: which runs of `L2_ENTRIES` clusters of the guest have an L2 table, rising;
-   * `dataClusters`: how many there are of the file at most, behind the tables; `table`: the cluster
-   * that the tables begin at, behind the header and what else there is before them.
+   * `dataClusters`: the most clusters that the file can have behind the tables.
    */
-  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number, table = 1) {
+  constructor(virtualSize: number, l2Regions: readonly number[], dataClusters: number) {
+    // Behind the header.
+    const table = 1;
     this.#virtualSize = virtualSize;
     this.#l2Regions = l2Regions;
     const l1Clusters = Math.max(1, Math.ceil((this.#l1Size * 8) / CLUSTER));
@@ -78,13 +79,13 @@ export class Qcow2Tables {
   }
 }
 
-/** Writes an entry of a table; `flags`: its upper 32 bits, beside the offset's. */
+/** Writes an entry of a table; `flags` are or-ed into its upper 32 bits. */
 export function writeOffset(cluster: Buffer, offset: number, at: number, flags = 0): void {
   cluster.writeUInt32BE((Math.floor(offset / 2 ** 32) | flags) >>> 0, at);
   cluster.writeUInt32BE(offset % 2 ** 32, at + 4);
 }
 
-/** How many clusters count all clusters, themselves among them. */
+/** Returns how many clusters are needed to count all clusters, including themselves. */
 function refcountClusters(others: number): { table: number; blocks: number } {
   let table = 1;
   let blocks = 1;

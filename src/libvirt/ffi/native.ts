@@ -1,45 +1,14 @@
-// libvirt's C libraries, their structs, and the reading of their memory.
-import { koffi, type Pointer } from '../../host/native/koffi.ts';
+// libvirt's C libraries: loads them, binds their functions, and reads the memory that they return.
+import { koffi } from '../../host/native/koffi.ts';
+import {
+  type CFunction,
+  type Integer,
+  type Pointer,
+  type Prototype,
+  STRUCTS,
+} from './prototype.ts';
 
-export type { Pointer };
-
-/** A one-element array that a C function fills: koffi's way for an output parameter. */
-export type Out<T> = [T];
-
-/** 64-bit integers: koffi gives a bigint where a number would lose digits. */
-export type Integer = number | bigint;
-
-// NOTE: `unsigned long` is what libvirt's header says, 64 bits on every machine it runs on here.
-koffi.struct('virDomainBlockJobInfo', {
-  type: 'int',
-  bandwidth: 'unsigned long',
-  cur: 'unsigned long long',
-  end: 'unsigned long long',
-});
-koffi.struct('virDomainBlockInfo', {
-  capacity: 'unsigned long long',
-  allocation: 'unsigned long long',
-  physical: 'unsigned long long',
-});
-koffi.struct('virDomainJobInfo', {
-  type: 'int',
-  timeElapsed: 'unsigned long long',
-  timeRemaining: 'unsigned long long',
-  dataTotal: 'unsigned long long',
-  dataProcessed: 'unsigned long long',
-  dataRemaining: 'unsigned long long',
-  memTotal: 'unsigned long long',
-  memProcessed: 'unsigned long long',
-  memRemaining: 'unsigned long long',
-  fileTotal: 'unsigned long long',
-  fileProcessed: 'unsigned long long',
-  fileRemaining: 'unsigned long long',
-});
-koffi.struct('virStorageVolInfo', {
-  type: 'int',
-  capacity: 'unsigned long long',
-  allocation: 'unsigned long long',
-});
+for (const [name, fields] of Object.entries(STRUCTS)) koffi.struct(name, fields);
 const diskError = koffi.struct('virDomainDiskError', { disk: 'void *', error: 'int' });
 // NOTE: the value is a union in C: 32 or 64 bits, or a pointer.
 koffi.struct('virTypedParameter', {
@@ -51,21 +20,37 @@ koffi.struct('virTypedParameter', {
 const libc = koffi.load('libc.so.6');
 const libvirt = koffi.load('libvirt.so.0');
 
-/** A function of libvirt.so.0, from its C prototype. */
-export const c = (prototype: string) => libvirt.func(prototype);
+const bound = new Map<Prototype, unknown>();
 
-/** A function of libvirt-qemu.so.0, a library of its own, loaded when it is first asked for. */
-export const qemu = (prototype: string) => koffi.load('libvirt-qemu.so.0').func(prototype);
+/**
+ * Returns the C function of a prototype. It is looked up in its library when it is first bound.
+ * @throws Error if the library has no such function.
+ */
+export function bind<P extends Prototype>(prototype: P): CFunction<P> {
+  const known = bound.get(prototype) ?? libraryOf(prototype).func(prototype);
+  bound.set(prototype, known);
+  return known as CFunction<P>;
+}
 
-const virSetErrorFunc: (userData: null, handler: Pointer) => void = c(
-  'void virSetErrorFunc(void *userData, void *handler)',
-);
+/** The name of a prototype's function: `virDomainSuspend`. */
+export function nameOf(prototype: Prototype): string {
+  return /(\w+)\(/.exec(prototype)?.[1] ?? prototype;
+}
+
+/** libvirt-qemu.so.0 is a library of its own, loaded when one of its functions is first bound. */
+function libraryOf(prototype: Prototype) {
+  const isQemu = nameOf(prototype).startsWith('virDomainQemu');
+  return isQemu ? koffi.load('libvirt-qemu.so.0') : libvirt;
+}
 
 // NOTE: without a handler libvirt prints every error on stderr. The handler is process-wide and is
-// called on whichever thread failed, so it cannot be a JavaScript function of one worker. It is
+// called on the thread that failed, so it cannot be a JavaScript function of one worker. It is
 // C's free(): called as free(userData) with userData NULL, which the C standard says does nothing
 // (the second argument stays in a register that free does not read).
-virSetErrorFunc(null, libc.symbol('free'));
+const setErrorFunc: (userData: null, handler: Pointer) => void = libvirt.func(
+  'void virSetErrorFunc(void *userData, void *handler)',
+);
+setErrorFunc(null, libc.symbol('free'));
 
 /** Reads a C array of `count` pointers and frees the array (not what it points to). */
 export function takePointers(array: Pointer | null, count: number): Pointer[] {
@@ -106,7 +91,7 @@ function takeString(pointer: Pointer): string {
 /** Reads the numbers of a C array of virTypedParameter without strings, by field, and frees it. */
 export function takeTypedNumbers(array: Pointer | null, count: number): Map<string, number> {
   const raw = takeTyped(array, count);
-  // NOTE: a 32-bit value fills the first half of the union; what is in the other half is undefined.
+  // NOTE: a 32-bit value fills the first half of the union; the other half is undefined.
   return new Map(
     raw.map(({ field, type, value }) => [
       field,
@@ -119,19 +104,19 @@ export function takeTypedNumbers(array: Pointer | null, count: number): Map<stri
 const TYPED_UINT = 2;
 const TYPED_STRING = 7;
 
-/** Bytes of one virDomainDiskError. */
-export const DISK_ERROR_SIZE = koffi.sizeof(diskError);
-
-/** Reads `count` virDomainDiskError from a buffer that libvirt filled, and frees their strings. */
+/**
+ * Lets `fill` write virDomainDiskError into a buffer for `max` of them, and reads as many as it
+ * returns; frees their strings.
+ */
 export function takeDiskErrors(
-  buffer: Uint8Array,
-  count: number,
+  max: number,
+  fill: (buffer: Uint8Array) => number,
 ): { disk: string; error: number }[] {
+  const buffer = Buffer.alloc(max * koffi.sizeof(diskError));
+  const count = max === 0 ? 0 : fill(buffer);
   if (count === 0) return [];
-  const raw: { disk: Pointer; error: number }[] = koffi.decode(
-    buffer,
-    koffi.array(diskError, count),
-  );
+  const array = koffi.array(diskError, count);
+  const raw: { disk: Pointer; error: number }[] = koffi.decode(buffer, array);
   return raw.map(({ disk, error }) => {
     const target = koffi.decode.string(disk);
     koffi.free(disk);

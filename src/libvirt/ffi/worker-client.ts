@@ -2,28 +2,17 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { programUrl } from '../../core/package-files.ts';
-import { giveUpWorker, newThreadState, watchLoading } from '../../host/native/thread-end.ts';
+import { abandonWorker, newThreadState, watchLoading } from '../../host/native/thread-end.ts';
 import { LibvirtError } from '../errors.ts';
-import type { Call, Invoke, Method, Reply } from './protocol.ts';
+import { isLongCall, type Method } from './calls.ts';
+import type { Invoke, Reply, Request } from './protocol.ts';
 
-/** How long one call may take, in milliseconds; for ever if left out. */
+/** How long one call may take, in milliseconds; without a limit if left out. */
 export interface CallLimits {
   callTimeoutMs?: number | undefined;
-  /** Of calls that wait for a guest or for a storage; as the others if left out. */
+  /** The limit of calls that wait for a guest or a storage; `callTimeoutMs` if left out. */
   longCallTimeoutMs?: number | undefined;
 }
-
-/** libvirt answers these when a guest's memory or a storage is written, read or flushed. */
-const STORAGE_CALLS = [
-  ...(['managedSave', 'createWithFlags', 'blockJobAbort', 'refreshPool'] as const),
-  ...(['snapshotCreateXML', 'snapshotDelete', 'createVolume', 'deleteVolume'] as const),
-] as const;
-/** The domain's agent limit ends these, and it may be longer than the limit of a call. */
-const AGENT_CALLS = [
-  ...(['fsFreeze', 'fsThaw', 'getTime', 'setTimeSync', 'getGuestOs'] as const),
-  'qemuAgentCommand',
-] as const;
-const LONG_CALLS: ReadonlySet<Method> = new Set([...STORAGE_CALLS, ...AGENT_CALLS]);
 
 interface Pending {
   method: Method;
@@ -32,14 +21,14 @@ interface Pending {
 }
 
 /**
- * One worker thread. It keeps the process alive while a call is pending, and only then. Calls are
- * made in the order they come in. If the call at work outlasts its limit, it and all that come after
- * reject with PublishError LIBVIRT.
+ * One worker thread. It keeps the process alive while a call is pending, and only then. Calls run one
+ * after the other, in order. If the running call exceeds its limit, it and all later ones reject with
+ * PublishError LIBVIRT.
  */
 export class WorkerClient {
   readonly #state = newThreadState();
-  // NOTE: with its folder: it is so named from any file of the bundle, which all lie one folder deep.
-  // And without the caller's Node options: some of them do not go with a file (--input-type).
+  // NOTE: the path includes the folder, which every file of the bundle can resolve, since all lie one
+  // folder deep. The caller's Node options are dropped: some do not work with a file (--input-type).
   readonly #worker = new Worker(programUrl('libvirt/worker.js'), {
     execArgv: [],
     workerData: this.#state,
@@ -50,7 +39,7 @@ export class WorkerClient {
   #timer: NodeJS.Timeout | undefined;
   #nextId = 1;
   #calledAt = 0;
-  /** Why no call can be made any more. */
+  /** The error of all further calls. */
   #broken: Error | undefined;
   #ending: Promise<void> | undefined;
 
@@ -63,15 +52,14 @@ export class WorkerClient {
     watchLoading(this.#worker, this.#state);
   }
 
-  /** @throws LibvirtError what libvirt said; PublishError LIBVIRT where the connection is broken. */
+  /** @throws LibvirtError libvirt's error; PublishError LIBVIRT if the connection is broken. */
   readonly invoke: Invoke = (method, ...args) =>
     new Promise((resolve, reject) => {
-      if (this.#broken === undefined)
-        this.#post({ method, args } as Call, { method, resolve, reject });
+      if (this.#broken === undefined) this.#post(args, { method, resolve, reject });
       else reject(this.#broken);
     });
 
-  /** Calls that are pending are made first. Never rejects; safe to call again. */
+  /** Waits for the pending calls. Never rejects; may be called again. */
   end(): Promise<void> {
     this.#ending ??= this.#end();
     return this.#ending;
@@ -82,15 +70,16 @@ export class WorkerClient {
     const closing = this.invoke('close');
     const closed = new PublishError('LIBVIRT', `the connection to ${this.#uri} is closed`);
     this.#broken = closed;
-    // A close that fails or hangs leaves nothing to do: libvirtd drops the client with its socket.
+    // A close that fails or hangs is ignored: libvirtd drops the client with its socket.
     await closing.catch(() => undefined);
     if (this.#broken === closed) await this.#worker.terminate();
   }
 
-  #post(call: Call, pending: Pending): void {
+  #post(args: readonly unknown[], pending: Pending): void {
     const id = this.#nextId++;
     this.#pending.set(id, pending);
-    this.#worker.postMessage({ ...call, id });
+    const request = { id, method: pending.method, args } as Request;
+    this.#worker.postMessage(request);
     if (this.#pending.size > 1) return;
     this.#worker.ref();
     this.#watch();
@@ -106,7 +95,7 @@ export class WorkerClient {
     else pending?.reject(new LibvirtError(reply.error));
   }
 
-  /** The deadline is for the call at work: one that waits behind it has not begun. */
+  /** Starts the deadline of the running call; calls that wait behind it have not begun. */
   #watch(): void {
     this.#calledAt = performance.now();
     const limitMs = this.#limitMs();
@@ -114,26 +103,28 @@ export class WorkerClient {
     this.#timer = setTimeout(() => void this.giveUp(), limitMs);
   }
 
-  /** Of the call at work, which is the oldest that is pending. */
+  /** The limit of the running call, which is the oldest pending one. */
   #limitMs(): number | undefined {
     const { callTimeoutMs, longCallTimeoutMs = callTimeoutMs } = this.#limits;
     const [first] = this.#pending.values();
-    return first && LONG_CALLS.has(first.method) ? longCallTimeoutMs : callTimeoutMs;
+    return first && isLongCall(first.method) ? longCallTimeoutMs : callTimeoutMs;
   }
 
   /**
-   * Rejects all pending calls, and those that come after. Resolves only when the process is ready to
-   * end: the caller may exit at once.
+   * Rejects all pending and later calls. Resolves when the process is ready to end: the caller may
+   * exit at once.
    */
   async giveUp(): Promise<void> {
     if (this.#broken !== undefined) return;
     const reason = new PublishError(
       'LIBVIRT',
-      `libvirtd does not answer at ${this.#uri}: a call took longer than ${this.#waitedMs()} ms; ` +
-        'look at its log and restart it (the guests keep running), then try again',
-      { retryable: true },
+      `libvirtd does not answer at ${this.#uri}: a call took longer than ${this.#waitedMs()} ms`,
+      {
+        retryable: true,
+        hint: 'read the log of libvirtd, restart it (guests keep running), then retry',
+      },
     );
-    await giveUpWorker(this.#worker, this.#state).finally(() => this.#break(reason));
+    await abandonWorker(this.#worker, this.#state).finally(() => this.#break(reason));
   }
 
   #waitedMs(): number {
@@ -150,8 +141,12 @@ export class WorkerClient {
 }
 
 function crashed(error: unknown): PublishError {
-  const message =
-    'the libvirt client library cannot be used: ' +
-    `${messageOf(error)}; install it (libvirt0 on Debian and Ubuntu, libvirt-libs on Fedora)`;
-  return new PublishError('LIBVIRT', message, { cause: error });
+  return new PublishError(
+    'LIBVIRT',
+    `cannot load the libvirt client library: ${messageOf(error)}`,
+    {
+      cause: error,
+      hint: 'install it (libvirt0 on Debian and Ubuntu, libvirt-libs on Fedora)',
+    },
+  );
 }

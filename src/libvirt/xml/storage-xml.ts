@@ -1,5 +1,5 @@
 // What the XML of pools and volumes says, and the XML that asks for a snapshot volume. Pure.
-import type { VolumeXml } from '../ffi/protocol.ts';
+import type { VolumeXml } from '../ffi/results.ts';
 import { parseXml, writeXml, type XmlElement, type XmlOutput } from './xml-tree.ts';
 
 export interface Volume {

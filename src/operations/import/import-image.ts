@@ -8,6 +8,7 @@ import type { TargetFormat } from '../../core/model.ts';
 import type { Inspected } from '../../formats/inspect-image.ts';
 import { checkImage, flatten } from '../../image/flatten.ts';
 import { qemuFormat } from '../../qemu/qemu-img.ts';
+import { pointAliases } from '../../registry/aliases/point-aliases.ts';
 import { openConfigured } from '../../registry/configured-registry.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../../registry/queued-image.ts';
 import type { Registry } from '../../registry/registry.ts';
@@ -172,10 +173,5 @@ async function publish(
     const data = { name, size, sha256: digests.sha256 };
     return registry.activateImage(id, { data, ...hashFields(digests) });
   });
-  const aliases: { alias: string; version: number }[] = [];
-  for (const alias of settings.aliases) {
-    const { version } = await runStep(onEvent, 'alias', () => registry.setAlias(alias, id));
-    aliases.push({ alias, version });
-  }
-  return { image, aliases };
+  return { image, aliases: await pointAliases(registry, id, settings.aliases, onEvent) };
 }

@@ -3,7 +3,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename, isAbsolute } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { descriptorPath, kindOf } from '../../host/files/own-file.ts';
-import { isOurs } from '../../host/files/own-folders.ts';
+import { isTrustedOwner } from '../../host/files/own-folders.ts';
 
 export interface SourceFile {
   file: FileHandle;
@@ -94,7 +94,7 @@ async function targetOf(
     // The target of `/dev/fd/63` of a process substitution, which is no path.
     const kind = /^(pipe|socket):\[\d+\]$/.exec(target)?.[1];
     if (kind !== undefined) throw noFile(path, `a ${kind}`);
-    if (isOurs(facts)) return target;
+    if (isTrustedOwner(facts)) return target;
     const message = `${part} in ${path} is a link of another user (uid ${facts.uid}) to ${target}`;
     const hint = 'name the file itself, if it is the one you want';
     throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });

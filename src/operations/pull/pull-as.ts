@@ -137,9 +137,9 @@ async function withRoom<T>(
   { config: { reserve }, signal }: Pick<PullAsOptions, 'config' | 'signal'>,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const cure = 'name a file on a larger file system';
-  assertEnoughSpace(await measureSpace([room], reserve), cure);
-  const watch = { directories: [room.directory], reserve, signal, cure };
+  const alternative = 'name a file on a larger file system';
+  assertEnoughSpace(await measureSpace([room], reserve), alternative);
+  const watch = { directories: [room.directory], reserve, signal, alternative };
   return withReserveWatch(watch, async (watched) => {
     await watched.check();
     return work(watched.signal);

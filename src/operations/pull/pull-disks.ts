@@ -1,9 +1,8 @@
 // Pulls the disks of an image into a directory, each as a file.
-import { lstat } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';
 import { orMissing } from '../../host/files/file-errors.ts';
-import { makeTree } from '../../host/files/make-tree.ts';
 import { foreignness } from '../../host/files/own-file.ts';
 import { assertReadable } from '../../registry/pull-image.ts';
 import type { ImageObject, ImageRecord } from '../../registry/record/image.ts';
@@ -44,7 +43,7 @@ export async function pullDisks(
 
 async function makeDirectory(path: string): Promise<void> {
   try {
-    await makeTree(path);
+    await mkdir(path, { recursive: true });
   } catch (cause) {
     if (!hasCode(cause, 'EEXIST', 'ENOTDIR')) throw placeError(cause, path);
     const message = `${path} is not a directory, or lies below a file`;

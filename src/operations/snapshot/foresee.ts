@@ -4,7 +4,7 @@ import { assertQemuReaches } from '../../capture/live/qemu-reach.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { PlanObstacle } from '../../core/model.ts';
 import { assertEnoughSpace } from '../../domain/space.ts';
-import { foreseeFolder } from '../../host/files/foresee-folder.ts';
+import { checkFolder } from '../../host/files/check-folder.ts';
 import { runsFolder } from '../../run/journal/run-folder.ts';
 import type { Decision } from './decide.ts';
 import type { SnapshotSession } from './settings.ts';
@@ -33,7 +33,7 @@ export async function foreseeFolders(
 ): Promise<PlanObstacle[]> {
   const found: PlanObstacle[] = [];
   for (const path of foldersOf(settings))
-    found.push(...(await obstacleOf(() => foreseeFolder(path))));
+    found.push(...(await obstacleOf(() => checkFolder(path))));
   return found.filter(({ message }, at) => found.findIndex((o) => o.message === message) === at);
 }
 

@@ -2,7 +2,7 @@
 import type { StillDisk } from '../../capture/capture-run.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { OnEvent } from '../../core/events.ts';
-import { inTime, type TimeLimits } from '../../core/in-time.ts';
+import { inTime, type TimeLimits } from '../../core/time-limit.ts';
 import {
   blindSpotOf,
   type LayerMark,

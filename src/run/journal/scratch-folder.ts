@@ -1,4 +1,4 @@
-// A folder in the work directory for a process that touches no guest; one that it left by dying is removed by the next.
+// A folder in the work directory for a process that touches no guest. The next process removes those of dead ones.
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,19 +10,20 @@ import {
   whyUntrusted,
 } from '../../host/files/own-folders.ts';
 import { removeFolder } from '../../host/files/remove-folder.ts';
+import { processStartTime } from '../../host/process-start.ts';
 import { endLeftovers } from '../lock/leftovers.ts';
 import { readBootId, readMachineId } from './run-folder.ts';
 
 export type ScratchPurpose = 'import' | 'pull';
 
-/** Whose folder it is: enough to prove that the process is gone. */
+/** The process that made a folder: enough to prove that it has ended. */
 interface Owner {
   machineId: string | null;
   bootId: string;
-  /** Pids of another namespace say nothing. */
+  /** Pids are comparable only within one namespace. */
   pidNamespace: string;
   pid: number;
-  /** Ticks since the boot: tells it from a later process with the same pid. */
+  /** Ticks since the boot: distinguishes it from a later process with the same pid. */
   startedAt: string;
 }
 
@@ -35,7 +36,7 @@ const OWNER_FILE = 'owner.json';
 const NAME = /^(import|pull)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Gives `work` a folder of its own that nobody else may look into, and removes it when it settles.
+ * Gives `work` a new folder with mode 0700, and removes it when `work` settles.
  * @throws PublishError WORK_DIR, NO_SPACE if it cannot be made; what `work` throws.
  */
 export async function withScratchFolder<T>(
@@ -56,8 +57,8 @@ export async function withScratchFolder<T>(
 }
 
 /**
- * Removes what processes that are proved to be dead left in a work directory. One of another host,
- * container or user, or one that does not say whose it is, stays.
+ * Removes the folders in a work directory whose process is proved to have ended. Folders of another
+ * host, container or user, and folders without a readable owner file, stay.
  */
 export async function sweepScratch(workDir: string, listener: SweepListener = {}): Promise<void> {
   const names = await readdir(workDir).catch(() => []);
@@ -86,10 +87,10 @@ async function isOwnerDead(folder: string): Promise<boolean> {
   if (!owner || owner.machineId !== (await readMachineId())) return false;
   if (owner.bootId !== (await readBootId())) return true;
   if (owner.pidNamespace !== (await readlink('/proc/self/ns/pid'))) return false;
-  return (await startOf(String(owner.pid))) !== owner.startedAt;
+  return (await processStartTime(owner.pid)) !== owner.startedAt;
 }
 
-/** Undefined where it is not written yet, or is going at this moment. */
+/** Returns undefined if the file is not written yet, or is being removed. */
 async function readOwner(folder: string): Promise<Owner | undefined> {
   const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
   try {
@@ -106,14 +107,6 @@ async function describeSelf(): Promise<Owner> {
     bootId: await readBootId(),
     pidNamespace: await readlink('/proc/self/ns/pid'),
     pid: Number(await readlink('/proc/self')),
-    startedAt: (await startOf('self')) ?? '',
+    startedAt: (await processStartTime('self')) ?? '',
   };
-}
-
-/** When the process began; undefined where there is none, or a zombie, which writes no more. */
-async function startOf(pid: string): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // NOTE: the second field is the program's name in brackets, which may hold anything.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
-  return fields[0] === 'Z' ? undefined : fields[19];
 }

@@ -5,7 +5,7 @@ import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';
 import { foreignness, kindOf } from '../../host/files/own-file.ts';
-import { isOurs, ownUid } from '../../host/files/own-folders.ts';
+import { isTrustedOwner, ownUid } from '../../host/files/own-folders.ts';
 
 /** An open folder: its names are looked up in it, wherever its own path leads by now. */
 export interface RegistryFolder {
@@ -25,13 +25,15 @@ export async function assertTrusted(
 ): Promise<void> {
   const { uid, gid } = await handle.stat();
   const isGroups = (top.mode & GROUP_MAY_WRITE) !== 0 && gid === top.gid;
-  if (isOurs({ uid }) || uid === top.uid || isGroups || uid === (await uidOfNew(at))) return;
+  if (isTrustedOwner({ uid }) || uid === top.uid || isGroups || uid === (await uidOfNew(at)))
+    return;
   throw planted(path, `belongs to user ${uid}, who is not the owner of the registry`);
 }
 
 function planted(path: string, reason: string): PublishError {
-  const message = `${path} ${reason}: another user planted it; remove it, or give it to the owner of the registry (chown).`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${path} ${reason}: another user planted it`;
+  const hint = 'remove it, or give it to the owner of the registry (chown)';
+  return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
 /**
@@ -82,6 +84,6 @@ async function whyForeign(folder: RegistryFolder, facts: Stats): Promise<string 
 
 /** For an entry that is no file, in the place of one. */
 export function notFile(path: string, facts: Stats): PublishError {
-  const message = `${path} is ${kindOf(facts)}, and the registry has a file there; remove it.`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${path} is ${kindOf(facts)} in the place of a file of the registry`;
+  return new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove it' });
 }

@@ -1,6 +1,7 @@
 // Writes ranges of a sparse file in large pieces, each range from memory of its own.
 import { alignedMemory } from '../../host/io/direct-file.ts';
-import { type DirectTarget, HOLE_BYTES } from '../../host/io/direct-target.ts';
+import type { DirectTarget } from '../../host/io/direct-target.ts';
+import { HOLE_BYTES } from '../../host/io/zeros.ts';
 import type { Writer } from './pull-writer.ts';
 
 const MIB = 1024 * 1024;

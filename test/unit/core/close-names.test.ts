@@ -15,7 +15,7 @@ test.each([
   expect(closeNames(ref, NAMES)).toEqual(expected);
 });
 
-test('five at most', () => {
+test('`closeNames` returns at most five names', () => {
   const many = Array.from({ length: 20 }, (_, index) => `node${index}`);
   expect(closeNames('node', many)).toHaveLength(5);
 });

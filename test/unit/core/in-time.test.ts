@@ -1,14 +1,14 @@
-// A wait on storage ends with its work, at its deadline and with its signal, whatever hangs.
+// `inTime` ends with its work, at its deadline and with its signal, even if the work hangs.
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
 import { PublishError } from '#built/core/errors.js';
-import { inTime } from '#built/core/in-time.js';
+import { inTime } from '#built/core/time-limit.js';
 
 const late = () => new PublishError('UPLOAD', 'too late');
 const { signal } = new AbortController();
 const never = () => new Promise<never>(() => undefined);
 
-it('ends with its work', async () => {
+it('`inTime` ends with its work', async () => {
   const limits = { timeoutMs: 60_000, signal, late };
   await expect(inTime(limits, async () => 7)).resolves.toBe(7);
   const failing = inTime(limits, () => Promise.reject(new Error('broken')));
@@ -16,7 +16,7 @@ it('ends with its work', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('ends at its deadline, of which the work is told', async () => {
+it('`inTime` ends at its deadline and aborts the signal of the work', async () => {
   let told: unknown;
   const waiting = inTime({ timeoutMs: 1, signal, late }, (over) => {
     over.addEventListener('abort', () => {
@@ -29,7 +29,7 @@ it('ends at its deadline, of which the work is told', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('ends with its signal, and does not begin after that', async () => {
+it('`inTime` ends with its signal, and starts no work after that', async () => {
   const stop = new AbortController();
   const limits = { timeoutMs: 60_000, signal: stop.signal, late };
   const waiting = inTime(limits, never);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { repeat } from '#built/core/poll.js';
 
-test('repeat() starts no call while an earlier one hangs, and goes on when it has ended', async () => {
+test('`repeat` starts no call while an earlier one hangs, and continues after it has ended', async () => {
   const ends: (() => void)[] = [];
   const work = () => new Promise<void>((resolve) => ends.push(resolve));
   const stop = repeat(work, { everyMs: 5, onError: () => undefined });
@@ -15,7 +15,7 @@ test('repeat() starts no call while an earlier one hangs, and goes on when it ha
   stop();
 });
 
-test('repeat() hands an error on, and calls again', async () => {
+test('`repeat` passes an error to onError and calls again', async () => {
   const errors: unknown[] = [];
   const work = () => Promise.reject(new Error('full'));
   const stop = repeat(work, { everyMs: 5, onError: (error) => errors.push(error) });

@@ -36,7 +36,7 @@ describe('printable', () => {
   for (const [what, text, shown] of HOSTILE)
     it(`escapes ${what}`, () => expect(printable(`a${text}b`)).toBe(`a${shown}b`));
 
-  it('leaves letters of all scripts, combining marks and emoji', () => {
+  it('keeps letters of all scripts, combining marks and emoji', () => {
     const text = 'ünïcode e\u0301 ☃ 東京 עברית العربية ❤\ufe0f 𝕏';
     expect(printable(text)).toBe(text);
   });
@@ -47,7 +47,7 @@ describe('printable', () => {
 });
 
 describe('printableJson', () => {
-  it('is parsed to the same value, and has no unprintable character', () => {
+  it('parses to the same value and has no unprintable character', () => {
     const value = { [ALL]: [ALL, { nested: ALL }], number: 1, none: null };
     const text = printableJson(value);
     expect(JSON.parse(text)).toEqual(value);
@@ -56,7 +56,7 @@ describe('printableJson', () => {
 });
 
 describe('tables, pairs and views', () => {
-  it('escape what is in their cells, whoever fills them', () => {
+  it('escape the text of their cells', () => {
     const columns = [{ title: 'NAME' }];
     expect(formatTable(columns, [[ALL]])).not.toMatch(UNSAFE);
     expect(formatTable(columns, [[ALL]]).split('\n')).toHaveLength(2);
@@ -64,7 +64,7 @@ describe('tables, pairs and views', () => {
     expect(formatPairs([[ALL, ALL]]).split('\n')).toHaveLength(1);
   });
 
-  it('a chain shows formats, paths and snapshots of a file escaped', () => {
+  it('`chain show` escapes the formats, paths and snapshots of a file', () => {
     const layer = { path: ALL, format: ALL, virtualSize: 1, actualSize: 1, snapshots: [ALL] };
     const text = formatChain({
       domain: { name: ALL, uuid: 'u', state: 'running' },
@@ -114,7 +114,7 @@ describe('lists of images', () => {
 });
 
 describe('shellQuote', () => {
-  it('gives the shell the very word, and prints no unprintable character', () => {
+  it('gives the shell the same word, without unprintable characters', () => {
     const word = `it's \\ ${ALL.replace('\ud800', '')}`;
     const quoted = shellQuote(word);
     expect(quoted).not.toMatch(UNSAFE);

@@ -91,7 +91,7 @@ describe('withoutSecrets', () => {
 
   for (const text of HARMLESS) it(`leaves ${text}`, () => expect(withoutSecrets(text)).toBe(text));
 
-  it('masks a secret that is cut off at any place', () => {
+  it('masks a secret that is truncated anywhere', () => {
     for (const [text] of FORMS.filter(
       ([form]) => form.includes('"password"') || form.includes('='),
     )) {
@@ -102,10 +102,10 @@ describe('withoutSecrets', () => {
   });
 });
 
-describe('what is made of foreign words', () => {
+describe('errors and events with foreign text', () => {
   const foreign = `Could not open 'https://bob:${S}@host/x?token=${S}'`;
 
-  it('errors, their causes and undo failures hold no secret, for people and for programs', () => {
+  it('errors, their causes and undo failures contain no secret, as text and as JSON', () => {
     const libvirt = new LibvirtError({
       code: 1,
       domain: 10,
@@ -131,7 +131,7 @@ describe('what is made of foreign words', () => {
     }
   });
 
-  it('events reach a listener without secrets', () => {
+  it('events reach a listener with their secrets masked', () => {
     const events: RunEvent[] = [];
     const onEvent = listener((event) => events.push(event));
     onEvent({ type: 'note', level: 'debug', step: 'mirror', message: foreign });
@@ -143,7 +143,7 @@ describe('what is made of foreign words', () => {
 });
 
 describe('publicReason', () => {
-  it('is code, step and meaning, and nothing of the message', () => {
+  it('is made of code, step and meaning, without the message', () => {
     const error = new PublishError('MIRROR', 'writing /var/lib/x failed: pid 7 on web01', {
       step: 'mirror',
     });

@@ -16,7 +16,7 @@ async function ranAlone(script: string): Promise<string> {
   return (await run(process.execPath, args)).stdout.trim();
 }
 
-it('a deadline fires after its signal could have been garbage-collected', async () => {
+it('`withTimeLimit` aborts at the deadline even after a garbage collection', async () => {
   const script = `
     import { withTimeLimit } from '${module}';
     setInterval(() => globalThis.gc(), 10);
@@ -31,7 +31,7 @@ it('a deadline fires after its signal could have been garbage-collected', async 
   expect(await ranAlone(script)).toBe('TimeoutError');
 });
 
-it('a deadline keeps the process alive until its work has settled', async () => {
+it('`withTimeLimit` keeps the process alive until its work has settled', async () => {
   const script = `
     import { withTimeLimit } from '${module}';
     const never = (signal) => new Promise((_, reject) => {
@@ -41,7 +41,7 @@ it('a deadline keeps the process alive until its work has settled', async () => 
   expect(await ranAlone(script)).toBe('TimeoutError');
 });
 
-it('the work gets the reason of the caller, or the error made for the deadline', async () => {
+it('`withTimeLimit` aborts with the reason of the caller or the error for the deadline', async () => {
   const caller = new AbortController();
   const waiting = withTimeLimit({ ms: 60_000, signal: caller.signal }, untilAborted);
   caller.abort(new Error('stopped'));
@@ -50,7 +50,7 @@ it('the work gets the reason of the caller, or the error made for the deadline',
   await expect(withTimeLimit({ ms: 1, late }, untilAborted)).rejects.toThrow('too late');
 });
 
-it('an aborted caller aborts the work at once, and no listener stays behind', async () => {
+it('`withTimeLimit` aborts the work at once if the caller has aborted, and removes its listener', async () => {
   const caller = new AbortController();
   caller.abort(new Error('stopped'));
   const limits = { ms: 60_000, signal: caller.signal };
@@ -60,7 +60,7 @@ it('an aborted caller aborts the work at once, and no listener stays behind', as
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('a deadline beyond the longest timer of Node does not fire at once', async () => {
+it('`withTimeLimit` accepts a deadline beyond the longest timer of Node', async () => {
   const { aborted } = await withTimeLimit({ ms: 2 ** 40 }, async (signal) => {
     await new Promise((done) => setTimeout(done, 20));
     return signal;

@@ -49,7 +49,7 @@ it('a key of the configuration ends with its unit', () => {
   ]);
 });
 
-it('flags round a need up and a cap down, and refuse a cap that would be none', () => {
+it('flags round a minimum up and a maximum down, and refuse a maximum that rounds to zero', () => {
   expect(gibValue('500M')).toBe(1);
   expect(wholeRateValue('100MB')).toBe(95);
   expect(wholeRateValue('0')).toBe(0);

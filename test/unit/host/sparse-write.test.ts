@@ -11,7 +11,7 @@ const KIB = 1024;
 const folder = mkdtempSync(join(tmpdir(), 'sparse-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('a file reads as what was written, whatever was there before, and has no blocks for zeros', async () => {
+it('`writeSparse` writes all bytes over older ones, and a file has no blocks for zeros', async () => {
   const path = join(folder, 'image');
   const file = await open(path, 'wx+');
   const first = Buffer.alloc(1024 * KIB);

@@ -40,7 +40,7 @@ const entry = (tables: Map<number, Buffer>, table: number, n: number) =>
   tables.get(table)?.readBigUInt64BE(n * 8);
 
 describe('a piece', () => {
-  it('of shorter clusters alone goes on where the one before it ended', () => {
+  it('of compressed clusters only begins at the end of the one before it', () => {
     const place = placePiece(CLUSTER + 100, Uint32Array.of(10, 0, 70, 20));
     expect(place).toEqual({
       ...{ packedAt: CLUSTER + 100, packedClusters: 3, restAt: CLUSTER + 200 },
@@ -48,13 +48,13 @@ describe('a piece', () => {
     });
   });
 
-  it('has its stored clusters at a border, at once where it begins at one', () => {
+  it('has its stored clusters at a cluster border, first if it begins at one', () => {
     const place = placePiece(3 * CLUSTER, Uint32Array.of(5, CLUSTER, 6, CLUSTER));
     expect(place).toMatchObject({ packedClusters: 0, storedAt: 3 * CLUSTER, restAt: 5 * CLUSTER });
     expect(place.end).toBe(5 * CLUSTER + 11);
   });
 
-  it('has its stored clusters where least of a cluster is lost', () => {
+  it('has its stored clusters where the lost rest of a cluster is smallest', () => {
     const lengths = Uint32Array.of(30_000, CLUSTER, 35_000, 60_000, 4_000);
     const place = placePiece(CLUSTER + 200, lengths);
     expect(place).toMatchObject({ packedClusters: 2, storedAt: 2 * CLUSTER });
@@ -63,7 +63,7 @@ describe('a piece', () => {
 });
 
 describe('the tables', () => {
-  it('say where each cluster lies, in how many sectors, and how many share a cluster', () => {
+  it('have the offset and the sectors of each cluster, and how many share a cluster of the file', () => {
     const layout = new CompressedLayout(GIB, runsOf([3, 3], [8200, 1]));
     // Header, refcount table, one refcount block, L1, two L2.
     expect(layout.dataAt).toBe(6 * CLUSTER);
@@ -82,7 +82,7 @@ describe('the tables', () => {
     expect([header?.readUInt32BE(100), header?.[104]]).toEqual([112, 1]);
   });
 
-  it('count a cluster twice that one compressed cluster ends in and the next begins in', () => {
+  it('count a cluster of the file twice if one compressed cluster ends and the next begins in it', () => {
     const layout = new CompressedLayout(GIB, runsOf([0, 3]));
     const tables = tablesOf(layout, [60_000, 60_000, 5_536]);
     const first = layout.dataAt / CLUSTER;
@@ -90,7 +90,7 @@ describe('the tables', () => {
     expect(layout.size).toBe(layout.dataAt + 2 * CLUSTER);
   });
 
-  it('are given out once nothing comes into them any more, few being in memory', () => {
+  it('are handed out as soon as they are complete, so that few are in memory', () => {
     const clusters = 8192 * 5;
     const layout = new CompressedLayout(5 * GIB, runsOf([0, clusters]));
     const first = layout.dataAt / CLUSTER;

@@ -11,7 +11,7 @@ import {
 } from '#built/qemu/qemu-img-args.js';
 
 describe('file names', () => {
-  it('come last, after --, and absolute, so no name is an option or a protocol', () => {
+  it('are absolute and come last, after --, so that no name is an option or a protocol', () => {
     for (const name of ['-f', '--help', 'json:{}', 'nbd:host:1', 'a,b:c', 'sp ace "x"']) {
       const args = infoArgs({ path: name, format: 'raw' });
       expect(args.slice(0, -1)).toEqual(['info', '--output=json', '-f', 'raw', '--']);
@@ -25,7 +25,7 @@ describe('file names', () => {
   });
 });
 
-it('a source outside this host is opened as the node that has it', () => {
+it('a source outside this host is opened as its block node', () => {
   const server = { type: 'inet', host: 'h', port: '10809' };
   const node = { driver: 'nbd', server, export: 'a,b' };
   const source = { path: 'nbd://h/a,b', format: 'qcow2', node };
@@ -38,7 +38,7 @@ it('a source outside this host is opened as the node that has it', () => {
 });
 
 describe('an internal snapshot', () => {
-  it('is named by id and name, in which a comma ends nothing', () => {
+  it('is named by id and name, with commas escaped', () => {
     const source = { path: '/d', format: 'qcow2', snapshot: { id: '3', name: 'a,snapshot.id=1' } };
     const how = ['-l', 'snapshot.id=3,snapshot.name=a,,snapshot.id=1', '-f', 'qcow2', '--', '/d'];
     expect(measureArgs(source, 'qcow2').slice(4)).toEqual(how);
@@ -59,7 +59,7 @@ describe('formats', () => {
     );
   });
 
-  it('that are no names are refused', () => {
+  it('are refused if they are no plain names', () => {
     expect(() => infoArgs({ path: '/a', format: 'raw,x=y' })).toThrow(/not the name of a disk/);
   });
 });
@@ -70,7 +70,7 @@ describe('convert', () => {
     convertArgs(source, { path: '/t', format, cache: 'none' }, compress).join(' ');
   const start = 'convert -p -t none -T writeback';
 
-  it('writes in parallel and unordered, compressed where asked', () => {
+  it('writes in parallel and unordered, and compresses if asked to', () => {
     expect(argsFor('qcow2', 'none')).toBe(`${start} -m 8 -W -O qcow2 -f qcow2 -- /s /t`);
     expect(argsFor('qcow2', 'zstd')).toBe(
       `${start} -m 8 -W -c -O qcow2 -o compression_type=zstd -f qcow2 -- /s /t`,
@@ -84,7 +84,7 @@ describe('convert', () => {
     expect(argsFor('vmdk', 'zlib')).toContain('-m 8 -c -O vmdk -o subformat=streamOptimized');
   });
 
-  it('opens exactly the layers it is given', () => {
+  it('opens exactly the given layers', () => {
     const backingChain = [
       { path: '/b,:"', format: 'qcow2' },
       { path: '/r', format: 'raw' },
@@ -107,7 +107,7 @@ describe('convert', () => {
 });
 
 describe('compression', () => {
-  it('is a matter of the format', () => {
+  it('depends on the format', () => {
     const able = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'].map((format) =>
       (['none', 'zlib', 'zstd'] as const).filter((compress) =>
         supportsCompression(format as 'raw', compress),
@@ -122,9 +122,9 @@ describe('compression', () => {
     ]);
   });
 
-  it('that the format has not is a usage error that names what there is', () => {
+  it('throws USAGE if the format does not have it, with a hint that names what it has', () => {
     expect(() => requireCompression('vmdk', 'zstd')).toThrow(
-      expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('none or zlib') }),
+      expect.objectContaining({ code: 'USAGE', hint: expect.stringContaining('none or zlib') }),
     );
   });
 });

@@ -1,4 +1,4 @@
-// What qemu-img prints, as values; captured from 7.2.22.
+// Parses the output of qemu-img, captured from 7.2.22.
 import { describe, expect, it } from 'vitest';
 import { qemuImgFailure } from '#built/qemu/qemu-img-failure.js';
 import {
@@ -39,19 +39,19 @@ describe('parseInfo', () => {
     });
   });
 
-  it('fails with a cure on what is not its output', () => {
+  it('throws QEMU_IMG on any other output', () => {
     for (const output of ['', '[]', 'null', '{"format": "raw"}'])
       expect(() => parseInfo(output)).toThrow(expect.objectContaining({ code: 'QEMU_IMG' }));
   });
 });
 
-it('parseCheck takes the verdict from the exit code', () => {
+it('parseCheck takes the state from the exit code', () => {
   expect(parseCheck(0, '{}')).toEqual({ state: 'clean', leaks: 0, corruptions: 0 });
   expect(parseCheck(3, '{"leaks": 4}')).toEqual({ state: 'leaks', leaks: 4, corruptions: 0 });
   expect(parseCheck(2, '{"corruptions": 1}').state).toBe('corrupt');
 });
 
-it('mapReader reads extents of versions without `present` and `compressed`, cut anywhere', () => {
+it('mapReader reads extents without `present` and `compressed`, split anywhere', () => {
   const zeros = '[{ "start": 0, "length": 512, "depth": 1, "zero": true, "data": false},\n';
   const data =
     '{ "start": 512, "length": 9, "depth": 0, "zero": false, "data": true, "offset": 7}]\n';
@@ -70,11 +70,11 @@ it('mapReader reads extents of versions without `present` and `compressed`, cut 
   ]);
 });
 
-it('parseVersion reads the number alone', () => {
+it('parseVersion returns only the number', () => {
   expect(parseVersion('qemu-img version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)\nC')).toBe(
     '7.2.22',
   );
-  expect(() => parseVersion('BusyBox')).toThrow(/answered without/);
+  expect(() => parseVersion('BusyBox')).toThrow(/has no version number/);
 });
 
 describe('progressReader', () => {
@@ -84,7 +84,7 @@ describe('progressReader', () => {
     expect(read('nothing')).toBeNull();
   });
 
-  it('puts a number together that was cut in two', () => {
+  it('joins a number that was split between two pieces', () => {
     const read = progressReader();
     expect(read('    (0.00/100%)\r    (33.')).toBe(0);
     expect(read('33/100%)\r')).toBe(33.33);
@@ -99,7 +99,7 @@ describe('qemuImgFailure', () => {
       ...more,
     });
 
-  it('tells a full file system from other failures, for each way to say so', () => {
+  it('returns NO_SPACE for each message of a full file system, else QEMU_IMG', () => {
     const stderr = 'qemu-img: error while writing at byte 1: No space left on device\n';
     expect(ended({ stderr }).code).toBe('NO_SPACE');
     expect(ended({ stderr: 'x: Disk quota exceeded' }).code).toBe('NO_SPACE');
@@ -110,11 +110,17 @@ describe('qemuImgFailure', () => {
     });
   });
 
-  it('says what to do when it was killed, too slow, missing or locked out', () => {
-    expect(ended({ killedBy: 'SIGKILL' }).message).toMatch(/killed by SIGKILL: see the kernel log/);
+  it('has a hint if qemu-img was killed, too slow, missing or locked out', () => {
+    expect(ended({ killedBy: 'SIGKILL' })).toMatchObject({
+      message: 'qemu-img convert on /d was killed by SIGKILL',
+      hint: expect.stringMatching(/kernel log/),
+    });
     expect(ended({ timedOut: true, killedBy: 'SIGTERM' }).message).toMatch(/after 90 s/);
-    expect(ended({ spawnCode: 'ENOENT' }).message).toMatch(/install the package qemu-utils/);
+    expect(ended({ spawnCode: 'ENOENT' }).hint).toMatch(/install the package qemu-utils/);
     const stderr = 'Failed to get shared "write" lock\nIs another process using the image [t]?\n';
-    expect(ended({ stderr }).message).toMatch(/lock; another process has the file open/);
+    expect(ended({ stderr })).toMatchObject({
+      message: expect.stringMatching(/lock; another process has the file open/),
+      hint: 'wait for that process, or stop it',
+    });
   });
 });
