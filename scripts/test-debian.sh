@@ -9,9 +9,10 @@ set -euo pipefail
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/lib/say.sh"
 # shellcheck source=scripts/lib/s3.sh
 . "$ROOT_DIR/scripts/lib/s3.sh"
+# shellcheck source=scripts/lib/debian-root.sh
+. "$ROOT_DIR/scripts/lib/debian-root.sh"
 
-INSIDE=/srv/virt-publish # tests run the command as nobody, who may not enter /root
-declare -A SUITES=([12]=bookworm [13]=trixie)
+INSIDE=/srv/virt-publish # tests run the command as the user nobody, which may not enter /root
 
 main() {
   local again=
@@ -27,22 +28,7 @@ main() {
   run_inside "$root" "$@"
 }
 
-build_debian_root() {
-  local root=$1 suite=$2 mirror
-  command -v debootstrap >/dev/null || die 'this needs debootstrap: apt-get install debootstrap'
-  mirror=$(debian_mirror)
-  say "building a chroot of Debian $suite in $root from $mirror"
-  rm -rf --one-file-system "$root" "$root.partial"
-  mkdir -p "$root.partial"
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root.partial" "$mirror" >"$root.log" 2>&1 ||
-    die "debootstrap failed; see $root.log"
-  printf 'deb [check-valid-until=no] %s %s main\n' "$mirror" "$suite" >"$root.partial/etc/apt/sources.list"
-  printf '#!/bin/sh\nexit 101\n' >"$root.partial/usr/sbin/policy-rc.d" # no daemon starts at install
-  chmod +x "$root.partial/usr/sbin/policy-rc.d"
-  mv "$root.partial" "$root"
-}
-
-# copy_work_tree FOLDER: what git tracks or would add; node_modules there is kept.
+# copy_work_tree FOLDER: copies the files that git tracks or would add; keeps node_modules in FOLDER.
 copy_work_tree() {
   mkdir -p "$1"
   find "$1" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +

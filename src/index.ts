@@ -51,10 +51,11 @@ export type {
   VolumeSnapshotOptions,
   VolumeSnapshotResult,
 } from './operations/volume-snapshot/volume-types.ts';
-export type { MovedAlias, PublishedImage } from './publish/finish.ts';
+export type { PublishedImage } from './publish/finish.ts';
 export type { RecoveredRun, RecoverOptions } from './recovery/recover.ts';
 export type { RunStatus } from './recovery/run-status.ts';
 export type { AliasRecord } from './registry/aliases/aliases.ts';
+export type { MovedAlias } from './registry/aliases/point-aliases.ts';
 export type { ImagePage } from './registry/catalog/list-query.ts';
 export type { ListQuery, SortKey, SortOrder } from './registry/catalog/query-parts.ts';
 export type { CopiedImage } from './registry/copy-image.ts';
@@ -70,5 +71,5 @@ export type {
 } from './registry/record/image.ts';
 export type { ImageChanges } from './registry/record/image-changes.ts';
 export type { RunState } from './run/runs.ts';
-export type { S3Options } from './store/s3/access.ts';
+export type { S3Options } from './store/s3/aws-settings.ts';
 export type { CopyWay } from './transfer/upload/copy-object.ts';

@@ -20,10 +20,10 @@ await fill();
 const filled = performance.now() - filling;
 const load = loadavg()[0].toFixed(1);
 const rows = [
-  ['list, nothing cached', list()],
-  ['list again', list()],
-  ['list again', list()],
-  ['list again, as CSV', list('--format', 'csv')],
+  ['list, no checkpoint', list()],
+  ['list, with a checkpoint', list()],
+  ['list, with a checkpoint', list()],
+  ['list --format csv', list('--format', 'csv')],
   ['list --tag --sort --limit 50', list('--tag', 't1', '--sort', 'name', '--limit', '50')],
   ['list of one image more', await oneMore()],
 ];

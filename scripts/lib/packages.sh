@@ -8,6 +8,7 @@ LAB_PACKAGES=(
   procps                                                                # tests that look for processes
   man-db zsh fish                                                       # man pages, completion
   debootstrap ca-certificates openssl curl                              # the S3 server
+  dpkg-dev binutils                                                     # the Debian package
 )
 
 NODE_FLOOR=22.18 # as "engines" of package.json, and src/cli/main.ts

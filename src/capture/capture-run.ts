@@ -1,4 +1,4 @@
-// What every step of a capture is given, and what a capture hands on.
+// The input of every step of a capture, and its result: disks that hold still.
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { Consistency } from '../core/model.ts';
@@ -27,7 +27,7 @@ export interface CaptureRun {
   host: Host;
   domain: Domain;
   inspection: Inspection;
-  /** The disks that were asked for. */
+  /** The requested disks. */
   selection: DiskSelection;
   plan: CapturePlan;
   folder: RunFolder;
@@ -37,47 +37,47 @@ export interface CaptureRun {
   timeouts: Pick<Config['timeouts'], Deadline>;
   /** How long this guest may stay frozen; a pause has `timeouts.freezeMs`. */
   freezeLimitMs: number;
-  /** @throws PublishError NO_SPACE where a directory that is written to has no more than its reserve. */
+  /** @throws PublishError NO_SPACE if a directory that the run writes to has less free than its reserve. */
   checkReserve: () => Promise<void>;
   /**
-   * Called once, when the disk holds still: the mirror has just been ended and the guest may be
-   * frozen, or it is saved, or off. It must be quick.
+   * Called once, at the point in time: the mirrors have just been ended and the guest may be frozen, or
+   * it is saved, or off. It must be quick.
    */
   atPointInTime: () => Promise<void>;
-  /** MiB/s; 0 is no cap. */
+  /** MiB/s; 0 is no limit. */
   bandwidthMib: number;
   onEvent: OnEvent;
   signal: AbortSignal;
 }
 
-/** A disk that holds still: nobody writes to it as long as it is used. */
+/** A disk that holds still: no process writes to `path` while it is used. */
 export type StillDisk = InspectedDisk & {
   path: string;
   format: string;
 } & (
     | {
-        /** A file of the run's own, which nobody needs after it is read. */
+        /** A file in the run's scratch folder; it is removed after it is read. */
         isScratch: true;
       }
     | {
-        /** The guest's own: read, and nothing else. */
+        /** A file of the guest: it is only read, never written, moved or removed. */
         isScratch: false;
       }
   );
 
-/** How the guest was while its disks were of one moment. */
+/** The state of the guest at the point in time. */
 export interface PointInTime {
   consistency: Consistency;
-  /** How long the guest's file systems were frozen; null where they were not. */
+  /** How long the guest's file systems were frozen; null if they were not. */
   freezeMs: number | null;
-  /** How long its vCPUs were paused; null where they were not. */
+  /** How long its vCPUs were paused; null if they were not. */
   pauseMs: number | null;
 }
 
-/** Disks that hold still, all as they were at one point in time; the root disk first. */
+/** Disks that hold still, all of one point in time; the root disk first. */
 export interface StillDisks extends PointInTime {
   disks: readonly StillDisk[];
 }
 
-/** Works on the still disks; where a cold capture could not clone them, the guest waits for it. */
+/** Works on the still disks; the guest waits for it if a cold capture could not clone them. */
 export type UseStillDisks<T> = (still: StillDisks) => Promise<T>;

@@ -1,4 +1,4 @@
-// Makes disks hold still for as long as they are used, and puts the guest back whatever happens.
+// Makes disks hold still while they are used, and restores the guest whatever happens.
 import type { GuardOptions } from '../run/guard/guard.ts';
 import { underGuard } from '../run/under-guard.ts';
 import type { CaptureRun, UseStillDisks } from './capture-run.ts';
@@ -7,9 +7,9 @@ import { captureExisting } from './existing/existing.ts';
 import { captureLive } from './live/live.ts';
 
 /**
- * Captures as planned and hands the still disks to `use`. The guest is whole again when this
- * settles, either way.
- * @throws PublishError what the path throws; GUEST_NOT_RESTORED with the first error as cause.
+ * Captures by the plan's mode and passes the still disks to `use`. The guest is restored when this
+ * settles.
+ * @throws PublishError the errors of the mode; GUEST_NOT_RESTORED with the first error as cause.
  */
 export async function capture<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   switch (run.plan.mode) {
@@ -41,7 +41,7 @@ function guardOptions({
   freezeLimitMs: freezeMs,
 }: CaptureRun): GuardOptions {
   const { mirrorMs, managedSaveMs, cloneMs, convertMs } = timeouts;
-  // This process keeps its own deadlines; the guard's come after them, for when it cannot.
+  // The guard's deadlines come after those of this process, for the case that this process hangs.
   const readMs = inspection.disks.length * (cloneMs + convertMs);
   const guestMs = Math.max(mirrorMs, managedSaveMs + readMs) + 2 * freezeMs;
   return { runPath: folder.path, freezeMs: 2 * freezeMs + GUARD_SLACK_MS, guestMs };

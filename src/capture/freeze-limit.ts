@@ -1,10 +1,10 @@
-// How long a guest may stay frozen: a Windows guest needs longer than the usual deadline.
+// How long a guest may stay frozen or paused; a Windows guest needs longer.
 import type { Config } from '../config/config.ts';
 import type { Inspection } from '../domain/inspect.ts';
 
 /**
- * NOTE: on Windows the agent freezes through VSS, which asks every application first and gives them a
- * minute. Only then do the file systems stand still, and Windows itself thaws them after 10 s.
+ * NOTE: on Windows the agent freezes through VSS, which first gives every application up to a minute.
+ * Only then are the file systems frozen, and Windows itself thaws them after 10 s.
  * @see qemu-ga, qga/vss-win32; IVssBackupComponents::PrepareForBackup, DoSnapshotSet
  */
 export function freezeLimitMs(
@@ -14,7 +14,7 @@ export function freezeLimitMs(
   return isWindows ? Math.max(freezeMs, windowsFreezeMs) : freezeMs;
 }
 
-/** How long a guest may stay so, by how it is held. */
+/** Returns how long a guest may stay frozen, or paused. */
 export function holdLimitMs(
   { freezeLimitMs, timeouts }: { freezeLimitMs: number; timeouts: { freezeMs: number } },
   { how }: { how: 'frozen' | 'paused' },

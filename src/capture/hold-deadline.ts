@@ -1,4 +1,4 @@
-// The deadline of a guest that is frozen or paused, whatever hangs meanwhile.
+// The deadline of a guest that is frozen or paused, which holds even if a call hangs.
 import { PublishError } from '../core/errors.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { Host } from '../libvirt/host.ts';
@@ -6,13 +6,13 @@ import type { Host } from '../libvirt/host.ts';
 export interface HoldDeadline {
   host: Pick<Host, 'giveUpWork'>;
   ms: number;
-  /** Lets the guest go, past the call that hangs. */
+  /** Thaws or resumes the guest on another connection than the one of the call that hangs. */
   release?: () => Promise<void>;
 }
 
 /**
- * Runs `work`, which holds a guest. At the deadline the guest is let go, and the work connection is
- * given up, since every undo on it would wait behind the call that hangs.
+ * Runs `work`, which holds a guest. At the deadline it releases the guest, and gives the work
+ * connection up, since every undo on it would wait behind the call that hangs.
  * @throws PublishError LIBVIRT at the deadline; what `work` throws.
  */
 export async function withHoldDeadline<T>(
@@ -45,6 +45,10 @@ export async function withHoldDeadline<T>(
 }
 
 function hung(ms: number): PublishError {
-  const message = `the guest was held for longer than ${ms} ms: a call to libvirt, or a file system, does not answer; see the log of libvirtd and the storage, and run it again`;
-  return new PublishError('LIBVIRT', message, { step: 'quiesce', retryable: true });
+  const message = `the guest was held for longer than ${ms} ms: libvirt or a file system does not answer`;
+  return new PublishError('LIBVIRT', message, {
+    step: 'quiesce',
+    retryable: true,
+    hint: 'read the log of libvirtd and check the storage, then run it again',
+  });
 }

@@ -1,4 +1,4 @@
-// Compares a domain with what its capture was planned for, right before the first act on it and after.
+// Compares a domain with the inspection that its capture was planned for, before the first act and after.
 import { PublishError } from '../core/errors.ts';
 import { chooseDisks } from '../domain/choose-disk.ts';
 import { assertDiskIdle, type Inspection, readDomain } from '../domain/inspect.ts';
@@ -11,12 +11,13 @@ import type { CaptureRun } from './capture-run.ts';
 type Look = Pick<CaptureRun, 'host' | 'domain' | 'inspection'>;
 
 /**
- * The inspection with what may change without harm (stored XML, power state, autostart) as it is now.
+ * Inspects the domain again and returns the newer facts that may differ (stored XML, power state,
+ * autostart).
  *
- * NOTE: the first write to a slow registry lies between the inspection and the first act. A backup
- * tool that makes an external snapshot meanwhile leaves the plan with a delta for the wrong layer.
- * @throws PublishError DOMAIN_BUSY (retryable) if what the plan was made of is no longer so, or a
- * block job runs on a disk to be taken.
+ * NOTE: between the inspection and the first act lies a write to a registry, which may be slow. If a
+ * backup tool makes an external snapshot meanwhile, the planned delta has the wrong backing file.
+ * @throws PublishError DOMAIN_BUSY (retryable) if a fact of the plan has changed, or a block job runs
+ * on a disk to be taken.
  */
 export async function lookAgain(
   run: Look & Pick<CaptureRun, 'selection' | 'timeouts' | 'signal'>,
@@ -28,7 +29,7 @@ export async function lookAgain(
   }
   const chosen = chooseDisks(found.description, selection).map(({ target }) => target);
   const planned = inspection.disks.map(({ disk }) => disk.target);
-  if (chosen.join() !== planned.join()) throw changed(inspection, 'its disks are others');
+  if (chosen.join() !== planned.join()) throw changed(inspection, 'its disks changed');
   compareLayers(inspection, found.description.disks);
   for (const { disk } of inspection.disks) {
     const now = found.description.disks.find(({ target }) => target === disk.target);
@@ -50,7 +51,7 @@ async function optionsOf({
   return { connection: await host.work(), libvirtVersion, timeoutMs, agentTimeoutMs: 0, signal };
 }
 
-/** What the plan hangs on; a difference means another plan. */
+/** The facts that the plan depends on. */
 const DECISIVE = [
   'name',
   'active',
@@ -79,9 +80,9 @@ export async function checkLayers({ host, domain, inspection }: Look): Promise<v
 }
 
 /**
- * Compares the layers that a start from the managed save gives QEMU with those of the plan.
+ * Compares the layers that a start from the managed save would open with those of the plan.
  *
- * NOTE: the XML in a save image has no chain that libvirt found by itself, in the headers (9.0).
+ * NOTE: the XML in a save image has no chain that libvirt read from the files' headers (9.0).
  * @throws PublishError DOMAIN_BUSY (retryable) if they differ.
  */
 export async function checkSavedLayers({ host, domain, inspection }: Look): Promise<void> {
@@ -89,14 +90,9 @@ export async function checkSavedLayers({ host, domain, inspection }: Look): Prom
   compareLayers(inspection, (await placeVolumes(await host.work(), saved)).disks);
 }
 
-/** The stored XML as libvirt has it at this moment, with its passwords. */
+/** Returns the stored XML of this moment, with its passwords. */
 export function readStoredXml(domain: Look['domain']): Promise<string> {
   return domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
-}
-
-/** The paths of a disk's layers, the active one first; null for a layer that is no local path. */
-export function pathsOf({ source, backingChain }: DiskDescription): (string | null)[] {
-  return [source, ...backingChain.map(({ path }) => path)];
 }
 
 function compareLayers(inspection: Inspection, disks: readonly DiskDescription[]): void {
@@ -108,14 +104,14 @@ function compareLayers(inspection: Inspection, disks: readonly DiskDescription[]
   }
 }
 
-/** Of a chain that is not told only the top is compared. */
+/** If the XML has no chain, only the active layers are compared. */
 function isSame(before: DiskDescription, now: DiskDescription): boolean {
-  const isTold = now.backingChainKnown || now.backingChain.length > 0;
-  const { backingChain } = isTold ? before : now;
+  const hasChain = now.backingChainKnown || now.backingChain.length > 0;
+  const { backingChain } = hasChain ? before : now;
   return layersOf({ ...before, backingChain }) === layersOf(now);
 }
 
-/** Everything that says which bytes the guest sees; libvirt's own numbers and the job are not that. */
+/** The facts that decide which bytes the guest sees, without libvirt's indexes and jobs. */
 function layersOf({ type, source, remote, format, backingChain }: DiskDescription): string {
   const chain = backingChain.map((layer) => ({ ...layer, index: null }));
   return JSON.stringify({ type, source, remote: remote?.label, format, chain });
@@ -131,11 +127,11 @@ async function compareSizes({ domain, inspection }: Look): Promise<void> {
   }
 }
 
-/** The error for a domain that another client changed between a look and the act that relies on it. */
+/** Returns the error for a domain that another client changed between a check and the act. */
 export function changed({ name }: Pick<Inspection, 'name'>, what: string): PublishError {
   return new PublishError(
     'DOMAIN_BUSY',
-    `domain ${name} was changed by another client meanwhile (${what}), so nothing is published; run it again`,
-    { step: 'inspect', retryable: true },
+    `another client changed domain ${name} (${what}), so nothing is published`,
+    { step: 'inspect', retryable: true, hint: 'run it again' },
   );
 }

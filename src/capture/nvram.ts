@@ -1,4 +1,4 @@
-// The file with a UEFI guest's variables: found, and read at the image's point in time.
+// The file with a UEFI guest's variables: finds it, and reads it at the image's point in time.
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../core/errors.ts';
@@ -6,13 +6,13 @@ import { inTime, type TimeLimits } from '../core/time-limit.ts';
 import type { DomainDescription } from '../libvirt/xml/domain-xml.ts';
 import { writeSecret } from '../run/journal/run-folder.ts';
 
-/** The largest known (aarch64) have 64 MiB; it is read in one piece. */
+/** The largest known file (aarch64) has 64 MiB; it is read into memory. */
 const MAX_BYTES = 128 * 1024 * 1024;
 const TRIES = 10;
 
 /**
- * The path of the variables of a domain, as a raw file that is there.
- * @throws PublishError USAGE with the reason where there is none.
+ * Returns the path of the domain's variables, an existing raw file.
+ * @throws PublishError USAGE with the reason if there is none.
  */
 export async function findNvram({
   name,
@@ -20,32 +20,32 @@ export async function findNvram({
   nvram,
   nvramFormat,
 }: DomainDescription): Promise<string> {
-  if (firmware !== 'uefi') throw none(name, 'its firmware is no UEFI');
-  if (nvram === null) throw none(name, 'its UEFI variables are in no file of this host');
+  if (firmware !== 'uefi') throw none(name, 'its firmware is not UEFI');
+  if (nvram === null) throw none(name, 'its UEFI variables are not in a file of this host');
   if (nvramFormat !== 'raw') {
-    throw none(name, `${nvram} is of format ${nvramFormat}, and only a raw one can be read`);
+    throw none(name, `${nvram} has format ${nvramFormat}, and only raw is supported`);
   }
   const size = await stat(nvram).then(
     (file) => file.size,
     (error: unknown) => {
-      throw none(name, `${messageOf(error)}; libvirt makes the file at the first start`);
+      throw none(name, `${messageOf(error)} (libvirt creates the file at the first start)`);
     },
   );
-  if (size > MAX_BYTES) throw none(name, `${nvram} has ${size} bytes, which no firmware's has`);
+  if (size > MAX_BYTES) throw none(name, `${nvram} has ${size} bytes, more than any firmware uses`);
   return nvram;
 }
 
-/** The variables of one run: read at the point in time, and written down when there is time for it. */
+/** The variables of one run: read into memory at the point in time, written to a file later. */
 export class NvramCopy {
   readonly #path: string | null;
   #bytes: Buffer | undefined;
 
-  /** `path` is null where they stay at home. */
+  /** `path` is null if they are not published. */
   constructor(path: string | null) {
     this.#path = path;
   }
 
-  /** @throws PublishError QUIESCE where they cannot be read in time; the signal's reason. */
+  /** @throws PublishError QUIESCE if they cannot be read in time; the signal's reason. */
   async take(limits: TimeLimits): Promise<void> {
     const path = this.#path;
     if (path === null) return;
@@ -53,7 +53,7 @@ export class NvramCopy {
     this.#bytes = await inTime({ ...limits, late }, (signal) => readNvram(path, signal));
   }
 
-  /** The file in `folder` that has them now, readable by its owner alone; undefined where there is none. */
+  /** Writes them to a file with mode 0600 in `folder`; resolves to its path, or undefined without variables. */
   async writeTo(folder: string): Promise<string | undefined> {
     if (this.#bytes === undefined) return undefined;
     const path = join(folder, 'nvram.fd');
@@ -64,9 +64,9 @@ export class NvramCopy {
 }
 
 /**
- * NOTE: nothing keeps the firmware from writing a variable just now, not even a freeze of the file
- * systems. So the file is read until two readings agree: no variable is half written then.
- * @throws PublishError QUIESCE where they never do.
+ * NOTE: nothing keeps the firmware from writing a variable, not even a freeze of the file systems. So
+ * the file is read until two readings agree: no variable is incomplete then.
+ * @throws PublishError QUIESCE if no two readings agree.
  */
 async function readNvram(path: string, signal: AbortSignal): Promise<Buffer> {
   let before = await readFile(path, { signal });
@@ -77,23 +77,31 @@ async function readNvram(path: string, signal: AbortSignal): Promise<Buffer> {
   }
   throw new PublishError(
     'QUIESCE',
-    `the guest's firmware writes to ${path} without a pause, so it cannot be copied whole; try again, use --mode cold, or leave --with-nvram out`,
-    { step: 'quiesce', retryable: true },
+    `the guest's firmware keeps writing to ${path}, so it cannot be copied consistently`,
+    {
+      step: 'quiesce',
+      retryable: true,
+      hint: 'retry, use --mode cold, or omit --with-nvram',
+    },
   );
 }
 
 function notInTime(path: string, timeoutMs: number): PublishError {
   return new PublishError(
     'QUIESCE',
-    `${path} could not be read within ${timeoutMs / 1000} s, the longest time a guest is held; try again when its storage answers, or leave --with-nvram out`,
-    { step: 'quiesce', retryable: true },
+    `cannot read ${path} within ${timeoutMs / 1000} s, the longest time that a guest is held`,
+    {
+      step: 'quiesce',
+      retryable: true,
+      hint: 'retry when its storage answers, or omit --with-nvram',
+    },
   );
 }
 
 function none(name: string, why: string): PublishError {
   return new PublishError(
     'USAGE',
-    `domain ${name} has no NVRAM file that can go along: ${why}; leave --with-nvram out`,
-    { step: 'inspect' },
+    `domain ${name} has no NVRAM file that can be published: ${why}`,
+    { step: 'inspect', hint: 'omit --with-nvram' },
   );
 }

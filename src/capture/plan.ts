@@ -1,4 +1,4 @@
-// From what a domain is and what was asked for to what will be done, and why. Pure.
+// Plans a capture from the inspection and the request: mode, mirror method, and the reasons. Pure.
 import { PublishError } from '../core/errors.ts';
 import type { CaptureMode, MirrorMethod, QuiescePolicy, SnapshotMode } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
@@ -8,13 +8,13 @@ import { assertQuiescable } from './quiesce-policy.ts';
 export interface CapturePlan {
   mode: CaptureMode;
   modeReason: string;
-  /** Null where no mirror is needed. */
+  /** Null if no mirror is needed. */
   method: Exclude<MirrorMethod, 'auto'> | null;
   methodReason: string | null;
   quiesce: QuiescePolicy;
-  /** Whether the vCPUs are paused for the point in time, unless the guest can be frozen after all. */
+  /** Whether the vCPUs are paused for the point in time, unless the guest can be frozen then. */
   pauses: boolean;
-  /** What is undefined for the time of the mirror, in words. */
+  /** What the undefine removes during the mirror, for messages. */
   undefines: string[];
   /** XML and address of the devices that cannot be saved. */
   detaches: { xml: string; address: string }[];
@@ -27,8 +27,8 @@ export interface CaptureRequest {
 }
 
 /**
- * Decides how the disk is made to hold still.
- * @throws PublishError DISK_UNSUPPORTED, QUIESCE or USAGE where what was asked for cannot be.
+ * Decides how the disks are made to hold still.
+ * @throws PublishError DISK_UNSUPPORTED, QUIESCE or USAGE if the request is impossible.
  */
 export function planCapture(inspection: Inspection, requested: CaptureRequest): CapturePlan {
   const { mode, modeReason } = chooseMode(inspection, requested.mode);
@@ -50,12 +50,12 @@ export function planCapture(inspection: Inspection, requested: CaptureRequest): 
   };
 }
 
-/** The same plan with a mirror that needs no undefine. */
+/** Returns the plan with a mirror method that needs no undefine. */
 export function planWithoutUndefine(plan: CapturePlan, methodReason: string): CapturePlan {
   return { ...plan, method: 'copy', methodReason, undefines: [] };
 }
 
-/** Several mirrors end one after the other, and nothing may be written in between. */
+/** Several mirrors end one after the other, and the guest must not write in between. */
 function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy): boolean {
   const isFrozen = quiesce !== 'off' && (agent === 'answers' || agent === 'frozen');
   return disks.length > 1 && state !== 'paused' && !isFrozen;
@@ -63,40 +63,39 @@ function mustPause({ disks, state, agent }: Inspection, quiesce: QuiescePolicy):
 
 function chooseMode(
   inspection: Inspection,
-  wish: SnapshotMode,
+  requested: SnapshotMode,
 ): { mode: CaptureMode; modeReason: string } {
   const { active, name, state, hasManagedSave, persistent, disks } = inspection;
   if (!active) {
-    if (wish === 'live') {
+    if (requested === 'live') {
       throw new PublishError(
         'USAGE',
-        `domain ${name} is switched off, so there is nothing to mirror; use --mode auto or cold`,
-        { step: 'inspect' },
+        `domain ${name} is off, so --mode live has nothing to mirror`,
+        { step: 'inspect', hint: 'use --mode auto or --mode cold' },
       );
     }
     const saved = hasManagedSave ? ' and its memory is in a managed save' : '';
-    return { mode: 'offline', modeReason: `the domain is switched off${saved}` };
+    return { mode: 'offline', modeReason: `the domain is off${saved}` };
   }
   const obstacle = obstacleToLive(state, disks);
-  if (wish === 'cold' || (wish === 'auto' && obstacle !== undefined)) {
+  if (requested === 'cold' || (requested === 'auto' && obstacle !== undefined)) {
     if (!persistent) {
       throw new PublishError(
         'DISK_UNSUPPORTED',
-        `domain ${name} is transient, and libvirt saves only persistent domains${obstacle ? `; live is not possible either: ${obstacle}` : '; use --mode live'}`,
-        { step: 'inspect' },
+        `cannot save domain ${name}: it is transient${obstacle ? `, and cannot be taken live: ${obstacle}` : ''}`,
+        { step: 'inspect', hint: obstacle ? 'define the domain first' : 'use --mode live' },
       );
     }
     assertSafeToSave(inspection, obstacle);
-    return { mode: 'cold', modeReason: obstacle ?? 'asked for' };
+    return { mode: 'cold', modeReason: obstacle ?? 'requested' };
   }
   if (obstacle !== undefined) {
-    throw new PublishError(
-      'DISK_UNSUPPORTED',
-      `domain ${name} cannot be taken live: ${obstacle}; use --mode cold`,
-      { step: 'inspect' },
-    );
+    throw new PublishError('DISK_UNSUPPORTED', `cannot take domain ${name} live: ${obstacle}`, {
+      step: 'inspect',
+      hint: 'use --mode cold',
+    });
   }
-  return { mode: 'live', modeReason: wish === 'live' ? 'asked for' : 'the domain is running' };
+  return { mode: 'live', modeReason: requested === 'live' ? 'requested' : 'the domain is running' };
 }
 
 /** NOTE: libvirt refuses a mirror of a shareable disk ("can't pivot a shared disk"), even unpivoted. */
@@ -106,37 +105,36 @@ function obstacleToLive(
 ): string | undefined {
   const shared = disks.find(({ disk }) => disk.shareable)?.disk.target;
   if (shared !== undefined)
-    return `disk ${shared} is shareable, and libvirt mirrors no shared disk`;
+    return `disk ${shared} is shareable, and libvirt does not mirror shareable disks`;
   if (state === 'crashed') return 'the guest has crashed';
   return undefined;
 }
 
 function chooseMethod(
   inspection: Inspection,
-  wish: MirrorMethod,
+  requested: MirrorMethod,
 ): { method: 'rebase' | 'copy'; methodReason: string } {
-  if (wish === 'copy') return { method: 'copy', methodReason: 'asked for' };
+  if (requested === 'copy') return { method: 'copy', methodReason: 'requested' };
   const { forGood, forNow } = lossesOfUndefine(inspection);
-  if (wish === 'auto') {
+  if (requested === 'auto') {
     const losses = [...forGood, ...forNow].join(', ');
     return losses === ''
       ? { method: 'rebase', methodReason: 'the default' }
       : { method: 'copy', methodReason: `an undefine could lose ${losses}` };
   }
-  if (forGood.length === 0) return { method: 'rebase', methodReason: 'asked for' };
+  if (forGood.length === 0) return { method: 'rebase', methodReason: 'requested' };
   const loss = forGood.join(', ');
   throw new PublishError(
     'DISK_UNSUPPORTED',
-    `method rebase undefines domain ${inspection.name}, which could lose ${loss}; use --method copy`,
-    { step: 'inspect' },
+    `--method rebase would undefine domain ${inspection.name}, which could lose ${loss}`,
+    { step: 'inspect', hint: 'use --method copy' },
   );
 }
 
 /**
- * NOTE: while a domain is undefined, a guest that switches itself off makes it vanish with all
- * that hangs on it: the vTPM's state unless it is declared persistent, and the metadata of
- * snapshots and checkpoints, which can be defined again. libvirt has no flag that keeps a managed
- * save image.
+ * NOTE: if the guest shuts down while its domain is undefined, the domain vanishes, with the vTPM's
+ * state unless that is declared persistent, and with the metadata of snapshots and checkpoints, which
+ * can be defined again. libvirt has no flag that keeps a managed save image.
  */
 function lossesOfUndefine(inspection: Inspection): { forGood: string[]; forNow: string[] } {
   const { persistent, snapshots, checkpoints, hasManagedSave, description } = inspection;
@@ -150,13 +148,13 @@ function lossesOfUndefine(inspection: Inspection): { forGood: string[]; forNow: 
   return { forGood, forNow };
 }
 
-/** NOTE: KEEP_TPM came with libvirt 8.9; before, an undefine throws the vTPM's state away. */
+/** NOTE: KEEP_TPM exists since libvirt 8.9; before, an undefine removes the vTPM's state. */
 function keepsTpm({ description, libvirtVersion }: Inspection): boolean {
   return libvirtVersion >= 8_009_000 && description.tpm?.persistentState === true;
 }
 
 function undefinedParts({ description, autostart }: Inspection): string[] {
-  const parts = ['the persistent configuration (put back from the saved XML)'];
+  const parts = ['the persistent configuration (restored from the saved XML)'];
   if (autostart) parts.push('the autostart mark (set again)');
   if (description.nvram !== null) parts.push('not the NVRAM file (kept)');
   if (description.tpm) parts.push('not the vTPM state (kept)');

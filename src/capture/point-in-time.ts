@@ -1,4 +1,4 @@
-// The point in time: the guest is frozen, or paused, while its mirrors are ended, and let go at once.
+// The point in time: freezes or pauses the guest, ends its mirrors, and thaws or resumes it at once.
 import { messageOf, PublishError } from '../core/errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
 import { pause, pauseGuest } from '../run/acts/chain-acts.ts';
@@ -13,15 +13,15 @@ import { type FrozenGuest, freezeGuest, thawGuest } from './quiesce.ts';
 
 const SLACK_MS = 500;
 
-/** What holds the guest; `since` is `performance.now()`. */
+/** How the guest is held; `since` is `performance.now()`. */
 export type GuestHold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'; since: number };
 
 /**
- * Holds the guest, ends all mirrors, and lets it go. The point in time is the moment of the ends.
+ * Holds the guest, ends all mirrors, and releases the guest. The point in time is the end of the mirrors.
  *
- * NOTE: mirrors are ended one after the other. What a guest writes in between is in the later disks
- * and not in the earlier ones, so with several disks one that cannot be frozen is paused: QEMU has
- * finished all that was under way when its vCPUs stand still.
+ * NOTE: mirrors are ended one after the other. A write in between would be in the later disks and not
+ * in the earlier ones, so a guest with several disks that cannot be frozen is paused: QEMU has
+ * completed all requests when its vCPUs are stopped.
  * @throws PublishError QUIESCE, MIRROR, NO_SPACE; the signal's reason.
  */
 export async function takePointInTime(
@@ -33,7 +33,7 @@ export async function takePointInTime(
   const held = hold && heldBy(run, hold);
   await whileHeld(run, held, async () => {
     await endMirrors(run, mirrors, held);
-    // A guard that came in between has let the guest go, or has ended a mirror before its time.
+    // A guard that acted meanwhile has released the guest, or ended a mirror too early.
     await assertNotTakenOver(run.folder.path, 'quiesce');
     await run.atPointInTime();
   });
@@ -54,11 +54,15 @@ async function release(run: CaptureRun, hold: GuestHold | undefined): Promise<Po
 }
 
 function notOneMoment({ inspection }: CaptureRun, count: number): PublishError {
-  const message = `domain ${inspection.name} was thawed, reset, paused or resumed by somebody else while its ${count} disks were taken, so they may not be of one point in time; run it again`;
-  return new PublishError('QUIESCE', message, { step: 'quiesce', retryable: true });
+  const message = `another client thawed, reset, paused or resumed domain ${inspection.name} while its ${count} disks were taken, so they may not be of one point in time`;
+  return new PublishError('QUIESCE', message, {
+    step: 'quiesce',
+    retryable: true,
+    hint: 'run it again',
+  });
 }
 
-/** The end of a mirror has a deadline of its own, which says more; this one comes after it. */
+/** The end of a mirror has its own deadline with a better message; this one comes later. */
 async function whileHeld(
   run: CaptureRun,
   held: GuestHoldControl | undefined,
@@ -70,7 +74,7 @@ async function whileHeld(
   return withHoldDeadline({ host: run.host, ms, release: held.release }, work);
 }
 
-/** Undefined for a guest that somebody else has frozen: nobody but they may thaw it. */
+/** Returns undefined for a guest that another client has frozen: only that client may thaw it. */
 function heldBy(run: CaptureRun, hold: GuestHold): GuestHoldControl | undefined {
   const release = () => releaseOnControl(run, hold);
   if (hold.how === 'paused') return { how: 'paused', since: hold.since, release };
@@ -78,7 +82,7 @@ function heldBy(run: CaptureRun, hold: GuestHold): GuestHoldControl | undefined 
   return byUs ? { how: 'frozen', since, release } : undefined;
 }
 
-/** Undefined where a guest runs on, or stands still already. */
+/** Freezes or pauses the guest; undefined if it keeps running, or is paused already. */
 async function holdGuest(
   run: CaptureRun,
   mirrors: readonly MirrorData[],
@@ -86,20 +90,20 @@ async function holdGuest(
   const frozen = await freezeGuest(run);
   if (frozen) return { how: 'frozen', frozen };
   if (mirrors.length === 1 || !(await isRunning(run.domain))) return undefined;
-  const message = `the guest is paused for the moment, so that its ${mirrors.length} disks are of one point in time`;
+  const message = `the guest is paused for a moment, so that its ${mirrors.length} disks are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
   const since = performance.now();
   await pauseGuest(run.scope, run.domain);
   return { how: 'paused', since };
 }
 
-/** One that is paused stays so: nobody may resume it but who paused it. */
+/** A guest that another client paused stays paused. */
 async function isRunning(domain: Domain): Promise<boolean> {
   const { state } = await domain.getState();
   return state === 'running' || state === 'blocked';
 }
 
-/** What fails here stays pending in the scope, and is tried again there. */
+/** A failure here stays pending in the scope, which retries it. */
 async function releaseOnControl(
   { host, inspection, scope, onEvent }: CaptureRun,
   { how }: GuestHold,
@@ -109,7 +113,7 @@ async function releaseOnControl(
     await (how === 'frozen' ? domain?.fsThaw() : domain?.resume());
     await scope.markUndone(how === 'frozen' ? freeze : pause);
   } catch (error) {
-    const message = `the guest was not let go at once: ${messageOf(error)}`;
+    const message = `the guest is not released yet: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'quiesce', message });
   }
 }

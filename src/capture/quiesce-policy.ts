@@ -1,9 +1,9 @@
-// Whether the guest can be quiesced as the policy wants it. Pure.
+// Checks that the guest can be quiesced if the policy requires it. Pure.
 import { PublishError } from '../core/errors.ts';
 import type { CaptureMode, QuiescePolicy } from '../core/model.ts';
 import type { Inspection } from '../domain/inspect.ts';
 
-/** @throws PublishError QUIESCE where the policy is `require` and no agent answers. */
+/** @throws PublishError QUIESCE if the policy is `require` and no agent answers. */
 export function assertQuiescable(
   { name, agent, state }: Pick<Inspection, 'name' | 'agent' | 'state'>,
   mode: CaptureMode,
@@ -17,9 +17,8 @@ export function assertQuiescable(
       : agent === 'none'
         ? 'has no guest agent channel (org.qemu.guest_agent.0)'
         : 'has an agent channel, but no agent answers on it';
-  throw new PublishError(
-    'QUIESCE',
-    `domain ${name} ${why}; start qemu-guest-agent in the guest, or use --quiesce try`,
-    { step: 'inspect' },
-  );
+  throw new PublishError('QUIESCE', `domain ${name} ${why}`, {
+    step: 'inspect',
+    hint: 'start qemu-guest-agent in the guest, or use --quiesce try',
+  });
 }

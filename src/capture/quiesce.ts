@@ -1,4 +1,4 @@
-// Freezes the guest's file systems where the policy wants it and the agent can, and thaws them.
+// Freezes the guest's file systems if the policy wants it and the agent can, and thaws them.
 import { messageOf, PublishError } from '../core/errors.ts';
 import type { Consistency } from '../core/model.ts';
 import { neededAgentLimit } from '../libvirt/agent-timeout.ts';
@@ -12,7 +12,7 @@ const SLACK_MS = 1000;
 
 const THAW_TRIES = 2;
 
-/** What a freeze needs of a run. */
+/** The part of a run that a freeze needs. */
 export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
   host: Pick<CaptureRun['host'], 'giveUpWork'>;
   inspection: Pick<CaptureRun['inspection'], 'name' | 'agent'>;
@@ -21,15 +21,15 @@ export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
   freezeLimitMs: number;
 };
 
-/** File systems that hold still. */
+/** A guest whose file systems are frozen. */
 export interface FrozenGuest {
-  /** False: somebody else has frozen them, and thaws them. */
+  /** False if another client froze them, which also thaws them. */
   byUs: boolean;
-  /** The moment when the freeze was asked for (`performance.now()`), or was seen. */
+  /** When the freeze was requested, or seen (`performance.now()`). */
   since: number;
 }
 
-/** What a freeze came to, once the guest is thawed. */
+/** The result of a freeze, after the thaw. */
 export interface Thawed {
   consistency: Consistency;
   /** How long this run kept the file systems frozen; null if it did not. */
@@ -37,11 +37,11 @@ export interface Thawed {
 }
 
 /**
- * Resolves to undefined if the guest is not frozen now. What this run has frozen will be thawed by
- * `scope`, whatever comes; what somebody else has frozen stays so.
+ * Freezes the guest. Resolves to undefined if the guest is not frozen now. `scope` thaws what this run
+ * froze, in any case; a freeze of another client stays.
  *
- * NOTE: a freeze whose answer does not come may still have frozen the guest. It stays pending in
- * the scope then, and is thawed like one that succeeded.
+ * NOTE: a freeze without an answer may still have frozen the guest. It stays pending in the scope, and
+ * is thawed like one that succeeded.
  * @throws PublishError QUIESCE if the policy is `require` and no file system is frozen.
  */
 export async function freezeGuest(run: FreezeRun): Promise<FrozenGuest | undefined> {
@@ -75,18 +75,18 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
   try {
     const [since, count] = await scope.perform(freeze, { runtime }, async () => {
       const asked = performance.now();
-      // libvirt's own limit for the agent comes first, if libvirt answers at all.
+      // libvirt's limit for the agent comes first, if libvirt answers.
       const deadline = { host: run.host, ms: freezeLimitMs + SLACK_MS };
       return [asked, await withHoldDeadline(deadline, () => domain.fsFreeze())] as const;
     });
     if (count > 0) return { byUs: true, since };
   } catch (error) {
-    // Somebody was quicker: what is frozen is theirs, and a thaw of ours would end it.
+    // Another client froze the guest first, and a thaw here would end its freeze.
     if (!isFrozenAnswer(error)) throw error;
     await scope.markUndone(freeze);
     return frozenAlready(run);
   }
-  // An agent may lie about the count: the thaw costs nothing where nothing is frozen.
+  // An agent may report a wrong count; a thaw without a freeze does no harm.
   await scope.undo(freeze);
   await scope.undo(agentLimit);
   return notFrozen(run, 'the agent froze no file system');
@@ -94,15 +94,15 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
 
 function frozenAlready({ onEvent }: FreezeRun): FrozenGuest {
   const message =
-    "the guest's file systems are frozen already, by somebody else; the image is taken of them as they are, and they stay frozen";
+    "another client has frozen the guest's file systems; they are taken as they are, and stay frozen";
   onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
   return { byUs: false, since: performance.now() };
 }
 
 /**
- * Thaws what this run has frozen. An image is `filesystem`-consistent only if the file systems were
- * frozen until now: an agent that thaws none says that somebody else, or a reset, has thawed them before.
- * A thaw that fails stays pending in the scope.
+ * Thaws what this run froze. An image is `filesystem`-consistent only if the file systems were frozen
+ * until now: if the agent thaws none, another client or a reset thawed them before. A thaw that fails
+ * stays pending in the scope.
  * @throws PublishError QUIESCE if the policy is `require` and they were not frozen until now.
  */
 export async function thawGuest(run: FreezeRun, frozen: FrozenGuest): Promise<Thawed> {
@@ -127,9 +127,7 @@ async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
       const count = await domain.fsThaw();
       const at = performance.now();
       await scope.markUndone(freeze);
-      return count > 0
-        ? { at }
-        : { at, obstacle: 'the agent found no file system frozen any more' };
+      return count > 0 ? { at } : { at, obstacle: 'the agent found no frozen file system to thaw' };
     } catch (error) {
       const obstacle = `the guest was not thawed at once (${messageOf(error)})`;
       if (left === 1) return { at: performance.now(), obstacle };
@@ -137,16 +135,16 @@ async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
   }
 }
 
-/** Of a guest that somebody else has frozen. */
+/** For a guest that another client has frozen: checks that it still is. */
 async function lookForThaw({ domain, freezeLimitMs }: FreezeRun): Promise<Thaw> {
-  const obstacle = 'somebody else thawed the guest before its disks were taken';
+  const obstacle = 'another client thawed the guest before its disks were taken';
   try {
     const at = performance.now();
     return (await isFrozen(domain, freezeLimitMs)) ? { at } : { at, obstacle };
   } catch (error) {
     return {
       at: performance.now(),
-      obstacle: `${obstacle}, or froze it no more (${messageOf(error)})`,
+      obstacle: `${obstacle}, or its agent does not answer (${messageOf(error)})`,
     };
   }
 }
@@ -162,7 +160,11 @@ function notFrozen(run: FreezeRun, why: string): undefined {
 function notQuiesced({ inspection }: FreezeRun, why: string, cause?: Error): PublishError {
   return new PublishError(
     'QUIESCE',
-    `domain ${inspection.name} could not be frozen: ${why}; look at qemu-guest-agent in the guest, or use --quiesce try`,
-    { step: 'quiesce', ...(cause === undefined ? {} : { cause }) },
+    `cannot freeze the guest of domain ${inspection.name}: ${why}`,
+    {
+      step: 'quiesce',
+      hint: 'check qemu-guest-agent in the guest, or use --quiesce try',
+      ...(cause === undefined ? {} : { cause }),
+    },
   );
 }

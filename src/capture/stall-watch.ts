@@ -1,6 +1,6 @@
-// Whether something that should move stands still.
+// Detects progress that has stopped.
 
-/** Notices that a number has not moved for a while. */
+/** Detects that a number has not changed for `timeoutMs`. */
 export class StallWatch {
   readonly #timeoutMs: number;
   #last = -1;

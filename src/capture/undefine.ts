@@ -1,4 +1,4 @@
-// Makes a running domain transient, with all on disk and in memory that defines it again.
+// Makes a running domain transient, after saving on disk and in memory all that defines it again.
 import { join } from 'node:path';
 import type { Inspection } from '../domain/inspect.ts';
 import { isLibvirtError, VIR_ERR } from '../libvirt/errors.ts';
@@ -37,7 +37,7 @@ async function undefineNow({ domain, inspection, scope }: CaptureRun): Promise<v
 
 type Saved = UndefineData & Required<Pick<UndefineData, 'saved'>>;
 
-/** The stored XML is read last. */
+/** Saves the definition; reads the stored XML last, so that it is the newest. */
 async function saveDefinition(run: CaptureRun): Promise<Saved> {
   const { domain, folder } = run;
   const { metadataPath, metadata } = await saveMetadataIfAny(run);
@@ -49,7 +49,7 @@ async function saveDefinition(run: CaptureRun): Promise<Saved> {
   return { xmlPath, autostart, metadataPath, sources, saved: { xml, metadata } };
 }
 
-/** To announce the undefine takes as long as its disk does, and another client has that time too. */
+/** Journaling the intent takes as long as the disk needs, and another client may act meanwhile. */
 async function renewIfChanged(run: CaptureRun, data: Saved): Promise<Saved> {
   const autostart = await run.domain.getAutostart();
   if (autostart === data.autostart) return data;
@@ -67,7 +67,7 @@ async function renewIfXmlChanged({ domain, folder, scope }: CaptureRun, data: Sa
   await scope.renew(undefine, { ...data, xmlPath, saved: { ...data.saved, xml } });
 }
 
-/** NOTE: without KEEP_NVRAM libvirt unlinks the firmware's variables at once, though the guest runs. */
+/** NOTE: without KEEP_NVRAM libvirt unlinks the firmware's variables at once, although the guest runs. */
 function flagsFor({ description: { nvram, firmware, tpm } }: Inspection): number {
   const keepNvram = nvram !== null || firmware === 'uefi';
   return (

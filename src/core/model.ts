@@ -52,7 +52,7 @@ export interface ChainLayer {
   snapshots: readonly string[];
 }
 
-/** An error that a planned run would fail with. */
+/** An error that a planned run would end with. */
 export interface PlanObstacle {
   code: ErrorCode;
   message: string;

@@ -1,9 +1,9 @@
-// Which disks of a domain are taken, and which ones cannot be.
+// Chooses the disks of a domain to take, and rejects those that cannot be taken.
 import { PublishError } from '../core/errors.ts';
 import type { DiskDescription, DomainDescription } from '../libvirt/xml/domain-xml.ts';
 import { inRootOrder } from './root-disk.ts';
 
-/** A disk that can be taken: the source is a file, a block device, or the words for what is `remote`. */
+/** A disk that can be taken: `source` is a file, a block device, or the label of a `remote` source. */
 export interface LocalDisk extends DiskDescription {
   source: string;
   format: string;
@@ -16,21 +16,22 @@ export type DiskSelection = 'root' | 'all' | readonly string[];
 export type ChosenDisks = readonly [LocalDisk, ...LocalDisk[]];
 
 /**
- * The disks to take, in the order of `inRootOrder`. The first of them is the root disk of the image.
- * @throws PublishError DISK_UNSUPPORTED with the reason, and what could be taken in its place.
+ * Returns the disks to take, in the order of `inRootOrder`; the first is the root disk of the image.
+ * @throws PublishError DISK_UNSUPPORTED with the reasons; the hint names disks that can be taken
  */
-export function chooseDisks(domain: DomainDescription, wish: DiskSelection): ChosenDisks {
-  const [root, ...others] = inRootOrder(wishedFor(domain, wish), (disk) => disk);
+export function chooseDisks(domain: DomainDescription, requested: DiskSelection): ChosenDisks {
+  const [root, ...others] = inRootOrder(requestedDisks(domain, requested), (disk) => disk);
   if (!root) throw unsupported(`domain ${domain.name} has no disk to take`);
-  const disks = wish === 'root' ? [root] : [root, ...others];
+  const disks = requested === 'root' ? [root] : [root, ...others];
   const obstacles = disks.flatMap((disk) => {
     const obstacle =
-      obstacleOf(disk) ?? (disks.length > 1 ? obstacleBeside(disk, wish) : undefined);
+      obstacleOf(disk) ?? (disks.length > 1 ? obstacleBeside(disk, requested) : undefined);
     return obstacle === undefined
       ? []
       : [`disk ${disk.target} of domain ${domain.name} ${obstacle}`];
   });
-  if (obstacles.length > 0) throw unsupported(obstacles.join('; ') + cure(domain, wish));
+  if (obstacles.length > 0)
+    throw unsupported(obstacles.join('; '), takableDisks(domain, requested));
   return disks.map(named) as unknown as ChosenDisks;
 }
 
@@ -38,23 +39,27 @@ function named(disk: DiskDescription): DiskDescription {
   return disk.remote === null ? disk : { ...disk, source: disk.remote.label };
 }
 
-/** The disk with this target; without one the root disk. @throws as chooseDisks */
+/** Returns the disk with this target; the root disk without one. @throws like chooseDisks */
 export function chooseDisk(domain: DomainDescription, target: string | undefined): LocalDisk {
   return chooseDisks(domain, target === undefined ? 'root' : [target])[0];
 }
 
-function wishedFor({ name, disks }: DomainDescription, wish: DiskSelection): DiskDescription[] {
-  if (wish === 'root') return disks.filter(({ device }) => device === 'disk');
-  if (wish === 'all') return disks.filter((disk) => !isRemovable(disk));
+function requestedDisks(
+  { name, disks }: DomainDescription,
+  requested: DiskSelection,
+): DiskDescription[] {
+  if (requested === 'root') return disks.filter(({ device }) => device === 'disk');
+  if (requested === 'all') return disks.filter((disk) => !isRemovable(disk));
   const known = disks.map(({ target }) => target);
-  const missing = wish.find((target) => !known.includes(target));
+  const missing = requested.find((target) => !known.includes(target));
   if (missing !== undefined) {
     const targets = known.join(', ') || 'none';
     throw unsupported(
-      `domain ${name} has no disk ${missing}; it has: ${targets}. Name one with --disk`,
+      `domain ${name} has no disk ${missing}; it has: ${targets}`,
+      'choose one of these with --disk',
     );
   }
-  return disks.filter(({ target }) => wish.includes(target));
+  return disks.filter(({ target }) => requested.includes(target));
 }
 
 function isRemovable({ device }: DiskDescription): boolean {
@@ -63,31 +68,31 @@ function isRemovable({ device }: DiskDescription): boolean {
 
 function obstacleOf(disk: DiskDescription): string | undefined {
   if (isRemovable(disk)) {
-    return `is a ${disk.device}, which holds no data of the guest; name a disk with --disk`;
+    return `is a ${disk.device}, which has no data of the guest`;
   }
   if (disk.device === 'lun') {
-    return 'is a lun: the guest talks to the device itself, past QEMU, and nobody else knows when it is still';
+    return 'is a lun: the guest writes to the device directly, without QEMU, so it cannot be made to hold still';
   }
   const inSource = obstacleInSource(disk);
   if (inSource !== undefined) return inSource;
   if (disk.transient)
-    return 'is transient: libvirt throws its changes away, so there is no state to take';
+    return 'is transient: libvirt discards its changes, so there is no state to take';
   if (disk.remote !== null) return NO_MIRROR[disk.remote.protocol];
   if (disk.volume !== null && disk.source === null) {
-    return `is volume ${disk.volume.volume} of pool ${disk.volume.pool}; name its file`;
+    return `is volume ${disk.volume.volume} of pool ${disk.volume.pool}, whose file is unknown`;
   }
   if (!disk.source) return 'has no source: the drive is empty';
   return undefined;
 }
 
-/** Why the bytes of the disk's files, or of one below them, are not those that the guest sees. */
+/** Returns why the bytes of the disk's file, or of a layer below it, are not those that the guest sees. */
 export function obstacleInSource({
   encrypted,
   obstacle,
   backingChain,
 }: DiskDescription): string | undefined {
   if (encrypted) {
-    return 'is encrypted, and its key does not leave libvirt; publish from inside the guest instead';
+    return 'is encrypted, and libvirt does not release its key';
   }
   if (obstacle !== null) return obstacle;
   const below = backingChain.find((layer) => layer.encrypted || layer.obstacle !== null);
@@ -95,35 +100,36 @@ export function obstacleInSource({
   return `has a layer (${below.path ?? below.type}) that ${below.obstacle ?? 'is encrypted'}`;
 }
 
-/** Of sources outside this host, those that QEMU cannot mirror either. */
+/** Sources outside this host that QEMU cannot mirror either. */
 const NO_MIRROR: Readonly<Record<string, string | undefined>> = {
-  vhostuser:
-    'is served to the guest past QEMU (vhost-user), which could mirror it; publish it from its server',
-  vhostvdpa:
-    'is served to the guest past QEMU (vDPA), which could mirror it; publish it from its device',
-  dir: 'is a directory that QEMU shows as a FAT disk; publish the directory itself',
+  vhostuser: 'is served to the guest by vhost-user, without QEMU, so it cannot be mirrored',
+  vhostvdpa: 'is served to the guest by vDPA, without QEMU, so it cannot be mirrored',
+  dir: 'is a directory that QEMU presents as a FAT disk',
 };
 
-/** What stands in the way of a disk only where others are taken with it. */
-function obstacleBeside({ shareable, readonly }: DiskDescription, wish: DiskSelection) {
+/** Returns the obstacle of a disk that can be taken alone, but not with others. */
+function obstacleBeside({ shareable, readonly }: DiskDescription, requested: DiskSelection) {
   if (shareable) return 'is shareable: another guest may write to it at the point in time';
-  if (readonly && wish === 'all') {
-    return 'is read-only: the guest keeps nothing on it, and whether it belongs to the image is yours to say';
+  if (readonly && requested === 'all') {
+    return 'is read-only, so it is part of the image only if it is named';
   }
   return undefined;
 }
 
-/** What to ask for in place of all. */
-function cure({ disks }: DomainDescription, wish: DiskSelection): string {
-  if (wish !== 'all') return '';
+/** Returns the hint that names the disks to request instead of all; undefined if it does not apply. */
+function takableDisks({ disks }: DomainDescription, requested: DiskSelection): string | undefined {
+  if (requested !== 'all') return undefined;
   const takable = inRootOrder(disks, (disk) => disk).filter(
-    (disk) => obstacleOf(disk) === undefined && obstacleBeside(disk, wish) === undefined,
+    (disk) => obstacleOf(disk) === undefined && obstacleBeside(disk, requested) === undefined,
   );
-  if (takable.length === 0) return '';
+  if (takable.length === 0) return undefined;
   const flags = takable.map(({ target }) => `--disk ${target}`).join(' ');
-  return `. Name the disks to take in place of --all-disks: ${flags}`;
+  return `name the disks to take instead of --all-disks: ${flags}`;
 }
 
-function unsupported(message: string): PublishError {
-  return new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+function unsupported(message: string, hint?: string): PublishError {
+  return new PublishError('DISK_UNSUPPORTED', message, {
+    step: 'inspect',
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

@@ -1,11 +1,11 @@
-// How a snapshot of a domain says which image it belongs to. Pure.
+// The description of a domain's snapshot that names its image. Pure.
 
-/** The description of a snapshot that an image names the volumes of. */
+/** Returns the description of a snapshot whose volumes an image names. */
 export function imageMark(imageId: string): string {
   return `virt-publish image ${imageId}`;
 }
 
-/** The id of the image; null for a snapshot of somebody else's. */
+/** Returns the id of the image; null for a snapshot of another tool. */
 export function imageOfMark(description: string | null): string | null {
   return /^virt-publish image (\S+)$/.exec(description?.trim() ?? '')?.[1] ?? null;
 }

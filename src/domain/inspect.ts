@@ -1,4 +1,4 @@
-// Reads all that must be known of a domain before anything is done to it.
+// Inspects a domain and its disks; changes nothing.
 import { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { Consistency } from '../core/model.ts';
@@ -24,16 +24,16 @@ import { markSeeds } from './seed-disk.ts';
 /** A snapshot of the domain that existed before the run. */
 export interface ExistingSnapshot {
   name: string;
-  /** ISO 8601; null where libvirt does not tell. */
+  /** ISO 8601; null if libvirt does not report it. */
   createdAt: string | null;
   consistency: Consistency;
 }
 
-/** A disk that is to be taken, and what was read of it. */
+/** A disk to be taken, with the facts of its layers. */
 export interface InspectedDisk {
   disk: LocalDisk;
   facts: DiskFacts;
-  /** The internal snapshot in the disk's file that is taken, in place of its present state. */
+  /** The internal snapshot in the disk's file that is taken instead of the present state. */
   snapshot?: SnapshotRef;
 }
 
@@ -46,26 +46,26 @@ export interface Inspection {
   autostart: boolean;
   /** INACTIVE|SECURE: what a redefine needs. Holds passwords. */
   inactiveXml: string;
-  /** Of the live XML where the domain runs. */
+  /** From the live XML if the domain runs, else from the stored XML. */
   description: DomainDescription;
   /** The root disk first. */
   disks: readonly [InspectedDisk, ...InspectedDisk[]];
-  /** The snapshot that is taken, which somebody made before. */
+  /** The existing snapshot that is taken. */
   existing?: ExistingSnapshot;
   /** What an undefine could lose. */
   snapshots: number;
   checkpoints: number;
   hasManagedSave: boolean;
-  /** What a start of the running domain would not find on this host, for people. */
+  /** What this host lacks for a start of the running domain, for messages. */
   missing: readonly string[];
-  /** Of the library, as 9000000 for 9.0.0: some flags came late. */
+  /** Version of the libvirt library, 9000000 for 9.0.0: some flags are newer than others. */
   libvirtVersion: number;
   /**
-   * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and somebody
-   * has frozen the guest's file systems already.
+   * `none`: no channel; `silent`: a channel, but no agent answers; `frozen`: it answers, and another
+   * client has frozen the guest's file systems.
    */
   agent: AgentAnswer['agent'] | 'none';
-  /** What the agent says of its guest; false if it does not answer. */
+  /** Whether the agent runs on Windows; false if it does not answer. */
   isWindows: boolean;
 }
 
@@ -79,17 +79,17 @@ export interface InspectOptions {
   onEvent?: OnEvent;
 }
 
-/** Of the domain alone, whatever its disks are like. */
+/** The facts of the domain without those of its disks. */
 export type DomainFacts = Omit<Inspection, 'disks' | 'existing'>;
 
-/** What the guest itself says. */
+/** The facts that the guest's agent reports. */
 type GuestFacts = Pick<Inspection, 'agent' | 'isWindows'>;
 
 type AskOptions = Omit<InspectOptions, 'disks' | 'onEvent'>;
 
 /**
- * Looks at a domain and at the disks to be taken; changes nothing. `known` is what was read before.
- * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY where a block job runs on one of them.
+ * Inspects a domain and the disks to be taken; changes nothing. `known`: the result of `readDomainFacts`.
+ * @throws PublishError DISK_UNSUPPORTED; DOMAIN_BUSY if a block job runs on one of the disks
  */
 export async function inspectDomain(
   domain: Domain,
@@ -110,13 +110,13 @@ export async function inspectDomain(
   return { ...found, disks, agent, isWindows };
 }
 
-/** Looks at a domain alone; changes nothing, and refuses nothing. */
+/** Reads the facts of a domain without its disks; changes nothing, and rejects no domain. */
 export async function readDomainFacts(domain: Domain, options: AskOptions): Promise<DomainFacts> {
   const found = await readDomain(domain, options);
   return { ...found, ...(await askIfRunning(domain, found, options)) };
 }
 
-/** As `readDomainFacts`, with nobody in the guest asked for anything. */
+/** `readDomainFacts` without a call to the guest's agent. */
 export async function readDomain(
   domain: Domain,
   { connection, libvirtVersion, timeoutMs, signal }: AskOptions,
@@ -134,7 +134,7 @@ export async function readDomain(
     state,
     active,
     persistent,
-    // NOTE: a transient domain has no autostart to ask for: libvirt answers with an error.
+    // NOTE: a transient domain has no autostart: libvirt returns an error.
     autostart: persistent && (await domain.getAutostart()),
     inactiveXml,
     description,
@@ -146,7 +146,7 @@ export async function readDomain(
   };
 }
 
-/** Which disk a step is about, for its event; nothing where there is only one. */
+/** Returns the disk of a step for its event; undefined if there is only one. */
 export function detailOf({ disks }: Pick<Inspection, 'disks'>, { target }: { target: string }) {
   return disks.length > 1 ? target : undefined;
 }
@@ -167,7 +167,7 @@ async function readFacts(
   return [first, ...rest];
 }
 
-/** @throws PublishError DOMAIN_BUSY where a block job runs on the disk. */
+/** @throws PublishError DOMAIN_BUSY if a block job runs on the disk */
 export async function assertDiskIdle(
   domain: Domain,
   disk: Pick<LocalDisk, 'target' | 'mirror'>,
@@ -178,8 +178,12 @@ export async function assertDiskIdle(
   if (!job) return;
   throw new PublishError(
     'DOMAIN_BUSY',
-    `a block job runs on disk ${disk.target} of domain ${domain.name}; wait for it, or end it with: virsh blockjob ${virshDomain(domain)} ${shellQuote(disk.target)} --abort`,
-    { step: 'inspect', retryable: true },
+    `a block job runs on disk ${disk.target} of domain ${domain.name}`,
+    {
+      step: 'inspect',
+      retryable: true,
+      hint: `wait for it, or end it: virsh blockjob ${virshDomain(domain)} ${shellQuote(disk.target)} --abort`,
+    },
   );
 }
 

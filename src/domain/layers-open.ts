@@ -1,14 +1,15 @@
-// Holds that the layers and disks which were inspected still are the files that QEMU has open.
+// Checks that the inspected layers and disks are still the files that QEMU has open.
 import { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';
+import { layerPaths } from '../libvirt/xml/domain-xml.ts';
 import { markLayer } from './chain/layer-mark.ts';
 import type { InspectedDisk, Inspection } from './inspect.ts';
 import { type DomainOfProcess, readOpenFiles } from './open-files.ts';
 
 /**
- * Before a managed save: the guest comes back from it on what the names of all its disks lead to, so
- * each must lead to what its QEMU has open.
- * @throws PublishError DISK_UNSUPPORTED that names the disk and the file.
+ * Checks, before a managed save, that the path of each disk leads to the file that QEMU has open: a
+ * start from the save opens the disks by their paths.
+ * @throws PublishError DISK_UNSUPPORTED with the disk and the file
  */
 export async function assertFilesNotReplaced({
   name,
@@ -18,23 +19,23 @@ export async function assertFilesNotReplaced({
   const opened = await readOpenFiles({ name, uuid });
   if (!opened) return;
   for (const { target, source, backingChain } of description.disks) {
-    for (const path of [source, ...backingChain.map((layer) => layer.path)]) {
+    for (const path of layerPaths({ source, backingChain })) {
       if (path === null) continue;
       const now = await markLayer(path).catch(() => null);
       if (now && opened.has(now.identity)) continue;
       throw new PublishError(
         'DISK_UNSUPPORTED',
-        `disk ${target} of domain ${name}: ${path} is ${now ? 'not the file that its QEMU has open' : 'gone'}, so a guest that is saved would come back on other data; give the old file its name back, or use --mode live for another disk`,
-        { step: 'inspect' },
+        `cannot save domain ${name}: ${path} of disk ${target} is ${now ? 'not the file that its QEMU has open' : 'missing'}, so the guest would start on other data`,
+        { step: 'inspect', hint: 'rename the old file back, or use --mode live for another disk' },
       );
     }
   }
 }
 
 /**
- * Looks again, as late as it matters: every layer of the disks still is the file that was inspected,
- * and the domain's QEMU still has it open. Only the former can be told where `readOpenFiles` cannot.
- * @throws PublishError DISK_UNSUPPORTED that names the layer.
+ * Checks that every layer of the disks is still the inspected file, and that the domain's QEMU has it
+ * open; only the former if QEMU's open files are unknown.
+ * @throws PublishError DISK_UNSUPPORTED with the layer
  */
 export async function assertLayersOpen(
   domain: DomainOfProcess,
@@ -48,8 +49,12 @@ export async function assertLayersOpen(
       if (now?.identity === identity && (opened?.has(identity) ?? true)) continue;
       throw new PublishError(
         'DISK_UNSUPPORTED',
-        `disk ${disk.target} of domain ${domain.name}: ${path} is no longer the file that its QEMU has open; somebody replaced it, or changed the disk's chain, just now: look at virt-publish chain show, and publish again`,
-        { step: 'inspect', retryable: true },
+        `${path} of disk ${disk.target} of domain ${domain.name} is no longer the file that its QEMU has open`,
+        {
+          step: 'inspect',
+          retryable: true,
+          hint: `check virt-publish chain show, then run it again: another client replaced the file or changed the chain`,
+        },
       );
     }
   }

@@ -1,4 +1,4 @@
-// What a start of the domain would not find on this host: looked for before the guest is saved.
+// Finds what this host lacks for a start of the domain; used before a managed save.
 import { readlink, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode } from '../core/errors.ts';
@@ -7,15 +7,15 @@ import type { Domain } from '../libvirt/domain.ts';
 import { isLibvirtError } from '../libvirt/errors.ts';
 import { type StartNeed, startNeeds } from '../libvirt/xml/start-needs-xml.ts';
 
-/** What is asked of libvirt about its other objects. */
+/** The calls about networks and storage pools. */
 export type AskedOf = Pick<Connection, 'networkIsActive' | 'poolIsActive'>;
 
 /**
- * Names what the live XML of a running domain needs for a start and this host does not have (any
- * more), each as `the kernel (/boot/vmlinuz)`; empty if all is there.
+ * Returns what the live XML of a running domain needs for a start and this host lacks, in the form
+ * `the kernel (/boot/vmlinuz)`; empty if nothing is missing.
  *
- * NOTE: what cannot be looked at from here says nothing: a path that this user may not look at, and
- * everything if the daemon has a file system or a network of its own.
+ * NOTE: what this process cannot see does not count as missing: an inaccessible path, and everything if
+ * the daemon has a file system or a network namespace of its own.
  */
 export async function missingNeeds(
   domain: Domain,
@@ -23,7 +23,7 @@ export async function missingNeeds(
   xml: string,
 ): Promise<string[]> {
   if (!(await domain.seesDaemon())) return [];
-  const sharesNetwork = await isInOurNetwork(domain);
+  const sharesNetwork = await sharesNetworkWith(domain);
   const missing: string[] = [];
   for (const need of startNeeds(xml)) {
     if (need.kind === 'interface' && !sharesNetwork) continue;
@@ -42,11 +42,11 @@ async function isMissing(need: StartNeed, connection: AskedOf): Promise<boolean>
   const { kind, name, otherwise } = need;
   switch (kind) {
     case 'path':
-      return (await isGone(name)) && (otherwise === undefined || (await isGone(otherwise)));
+      return (await isAbsent(name)) && (otherwise === undefined || (await isAbsent(otherwise)));
     case 'folder':
-      return isGone(dirname(name));
+      return isAbsent(dirname(name));
     case 'interface':
-      return isGone(`/sys/class/net/${name}`);
+      return isAbsent(`/sys/class/net/${name}`);
     case 'network':
       return isInactive(() => connection.networkIsActive(name));
     case 'pool':
@@ -54,17 +54,17 @@ async function isMissing(need: StartNeed, connection: AskedOf): Promise<boolean>
   }
 }
 
-async function isGone(path: string): Promise<boolean> {
+async function isAbsent(path: string): Promise<boolean> {
   try {
     await stat(path);
     return false;
   } catch (error) {
-    // ENOTDIR: a file stands where a folder was.
+    // ENOTDIR: a parent is a file now.
     return hasCode(error, 'ENOENT', 'ENOTDIR');
   }
 }
 
-/** A daemon that does not answer for it says nothing. */
+/** False if the daemon does not answer. */
 async function isInactive(ask: () => Promise<boolean | null>): Promise<boolean> {
   try {
     return (await ask()) !== true;
@@ -74,13 +74,13 @@ async function isInactive(ask: () => Promise<boolean | null>): Promise<boolean> 
   }
 }
 
-async function isInOurNetwork(domain: Domain): Promise<boolean> {
+async function sharesNetworkWith(domain: Domain): Promise<boolean> {
   const pid = (await domain.status())?.pid;
   if (pid === undefined) return false;
   try {
     return (await readlink(`/proc/${pid}/ns/net`)) === (await readlink('/proc/self/ns/net'));
   } catch {
-    // It is another user's process, or one that this process cannot see.
+    // The process belongs to another user, or is hidden from this one.
     return false;
   }
 }

@@ -1,4 +1,4 @@
-// Which files the QEMU process of a running domain has open, and that they are the ones that its disks name.
+// Reads which files the QEMU process of a running domain has open.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, messageOf } from '../core/errors.ts';
@@ -10,15 +10,15 @@ export interface DomainOfProcess {
   uuid: string;
 }
 
-/** Where the system libvirtd writes them, as NAME.pid. */
+/** The folder of the system libvirtd with the files NAME.pid. */
 const PID_DIR = '/run/libvirt/qemu';
 
 /**
- * Identities, as `markLayer` has them, of all files and block devices that the domain's QEMU has
- * open. Null, with a note at debug level, if its process cannot be found or looked into.
+ * Returns the identities (of `markLayer`) of all files and block devices that the domain's QEMU has
+ * open. Null, with a note at debug level, if its process cannot be found or inspected.
  *
- * NOTE: QEMU may run in a mount namespace of its own, where names lead elsewhere: the descriptors
- * themselves are looked at, never the names behind them.
+ * NOTE: QEMU may run in a mount namespace of its own, where paths lead elsewhere: only the descriptors
+ * are read, never their paths.
  */
 export async function readOpenFiles(
   domain: DomainOfProcess,
@@ -27,11 +27,11 @@ export async function readOpenFiles(
   try {
     const pid = await findProcess(domain);
     const opened = await filesOf(pid);
-    // The number may have gone to another process meanwhile.
+    // Another process may have got the pid meanwhile.
     if (await isQemuOf(pid, domain)) return opened;
     throw new Error(`process ${pid} has ended`);
   } catch (error) {
-    const message = `which files the QEMU of domain ${domain.name} has open cannot be seen, so a layer that was replaced under its name would not be noticed: ${messageOf(error)}`;
+    const message = `cannot see the open files of the QEMU of domain ${domain.name}, so a replaced layer would not be detected: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'debug', step: 'inspect', message });
     return null;
   }
@@ -41,7 +41,7 @@ async function findProcess(domain: DomainOfProcess): Promise<string> {
   const written = await readFile(join(PID_DIR, `${domain.name}.pid`), 'utf8').catch(() => '');
   const pid = written.trim();
   if (/^\d+$/.test(pid) && (await isQemuOf(pid, domain))) return pid;
-  // libvirt of a user's session, or with folders of its own.
+  // A session libvirt, or one with other folders.
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found: string[] = [];
   for (const each of pids) if (await isQemuOf(each, domain)) found.push(each);

@@ -1,4 +1,4 @@
-// Disks that are in no file or block device of this host, and volumes, whose place libvirt knows.
+// Disks outside this host, and volumes of storage pools, whose path libvirt knows.
 import { messageOf, PublishError } from '../core/errors.ts';
 import type { Connection } from '../libvirt/connection.ts';
 import type { Domain } from '../libvirt/domain.ts';
@@ -9,9 +9,8 @@ import { type DiskFacts, outsideFacts, type ReadOptions } from './chain/backing-
 import type { LocalDisk } from './choose-disk.ts';
 
 /**
- * The domain with the file or block device behind each volume of a pool as the disk's source, or as
- * the path of the layer. A volume that has none, or whose pool is not started, counts as outside
- * this host.
+ * Returns the domain with the path of each pool volume as the source of its disk, or as the path of its
+ * layer. A volume without a path, or in a pool that is not started, counts as outside this host.
  */
 export async function placeVolumes(
   connection: Pick<Connection, 'lookupVolume'>,
@@ -51,7 +50,7 @@ async function placeVolume(
     const label = `volume ${volume} of pool ${pool} (${why})`;
     return { ...disk, remote: { label, protocol, node: null } };
   };
-  // QEMU speaks to the storage itself, past the device that the pool has for it.
+  // QEMU accesses the storage directly, not through the pool's device.
   if (direct) return outside('direct');
   try {
     const { type, path } = await connection.lookupVolume(pool, volume);
@@ -63,16 +62,16 @@ async function placeVolume(
   }
 }
 
-/** The protocol of a volume that libvirt cannot tell the place of. */
+/** The protocol of a volume whose path libvirt does not know. */
 export const UNKNOWN_VOLUME = 'unknown volume';
 
 /**
- * What can be known of a disk outside this host: its size alone where QEMU has it open, since not
- * every server lets in a second reader.
+ * Returns the facts of a disk outside this host; only its size if QEMU has it open, since some servers
+ * accept no second reader.
  *
- * NOTE: `qemu-nbd` without `--shared` keeps a second client waiting, and without `--persistent` it
- * ends with its first: nobody but the guest's QEMU connects while the domain runs.
- * @throws PublishError DISK_UNSUPPORTED where the domain is off and nobody else can read it.
+ * NOTE: `qemu-nbd` without `--shared` lets a second client wait, and without `--persistent` it ends with
+ * its first: only the guest's QEMU connects while the domain runs.
+ * @throws PublishError DISK_UNSUPPORTED if the domain is off and only its QEMU can read the disk
  */
 export async function readRemoteFacts(
   domain: Pick<Domain, 'getBlockInfo'>,
@@ -85,10 +84,7 @@ export async function readRemoteFacts(
   }
   const { label, node } = disk.remote ?? { label: disk.source, node: null };
   if (node === null) {
-    throw unsupported(
-      disk,
-      `is on ${label}, which only QEMU opens, for the guest; start the domain, and take it live`,
-    );
+    throw unsupported(disk, `is on ${label}, which only the guest's QEMU can open`);
   }
   const { virtualSize, backingFile, dataFile } = await info({
     ...{ path: label, format: disk.format, node },
@@ -96,12 +92,15 @@ export async function readRemoteFacts(
   });
   if (backingFile !== null || dataFile !== null) {
     const other = backingFile ?? dataFile;
-    const what = `is on ${label}, and reads ${other} as well; start the domain, and take it live`;
+    const what = `is on ${label}, and also reads ${other}`;
     throw unsupported(disk, what);
   }
   return outsideFacts(virtualSize);
 }
 
 function unsupported({ target }: LocalDisk, what: string): PublishError {
-  return new PublishError('DISK_UNSUPPORTED', `disk ${target} ${what}`, { step: 'inspect' });
+  return new PublishError('DISK_UNSUPPORTED', `disk ${target} ${what}`, {
+    step: 'inspect',
+    hint: 'start the domain, then use --mode live',
+  });
 }

@@ -1,14 +1,14 @@
-// The order in which disks count: the root disk first, and why. Pure.
+// The order of disks, the root disk first, and the reason for it. Pure.
 import type { DiskDescription } from '../libvirt/xml/domain-xml.ts';
 
 type Ranked = Pick<DiskDescription, 'bootOrder' | 'readonly' | 'seed'>;
 
 /**
- * Disks that a guest could have its system on come first, by boot order, then as the domain has
- * them; a read-only disk or a seed is first only if there is no other.
+ * Sorts disks: those that may have the guest's system first, by boot order, then by their order in the
+ * domain. A read-only disk or a seed is first only if there is no other.
  *
- * NOTE: `<os><boot dev='hd'/>` says no more than the domain's own order: libvirt adds it to each
- * domain that has no order of its own, and it means the first disk, whatever that is.
+ * NOTE: `<os><boot dev='hd'/>` adds no information: libvirt adds it to each domain without a boot
+ * order, and it means the first disk.
  */
 export function inRootOrder<T>(items: readonly T[], diskOf: (item: T) => Ranked): T[] {
   const ranked = items.map((item) => ({ item, disk: diskOf(item) }));
@@ -18,8 +18,8 @@ export function inRootOrder<T>(items: readonly T[], diskOf: (item: T) => Ranked)
 }
 
 /**
- * A disk that is ordered is booted from, though it may be read-only: only one that is ordered and
- * writable goes before it.
+ * The guest boots from a disk with a boot order, even if it is read-only: only a writable disk with a
+ * boot order ranks higher.
  */
 function rankOf({ bootOrder, readonly, seed }: Ranked): number {
   if (seed !== null) return readonly ? 5 : 4;
@@ -31,8 +31,8 @@ function orderOf({ bootOrder }: Ranked): number {
 }
 
 /**
- * Words for people: which disk is taken, and which ones that stand before it in the domain or in the
- * boot order were passed over, with the reason of each. Null if there are none.
+ * Returns a message with the chosen root disk and the reason for each disk that precedes it in the
+ * domain or in the boot order. Null if none does.
  */
 export function describeRoot(disks: readonly DiskDescription[]): string | null {
   const candidates = disks.filter(({ device }) => device === 'disk');
@@ -44,7 +44,7 @@ export function describeRoot(disks: readonly DiskDescription[]): string | null {
   );
   if (passed.length === 0) return null;
   const reasons = passed.map((disk) => `${disk.target} ${reasonOf(disk)}`).join(', ');
-  return `${root.target} is taken for the root disk: ${reasons}; name another with --disk`;
+  return `${root.target} is taken for the root disk: ${reasons}; choose another with --disk`;
 }
 
 function reasonOf({ seed, readonly, bootOrder }: DiskDescription): string {

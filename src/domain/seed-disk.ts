@@ -1,4 +1,4 @@
-// Disks that only tell a guest how to set itself up at its first boot: cloud-init seeds, config drives and the like.
+// Recognizes seed disks, which only configure a guest at its first boot: cloud-init seeds, config drives and others.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { PublishError } from '../core/errors.ts';
@@ -8,15 +8,15 @@ import { markLayer } from './chain/layer-mark.ts';
 import { readExtents } from './chain/read-extents.ts';
 import { inRootOrder } from './root-disk.ts';
 
-/** All that tells a file system and its label stands before that byte. */
+/** The signature and label of a file system are before this byte. */
 const HEAD_BYTES = 64 * 1024;
-/** A seed in a qcow2 is small; a larger one is not looked into. */
+/** A seed in a qcow2 is small; a larger file is not read. */
 const MAX_QCOW2_BYTES = 512 * 1024 * 1024;
 
 /**
- * The domain with what is a seed marked as such, as far as the choice of the root disk depends on
- * it: disks that could be it are looked into until one is no seed. One that cannot be read is none.
- * @throws the signal's reason.
+ * Returns the domain with `seed` set, as far as the choice of the root disk depends on it: reads the
+ * candidates until one is no seed. An unreadable disk counts as no seed.
+ * @throws the signal's reason
  */
 export async function markSeeds(
   description: DomainDescription,
@@ -38,12 +38,12 @@ export async function markSeeds(
 async function seedOf(disk: DiskDescription, limits: TimeLimits): Promise<string | null> {
   const { source, obstacle, encrypted } = disk;
   if (source === null || obstacle !== null || encrypted) return null;
-  const late = () => new PublishError('QEMU_IMG', `looking into ${source} took too long`);
+  const late = () => new PublishError('QEMU_IMG', `reading ${source} took too long`);
   try {
     const head = await inTime({ ...limits, late }, () => readHead(source, disk.format, limits));
     return head && describeSeed(head);
   } catch {
-    // What is wrong with a disk that is taken is said when it is looked at as such.
+    // An error of a disk that is taken is reported when its layers are read.
     limits.signal.throwIfAborted();
     return null;
   }
@@ -90,7 +90,7 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
   return buffer;
 }
 
-/** Labels by which a guest finds what it is told, in any case. */
+/** File system labels by which a guest finds its seed, in lower case. */
 const LABELS: Readonly<Record<string, string>> = {
   cidata: 'a cloud-init seed',
   'config-2': 'a config drive',
@@ -99,7 +99,7 @@ const LABELS: Readonly<Record<string, string>> = {
   unattend: 'an answer file of Windows',
 };
 
-/** Words for the seed that begins with these 64 KiB; null if it is none. */
+/** Returns the name of the seed that begins with these 64 KiB, for messages; null if it is none. */
 export function describeSeed(head: Buffer): string | null {
   const text = (at: number, length: number) =>
     head.toString('latin1', at, at + length).replace(/[\0 ]+$/, '');

@@ -1,4 +1,4 @@
-// A libvirt and a domain of it, for as long as a run or a dry run needs them.
+// The libvirt connections and the domain of a run or a dry run.
 import type { Config } from '../config/config.ts';
 import { PublishError } from '../core/errors.ts';
 import type { Domain } from '../libvirt/domain.ts';
@@ -7,14 +7,14 @@ import { findDomain } from '../libvirt/find-domain.ts';
 import { Host } from '../libvirt/host.ts';
 import { loadStore } from '../store/load-store.ts';
 
-/** Which domain of which libvirt, and how long that may take to answer. */
+/** A domain of a libvirt, and the deadlines of its calls. */
 export interface DomainPlace {
   /** Name, UUID or id of the domain. */
   domain: string;
   /** libvirt URI. */
   connect: string;
   config: Config;
-  /** If given, its code is loaded while libvirt connects. */
+  /** URL of the registry whose code is loaded while libvirt connects. */
   registry?: string;
 }
 
@@ -24,7 +24,7 @@ export interface Session<S extends DomainPlace = DomainPlace> {
   domain: Domain;
 }
 
-/** `work` gets a session that is closed when it settles. @throws LIBVIRT, DOMAIN_NOT_FOUND, CONFIG */
+/** Opens a session for `work`, and closes it when `work` settles. @throws PublishError LIBVIRT, DOMAIN_NOT_FOUND, CONFIG */
 export async function withSession<S extends DomainPlace, T>(
   settings: S,
   work: (session: Session<S>) => Promise<T>,
@@ -46,18 +46,16 @@ export async function withSession<S extends DomainPlace, T>(
   }
 }
 
-/** What no step has a word of its own for. */
+/** Returns the error for a libvirt error that no step has handled. */
 function refused({ domain, connect }: DomainPlace, cause: LibvirtError): PublishError {
   if (cause.code === VIR_ERR.NO_DOMAIN) {
-    const message = `domain ${domain} at ${connect} went away; see virsh list --all`;
+    const message = `domain ${domain} at ${connect} vanished`;
     return new PublishError('DOMAIN_NOT_FOUND', message, { cause });
   }
   const retryable = BUSY.includes(cause.code);
-  const cure = retryable
-    ? 'another call keeps the domain busy: try again'
-    : 'see the log of libvirtd';
-  const message = `libvirt refused a call on domain ${domain}: ${cause.message}; ${cure}`;
-  return new PublishError('LIBVIRT', message, { retryable, cause });
+  const hint = retryable ? 'retry; another call keeps the domain busy' : 'read the log of libvirtd';
+  const message = `a libvirt call on domain ${domain} failed: ${cause.message}`;
+  return new PublishError('LIBVIRT', message, { retryable, cause, hint });
 }
 
 const BUSY: readonly number[] = [VIR_ERR.RESOURCE_BUSY, VIR_ERR.OPERATION_TIMEOUT];

@@ -1,32 +1,32 @@
-// Whether there is room for what a run will write, with the reserve left untouched.
+// Checks that the space beyond the reserve suffices for what a run will write.
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../core/errors.ts';
 import { formatBytes } from '../core/format-bytes.ts';
 
-/** Bytes that will be written below a directory, which need not exist yet. */
+/** Bytes to be written below a directory, which may not exist yet. */
 export interface SpaceNeed {
   directory: string;
   purpose: string;
   needed: number;
 }
 
-/** What stays free on each file system: the larger of the two. `fraction` is of its size. */
+/** What stays free on each file system: the larger of the two. `fraction` is a part of its size. */
 export interface Reserve {
   minBytes: number;
   fraction: number;
 }
 
-/** A need, and what is free for it beyond the reserve; `device` tells file systems apart. */
+/** A need and the bytes available for it beyond the reserve; `device` identifies the file system. */
 export interface SpaceRow extends SpaceNeed {
   available: number;
   device: number;
 }
 
 /**
- * Looks up what is free beyond the reserve for each need; nothing is refused yet.
+ * Measures the space beyond the reserve for each need; rejects nothing.
  *
- * NOTE: a file system that runs full pauses every guest that lives on it. Hence the reserve.
+ * NOTE: a full file system pauses every guest with a disk on it. Hence the reserve.
  */
 export async function measureSpace(
   needs: readonly SpaceNeed[],
@@ -42,23 +42,23 @@ export async function measureSpace(
   );
 }
 
-/** Bytes free beyond the reserve of the directory's file system; below 0 where it is touched. */
+/** Returns the free bytes, and those beyond the reserve; the latter are negative below the reserve. */
 export async function readSpace(
   directory: string,
   reserve: Reserve,
 ): Promise<{ free: number; beyondReserve: number }> {
   const { bavail, blocks, bsize } = await statfs(directory).catch((cause: unknown) => {
-    throw gone(directory, cause);
+    throw unreadable(directory, cause);
   });
   const kept = Math.max(reserve.minBytes, Math.ceil(blocks * bsize * reserve.fraction));
   const free = bavail * bsize;
   return { free, beyondReserve: free - kept };
 }
 
-export const OTHER_WORK_DIR = 'name another directory with --work-dir';
+export const OTHER_WORK_DIR = 'choose another directory with --work-dir';
 
-/** @throws PublishError NO_SPACE where the needs of one file system together exceed what is free. */
-export function assertEnoughSpace(space: readonly SpaceRow[], cure = OTHER_WORK_DIR): void {
+/** @throws PublishError NO_SPACE if the needs of one file system exceed its available space */
+export function assertEnoughSpace(space: readonly SpaceRow[], alternative = OTHER_WORK_DIR): void {
   for (const { device, available } of space) {
     const here = space.filter((row) => row.device === device);
     const needed = here.reduce((sum, row) => sum + row.needed, 0);
@@ -68,13 +68,13 @@ export function assertEnoughSpace(space: readonly SpaceRow[], cure = OTHER_WORK_
       .join(', ');
     throw new PublishError(
       'NO_SPACE',
-      `too little free space: ${parts}; beyond the reserve ${formatBytes(available)} are free. Free some, or ${cure}`,
-      { step: 'space' },
+      `too little free space: ${parts} needed, ${formatBytes(available)} free beyond the reserve`,
+      { step: 'space', hint: `free some space, or ${alternative}` },
     );
   }
 }
 
-/** Whether a file can be moved from one directory to the other without being copied. */
+/** Whether a file can be moved from one directory to the other without a copy. */
 export async function onSameFileSystem(one: string, other: string): Promise<boolean> {
   const [a, b] = await Promise.all(
     [one, other].map(async (path) => stat(await nearestExisting(path))),
@@ -82,7 +82,7 @@ export async function onSameFileSystem(one: string, other: string): Promise<bool
   return a?.dev === b?.dev;
 }
 
-/** The directory, or the nearest one above it that is there. */
+/** Returns the directory, or its nearest existing parent. */
 export async function nearestExisting(path: string): Promise<string> {
   try {
     await access(path);
@@ -93,7 +93,8 @@ export async function nearestExisting(path: string): Promise<string> {
   }
 }
 
-function gone(directory: string, cause: unknown): PublishError {
-  const message = `the free space of ${directory} cannot be read: ${messageOf(cause)}; see whether it was removed or unmounted, and run it again`;
-  return new PublishError('WORK_DIR', message, { step: 'space', cause });
+function unreadable(directory: string, cause: unknown): PublishError {
+  const message = `cannot read the free space of ${directory}: ${messageOf(cause)}`;
+  const hint = 'check whether it was removed or unmounted, then run it again';
+  return new PublishError('WORK_DIR', message, { step: 'space', cause, hint });
 }

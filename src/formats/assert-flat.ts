@@ -2,7 +2,7 @@
 import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { INSPECTORS } from './inspect-image.ts';
-import { refused } from './refused.ts';
+import { imageRefused } from './refused.ts';
 import { findSignatures, type KnownFormat, type Signature } from './signatures.ts';
 
 /**
@@ -23,13 +23,13 @@ export async function assertFlat(bytes: ImageBytes, format: DiskFormat | undefin
     return;
   }
   for (const { format: found, name, leads } of signatures) {
-    if (leads) throw refused(`is ${name}, whose data is in other files`, DO_NOT_USE);
+    if (leads) throw imageRefused(`is ${name}, whose data is in other files`, DO_NOT_USE);
     const format = LEADING.find((each) => each === found);
     if (format !== undefined) await INSPECTORS[format](bytes);
   }
 }
 
-const DO_NOT_USE = 'Do not use it; publish the image again from its source.';
+const DO_NOT_USE = 'do not use it; publish the image again from its source';
 
 /** Formats whose header may name other files, and that QEMU then opens. */
 const LEADING: readonly KnownFormat[] = ['qcow2', 'vmdk'];
@@ -44,5 +44,5 @@ function assertOnly(signatures: readonly Signature[], format: KnownFormat): void
   if (isIt && others.length === 0) return;
   const found = others.length === 0 ? 'raw' : others.join(' and ');
   const why = isIt ? `is ${found} too` : `is ${found} by its bytes`;
-  throw refused(`${why}, and its record says ${format}`, DO_NOT_USE);
+  throw imageRefused(`${why}, and its record says ${format}`, DO_NOT_USE);
 }

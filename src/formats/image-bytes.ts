@@ -43,11 +43,12 @@ async function openRegular(path: string): Promise<FileHandle> {
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch (cause) {
-    const message = `${path} cannot be read: ${messageOf(cause)}`;
+    const message = `the file ${path} cannot be read: ${messageOf(cause)}`;
     throw new PublishError('USAGE', message, { step: 'inspect', cause });
   }
-  throw new PublishError('USAGE', `${path} is no regular file; name an image file or a URL.`, {
+  throw new PublishError('USAGE', `${path} is no regular file`, {
     step: 'inspect',
+    hint: 'name an image file or a URL',
   });
 }
 

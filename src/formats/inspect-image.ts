@@ -7,7 +7,7 @@ import { inspectQcow2 } from './inspect-qcow2.ts';
 import { inspectVdi } from './inspect-vdi.ts';
 import { inspectVhdx } from './inspect-vhdx.ts';
 import { inspectVmdk } from './inspect-vmdk.ts';
-import { refused } from './refused.ts';
+import { FETCH_AGAIN, imageRefused } from './refused.ts';
 import { findSignatures, type KnownFormat, type Signature } from './signatures.ts';
 
 /** Bytes that a guest sees, as the header claims them. */
@@ -32,19 +32,20 @@ export async function inspectImage(
   bytes: ImageBytes,
   { expected, maxVirtualBytes }: { expected?: DiskFormat | undefined; maxVirtualBytes: number },
 ): Promise<Inspected> {
-  if (bytes.size === 0) throw refused('is empty', 'Look at where it came from.');
+  if (bytes.size === 0) throw imageRefused('is empty', 'check where it came from');
   const format = decideFormat(await findSignatures(bytes), expected);
   if (expected !== undefined && expected !== format) {
-    const message = `--format says ${expected}, but the image is ${format}; leave --format out, or look at where the image came from.`;
-    throw new PublishError('USAGE', message, { step: 'inspect' });
+    const message = `--format says ${expected}, but the image is ${format}`;
+    const hint = 'leave --format out, or check where the image came from';
+    throw new PublishError('USAGE', message, { step: 'inspect', hint });
   }
   const isPlain = format === 'raw' || format === 'iso';
   const virtualSize = isPlain ? bytes.size : await INSPECTORS[format](bytes);
-  if (virtualSize === 0) throw refused('has no data: its virtual size is 0', 'Fetch it again.');
+  if (virtualSize === 0) throw imageRefused('has no data: its virtual size is 0', FETCH_AGAIN);
   if (virtualSize > maxVirtualBytes) {
-    throw refused(
+    throw imageRefused(
       `claims a size of ${formatBytes(virtualSize)}, more than the ${formatBytes(maxVirtualBytes)} that are allowed`,
-      'Raise import.maxVirtualBytes in the configuration where that is right.',
+      'if that is right, raise import.maxVirtualBytes in the configuration',
     );
   }
   return { format, virtualSize };
@@ -60,20 +61,20 @@ function decideFormat(found: readonly Signature[], expected: DiskFormat | undefi
   }
   if (signatures.length > 1) {
     const names = signatures.map(({ name }) => name).join(' and ');
-    throw refused(
+    throw imageRefused(
       `can be taken for several formats (${names})`,
-      'Do not use it: honest tools make no such files.',
+      'do not use it: no honest tool makes such a file',
     );
   }
   if (first.format !== undefined) return first.format;
   if (first.isText) {
-    throw refused(
+    throw imageRefused(
       `is ${first.name} and no disk`,
-      'Look at where it came from; say --format raw where it is a disk all the same.',
+      'check where it came from; if it is a disk all the same, add --format raw',
     );
   }
-  throw refused(
-    `is ${first.name}, which is not taken`,
-    'Where you trust it, unpack it or convert it to qcow2 first.',
+  throw imageRefused(
+    `is ${first.name}, which is not supported`,
+    'if you trust it, unpack it or convert it to qcow2 first',
   );
 }

@@ -1,6 +1,6 @@
 // Reads a qcow2 header for what must not be there: other files, encryption, unknown features.
 import type { ImageBytes } from './image-bytes.ts';
-import { damaged, FLATTEN_FIRST, refused } from './refused.ts';
+import { CONVERT_AT_SOURCE, damaged, FETCH_AGAIN, FLATTEN_FIRST, imageRefused } from './refused.ts';
 
 /** Incompatible features, by bit; QEMU's docs/interop/qcow2.rst. */
 const DIRTY = 0n;
@@ -21,10 +21,10 @@ export async function inspectQcow2(bytes: ImageBytes): Promise<number> {
   if (header.byteLength < 72) throw damaged('the qcow2 header is not whole');
   const version = header.readUInt32BE(4);
   if (version !== 2 && version !== 3) {
-    throw refused(`is qcow version ${version}`, 'Convert it to qcow2 where you trust it.');
+    throw imageRefused(`is qcow version ${version}`, 'if you trust it, convert it to qcow2');
   }
   if (header.readBigUInt64BE(8) !== 0n || header.readUInt32BE(16) !== 0) {
-    throw refused('has a backing file', FLATTEN_FIRST);
+    throw imageRefused('has a backing file', FLATTEN_FIRST);
   }
   if (header.readUInt32BE(32) !== 0) throw encrypted();
   const headerBytes = version === 2 ? 72 : checkVersion3(header);
@@ -37,14 +37,17 @@ function checkVersion3(header: Buffer): number {
   if (header.byteLength < 104) throw damaged('the qcow2 header is not whole');
   const features = header.readBigUInt64BE(72);
   const has = (bit: bigint) => ((features >> bit) & 1n) === 1n;
-  if (has(DATA_FILE)) throw refused('keeps its data in another file', FLATTEN_FIRST);
+  if (has(DATA_FILE)) throw imageRefused('keeps its data in another file', FLATTEN_FIRST);
   if (KNOWN.reduce((rest, bit) => rest & ~(1n << bit), features) !== 0n) {
-    throw refused('needs qcow2 features that are not known', 'Convert it with an older format.');
+    throw imageRefused(
+      'needs qcow2 features that are not supported',
+      'convert it to a qcow2 with fewer features',
+    );
   }
   if (has(CORRUPT) || has(DIRTY)) {
-    throw refused(
+    throw imageRefused(
       'is marked as damaged or was not closed',
-      'Mend it with `qemu-img check -r all` where you trust it.',
+      'if you trust it, repair it with `qemu-img check -r all`',
     );
   }
   const length = header.readUInt32BE(100);
@@ -52,7 +55,7 @@ function checkVersion3(header: Buffer): number {
     throw damaged('its header length is wrong');
   const compression = length > 104 && header.byteLength > 104 ? header.readUInt8(104) : 0;
   if (has(COMPRESSION) !== (compression !== 0) || compression > 1) {
-    throw refused('is compressed in a way that is not known', 'Convert it where it was made.');
+    throw imageRefused('has an unknown compression type', CONVERT_AT_SOURCE);
   }
   return length;
 }
@@ -61,7 +64,8 @@ function checkTables(header: Buffer, size: number): void {
   const clusterBits = header.readUInt32BE(20);
   if (clusterBits < 9 || clusterBits > 21) throw damaged('its cluster size is wrong');
   const l1Bytes = header.readUInt32BE(36) * 8;
-  if (l1Bytes > MAX_L1_BYTES) throw refused('claims tables without end', 'Fetch it again.');
+  if (l1Bytes > MAX_L1_BYTES)
+    throw imageRefused('claims tables of an impossible size', FETCH_AGAIN);
   const refcountBytes = header.readUInt32BE(56) * 2 ** clusterBits;
   checkInside('its first-level table', header.readBigUInt64BE(40), l1Bytes, size);
   checkInside('its reference counts', header.readBigUInt64BE(48), refcountBytes, size);
@@ -85,7 +89,7 @@ async function checkExtensions(bytes: ImageBytes, start: number, limit: number):
     const length = head.readUInt32BE(4);
     if (type === EXTENSION.end) return;
     if (type === EXTENSION.dataFile)
-      throw refused('names another file for its data', FLATTEN_FIRST);
+      throw imageRefused('names another file for its data', FLATTEN_FIRST);
     if (type === EXTENSION.encryption) throw encrypted();
     if (length > limit) throw damaged('a header extension is longer than the header');
     at += 8 + Math.ceil(length / 8) * 8;
@@ -94,5 +98,5 @@ async function checkExtensions(bytes: ImageBytes, start: number, limit: number):
 }
 
 function encrypted() {
-  return refused('is encrypted', 'Decrypt it with `qemu-img convert` where its key is.');
+  return imageRefused('is encrypted', 'decrypt it with `qemu-img convert` where its key is');
 }

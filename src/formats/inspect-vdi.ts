@@ -1,6 +1,6 @@
 // Reads a VDI header: one file with no parent, whose blocks all lie within it.
 import type { ImageBytes } from './image-bytes.ts';
-import { damaged, FLATTEN_FIRST, refused } from './refused.ts';
+import { damaged, FLATTEN_FIRST, imageRefused } from './refused.ts';
 
 const HEADER_BYTES = 0x1c8;
 const VERSION = 0x00010001;
@@ -17,17 +17,17 @@ export async function inspectVdi(bytes: ImageBytes): Promise<number> {
   if (header.byteLength < HEADER_BYTES) throw damaged('the VDI header is not whole');
   const version = header.readUInt32LE(0x44);
   if (version !== VERSION) {
-    throw refused(
+    throw imageRefused(
       `is VDI version ${version >> 16}.${version & 0xffff}`,
-      'Convert it with VBoxManage.',
+      'convert it with VBoxManage',
     );
   }
   const isNull = (at: number) => header.subarray(at, at + 16).every((byte) => byte === 0);
   if (!TYPES.includes(header.readUInt32LE(0x4c)) || !isNull(0x1a8) || !isNull(0x1b8)) {
-    throw refused('is the difference to a parent image', FLATTEN_FIRST);
+    throw imageRefused('is the difference to a parent image', FLATTEN_FIRST);
   }
   if (header.readUInt32LE(0x168) !== SECTOR || header.readUInt32LE(0x178) !== BLOCK_BYTES) {
-    throw refused('has unusual sector or block sizes', 'Convert it with VBoxManage.');
+    throw imageRefused('has unusual sector or block sizes', 'convert it with VBoxManage');
   }
   const size = Number(header.readBigUInt64LE(0x170));
   const blocks = header.readUInt32LE(0x180);

@@ -1,6 +1,6 @@
 // Reads a VHDX's tables: a finished file with no parent, after Microsoft's [MS-VHDX].
 import type { ImageBytes } from './image-bytes.ts';
-import { damaged, FLATTEN_FIRST, refused } from './refused.ts';
+import { CONVERT_AT_SOURCE, DO_NOT_USE, damaged, FLATTEN_FIRST, imageRefused } from './refused.ts';
 
 const KIB = 1024;
 const HEADERS = [64 * KIB, 128 * KIB];
@@ -38,7 +38,10 @@ async function checkLog(bytes: ImageBytes): Promise<void> {
   if (whole.length === 0) throw damaged('it has no header');
   const newest = whole.reduce((a, b) => (a.readBigUInt64LE(8) >= b.readBigUInt64LE(8) ? a : b));
   if (newest.subarray(48, 64).some((byte) => byte !== 0)) {
-    throw refused('was not closed: its log holds writes', 'Open and close it where it was made.');
+    throw imageRefused(
+      'was not closed: its log holds writes',
+      'open and close it with the program that made it',
+    );
   }
 }
 
@@ -56,9 +59,9 @@ async function readRegions(
     const at = 16 + index * 32;
     const name = table.toString('hex', at, at + 16);
     const offset = Number(table.readBigUInt64LE(at + 16));
-    if (regions.has(name)) throw refused('names a region twice', 'Do not use it.');
+    if (regions.has(name)) throw imageRefused('names a region twice', DO_NOT_USE);
     const known = name === GUID.bat || name === GUID.metadata;
-    if (!known) throw refused('needs regions that are not known', 'Convert it where it was made.');
+    if (!known) throw imageRefused('needs unknown regions', CONVERT_AT_SOURCE);
     regions.set(name, { offset, length: table.readUInt32LE(at + 24) });
   }
   return regions;
@@ -79,7 +82,7 @@ async function readMetadata(bytes: ImageBytes, start: number): Promise<number> {
     if (value.byteLength < 8) throw damaged('its metadata is not whole');
     const hasParent = name === GUID.fileParameters && (value.readUInt32LE(4) & HAS_PARENT) !== 0;
     if (hasParent || name === GUID.parentLocator) {
-      throw refused('is the difference to a parent image', FLATTEN_FIRST);
+      throw imageRefused('is the difference to a parent image', FLATTEN_FIRST);
     }
     if (name === GUID.virtualSize) size = Number(value.readBigUInt64LE(0));
   }

@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { OnEvent } from '../core/events.ts';
 import type { ImageObject, ImageRecord } from '../registry/record/image.ts';
-import type { S3Options } from '../store/s3/access.ts';
+import type { S3Options } from '../store/s3/aws-settings.ts';
 
 /** How a registry is opened. Anything left out comes from the configuration. */
 export interface OpenRegistryOptions {

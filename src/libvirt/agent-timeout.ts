@@ -1,10 +1,10 @@
-// How long libvirt waits for a domain's guest agent: limited for our own calls, and given back.
+// Limits how long libvirt waits for a domain's guest agent during a call, and restores the former limit.
 import type { Domain } from './domain.ts';
 import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 
-/** A limit that is to be set, and what undoes it. */
+/** A limit to set, and the one to restore. */
 export interface AgentLimit {
-  /** What the domain had before. */
+  /** The limit of the domain before. */
   previousS: number;
   ours: number;
 }
@@ -13,9 +13,9 @@ export interface AgentLimit {
  * Returns the limit to set so that no agent call outlasts `ms`; undefined if the domain has such a
  * limit already.
  *
- * NOTE: by default libvirt waits for ever, and nothing cancels an agent call: it keeps the domain's
- * agent to itself also after its client is gone. So our calls need a limit, which only the domain has.
- * Where libvirt's status file cannot be read (another user than the daemon's), its default is assumed.
+ * NOTE: by default libvirt waits for ever, and an agent call cannot be cancelled: it blocks the domain's
+ * agent even after its client has died. So a call needs a limit, which is set per domain. If libvirt's
+ * status file is unreadable (another user than the daemon's), its default is assumed.
  */
 export async function neededAgentLimit(
   domain: Domain,
@@ -28,7 +28,7 @@ export async function neededAgentLimit(
   return isLimited ? undefined : { previousS, ours };
 }
 
-/** Gives the domain the limit back that it had, unless somebody has set another one since. */
+/** Restores the former limit, unless another client has set a new one since. */
 export async function liftAgentLimit(
   domain: Domain,
   { previousS, ours }: AgentLimit,
@@ -38,9 +38,8 @@ export async function liftAgentLimit(
 }
 
 /**
- * Runs `work` while no agent call of the domain outlasts `ms`; the domain has its own limit again
- * when this settles.
- * @throws what `work` throws; LibvirtError where libvirt refuses to set the limit.
+ * Runs `work` while agent calls of the domain are limited to `ms`; restores the limit when `work` settles.
+ * @throws what `work` throws; LibvirtError if libvirt rejects the limit
  */
 export async function withAgentLimit<T>(
   domain: Domain,

@@ -1,11 +1,11 @@
-// Whether a guest's agent answers, and what: asked with calls that change nothing.
+// Asks a guest's agent whether it answers and whether the guest is frozen, with calls that change nothing.
 import { withAgentLimit } from './agent-timeout.ts';
 import type { Domain } from './domain.ts';
 import { isConnectionLost, isLibvirtError, type LibvirtError, VIR_ERR } from './errors.ts';
 
 /**
- * `frozen`: it answers, and the guest's file systems are frozen already. `silent`: it does not
- * answer; `error` is libvirt's reason.
+ * `frozen`: it answers, and the guest's file systems are frozen. `silent`: it does not answer; `error` is
+ * libvirt's error.
  */
 export type AgentAnswer =
   | { agent: 'answers'; isWindows: boolean }
@@ -13,12 +13,12 @@ export type AgentAnswer =
   | { agent: 'silent'; error: LibvirtError };
 
 /**
- * Asks for the guest's time, and for its system if it answers, for `timeoutMs` at most each.
+ * Asks for the guest's time, then for its system if the agent answers; each for `timeoutMs` at most.
  *
- * NOTE: this is the one harmless agent call that leaves no mark on the domain
- * (virDomainQemuAgentCommand taints it). An agent that answers now is the condition for a freeze:
- * one that was silent before is never asked to, since nobody could tell then whether it froze.
- * @throws LibvirtError where the connection is lost.
+ * NOTE: this is the only harmless agent call that does not taint the domain, unlike
+ * virDomainQemuAgentCommand. A freeze needs an agent that answers now: a silent one is never asked to
+ * freeze, since its result would be unknown.
+ * @throws LibvirtError if the connection is lost
  */
 export async function askAgent(domain: Domain, timeoutMs: number): Promise<AgentAnswer> {
   try {
@@ -38,10 +38,10 @@ export async function askAgent(domain: Domain, timeoutMs: number): Promise<Agent
   }
 }
 
-/** What QEMU's agent calls its system there. */
+/** The name of Windows in QEMU's agent. */
 const WINDOWS = 'mswindows';
 
-/** An agent that does not say which system it runs on runs on another. */
+/** An agent that does not report its system counts as not Windows. */
 async function answering(domain: Domain): Promise<AgentAnswer> {
   const os = await domain.getGuestOs().catch((error: unknown) => {
     if (isLibvirtError(error) && !isConnectionLost(error)) return null;
@@ -51,12 +51,11 @@ async function answering(domain: Domain): Promise<AgentAnswer> {
 }
 
 /**
- * Whether the guest's file systems are frozen, by whomever; the agent must have a limit already.
+ * Whether the guest's file systems are frozen by any client; the agent must have a limit already.
  *
- * NOTE: only an agent that refuses to tell the time without saying why (QEMU before 6.2, or one that
- * is not allowed to) is asked for its status, since libvirt marks the domain for that
- * (`custom-ga-command`).
- * @throws LibvirtError where the agent does not answer.
+ * NOTE: the freeze status is requested only if the agent rejects the time call without a reason (QEMU
+ * before 6.2, or a blocked command), since libvirt taints the domain for that (`custom-ga-command`).
+ * @throws LibvirtError if the agent does not answer
  */
 export async function isFrozen(domain: Domain, timeoutMs: number): Promise<boolean> {
   try {
@@ -79,9 +78,9 @@ export function isFrozenAnswer(error: unknown): boolean {
 /**
  * Whether the agent itself answered with an error.
  *
- * NOTE: libvirt has no code for that: it is an internal error that names the agent's command, with
- * the agent's words (QEMU 6.2 and later: "the agent is in frozen state"). An answer that cannot be
- * parsed is an internal error too, and names none.
+ * NOTE: libvirt has no code for that: it is an internal error with the agent's command and message
+ * (QEMU 6.2 and later: "the agent is in frozen state"). An answer that cannot be parsed is an internal
+ * error too, without a command.
  */
 function isAnswer(error: unknown): error is LibvirtError {
   return isLibvirtError(error, VIR_ERR.INTERNAL_ERROR) && /'guest-[\w-]+'/.test(error.message);

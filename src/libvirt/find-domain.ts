@@ -1,4 +1,4 @@
-// Finds a domain by what a person may call it: name, UUID or id.
+// Finds a domain by its name, UUID or id.
 import { closeNames, didYouMean } from '../core/close-names.ts';
 import { PublishError } from '../core/errors.ts';
 import type { Connection } from './connection.ts';
@@ -6,12 +6,12 @@ import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
 
 const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
-// Of a 32-bit signed integer, the digits that always fit.
+// The number of digits that always fit a 32-bit signed integer.
 const ID = /^\d{1,9}$/;
 
 /**
- * A name wins over a UUID, and that over an id: a domain may be called "7".
- * @throws PublishError DOMAIN_NOT_FOUND with the names that come near; LibvirtError for the rest.
+ * Looks for a name first, then a UUID, then an id: a domain may be called "7".
+ * @throws PublishError DOMAIN_NOT_FOUND with close names in the hint; LibvirtError for other failures
  */
 export async function findDomain(connection: Connection, ref: string): Promise<Domain> {
   const tries = ref === '' || ref.includes('\0') ? [] : [() => connection.lookupByName(ref)];
@@ -32,18 +32,17 @@ export async function findDomain(connection: Connection, ref: string): Promise<D
 }
 
 function notFound(uri: string, ref: string, names: readonly string[]): PublishError {
-  return new PublishError(
-    'DOMAIN_NOT_FOUND',
-    `no domain ${JSON.stringify(ref)} at ${uri}: ${hint(ref, names)}`,
-    { step: 'inspect' },
-  );
+  return new PublishError('DOMAIN_NOT_FOUND', `no domain ${JSON.stringify(ref)} at ${uri}`, {
+    step: 'inspect',
+    hint: hintFor(ref, names),
+  });
 }
 
-function hint(ref: string, names: readonly string[]): string {
+function hintFor(ref: string, names: readonly string[]): string {
   if (names.length === 0) {
-    return 'there are no domains at all; is --connect right (qemu:///system or qemu:///session)?';
+    return 'check --connect (qemu:///system or qemu:///session): there is no domain at all';
   }
   const near = didYouMean(closeNames(ref, names));
   if (near !== undefined) return near;
-  return `none of the ${names.length} domains there is called that; see virsh list --all`;
+  return `check virsh list --all: none of the ${names.length} domains has that name`;
 }

@@ -1,22 +1,22 @@
-// The connections of one run: one for the work, one for what must not wait behind it.
+// The two libvirt connections of a run: one for the work, one for calls that must not wait behind it.
 import { type Connection, openConnection } from './connection.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
 import type { CallLimits } from './ffi/worker-client.ts';
 
-/** The longest that one call may take, on either connection. */
+/** How long one call may take, on either connection. */
 export interface HostTimeouts {
   callMs: number;
-  /** Of a call on the work connection that waits for a guest or for a storage; `callMs` if left out. */
+  /** Limit of a call on the work connection that waits for a guest or a storage; `callMs` if left out. */
   longMs?: number;
 }
 
 /**
- * Two connections to one libvirt, each opened when it is needed and again when it has broken
- * (libvirtd was restarted, a call did not come back).
+ * Two connections to one libvirt, each opened when it is needed, and again after it broke (libvirtd was
+ * restarted, a call hung).
  *
- * NOTE: a connection does one call at a time. `control` is there for the calls that end or watch a
- * long one: abort a managed save, thaw while an abort hangs.
+ * NOTE: a connection runs one call at a time. `control` is for the calls that watch or end a long one:
+ * abort a managed save, thaw while an abort hangs.
  */
 export class Host {
   readonly uri: string;
@@ -39,17 +39,17 @@ export class Host {
     return this.#control.get();
   }
 
-  /** The domain as it is now, or undefined where libvirt does not know it (any more). */
+  /** Looks the domain up; undefined if libvirt does not have it. */
   async domain(uuid: string): Promise<Domain | undefined> {
     return findByUuid(await this.work(), uuid);
   }
 
-  /** The same on the control connection. */
+  /** Looks the domain up on the control connection. */
   async domainForControl(uuid: string): Promise<Domain | undefined> {
     return findByUuid(await this.control(), uuid);
   }
 
-  /** A call on the work connection hangs: it rejects, and the next call opens a connection anew. */
+  /** Rejects a call that hangs on the work connection; the next call opens a new connection. */
   giveUpWork(): Promise<void> {
     return this.#work.giveUp();
   }
@@ -59,7 +59,7 @@ export class Host {
   }
 }
 
-/** One connection, opened once however many ask for it at the same time. */
+/** One connection; concurrent calls of `get` open it once. */
 class Reopened {
   readonly #uri: string;
   readonly #limits: CallLimits;
@@ -84,7 +84,7 @@ class Reopened {
     await connection?.giveUp();
   }
 
-  /** One that is being opened is closed as well. */
+  /** Closes also a connection that is being opened. */
   async close(): Promise<void> {
     await this.#getting?.catch(() => undefined);
     await this.#connection?.close();

@@ -3,12 +3,12 @@ import { pollUntil } from '../core/poll.ts';
 import type { Domain } from './domain.ts';
 import { isLibvirtError, VIR_ERR } from './errors.ts';
 
-/** libvirt sees QEMU's end some moments after a call that it cut short. */
+/** libvirt detects the end of QEMU shortly after the call that failed with it. */
 const END_SEEN_MS = 3000;
 
 /**
- * A transient domain is gone when it is off, a persistent one not running; one that goes off within
- * the call fails with whatever the monitor's end gives.
+ * Whether the call failed because the domain is off. A transient domain that is off does not exist; a
+ * call during the shutdown fails with an error of the QEMU monitor, so the end is waited for.
  */
 export async function isOff(domain: Domain, error: unknown): Promise<boolean> {
   if (!isLibvirtError(error)) return false;

@@ -1,21 +1,21 @@
-// libvirt's status file of a running domain: the only place that has what the API has no getter for.
+// Reads libvirt's status file of a running domain, which has facts without an API call.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { currentUser } from '../core/user.ts';
 import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 
-/** What libvirt holds of a running domain and shows in no domain XML. */
+/** Facts of a running domain that no domain XML has. */
 export interface DomainStatus {
-  /** Of the QEMU process. */
+  /** Pid of the QEMU process. */
   pid: number;
   /** Seconds, or VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_*. */
   agentTimeoutS: number;
 }
 
 /**
- * Reads the status file that the daemon behind `uri` keeps of a running domain.
- * @returns undefined if there is none, if it cannot be read (it is readable by the daemon's user
- * alone), or if it is of another domain with this name.
+ * Reads the status file that the daemon of `uri` keeps of a running domain.
+ * @returns undefined if it is missing, unreadable (only the daemon's user may read it), or of another
+ * domain with this name
  */
 export function readStatus(
   uri: string,
@@ -24,7 +24,7 @@ export function readStatus(
   try {
     return parseStatus(readFileSync(statusPath(uri, name), 'utf8'), uuid);
   } catch {
-    // Another user's daemon, or one in a mount namespace of its own: nothing is known then.
+    // A daemon of another user, or in a mount namespace of its own.
     return undefined;
   }
 }
@@ -32,9 +32,9 @@ export function readStatus(
 /**
  * Reads the content of a status file. Pure.
  *
- * NOTE: libvirt 5.10 and later write `<agentTimeout>`, its default too. Everything before `<domain` is
- * libvirt's own; what a user can choose comes after it.
- * @returns undefined if it is not the status of the domain with this UUID.
+ * NOTE: libvirt 5.10 and later write `<agentTimeout>`, also its default. Everything before `<domain` is
+ * written by libvirt; values that a user can choose come after it.
+ * @returns undefined if it is not the status of the domain with this UUID
  */
 export function parseStatus(text: string, uuid: string): DomainStatus | undefined {
   const at = text.search(/<domain[\s>]/);
@@ -47,7 +47,7 @@ export function parseStatus(text: string, uuid: string): DomainStatus | undefine
   return { pid: Number(pid), agentTimeoutS };
 }
 
-/** Where the daemon behind `uri` keeps the status of a running domain. */
+/** Returns the path of the status file of a running domain. */
 export function statusPath(uri: string, name: string): string {
   return join(statusFolder(uri), `${name}.xml`);
 }

@@ -1,27 +1,25 @@
-// Which libvirt URIs this package can work with: QEMU, on this very host. Pure.
+// Accepts the libvirt URIs that this package supports: QEMU on this host. Pure.
 import { PublishError } from '../core/errors.ts';
 
 /**
- * Passes for `qemu:///system`, `qemu:///session`, and the same with `qemu+unix` and its `?socket=`.
- * @throws PublishError CONFIG with what to do instead.
+ * Accepts `qemu:///system`, `qemu:///session`, and the same with `qemu+unix` and `?socket=`.
+ * @throws PublishError CONFIG for all other URIs
  */
 export function requireLocalQemu(uri: string): void {
   const url = parse(uri);
   const [driver, transport] = url.protocol.slice(0, -1).split('+');
   if (driver !== 'qemu') {
-    throw refuse(`the libvirt driver "${driver}" is not supported; use qemu:///system`);
+    throw configError(`the libvirt driver "${driver}" is not supported`);
   }
   if (url.host !== '' || (transport !== undefined && transport !== 'unix')) {
     const host = url.hostname === '' ? 'another host' : url.hostname;
-    throw refuse(
-      `the libvirt URI leads to ${host} (${url.protocol}//…); ` +
-        'run virt-publish on that host: the disk files are there',
+    throw configError(
+      `the libvirt URI leads to ${host} (${url.protocol}//…), and the disks are not on this host`,
+      'run virt-publish on that host',
     );
   }
   if (url.pathname !== '/system' && url.pathname !== '/session') {
-    throw refuse(
-      `the libvirt URI names "${url.pathname}"; use qemu:///system (or qemu:///session)`,
-    );
+    throw configError(`the libvirt URI names "${url.pathname}", which is not supported`);
   }
 }
 
@@ -30,13 +28,16 @@ function parse(uri: string): URL {
   try {
     return new URL(uri);
   } catch (cause) {
-    throw new PublishError('CONFIG', 'not a libvirt URI; use qemu:///system', {
+    throw new PublishError('CONFIG', 'the value of --connect is not a libvirt URI', {
       step: 'config',
+      hint: USE_SYSTEM,
       cause: cause instanceof Error ? cause.name : cause,
     });
   }
 }
 
-function refuse(message: string): PublishError {
-  return new PublishError('CONFIG', message, { step: 'config' });
+const USE_SYSTEM = 'use qemu:///system (or qemu:///session)';
+
+function configError(message: string, hint = USE_SYSTEM): PublishError {
+  return new PublishError('CONFIG', message, { step: 'config', hint });
 }

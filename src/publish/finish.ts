@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { PublishError } from '../core/errors.ts';
-import { type OnEvent, runStep } from '../core/events.ts';
+import { runStep } from '../core/events.ts';
+import { type MovedAlias, pointAliases } from '../registry/aliases/point-aliases.ts';
 import type { ImageObject, ImageRecord } from '../registry/record/image.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { FinishOptions, ImageToPublish } from './image-to-publish.ts';
@@ -15,12 +16,6 @@ export const ACTIVE_POINT = 'active';
 
 /** Name of the artefact with the UEFI variables. */
 export const NVRAM_NAME = 'nvram.fd';
-
-/** An alias and its new version. */
-export interface MovedAlias {
-  alias: string;
-  version: number;
-}
 
 /** An active image, and its aliases. */
 export interface PublishedImage {
@@ -59,26 +54,9 @@ export async function followUp(
   record: ImageRecord,
   { onEvent, signal }: Pick<FinishOptions, 'onEvent' | 'signal'>,
 ): Promise<readonly MovedAlias[]> {
-  const aliases = await moveAliases(registry, image, onEvent);
+  const aliases = await pointAliases(registry, image.id, image.aliases, onEvent);
   if (image.keep !== null) await keepLast(registry, record, { keep: image.keep, signal, onEvent });
   return aliases;
-}
-
-/** Points the image's aliases to it; one that already does is left unchanged. */
-async function moveAliases(
-  registry: Registry,
-  { id, aliases }: Pick<ImageToPublish, 'id' | 'aliases'>,
-  onEvent: OnEvent,
-): Promise<readonly MovedAlias[]> {
-  const moved: { alias: string; version: number }[] = [];
-  for (const alias of aliases) {
-    const { version } = await runStep(onEvent, 'alias', async () => {
-      const now = await registry.resolveAlias(alias);
-      return now?.image_id === id ? now : registry.setAlias(alias, id);
-    });
-    moved.push({ alias, version });
-  }
-  return moved;
 }
 
 async function putArtefacts(

@@ -1,4 +1,4 @@
-// The image of a dead run: published after all where that was asked for and can be, else killed.
+// The image of a dead run: published if requested and possible, else its record becomes `killed`.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
@@ -29,16 +29,17 @@ export interface RecoverImageOptions {
 }
 
 export interface RecoveredImage {
-  /** Null where the image has no record. */
+  /** Null if the image has no record. */
   status: string | null;
   published: boolean;
 }
 
 /**
- * A run that makes no image has nothing here. An image that became active stays. Any other is killed with the reason, and what was uploaded of
- * it goes; unless it can be resumed and is to be.
- * @throws PublishError REGISTRY where the registry cannot be reached; what a resume fails with, if
- * it may go through another time.
+ * Does nothing for a run without an image. Keeps an image that became active. Resumes an image if
+ * that is requested and possible. Any other image becomes `killed` with the reason, and its uploaded
+ * data is removed.
+ * @throws PublishError REGISTRY if the registry cannot be reached; the error of a resume that may
+ * succeed later.
  */
 export async function recoverImage(
   config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'>,
@@ -47,12 +48,12 @@ export async function recoverImage(
   options: RecoverImageOptions,
 ): Promise<RecoveredImage> {
   if (facts.registry === null) return { status: null, published: false };
-  // NOTE: what the store can do, as its cache has it, decides how its open upload is gone on with.
+  // NOTE: the cached capabilities of the store decide how its open upload is continued.
   const { registry: url, s3 } = facts;
   const registry = await openConfigured(config, { url, s3, onEvent: options.onEvent });
   const image = (reached(run.entries, IMAGE_POINT) ?? undefined) as ImageToPublish | undefined;
   let reason = `the run died (last: ${lastStep(run) ?? 'nothing'})`;
-  if (options.resume && image && (await isStillThere(run, image))) {
+  if (options.resume && image && (await hasItsFiles(run, image))) {
     const refused = await tryResume(registry, run, image, {
       ...options,
       timeouts: config.timeouts,
@@ -69,24 +70,24 @@ export async function recoverImage(
   return { status: record?.status ?? null, published: false };
 }
 
-/** Each file as it was, but for those that the journal knows to be uploaded; and what goes along. */
-async function isStillThere(
+/** Whether every file exists with its size, except those that the journal has as uploaded. */
+async function hasItsFiles(
   { entries }: RunOnDisk,
   { disks, nvram }: ImageToPublish,
 ): Promise<boolean> {
-  // An earlier version's journal named one file in another way.
+  // Journals of an earlier version name a single file in another way.
   if (!Array.isArray(disks)) return false;
   if (nvram !== undefined && !(await stat(nvram).catch(() => undefined))) return false;
   const uploaded = uploadedDisks(entries).map(({ name }) => name);
   for (const { name, path, size, layers } of disks) {
     if (uploaded.includes(name)) continue;
-    // What is made of layers is looked at when it is planned again.
+    // An image that is streamed from its layers is checked when it is planned again.
     if (!(await isFile(path, layers ? undefined : size))) return false;
   }
   return true;
 }
 
-/** Of that size. One that cannot be looked at just now may be: who reads it tells what is wrong. */
+/** Whether the file exists with that size. True if it is inaccessible: its reader reports the error. */
 async function isFile(path: string, size: number | undefined): Promise<boolean> {
   try {
     const file = await stat(path);
@@ -100,7 +101,7 @@ function uploadedDisks(entries: RunOnDisk['entries']): UploadedDisk[] {
   return allReached(entries, UPLOADED_POINT) as UploadedDisk[];
 }
 
-/** Resolves to why it cannot be resumed, or to undefined where the image is active. */
+/** Resolves to the reason if the image cannot be resumed, to undefined if it is active. */
 async function tryResume(
   registry: Registry,
   run: RunOnDisk,
@@ -122,15 +123,15 @@ async function tryResume(
   } catch (error) {
     const isFinal = error instanceof PublishError && FINAL.has(error.code);
     if (!isFinal) throw error;
-    // The record, which others read, does not say which files they were.
-    onNote(`image ${image.id} could not be resumed: ${messageOf(error)}`);
+    // The record, which other users read, gets only the public reason, without paths.
+    onNote(`cannot resume image ${image.id}: ${messageOf(error)}`);
     return publicReason(error);
   } finally {
     await journal.close();
   }
 }
 
-/** Trying again would only meet the same. */
+/** Errors that a retry would meet again. */
 const FINAL: ReadonlySet<string> = new Set(['INTEGRITY', 'IMAGE_STATUS', 'IMAGE_NOT_FOUND']);
 
 /** The image was active before the run died, but its aliases may not have been moved yet. */
@@ -143,7 +144,7 @@ async function checkAliases(
     const now = await registry.resolveAlias(alias, { signal });
     if (now?.image_id === image.id) continue;
     onNote(
-      `image ${image.id} is active, but alias ${alias} was not moved to it; if it should be: virt-publish alias set ${shellQuote(alias)} ${image.id}`,
+      `image ${image.id} is active, but alias ${alias} does not point to it; to move it, run virt-publish alias set ${shellQuote(alias)} ${image.id}`,
     );
   }
 }

@@ -1,4 +1,4 @@
-// The volume snapshots of a dead run: kept where its image is, or was, active, else taken back.
+// The volume snapshots of a dead run: kept if its image is or was active, else removed.
 import { join } from 'node:path';
 import { CAPTURED_POINT, isNeeded, mayBeInFlight } from '../capture/volumes/needed-volumes.ts';
 import { rollBackVolumes } from '../capture/volumes/roll-back-volumes.ts';
@@ -10,13 +10,13 @@ import { ACTIVE_POINT } from '../publish/finish.ts';
 import { JOURNAL_FILE, Journal, type RunFacts, reached } from '../run/journal/journal.ts';
 import { type RunOnDisk, VOLUMES_POINT } from '../run/runs.ts';
 
-/** What the run was to make snapshots of; undefined where it was another kind of run. */
+/** Returns the volumes of the run; undefined if it was another kind of run. */
 export function volumesOf({ entries }: Pick<RunOnDisk, 'entries'>): VolumesPoint | undefined {
   return (reached(entries, VOLUMES_POINT) ?? undefined) as VolumesPoint | undefined;
 }
 
 export interface RecoverVolumesOptions {
-  /** Of the image's record, after it was seen to; null where it has none. */
+  /** Status of the image's record after its recovery; null if it has no record. */
   status: string | null;
   onEvent: OnEvent;
   onNote: (note: string) => void;
@@ -24,7 +24,7 @@ export interface RecoverVolumesOptions {
 }
 
 /**
- * @throws PublishError REGISTRY where nobody knows whether an image needs them; as rollBackVolumes.
+ * @throws PublishError REGISTRY if it is unknown whether an image needs them; like rollBackVolumes.
  */
 export async function recoverVolumes(
   config: Pick<Config, 'timeouts' | 'reserve'>,

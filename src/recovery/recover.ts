@@ -1,4 +1,4 @@
-// Mends what dead runs left: the guest first, then the image, from their journals alone.
+// Recovers dead runs from their journals: the guest first, then the image.
 import type { Config } from '../config/config.ts';
 import { messageOf, PublishError } from '../core/errors.ts';
 import { listener, type OnEvent } from '../core/events.ts';
@@ -22,23 +22,23 @@ export type { RunStatus } from './run-status.ts';
 
 /** What is recovered, and how. */
 export interface RecoverOptions {
-  /** Runs by id, or domains by name or UUID; all where left out. */
+  /** Runs by id, or domains by name or UUID; all runs if left out. */
   refs?: readonly string[];
-  /** Runs whose image file is whole are published after all. */
+  /** Publishes the images of runs whose image file is complete. */
   resume?: boolean;
-  /** The thaw of a guest that cannot be thawed is given up: it may stay frozen until it is reset. */
+  /** Abandons the thaw of a guest that cannot be thawed: it may stay frozen until it is reset. */
   abandonThaw?: boolean;
   signal?: AbortSignal;
   onEvent?: OnEvent;
 }
 
-/** What became of one run. */
+/** The outcome for one run. */
 export interface RecoveredRun {
   runId: string;
   domain: string | null;
-  /** `skipped`: it is going, or somebody else mends it just now. */
+  /** `skipped`: it is running, or another process recovers it now. */
   outcome: 'recovered' | 'published' | 'skipped' | 'failed';
-  /** The image's status now; null where it has no record, or could not be asked for. */
+  /** The image's status now; null if it has no record, or the registry did not answer. */
   image: string | null;
   notes: string[];
   error: PublishError | null;
@@ -46,18 +46,18 @@ export interface RecoveredRun {
 
 type State = Pick<Config, 'stateDir' | 'workDir' | 'upload' | 'timeouts' | 'reserve'>;
 
-/** How long a guard that is at work is waited for. */
+/** How long a guard that restores the guest is waited for. */
 const WAIT_FOR_GUARD_MS = 15_000;
 
-/** The runs that have left something in the state directory, the oldest first. */
+/** Returns the runs that have a folder in the state directory, the oldest first. */
 export async function listRuns(config: Pick<Config, 'stateDir'>): Promise<RunStatus[]> {
   return (await readRuns(config.stateDir)).map(statusOf);
 }
 
 /**
- * Mends dead runs, each by itself whatever became of the others; safe to run again, and beside
- * anything else. A run whose guest or image could not be mended keeps its folder and its error.
- * @throws only where the state directory cannot be read.
+ * Recovers dead runs, each independently of the others; safe to repeat, and while other commands run.
+ * A run that could not be recovered keeps its folder; its error is in the result.
+ * @throws PublishError WORK_DIR if the state directory is unreadable or not trusted.
  */
 export async function recoverRuns(
   config: State,
@@ -71,14 +71,14 @@ export async function recoverRuns(
   return results;
 }
 
-/** What an import or a pull left in the work directory is no run: it touched no guest. */
+/** Removes the leftovers of imports and pulls in the work directory, which are no runs. */
 async function sweep({ workDir }: State, { onEvent: given }: RecoverOptions) {
   const onEvent = listener(given);
   const note = (level: 'info' | 'warning', message: string) =>
     onEvent({ type: 'note', level, step: 'restore', message });
   await sweepScratch(workDir, {
-    onRemoved: (folder) => note('info', `removed ${folder}, which a process that died had left`),
-    onFailed: (folder, error) => note('warning', `${folder} stays: ${messageOf(error)}`),
+    onRemoved: (folder) => note('info', `removed ${folder}, a leftover of a process that died`),
+    onFailed: (folder, error) => note('warning', `cannot remove ${folder}: ${messageOf(error)}`),
   });
 }
 
@@ -94,48 +94,49 @@ async function recoverRun(
   options: RecoverOptions,
 ): Promise<RecoveredRun> {
   const { runId, facts } = run;
-  const told: RecoveredRun = {
+  const result: RecoveredRun = {
     ...{ runId, domain: facts?.domain.name ?? null, image: null },
     ...{ outcome: 'skipped', notes: [], error: null },
   };
-  if (run.state === 'running') return { ...told, notes: ['it is going'] };
-  if (run.state === 'foreign') return { ...told, notes: [ELSEWHERE] };
-  if (run.state === 'untrusted') return { ...told, notes: [untrusted(run)] };
-  if (run.state === 'unreadable') return { ...told, outcome: 'failed', error: unreadable(run) };
+  if (run.state === 'running') return { ...result, notes: ['it is running'] };
+  if (run.state === 'foreign') return { ...result, notes: [FOREIGN] };
+  if (run.state === 'untrusted') return { ...result, notes: [untrusted(run)] };
+  if (run.state === 'unreadable') return { ...result, outcome: 'failed', error: unreadable(run) };
   try {
     if (!facts) await removeRunFolder({ path: run.path, scratch: run.path });
-    else await underLock(config, { runId, domain: facts.domain }, told, options);
+    else await underLock(config, { runId, domain: facts.domain }, result, options);
   } catch (error) {
     const isBusy = error instanceof PublishError && error.code === 'DOMAIN_BUSY';
-    if (isBusy) return { ...told, outcome: 'skipped', notes: [messageOf(error)] };
-    return { ...told, outcome: 'failed', error: asPublishError(error) };
+    if (isBusy) return { ...result, outcome: 'skipped', notes: [messageOf(error)] };
+    return { ...result, outcome: 'failed', error: asPublishError(error) };
   }
-  return told.outcome === 'skipped' ? { ...told, outcome: 'recovered' } : told;
+  return result.outcome === 'skipped' ? { ...result, outcome: 'recovered' } : result;
 }
 
-const ELSEWHERE =
-  'it is of another host, with which the state directory is shared; run virt-publish recover there';
+const FOREIGN =
+  'it belongs to another host that shares the state directory; run virt-publish recover there';
 
 function untrusted({ path, error }: RunOnDisk): string {
-  return `${messageOf(error)}, so its journal may say anything and is not read; remove ${path} by hand`;
+  return `${messageOf(error)}, so its journal is not trusted and not read; remove ${path} by hand`;
 }
 
 function unreadable({ runId, path, error }: RunOnDisk): PublishError {
-  const message = `run ${runId} cannot be read: ${messageOf(error)}; see to ${path}, and remove it where its domain is well`;
-  return new PublishError('WORK_DIR', message, { step: 'restore', cause: error });
+  const message = `cannot read run ${runId} in ${path}: ${messageOf(error)}`;
+  const hint = `check its domain and its folder, then remove ${path} by hand`;
+  return new PublishError('WORK_DIR', message, { step: 'restore', cause: error, hint });
 }
 
 async function underLock(
   config: State,
   { runId, domain }: { runId: string; domain: { name: string; uuid: string } },
-  told: RecoveredRun,
+  result: RecoveredRun,
   options: RecoverOptions,
 ): Promise<void> {
   const lock = await lockDomain(domain, runId, { role: 'recover', waitMs: WAIT_FOR_GUARD_MS });
   try {
     const run = await readRun(config.stateDir, runId);
-    // Somebody else has mended it while the lock was waited for.
-    if (run?.facts) await recoverParts(config, run, run.facts, { told, options });
+    // Another process may have recovered it while this one waited for the lock.
+    if (run?.facts) await recoverParts(config, run, run.facts, { result, options });
   } finally {
     await lock.release();
   }
@@ -145,13 +146,13 @@ async function recoverParts(
   config: State,
   run: RunOnDisk,
   facts: RunFacts,
-  { told, options }: { told: RecoveredRun; options: RecoverOptions },
+  { result, options }: { result: RecoveredRun; options: RecoverOptions },
 ): Promise<void> {
   const { signal = new AbortController().signal } = options;
   const onEvent = listener(options.onEvent);
   const onNote = (text: string) => {
     const note = withoutSecrets(text);
-    told.notes.push(note);
+    result.notes.push(note);
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: note });
   };
   readNotes(run.entries).forEach(onNote);
@@ -162,13 +163,13 @@ async function recoverParts(
   const resume = options.resume === true && failures.length === 0 && canResume(run);
   try {
     const image = await recoverImage(config, run, facts, { resume, onEvent, signal, onNote });
-    told.image = image.status;
+    result.image = image.status;
     await recoverVolumes(config, run, facts, { status: image.status, onEvent, onNote, signal });
-    told.outcome = image.published ? 'published' : 'recovered';
+    result.outcome = image.published ? 'published' : 'recovered';
   } catch (error) {
-    // The guest is what must be told of, whatever else went wrong.
+    // The error about the guest comes first.
     if (failures.length === 0) throw error;
-    onNote(`the image is not mended: ${messageOf(error)}`);
+    onNote(`the image is not recovered: ${messageOf(error)}`);
   }
   if (failures.length > 0) throw notRestored(run, facts.domain.name, failures);
   await removeDeadRun({ path: run.path, scratch }, facts.uri, config.timeouts.libvirtMs);
@@ -181,7 +182,7 @@ function notRestored(
 ): PublishError {
   const recoveryCommand = undoFailures.map((failure) => failure.recoveryCommand).join(' && ');
   const what = undoFailures.map(({ message }) => message).join('; ');
-  const message = `domain ${name} of run ${runId} could not be put back as it was: ${what}`;
+  const message = `cannot restore the guest of domain ${name} after run ${runId}: ${what}`;
   return new PublishError('GUEST_NOT_RESTORED', message, {
     step: 'restore',
     undoFailures,

@@ -1,4 +1,4 @@
-// What a run's journal says of it, in words. Pure.
+// The status of a run, from its journal. Pure.
 import { IMAGE_POINT } from '../publish/finish.ts';
 import { pendingActs, reached } from '../run/journal/journal.ts';
 import { isNote } from '../run/journal/notes.ts';
@@ -8,14 +8,14 @@ import type { RunOnDisk, RunState } from '../run/runs.ts';
 export interface RunStatus {
   runId: string;
   state: RunState;
-  /** Null where it died before it wrote anything. */
+  /** Null if it died before it wrote its first entry. */
   domain: { name: string; uuid: string } | null;
   startedAt: string | null;
   pid: number | null;
   registry: string | null;
-  /** The last thing it wrote down, as `mirror begun`. */
+  /** The last entry of its journal, such as `mirror begun`. */
   last: string | null;
-  /** The acts on the guest that are still to be taken back. */
+  /** The acts on the guest that are not undone. */
   pendingUndo: string[];
   /** Whether `recover --resume` can publish its image. */
   resumable: boolean;
@@ -31,13 +31,13 @@ export function statusOf(run: RunOnDisk): RunStatus {
   };
 }
 
-/** NOTE: after a power cut nobody knows which of the image file's blocks had reached the disk. */
+/** NOTE: after a power cut it is unknown which blocks of the image file are on the disk. */
 export function canResume({ entries, rebooted }: RunOnDisk): boolean {
   const hasImage = reached(entries, IMAGE_POINT) !== undefined;
   return hasImage && !rebooted && pendingActs(entries).length === 0;
 }
 
-/** Guards and recovers write to the journal too, but only that they took something back. */
+/** Guards and recovers append to the journal as well, but only `undone` entries and notes. */
 export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null {
   const last = entries.findLast((entry) => entry.type !== 'undone' && !isNote(entry));
   switch (last?.type) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { defaultRegistry } from '../config/directories.ts';
 import type { OnEvent } from '../core/events.ts';
-import type { S3Options } from '../store/s3/access.ts';
+import type { S3Options } from '../store/s3/aws-settings.ts';
 import { openRegistry, type Registry } from './registry.ts';
 
 export interface ConfiguredOptions {
@@ -18,11 +18,10 @@ export interface ConfiguredOptions {
 
 /** Names the registry to `onEvent`. Makes no request. @throws USAGE, CONFIG */
 export async function openConfigured(
-  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir' | 'reserve'> &
-    Partial<Pick<Config, 'registryMode'>>,
+  config: Pick<Config, 'upload' | 'timeouts' | 'stateDir'> & Partial<Pick<Config, 'registryMode'>>,
   { url, s3, rateMib, onEvent, writes = false }: ConfiguredOptions,
 ): Promise<Registry> {
-  const { upload, timeouts, stateDir, reserve, registryMode = null } = config;
+  const { upload, timeouts, stateDir, registryMode = null } = config;
   const registry = await openRegistry(url, {
     ...(s3 === undefined ? {} : { s3 }),
     requestTimeoutMs: timeouts.requestMs,
@@ -31,7 +30,6 @@ export async function openConfigured(
       ...(rateMib === undefined ? {} : { rateMib }),
     },
     cacheDir: join(stateDir, 'cache'),
-    reserve,
     ...(registryMode === null ? {} : { mode: Number.parseInt(registryMode, 8) }),
     isDefault: url === defaultRegistry(stateDir),
     ...(onEvent === undefined ? {} : { onEvent }),

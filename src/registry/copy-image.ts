@@ -37,7 +37,7 @@ export async function copyImage(request: CopyImageRequest): Promise<CopiedImage>
   const { from, to, image, signal } = request;
   const { id, status } = image;
   if (status !== 'active')
-    throw statusError(`Image ${id} is ${status} in ${from.url}; only an active one is copied.`);
+    throw statusError(`image ${id} is ${status} in ${from.url}; only an active image is copied`);
   const there = await findThere(to, image, { signal });
   if (there !== undefined) return { image: there, way: 'there' };
   let way: CopyWay = 'there';
@@ -60,7 +60,8 @@ async function findThere(
   if (there === undefined) return undefined;
   if (there.status === 'active' && there.data?.sha256 === data?.sha256) return there;
   throw statusError(
-    `Image ${id} is ${there.status} in ${to.url}, and an id is used once; publish it there anew.`,
+    `image ${id} is ${there.status} in ${to.url}, and an id is used once`,
+    'publish it there under a new id, with pull and import',
   );
 }
 
@@ -84,6 +85,7 @@ async function createRecord({ from, to, image, signal }: CopyImageRequest): Prom
   }
 }
 
-function statusError(message: string): PublishError {
-  return new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+function statusError(message: string, hint?: string): PublishError {
+  const options = { step: 'registry', ...(hint === undefined ? {} : { hint }) } as const;
+  return new PublishError('IMAGE_STATUS', message, options);
 }

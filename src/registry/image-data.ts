@@ -108,7 +108,7 @@ async function checkObject(
   const info = await store.stat(imageFolder(id) + name, options);
   const etag = info?.etag ?? null;
   if (info?.size === size) return { name, size, sha256, ...(etag === null ? {} : { etag }) };
-  const found = info === undefined ? 'is not there' : `has ${info.size} bytes`;
-  const message = `${name} of image ${id} should have ${size} bytes but ${found}.`;
-  throw new PublishError('INTEGRITY', message, { step: 'activate' });
+  const found = info === undefined ? 'is missing' : `has ${info.size} bytes`;
+  const message = `${name} of image ${id} should have ${size} bytes but ${found}`;
+  throw new PublishError('INTEGRITY', message, { step: 'activate', hint: 'publish it again' });
 }

@@ -23,8 +23,9 @@ export async function holdsRegistry(store: ObjectStore, options: CallOptions): P
 export async function assertRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {
   if (await holdsRegistry(store, options)) return true;
   if (await store.isVacant?.(options)) return false;
-  const message = `there is no registry at ${store.url}: nothing is published there; correct --registry, or make one with the first snapshot, import or copy`;
-  throw new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `there is no registry at ${store.url}: nothing is published there`;
+  const hint = 'correct --registry, or create it with a first snapshot, import or copy';
+  throw new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
 /** True if the place held none; a directory is made then. @throws REGISTRY */

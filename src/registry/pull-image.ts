@@ -46,7 +46,7 @@ function artefactOf(
   const artefact = artefacts.find((each) => each.name === name);
   if (artefact) return artefact;
   const names = artefacts.map((each) => each.name).join(', ') || 'none';
-  throw usage(`Image ${id} has no artefact ${describe(name)}; it has: ${names}.`);
+  throw usage(`image ${id} has no artefact ${describe(name)}`, `name one of: ${names}`);
 }
 
 /** The longest life of a link: what signature version 4 allows. */
@@ -62,11 +62,12 @@ export async function presignImage(
   if (
     !(Number.isSafeInteger(expiresSeconds) && expiresSeconds >= 1 && expiresSeconds <= MAX_LINK_S)
   ) {
-    throw usage('a link lives 1 second to 7 days; give --expires a time between them');
+    throw usage('a link can last 1 second to 7 days', 'give --expires a time between them');
   }
   if (store.presign === undefined) {
     throw usage(
-      `${store.url} is a directory, and only S3 can give links; fetch the image with: virt-publish pull ${id}`,
+      `${store.url} is a directory, and only a bucket has links`,
+      `pull the image with: virt-publish pull ${id}`,
     );
   }
   const bare = disk === undefined ? name : `${name}-${disk}`;
@@ -82,6 +83,7 @@ function readable(image: ImageRecord, { disk }: DiskChoice): ImageRecord & { dat
 /** @throws IMAGE_STATUS unless it is active */
 export function assertReadable({ id, status }: ImageRecord): void {
   if (status === 'active') return;
-  const message = `Image ${id} is ${status}; only an active image can be pulled${status === 'deactivated' ? `; virt-publish reactivate ${id} makes it one` : ''}.`;
-  throw new PublishError('IMAGE_STATUS', message, { step: 'pull' });
+  const message = `image ${id} is ${status}; only an active image can be pulled`;
+  const hint = status === 'deactivated' ? { hint: `run: virt-publish reactivate ${id}` } : {};
+  throw new PublishError('IMAGE_STATUS', message, { step: 'pull', ...hint });
 }

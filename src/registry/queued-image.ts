@@ -35,10 +35,10 @@ async function rollBack(
     onEvent({ type: 'note', level: 'warning', step: 'rollback', message });
   try {
     const record = await runStep(onEvent, 'rollback', () => registry.discardImage(id, reason));
-    if (record?.status === 'active') warn(`image ${id} is active already and stays`);
+    if (record?.status === 'active') warn(`image ${id} is active already and is kept`);
   } catch (failure) {
     warn(
-      `what is left of image ${id} could not be removed (${messageOf(failure)}); it was never active, and virt-publish gc removes it`,
+      `the objects of image ${id} could not be removed (${messageOf(failure)}); it was never active; remove them with: virt-publish gc --delete`,
     );
   }
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { PublishError } from '../core/errors.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { ObjectStore } from '../store/object-store.ts';
-import { type RetryPolicy, withRetries } from '../store/retry.ts';
+import { type RetryPolicy, withRetries } from '../store/retrying/retry.ts';
 import { assertReadable, type DiskChoice, objectToPull } from './pull-image.ts';
 import type { ImageObject, ImageRecord } from './record/image.ts';
 import { imageFolder } from './record/image-records.ts';

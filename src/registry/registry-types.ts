@@ -1,10 +1,9 @@
 // What goes into a registry's methods and what comes out of them.
 import type { OnEvent } from '../core/events.ts';
 import type { CallOptions } from '../store/object-info.ts';
-import type { S3Options } from '../store/s3/access.ts';
+import type { S3Options } from '../store/s3/aws-settings.ts';
 import type { Digests } from '../transfer/digests/digests.ts';
 import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
-import type { CacheReserve } from './catalog/cache-files.ts';
 import type { ImageObject, ImageRecord } from './record/image.ts';
 import type { OnUnreadable } from './record/unreadable.ts';
 
@@ -13,10 +12,8 @@ export interface RegistryOptions {
   /** Deadline of one request, and of silence while an object is read. */
   requestTimeoutMs?: number;
   upload?: Partial<UploadPolicy>;
-  /** Where what never changes is kept on disk, so that it is read once; nowhere if left out. */
+  /** The directory that keeps what the store's probes found; nothing is kept if left out. */
   cacheDir?: string;
-  /** What that leaves free on its file system. */
-  reserve?: CacheReserve;
   /** Of a directory that is made new; what the umask leaves of 0750 if left out. */
   mode?: number;
   /** It is the default one: made with the directories above it, and an empty one until then. */

@@ -4,14 +4,14 @@ import type { PublishError } from '../core/errors.ts';
 import { listener, type OnEvent } from '../core/events.ts';
 import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
-import type { Capability } from '../store/capability.ts';
-import { cacheFolder, FirstWrite } from '../store/first-write.ts';
+import type { Capability } from '../store/capabilities/capability.ts';
+import { cacheFolder, FirstWrite } from '../store/capabilities/first-write.ts';
+import type { ProbeOptions } from '../store/capabilities/probe-capabilities.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { openStore } from '../store/open-store.ts';
-import type { ProbeOptions } from '../store/probe-capabilities.ts';
-import { RetryingStore } from '../store/retrying-store.ts';
-import { waitNotes } from '../store/wait-notes.ts';
+import { RetryingStore } from '../store/retrying/retrying-store.ts';
+import { waitNotes } from '../store/retrying/wait-notes.ts';
 import type { PullOptions } from '../transfer/download/pull-file.ts';
 import { RateLimit, withTimeForRate } from '../transfer/upload/rate-limit.ts';
 import type { UploadPolicy } from '../transfer/upload/upload-types.ts';
@@ -26,9 +26,8 @@ import {
 import { findImage } from './catalog/find-image.ts';
 import { findImagesBySize } from './catalog/images-by-size.ts';
 import { type ImagePage, selectPage } from './catalog/list-query.ts';
-import { listRecords } from './catalog/list-records.ts';
+import { listRecords, refreshCheckpoint } from './catalog/list-records.ts';
 import type { ListQuery } from './catalog/query-parts.ts';
-import { RecordCache } from './catalog/record-cache.ts';
 import type { CopiedImage } from './copy-image.ts';
 import { readDefaults } from './defaults.ts';
 import { deleteImage } from './lifecycle/delete-image.ts';
@@ -76,6 +75,9 @@ export { sumLines } from './sums.ts';
 // NOTE: what moves data is loaded by who moves data: it is half of all there is to load for a list.
 const dataModule = () => import('./image-data.ts');
 
+/** Ids are random: every 256th image that becomes active has such an id, and writes a checkpoint. */
+const CHECKPOINT_TURN = /00$/;
+
 /**
  * Opens a registry: `s3://bucket/prefix`, `file:///directory` or a directory's path. Makes no
  * request; `checkAccess` does.
@@ -88,7 +90,7 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
   const { s3, mode, isDefault: makeParents } = options;
   const place = { s3, mode, makeParents };
   const store = await openStore(url, { ...place, requestMs, partMs: policy.partMs });
-  return new Registry(store, policy, { reserve: defaults.reserve, ...options });
+  return new Registry(store, policy, options);
 }
 
 /**
@@ -101,7 +103,6 @@ export class Registry {
   /** The same with nothing tried again: probes want the first answer. */
   readonly #bare: ObjectStore;
   readonly #policy: UploadPolicy;
-  readonly #cache: RecordCache | undefined;
   readonly #firstWrite: FirstWrite | undefined;
   readonly #isDefault: boolean;
   readonly #tell: OnEvent | undefined;
@@ -115,20 +116,19 @@ export class Registry {
     policy: UploadPolicy,
     {
       cacheDir,
-      reserve = readDefaults().reserve,
       isDefault = false,
       onEvent,
-    }: Pick<RegistryOptions, 'cacheDir' | 'reserve' | 'isDefault' | 'onEvent'> = {},
+    }: Pick<RegistryOptions, 'cacheDir' | 'isDefault' | 'onEvent'> = {},
   ) {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
-    this.#cache = folder === undefined ? undefined : new RecordCache(folder, reserve);
     const warned = new Set<string>();
     const tell = onEvent && listener(onEvent);
     this.#tell = tell;
     this.#isDefault = isDefault;
-    this.#warn = ({ message }) => {
+    this.#warn = ({ message, hint }) => {
       if (warned.size === warned.add(message).size) return;
-      tell?.({ type: 'note', level: 'warning', step: 'registry', message });
+      const text = `${message}; ${hint}`;
+      tell?.({ type: 'note', level: 'warning', step: 'registry', message: text });
     };
     // Nobody listens: nobody would be warned.
     if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
@@ -172,7 +172,7 @@ export class Registry {
 
   /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
   async probeCapabilities(options: ProbeOptions = {}): Promise<Capability[]> {
-    const { probeCapabilities } = await import('../store/probe-capabilities.ts');
+    const { probeCapabilities } = await import('../store/capabilities/probe-capabilities.ts');
     return probeCapabilities(this.#bare, options);
   }
 
@@ -242,7 +242,14 @@ export class Registry {
     const { checkObjects } = await dataModule();
     const stored = await checkObjects(this.#store, id, allObjects(objects), options);
     const whole = { ...fields, ...asStored(objects, stored), size: fields.data?.size ?? 0 };
-    return this.updateImage(id, (record) => ({ ...record, ...whole, status: 'active' }), options);
+    const change = (record: ImageRecord): ImageRecord => ({
+      ...record,
+      ...whole,
+      status: 'active',
+    });
+    const active = await this.updateImage(id, change, options);
+    if (CHECKPOINT_TURN.test(id)) await this.#refreshCheckpoint(options);
+    return active;
   }
 
   /**
@@ -331,8 +338,8 @@ export class Registry {
   async reactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     const image = await this.getImage(ref, options);
     if (image.status === 'active') return image;
-    const { assertMended } = await import('./lifecycle/verify-image.ts');
-    await assertMended(this.#store, image, { ...options, policy: this.#policy });
+    const { assertUndamaged } = await import('./lifecycle/verify-image.ts');
+    await assertUndamaged(this.#store, image, { ...options, policy: this.#policy });
     return this.updateImage(image.id, reactivated, options);
   }
 
@@ -355,7 +362,8 @@ export class Registry {
 
   /** What no record owns, told piece by piece, and removed where that is asked for. */
   collectGarbage(options: GarbageOptions): AsyncGenerator<Garbage> {
-    return collectGarbage(this.#store, { onUnreadable: this.#warn, ...options });
+    const checkpoints = this.#checkpoints;
+    return collectGarbage(this.#store, { onUnreadable: this.#warn, checkpoints, ...options });
   }
 
   /** Copies an image to another registry, under the same id. @throws as copyImage */
@@ -474,6 +482,16 @@ export class Registry {
     await this.#making;
   }
 
+  async #refreshCheckpoint(options: CallOptions): Promise<void> {
+    const checkpoints = this.#checkpoints;
+    if (checkpoints !== undefined) await refreshCheckpoint(this.#store, checkpoints, options);
+  }
+
+  /** Where catalog checkpoints are written; a directory has none, its records are read as fast. */
+  get #checkpoints(): ObjectStore | undefined {
+    return this.#bare.location === undefined ? undefined : this.#bare;
+  }
+
   /** What every walk over all images gets. */
   #walk<Options extends CallOptions & { onUnreadable?: OnUnreadable | undefined }>(
     options: Options,
@@ -482,7 +500,7 @@ export class Registry {
       this.#warn(error);
       options.onUnreadable?.(error);
     };
-    return { ...options, onUnreadable, cache: this.#cache };
+    return { ...options, onUnreadable, checkpoints: this.#checkpoints };
   }
 
   async #markedRecord(ref: string, options: CallOptions): Promise<ImageRecord> {

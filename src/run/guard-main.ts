@@ -1,4 +1,4 @@
-// The guard's own process: waits for the run to end, and puts the guest back where it ended badly.
+// The guard process: waits for the end of the run, and restores the guest if the run died or hangs.
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -19,31 +19,31 @@ import { JOURNAL_FILE, type JournalEntry, parseJournal } from './journal/journal
 import { writeNotes } from './journal/notes.ts';
 import { isHold, pendingOf, type RestoreOptions, restoreGuest } from './restore-guest.ts';
 
-/** A libvirtd that is being restarted is waited for; after that `recover` is there. */
+/** How long a restore is retried, a restart of libvirtd for example; `recover` can do it later. */
 const RESTORE_FOR_MS = 10 * 60_000;
-/** As long as somebody may keep a guest paused. */
+/** How long another client may keep the guest paused before the guard gives up. */
 const PARKED_FOR_MS = 24 * 60 * 60_000;
-/** As long as somebody else may take to begin with the mending. */
+/** How long another process may hold the domain's lock without recovering this run. */
 const WAIT_FOR_LOCK_MS = 5000;
 const FIRST_PAUSE_MS = 50;
 const PAUSE_MS = 2000;
-/** Longer is too long for a timer of Node. */
+/** The longest delay of a timer in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** A file system that hangs keeps no guard from its guest. */
+/** How long a mark is waited for: a file system that hangs must not keep the guard from its guest. */
 const MARK_MS = 1000;
 
-/** A run that is watched, with all that puts its guest back if no file can be read any more. */
+/** A watched run, with all that a restore needs if no file is readable. */
 interface Watched {
   runPath: string;
   memory: RunMemory & { entries: ActEntry[] };
   readEntries: () => Promise<JournalEntry[]>;
-  /** What is left can be put back only when the guest runs again, which is somebody else's to decide. */
+  /** The pending acts can be undone only when the guest runs again, which another client decides. */
   isParked: boolean;
 }
 
 /**
- * Waits until it is given a run, and ends when that has released its guest, or when the guest has
- * been put back; at once where there was no run to watch after all.
+ * Waits for a run, and returns when the run has released the guard, or the guest is restored; at once
+ * if its input ends without a run.
  */
 async function guard(uri: string): Promise<void> {
   // Proves that libvirt takes this process as a client before the run relies on it.
@@ -53,7 +53,7 @@ async function guard(uri: string): Promise<void> {
   if (first.done) return;
   const run = JSON.parse(first.value) as WatchedRun;
   const { runPath, facts } = run;
-  // NOTE: the file stays readable here when it is removed, also with what others wrote to it last.
+  // NOTE: an open file stays readable after its removal, with the last entries of other processes.
   const file = await open(join(runPath, JOURNAL_FILE), 'r');
   const watched: Watched = {
     ...{ runPath, memory: { facts, entries: [] } },
@@ -67,9 +67,9 @@ async function guard(uri: string): Promise<void> {
 }
 
 /**
- * How the run has ended its part: it said that the guest is whole, or that it stands still by somebody
- * else's will; or it is dead.
- * NOTE: whatever goes wrong here, the run counts as dead, and its guest is put back.
+ * Resolves to how the run ended: it reported that the guest is restored, or that another client keeps
+ * the guest from running; or it died.
+ * NOTE: on any failure here the run counts as dead, and its guest is restored.
  */
 async function endOf(
   watched: Watched,
@@ -92,7 +92,7 @@ async function endOf(
       }
     }
   } catch {
-    // The pipe cannot be read any more: nobody could tell that the guest is whole.
+    // The pipe is unreadable: the run could not report that the guest is restored.
   } finally {
     timers.stopAll();
   }
@@ -100,7 +100,7 @@ async function endOf(
   return 'dead';
 }
 
-/** The run lives, holds the lock, and hangs. The mark tells it so, should it ever go on. */
+/** Restores the guest of a run that hangs and holds the lock. The mark stops the run if it continues. */
 async function takeOver(watched: Watched): Promise<void> {
   process.stdout.write(`${TOOK_OVER}\n`);
   // A mark that cannot be written (a full disk) must not keep the guest frozen.
@@ -110,10 +110,10 @@ async function takeOver(watched: Watched): Promise<void> {
 }
 
 /**
- * The run is dead. Its guest is put back under the domain's lock, so that no other run begins on
- * it meanwhile. Whoever has the lock already mends dead runs before all else; but one with another
- * state directory does not see this one, so after a while the guest is put back in spite of it. It
- * is put back at once where no lock is to be had, for whatever reason.
+ * Restores the guest of a dead run under the domain's lock, so that no other run starts meanwhile.
+ * Another holder of the lock recovers dead runs first; but one with another state directory does not
+ * see this run, so after a while the guest is restored in spite of the lock. If the lock cannot be
+ * taken for another reason, the guest is restored at once.
  */
 async function restoreAfterDeath(watched: Watched): Promise<void> {
   const waitUntil = performance.now() + WAIT_FOR_LOCK_MS;
@@ -131,7 +131,7 @@ async function restoreAfterDeath(watched: Watched): Promise<void> {
   if (!isDone) await isWhole(watched, { keepsFiles: true });
 }
 
-/** Tries until it is done; at once at first, since the kernel may still be at the run's death. */
+/** Retries until it is done, soon at first, since the kernel may still be ending the run. */
 async function persist(watched: Watched, isDone: () => Promise<boolean>): Promise<boolean> {
   const begun = performance.now();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS)) {
@@ -142,7 +142,7 @@ async function persist(watched: Watched, isDone: () => Promise<boolean>): Promis
   }
 }
 
-/** NOTE: nobody reads what this process says; what it could not do stands in the journal. */
+/** NOTE: no process reads the output of the guard; its notes and the pending acts are in the journal. */
 async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise<boolean> {
   const { runPath, memory, readEntries } = watched;
   const notes: string[] = [];
@@ -150,7 +150,7 @@ async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise
   const options = { keepsFiles: false, onNote, memory, readEntries, ...when };
   const failures = await restoreGuest(runPath, options);
   watched.isParked = failures.length > 0 && failures.every((failure) => failure.isParked);
-  // A run that lives does all of it again, and tells itself.
+  // A run that lives does all of it again, and reports it.
   if (!when.runLives) {
     const noted = writeNotes(runPath, notes).catch(() => undefined);
     await Promise.race([noted, sleep(MARK_MS)]);
@@ -169,9 +169,9 @@ async function readAll(file: FileHandle): Promise<string> {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-// A run that is dead reads nothing, and a mistake in one call must not end the others.
+// A dead run reads nothing, and a defect in one call must not prevent the others.
 process.stdout.on('error', () => undefined);
 process.on('uncaughtException', () => undefined);
-// One that does not come up ends, which the run sees.
+// A guard that cannot start ends, which the run detects.
 await guard(process.argv[2] ?? '').catch(() => undefined);
 process.exit(0);

@@ -1,4 +1,4 @@
-// The acts on a domain that must be taken back: journaled before they are done, undone whatever fails.
+// The acts on a domain that have to be undone: each is journaled before it is done, and undone whatever fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import { UndoError, UndoFailure } from './acts/undo-failure.ts';
@@ -6,29 +6,29 @@ import type { Journal, PendingAct } from './journal/journal.ts';
 
 export { NotYet, UndoError, UndoFailure } from './acts/undo-failure.ts';
 
-/** An act on the domain: its name in the journal, and how it is taken back. */
+/** An act on the domain: its name in the journal, and its undo. */
 export interface GuestAct<Data, Context> {
   name: string;
   /**
-   * What of the data the journal gets; all of it if left out. The rest is a secret, or too large for
-   * a journal: it stays in the memory of the run and of its guard, and `undo` must do without it.
+   * Returns the part of the data that is journaled; all of it if left out. The rest is secret or large;
+   * it stays in the memory of run and guard, and `undo` must work without it.
    */
   toJournal?(data: Data): unknown;
   /**
-   * Takes the act back. Idempotent, deaf to cancellation, and right also where the act was
-   * announced but not begun. Resolves to a remark for the user where there is one.
+   * Undoes the act. Idempotent, ignores cancellation, and correct also if the act was journaled but
+   * not begun. Resolves to a note for the user, or to undefined.
    */
   undo(context: Context, data: Data): Promise<string | undefined>;
   /**
-   * Makes sure that the files that `recoveryCommand` names are there, and returns the data with their paths. It
-   * is called when the undo has failed for good.
+   * Ensures that the files of `recoveryCommand` exist, and returns the data with their paths. Called
+   * when the last attempt of the undo has failed.
    */
   keepFiles?(data: Data): Promise<Data>;
-  /** The shell command that does the same by hand. */
+  /** Returns the shell command that does the same by hand. */
   recoveryCommand(context: Context, data: Data): string;
 }
 
-/** All acts by name, their data as it comes out of a journal. */
+/** All acts by name, with their data of unknown type, as read from a journal. */
 export type GuestActs<Context> = Readonly<Record<string, GuestAct<unknown, Context>>>;
 
 const UNDO_TRIES = 3;
@@ -39,45 +39,44 @@ export interface GuestScopeOptions<Context> {
   acts: GuestActs<Context>;
   context: Context;
   onNote: (note: string) => void;
-  /** False if the undo will be tried again; true if left out. */
+  /** False if the caller retries the undo, so that no files are kept yet; true if left out. */
   keepsFiles?: boolean;
 }
 
-/** What has been done to one domain and not been taken back yet. */
+/** The acts done to one domain that are not undone yet. */
 export class GuestScope<Context> {
   readonly #options: GuestScopeOptions<Context>;
   #pending: PendingAct[];
   #undoneAt: number | undefined;
 
-  /** `pending`: what the journal of a dead run says was not taken back. */
+  /** `pending`: the acts that the journal of a dead run has as not undone. */
   constructor(options: GuestScopeOptions<Context>, pending: readonly PendingAct[] = []) {
     this.#options = options;
     this.#pending = [...pending];
   }
 
-  /** Announces the act, does it, and marks it done. From the announcement on it will be undone. */
+  /** Journals the intent, does the act, marks it done. From the intent on, `restore` undoes it. */
   async perform<Data, Result>(
     act: GuestAct<Data, Context>,
     data: Data,
     work: () => Promise<Result>,
   ): Promise<Result> {
-    await this.#announce(act, data);
+    await this.#journalIntent(act, data);
     const result = await work();
-    // NOTE: not waited for on the disk: what was announced is undone, done or not, and a guest that
-    // was frozen just now would wait as well.
+    // NOTE: not synced: an intent is undone, done or not, and a frozen guest would wait for the disk.
     await this.#options.journal.write({ type: 'done', act: act.name }, { sync: false });
     return result;
   }
 
-  /** Within the work of an act: announces it once more, with newer data to take it back with. */
+  /** Within the work of an act: journals its intent again, with newer data for its undo. */
   async renew<Data>(act: GuestAct<Data, Context>, data: Data): Promise<void> {
     const older = this.#pending.filter((pending) => pending.act === act.name);
-    await this.#announce(act, data);
+    await this.#journalIntent(act, data);
     this.#pending = this.#pending.filter((pending) => !older.includes(pending));
     for (const pending of older) await this.#writeUndone(pending);
   }
 
-  /** Marks all acts of this name as taken back by what was just done, so that no undo runs for them. */
+  /** Marks all acts of this name as undone by other means, so that no undo runs for them. */
   async markUndone(act: { name: string }): Promise<void> {
     const settled = this.#pending.filter((pending) => pending.act === act.name);
     this.#pending = this.#pending.filter((pending) => pending.act !== act.name);
@@ -85,9 +84,8 @@ export class GuestScope<Context> {
   }
 
   /**
-   * Takes one act back now, as part of the normal way. What fails stays pending for `restore`.
-   * Resolves to the moment when that was done (`performance.now()`), before the journal knew; to
-   * now where nothing was.
+   * Undoes all acts of this name now, as a regular step; one that fails stays pending for `restore`.
+   * Resolves to the moment of the undo (`performance.now()`), to now if nothing was pending.
    */
   async undo(act: { name: string }): Promise<number> {
     this.#undoneAt = undefined;
@@ -102,14 +100,14 @@ export class GuestScope<Context> {
   }
 
   /**
-   * Takes back everything that is pending, newest first, whatever fails. Goes on for `waitMs` as long
-   * as an undo throws `NotYet` and its guest is not parked.
-   * Resolves to what could not be taken back; empty when the guest is whole.
+   * Undoes all pending acts, newest first, whatever fails. Retries for `waitMs` while an undo throws
+   * `NotYet` and its guest is not parked.
+   * Resolves to the undos that failed; empty if the guest is restored.
    */
   async restore({ waitMs = 0 }: { waitMs?: number } = {}): Promise<UndoFailure[]> {
     const waitUntil = performance.now() + waitMs;
     for (let attempt = 1; ; attempt += 1) {
-      // All are tried before any is tried again: one that hangs must not hold the others up.
+      // Every undo is attempted before any is retried: one that hangs must not delay the others.
       const failures: UndoFailure[] = [];
       for (const pending of this.#newestFirst()) {
         const failure = await this.#undo(pending);
@@ -125,36 +123,38 @@ export class GuestScope<Context> {
     }
   }
 
-  /** What is pending, for a journal that is written anew. */
+  /** The pending acts, with the data that a new journal gets. */
   get pending(): PendingAct[] {
     return this.#pending.map(({ act, data }) => {
       return { act, data: journaled(this.#options.acts[act], data) };
     });
   }
 
-  /** A file system that is full or read-only must not hide which command helps. */
+  /** Keeps the files of the recovery commands; a full or read-only file system must not hide the command. */
   async #withFiles(failures: readonly UndoFailure[]): Promise<UndoFailure[]> {
     const { acts, context, keepsFiles = true, onNote } = this.#options;
     if (!keepsFiles) return [...failures];
-    const told: UndoFailure[] = [];
+    const kept: UndoFailure[] = [];
     for (const failure of failures) {
       const { act: name, data } = failure.pending;
       const act = acts[name];
       try {
-        // An undo may have named a command of its own.
+        // An undo may have thrown a command of its own.
         const isUsual = act && act.recoveryCommand(context, data) === failure.recoveryCommand;
-        const kept = isUsual && (await act.keepFiles?.(data));
-        const recoveryCommand = kept ? act.recoveryCommand(context, kept) : failure.recoveryCommand;
-        told.push(new UndoFailure(failure.pending, recoveryCommand, failure.cause));
+        const newer = isUsual && (await act.keepFiles?.(data));
+        const recoveryCommand = newer
+          ? act.recoveryCommand(context, newer)
+          : failure.recoveryCommand;
+        kept.push(new UndoFailure(failure.pending, recoveryCommand, failure.cause));
       } catch (error) {
-        onNote(`the files of a command that puts the guest back are missing: ${messageOf(error)}`);
-        told.push(failure);
+        onNote(`cannot keep the files of the recovery command of "${name}": ${messageOf(error)}`);
+        kept.push(failure);
       }
     }
-    return told;
+    return kept;
   }
 
-  async #announce<Data>(act: GuestAct<Data, Context>, data: Data): Promise<void> {
+  async #journalIntent<Data>(act: GuestAct<Data, Context>, data: Data): Promise<void> {
     const intent = { type: 'intent', act: act.name, data: journaled(act, data) } as const;
     await this.#options.journal.write(intent, { secretData: data });
     this.#pending.push({ act: act.name, data });
@@ -167,7 +167,7 @@ export class GuestScope<Context> {
   async #undo(pending: PendingAct): Promise<UndoFailure | undefined> {
     const { acts, context, onNote } = this.#options;
     const act = acts[pending.act];
-    if (!act) return new UndoFailure(pending, '', new Error('no such act is known'));
+    if (!act) return new UndoFailure(pending, '', new Error('this version has no such act'));
     try {
       const note = await act.undo(context, pending.data);
       this.#undoneAt = performance.now();
@@ -180,8 +180,8 @@ export class GuestScope<Context> {
       return new UndoFailure(pending, recoveryCommand, error);
     }
     this.#pending = this.#pending.filter((other) => other !== pending);
-    // NOTE: a journal that cannot be written any more (a full disk) must not keep the next act
-    // from being undone; restoring twice is harmless, since every undo is idempotent.
+    // NOTE: a journal that is no longer writable (a full disk) must not prevent the next undo.
+    // Restoring twice is harmless, since every undo is idempotent.
     await this.#writeUndone(pending).catch((error: unknown) => {
       onNote(messageOf(error));
     });

@@ -1,4 +1,4 @@
-// A run's folder and journal, made before its first act and gone after its last.
+// A run's folders and journal: made before its first act, removed after its last.
 import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, PublishError } from '../core/errors.ts';
@@ -12,6 +12,7 @@ import {
   type RunFacts,
   reached,
   readJournal,
+  STATE_DIR_HINT,
 } from './journal/journal.ts';
 import {
   prepareDirectories,
@@ -30,19 +31,19 @@ export interface OpenRun {
 export interface RunPlace {
   stateDir: string;
   workDir: string;
-  /** QEMU opens a file in the scratch folder; nobody but its owner passes through it if left out. */
+  /** True if QEMU opens a file in the scratch folder, which gets mode 0711; else 0700. */
   forQemu?: boolean;
-  /** Asked for domains that use a file of the run. */
+  /** The libvirt whose domains may use a file of the run. */
   host: Host;
-  /** Told where the folders could not be removed after the work. */
+  /** Called if the folders could not be removed after the work. */
   onWarning: (message: string) => void;
 }
 
 type GivenFacts = Omit<RunFacts, 'pid' | 'bootId' | 'machineId' | 'scratch'>;
 
 /**
- * Gives `work` a folder and a journal, and removes both when it settles. They stay where the guest
- * could not be put back: the saved XML in them is what mends it.
+ * Gives `work` a folder and a journal, and removes both when it settles. They stay if the guest
+ * could not be restored: recover needs the saved XML in them.
  * @throws PublishError WORK_DIR, NO_SPACE; what `work` throws.
  */
 export async function withRun<T>(
@@ -54,7 +55,7 @@ export async function withRun<T>(
   const folder = await placeOf(facts.runId, place);
   const mode = place.forQemu ? PASSABLE : PRIVATE;
   await makeRunFolder(folder.path, folder.path === folder.scratch ? mode : PRIVATE);
-  // Its scratch folder once that is made: what stands there before was planted.
+  // The scratch folder counts once it is made: one that existed before was planted.
   const made = { ...folder, scratch: folder.path };
   let result: T;
   try {
@@ -71,7 +72,7 @@ function isNotRestored(error: unknown): error is PublishError {
   return error instanceof PublishError && error.code === 'GUEST_NOT_RESTORED';
 }
 
-/** One folder is both if the work directory is `runs` in the state directory, however it is spelled. */
+/** One folder serves as both if the work directory is `runs` in the state directory, by any path. */
 async function placeOf(runId: string, place: RunPlace): Promise<RunFolder> {
   const folder = runFolder(runId, place);
   const [runs, work] = await Promise.all(
@@ -88,7 +89,7 @@ async function withJournal<T>(
   const journal = await createJournal(folder);
   try {
     await journal.write({ type: 'run', facts: await completeFacts(facts, folder) });
-    // After the entry that names it: a scratch folder that no journal knows would stay for ever.
+    // After the entry that names it: a scratch folder that no journal names would never be removed.
     if (folder.scratch !== folder.path) await makeRunFolder(folder.scratch, mode);
     made.scratch = folder.scratch;
     return await work({ folder, journal });
@@ -103,21 +104,22 @@ async function createJournal({ path }: RunFolder): Promise<Journal> {
   } catch (error) {
     throw new PublishError(
       'WORK_DIR',
-      `cannot write the run's journal in ${path}: ${messageOf(error)}; see to the state directory`,
-      { step: 'space', cause: error },
+      `cannot create the run's journal in ${path}: ${messageOf(error)}`,
+      { step: 'space', cause: error, hint: STATE_DIR_HINT },
     );
   }
 }
 
-/** Whether the guard still waits for the guest; a journal that cannot be read says nothing of that. */
+/** Whether the guard still waits for the guest; false if the journal is unreadable. */
 async function isParked({ path }: RunFolder): Promise<boolean> {
   const entries = await readJournal(join(path, JOURNAL_FILE)).catch(() => []);
   return reached(entries, PARKED_POINT) !== undefined && pendingActs(entries).length > 0;
 }
 
 /**
- * A folder that stays is no reason to call a finished run failed, nor to hide why it failed.
- * @throws PublishError GUEST_NOT_RESTORED if a guest needs a file in it, with `cause`.
+ * Removes the folders. A failure is a warning: it must not turn a finished run into a failed one, nor
+ * hide why a run failed.
+ * @throws PublishError GUEST_NOT_RESTORED if a guest needs a file in them, with `cause`.
  */
 async function remove(
   folder: RunFolder,
@@ -128,15 +130,16 @@ async function remove(
     await removeUnusedRun(folder, host);
   } catch (error) {
     if (isNotRestored(error)) {
-      const { code, message, step, recoveryCommand } = error;
+      const { code, message, step, hint, recoveryCommand } = error;
       throw new PublishError(code, message, {
         step: step ?? 'restore',
+        hint,
         recoveryCommand: recoveryCommand ?? '',
         cause,
       });
     }
     onWarning(
-      `the run's files could not be removed (${messageOf(error)}); virt-publish recover removes them later`,
+      `cannot remove the run's files: ${messageOf(error)}; virt-publish recover removes them later`,
     );
   }
 }

@@ -1,4 +1,4 @@
-// Puts a guest back from the journal of a run, and from what its guard knows of it: for the guard, and for recover.
+// Restores a guest from the journal of a run, and from the memory of its guard: for the guard and for recover.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
@@ -26,52 +26,52 @@ import { endLeftovers } from './lock/leftovers.ts';
 
 export interface RestoreOptions {
   onNote: (note: string) => void;
-  /** The run died just now: a call of its may still be on its way to libvirt. */
+  /** The run died just now: libvirt may still receive a call of it. */
   justDied?: boolean;
   /**
-   * The run lives, and may go on at any time: nothing is marked as taken back, so that whatever it
-   * does then is taken back again, by itself or after its death.
+   * The run lives, and may continue at any time: nothing is marked as undone, so that its later acts
+   * are undone again, by itself or after its death.
    */
   runLives?: boolean;
-  /** The run goes on, and has left what is pending to its guard: its programs stay. */
+  /** The run continues, and left its pending acts to its guard: its programs are not ended. */
   parked?: boolean;
-  /** A thaw that fails is given up. */
+  /** Marks a thaw that fails as undone. */
   abandonThaw?: boolean;
-  /** What the guard of the run knows: no file is needed then, and none is waited for. */
+  /** The memory of the run's guard: no file is needed then, and none is waited for. */
   memory?: RunMemory;
   /** Reads the journal; from the run's folder if left out. */
   readEntries?: () => Promise<JournalEntry[]>;
-  /** Writes the files that help a person if the guest cannot be put back. */
+  /** Writes the files of the recovery commands if the guest cannot be restored. */
   keepsFiles?: boolean;
 }
 
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
 const CALL_TIMEOUT_MS = 60_000;
 
-/** By then libvirt has begun whatever a dead client asked it for. */
+/** After this time libvirt has begun every call of a dead client. */
 const IN_FLIGHT_MS = 1000;
 
-/** A guest that is frozen or paused is let go before all else; a call that hangs there is not waited for. */
-const LET_GO_FIRST_MS = 5000;
+/** How long the undo of a freeze or pause is waited for before the other undos start. */
+const RELEASE_FIRST_MS = 5000;
 
-/** A file system that hangs keeps no guard from its guest. */
+/** How long a file is waited for: a file system that hangs must not keep a guard from its guest. */
 const FILE_MS = 2000;
 
-/** Nothing goes on in a guest that is frozen or paused. */
+/** Whether the act holds the guest: freezes or pauses it. */
 export function isHold(act: string): boolean {
   return act === freeze.name || act === pause.name;
 }
 
 /**
- * Takes back all that the run announced and did not mark as taken back. Safe to run twice, and beside
- * a process that does the same.
- * @returns what could not be taken back; empty when the guest is whole.
+ * Undoes all acts that the run journaled and did not mark as undone. Safe to run twice, and while
+ * another process does the same.
+ * @returns the undos that failed; empty if the guest is restored.
  */
 export function restoreGuest(runPath: string, options: RestoreOptions): Promise<UndoFailure[]> {
   return whileGuestIsHeld(() => restore(runPath, options));
 }
 
-/** What is announced and not taken back, as far as the journal can be read and memory knows. */
+/** Returns the pending acts, from the journal and from memory. */
 export async function pendingOf(
   runPath: string,
   { memory, readEntries }: Pick<RestoreOptions, 'memory' | 'readEntries'>,
@@ -102,14 +102,14 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
     return new GuestScope(scope, acts).restore().finally(() => host.close());
   };
   try {
-    const lettingGo = ignoreRejection(undo(pending.filter(({ act }) => isHold(act))));
-    await valueInTime(lettingGo, [], LET_GO_FIRST_MS);
+    const releasing = ignoreRejection(undo(pending.filter(({ act }) => isHold(act))));
+    await valueInTime(releasing, [], RELEASE_FIRST_MS);
     if (!parked)
-      await valueInTime(endLeftoversOf(facts.scratch, onNote), undefined, LET_GO_FIRST_MS);
+      await valueInTime(endLeftoversOf(facts.scratch, onNote), undefined, RELEASE_FIRST_MS);
     const others = await undo(pending.filter(({ act }) => !isHold(act)));
-    const failures = [...(await lettingGo), ...others];
+    const failures = [...(await releasing), ...others];
     if (options.abandonThaw) {
-      return await giveUpThaw(failures, pending, { journal, ...facts.domain, onNote });
+      return await abandonThaw(failures, pending, { journal, ...facts.domain, onNote });
     }
     const unsure = justDied ? withSecrets(unsureActs(entries), memory?.entries ?? []) : [];
     if (unsure.length === 0 || failures.length > 0) return failures;
@@ -120,29 +120,29 @@ async function restore(runPath: string, options: RestoreOptions): Promise<UndoFa
   }
 }
 
-/** @returns the failures that are left. */
-async function giveUpThaw(
+/** Marks a thaw that failed as undone. @returns the other failures */
+async function abandonThaw(
   failures: readonly UndoFailure[],
   pending: readonly PendingAct[],
   run: { journal: OpenJournal; name: string; onNote: (note: string) => void },
 ): Promise<UndoFailure[]> {
-  const left = failures.filter(({ act }) => act !== freeze.name);
-  if (left.length === failures.length) return left;
+  const others = failures.filter(({ act }) => act !== freeze.name);
+  if (others.length === failures.length) return others;
   for (const thaw of pending.filter(({ act }) => act === freeze.name)) {
     await run.journal.write({ type: 'undone', ...thaw });
   }
   run.onNote(
-    `the thaw of domain ${run.name} was given up: file systems in the guest may stay frozen until it is reset`,
+    `the thaw of domain ${run.name} is abandoned: file systems in the guest may stay frozen until it is reset`,
   );
-  return left;
+  return others;
 }
 
-/** One that goes on may hold a lock on a disk; the guest is tried to be put back all the same. */
+/** A program that still runs may hold a lock on a disk; the guest is restored in any case. */
 async function endLeftoversOf(scratch: string, onNote: (note: string) => void): Promise<void> {
   try {
     await endLeftovers(scratch);
   } catch (error) {
-    onNote(`programs of the dead run could not be looked for: ${messageOf(error)}`);
+    onNote(`cannot look for programs of the dead run: ${messageOf(error)}`);
   }
 }
 
@@ -150,7 +150,7 @@ type OpenJournal = GuestScopeOptions<unknown>['journal'] & Pick<Journal, 'close'
 
 const SILENT: OpenJournal = { write: () => Promise.resolve(), close: () => Promise.resolve() };
 
-/** NOTE: a file system that is read-only, hangs or is gone must not keep the guest as it is. */
+/** NOTE: a file system that is read-only, hangs or is unmounted must not prevent the restore. */
 async function reopen(runPath: string, { onNote, memory }: RestoreOptions): Promise<OpenJournal> {
   try {
     const opening = Journal.reopen(join(runPath, JOURNAL_FILE));
@@ -162,7 +162,7 @@ async function reopen(runPath: string, { onNote, memory }: RestoreOptions): Prom
       close: () => journal.close(),
     };
   } catch (error) {
-    onNote(`the run's journal cannot be written: ${messageOf(error)}`);
+    onNote(`cannot write the run's journal: ${messageOf(error)}`);
     return SILENT;
   }
 }

@@ -1,4 +1,4 @@
-// The runs that have a folder in the state directory: going, or dead and to be mended.
+// The runs that have a folder in the state directory: running, or dead with pending recovery.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode } from '../core/errors.ts';
@@ -19,9 +19,9 @@ import { askLock, isRunAlive } from './lock/lock.ts';
 export const VOLUMES_POINT = 'volumes';
 
 /**
- * `restoring`: it is dead, and its guard or a `recover` puts the guest back just now. `elsewhere`:
- * of another host with the same state directory. `unreadable`: its folder or journal cannot be read.
- * `untrusted`: another user may have written its journal, so nothing in it is read.
+ * `dead`: its process has ended. `restoring`: dead, and its guard or a `recover` restores the guest
+ * now. `foreign`: of another host that shares the state directory. `unreadable`: its folder or journal
+ * is unreadable. `untrusted`: another user may have written its journal, which is not read.
  */
 export type RunState = 'running' | 'restoring' | 'dead' | 'foreign' | 'unreadable' | 'untrusted';
 
@@ -31,19 +31,19 @@ export interface RunOnDisk {
   path: string;
   state: RunState;
   entries: readonly JournalEntry[];
-  /** Undefined where the run died before it wrote anything. */
+  /** Undefined if the run died before it wrote its first entry. */
   facts: RunFacts | undefined;
-  /** The acts on the guest that were not taken back. */
+  /** The acts on the guest that are not undone. */
   pending: readonly PendingAct[];
-  /** True where the host has been started anew since. */
+  /** True if the host was restarted since. */
   rebooted: boolean;
   /** Why it is `unreadable` or `untrusted`. */
   error?: unknown;
 }
 
 /**
- * All runs, the oldest first. A state directory that is not there has none.
- * @throws PublishError WORK_DIR if another user could change what is in it.
+ * Returns all runs, the oldest first; none if the state directory does not exist.
+ * @throws PublishError WORK_DIR if another user could change its content.
  */
 export async function readRuns(stateDir: string): Promise<RunOnDisk[]> {
   if (!(await holdsRuns(stateDir))) return [];
@@ -58,7 +58,7 @@ async function holdsRuns(stateDir: string): Promise<boolean> {
   return (await isTrustedFolder(stateDir)) && (await isTrustedFolder(runsFolder(stateDir)));
 }
 
-/** One run; undefined where it has no folder (any more). */
+/** Returns one run; undefined if it has no folder. */
 export async function readRun(stateDir: string, runId: string): Promise<RunOnDisk | undefined> {
   const path = join(runsFolder(stateDir), runId);
   const nothing = { entries: [], facts: undefined, pending: [], rebooted: false };
@@ -72,10 +72,10 @@ export async function readRun(stateDir: string, runId: string): Promise<RunOnDis
     const entries = hasJournal ? await readJournal(journal) : [];
     const facts = runFacts(entries);
     const rebooted = facts !== undefined && facts.bootId !== (await readBootId());
-    const told = { runId, path, entries, facts, pending: pendingActs(entries), rebooted };
-    if (facts) return { ...told, state: await stateOf(facts, rebooted) };
-    if (await isRunAlive(runId)) return { ...told, state: 'running' };
-    return { ...told, ...stateWithoutFacts(path, names) };
+    const read = { runId, path, entries, facts, pending: pendingActs(entries), rebooted };
+    if (facts) return { ...read, state: await stateOf(facts, rebooted) };
+    if (await isRunAlive(runId)) return { ...read, state: 'running' };
+    return { ...read, ...stateWithoutFacts(path, names) };
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     return { runId, path, state: 'unreadable', error, ...nothing };
@@ -83,8 +83,8 @@ export async function readRun(stateDir: string, runId: string): Promise<RunOnDis
 }
 
 /**
- * NOTE: nothing is done before the first entry is on disk. Where that is not to be read, and there
- * is more in the folder than the journal, the disk has lost it; the saved XML must not go with it.
+ * NOTE: no act is done before the first entry is on disk. If that entry is unreadable and the folder
+ * has more than the journal, the disk has lost it; the saved XML must not be removed with it.
  */
 function stateWithoutFacts(
   path: string,
@@ -92,25 +92,25 @@ function stateWithoutFacts(
 ): Pick<RunOnDisk, 'state' | 'error'> {
   if (names.every((name) => name === JOURNAL_FILE)) return { state: 'dead' };
   const saved = names.includes(DOMAIN_XML_FILE)
-    ? `; if its domain is not defined any more, define it from ${join(path, DOMAIN_XML_FILE)}`
+    ? `; if its domain is no longer defined, define it from ${join(path, DOMAIN_XML_FILE)}`
     : '';
-  const message = `${join(path, JOURNAL_FILE)} does not say which run it is of${saved}`;
+  const message = `${join(path, JOURNAL_FILE)} does not name its run${saved}`;
   return { state: 'unreadable', error: new Error(message) };
 }
 
-/** A process of another boot is dead; else whoever holds the domain's lock says whose it is. */
+/** A process of another boot is dead; else the holder of the domain's lock decides. */
 async function stateOf(
   { runId, domain, machineId }: RunFacts,
   rebooted: boolean,
 ): Promise<RunState> {
-  // NOTE: to mend it here would define, and perhaps start, another host's guest a second time.
-  // Where one of the two is not known, nobody else can be meant.
+  // NOTE: a recovery here would define, and perhaps start, another host's guest a second time.
+  // If one of the two ids is unknown, the run counts as one of this host.
   const here = await readMachineId();
   if (machineId && here && machineId !== here) return 'foreign';
   if (rebooted) return 'dead';
   const holder = await askLock(domain.uuid);
   if (holder === 'free') return 'dead';
-  // Whoever it is, it lives, and may go on with this run at any time.
+  // The holder lives, and may continue this run at any time.
   if (holder === 'unknown') return 'running';
   if (holder.runId !== runId) return 'dead';
   return holder.role === 'run' ? 'running' : 'restoring';

@@ -1,4 +1,4 @@
-// The time in which a guest is not as it was: a guard from before the first act, all undone after the last.
+// Runs the acts on a guest under a guard: started before the first act, released after the last undo.
 import { messageOf, PublishError } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { GuestContext } from './acts/guest-context.ts';
@@ -8,11 +8,11 @@ import type { GuestScope, UndoFailure } from './guest-scope.ts';
 import { type Journal, PARKED_POINT } from './journal/journal.ts';
 import { whileGuestIsHeld } from './lock/held-guests.ts';
 
-/** As long as a guest that was reset may take until its agent is back. */
+/** How long the agent of a guest that was reset is waited for. */
 const GUEST_BACK_MS = 120_000;
 
 export interface GuardedWork {
-  /** Of the domain. */
+  /** Name of the domain. */
   name: string;
   guard: SpareGuard;
   options: GuardOptions;
@@ -22,7 +22,7 @@ export interface GuardedWork {
 }
 
 /**
- * Runs `work` under the guard. The guest is whole again when this settles, either way.
+ * Runs `work` under the guard. When this settles, the guest is restored, or the guard continues.
  * @throws PublishError what `work` throws; GUEST_NOT_RESTORED with the first error as cause.
  */
 export function underGuard<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
@@ -44,7 +44,7 @@ async function guarded<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> 
   return result;
 }
 
-/** What this process cannot put back, the guard goes on trying to. */
+/** Restores the guest. What this process cannot undo, the guard keeps retrying. */
 async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown): Promise<void> {
   let parked: readonly UndoFailure[];
   try {
@@ -58,17 +58,17 @@ async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown):
   else await guard.release();
 }
 
-/** The run's folder may be gone: recover needs a journal, and the command in the error its file. */
+/** Writes the journal again if the run's folder was removed: recover needs it. */
 async function keepForRecover({ options, journal, scope, onEvent }: GuardedWork): Promise<void> {
   try {
     if (journal.facts) await keepJournal(options.runPath, journal.facts, scope.pending);
   } catch (error) {
-    const message = `virt-publish recover will not find this run: ${messageOf(error)}`;
+    const message = `cannot keep the journal, so virt-publish recover will not find this run: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'restore', message });
   }
 }
 
-/** @returns the acts that can be taken back only when the guest runs again. */
+/** @returns the acts that can be undone only when the guest runs again */
 async function restore(
   { scope, onEvent, name }: GuardedWork,
   cause: unknown,
@@ -81,7 +81,7 @@ async function restore(
   });
 }
 
-/** Somebody else keeps the guest from running: that is no failure of this run, and it may take long. */
+/** Another client paused or saved the guest: that is no failure of this run, and may last long. */
 async function leaveToGuard(
   { journal, onEvent, name }: GuardedWork,
   guard: Guard,
@@ -92,7 +92,7 @@ async function leaveToGuard(
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: messageOf(error) });
   });
   const what = parked.map(({ message }) => message).join('; ');
-  const message = `domain ${name}: ${what}. The guard does it when the guest runs again; if the guard is gone, run virt-publish recover`;
+  const message = `domain ${name}: ${what}; the guard undoes it when the guest runs again; if the guard has ended by then, run virt-publish recover`;
   onEvent({ type: 'note', level: 'warning', step: 'restore', message });
 }
 
@@ -105,7 +105,7 @@ function notRestored(
   const what = undoFailures.map(({ message }) => message).join('; ');
   return new PublishError(
     'GUEST_NOT_RESTORED',
-    `domain ${name} could not be put back as it was: ${what}`,
+    `cannot restore the guest of domain ${name}: ${what}`,
     { step: 'restore', cause, undoFailures, recoveryCommand },
   );
 }

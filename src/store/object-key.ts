@@ -18,7 +18,7 @@ export function assertKey(key: string): void {
     /[\u0000-\u001f\u007f]/.test(key) ||
     Buffer.byteLength(key) > 1024;
   if (bad) {
-    throw new PublishError('USAGE', `${JSON.stringify(key)} cannot be a key in a registry.`, {
+    throw new PublishError('USAGE', `${JSON.stringify(key)} cannot be a key in a registry`, {
       step: 'registry',
     });
   }

@@ -113,6 +113,11 @@ export interface PruneTier {
   listStrays?(options?: CallOptions): AsyncIterable<ObjectInfo>;
   /** Removes what `listStrays` found. */
   removeStray?(key: string, options?: CallOptions): Promise<void>;
+  /**
+   * The guests that read or write these objects as files, as `process 4711 (qemu-system-x86)`; root
+   * sees those of all users. Only a store whose objects are files of this host has it.
+   */
+  findGuests?(keys: readonly string[], options?: CallOptions): Promise<string[]>;
 }
 
 export interface PresignOptions extends CallOptions {

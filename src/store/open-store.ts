@@ -3,7 +3,7 @@ import { DirectoryStore } from './directory/directory-store.ts';
 import type { PlaceOptions } from './directory/place.ts';
 import type { ObjectStore } from './object-store.ts';
 import { parseRegistryUrl } from './registry-url.ts';
-import type { S3Options } from './s3/access.ts';
+import type { S3Options } from './s3/aws-settings.ts';
 
 export interface OpenStoreOptions extends PlaceOptions {
   s3?: S3Options | undefined;

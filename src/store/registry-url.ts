@@ -66,6 +66,6 @@ function urlError(url: string, cure: string, cause?: unknown): PublishError {
   const shown = isSecret ? 'the registry URL' : `the registry ${JSON.stringify(url)}`;
   const usual = 'write s3://bucket/prefix, file:///directory or a path';
   const says = isSecret && cure.includes('@') && cure !== PREFIX_RULE ? usual : cure;
-  const message = `${shown} cannot be used: ${says}`;
-  return new PublishError('USAGE', message, { step: 'registry', ...(cause ? { cause } : {}) });
+  const options = { step: 'registry', hint: says, ...(cause ? { cause } : {}) } as const;
+  return new PublishError('USAGE', `${shown} cannot be used`, options);
 }

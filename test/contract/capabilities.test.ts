@@ -1,8 +1,8 @@
 // What a store can do is tried, on a directory and a real S3 server, and nothing is left behind.
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Capability } from '#built/store/capability.js';
+import type { Capability } from '#built/store/capabilities/capability.js';
+import { probeCapabilities } from '#built/store/capabilities/probe-capabilities.js';
 import type { ObjectStore } from '#built/store/object-store.js';
-import { probeCapabilities } from '#built/store/probe-capabilities.js';
 import { PLACES, type Place } from './places.ts';
 
 const supported = (abilities: readonly Capability[]) =>

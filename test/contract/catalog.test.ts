@@ -1,16 +1,6 @@
 // A registry as a catalog, on a directory and on a real S3 server: query, change, verify, prune, copy.
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  chmod,
-  mkdir,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { RunEvent } from '#built/core/events.js';
@@ -137,7 +127,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await place.store.remove([`images/${gone.id}/domain.xml`]);
     const quick = { quick: true };
     expect((await registry.verifyImage(gone.id, quick)).problems).toEqual([
-      'domain.xml is not there',
+      'domain.xml is missing',
     ]);
     const cut = await publish(registry, { name: 'cut' });
     await writeFile(join(folder, 'cut'), 'short');
@@ -324,83 +314,6 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await writeFile(join(folder, 'SHA256SUMS'), `${sumLines(image).join('\n')}\n`);
     const said = execFileSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: folder, encoding: 'utf8' });
     expect(said.match(/: OK/g)).toHaveLength(2);
-  });
-
-  test('records come from the cache, and a damaged or foreign cache is none', async () => {
-    const cached = await another();
-    const cacheDir = join(await scratchFolder(), 'cache');
-    const open = () => openRegistry(cached.place.url, { ...cached.place.options, cacheDir });
-    const image = await publish(cached.registry, { name: 'cached' });
-    expect(await all((await open()).listImages())).toEqual([image]);
-    expect(await all((await open()).listImages())).toEqual([image]);
-    const files = execFileSync('find', [cacheDir, '-name', '*.records'], { encoding: 'utf8' })
-      .trim()
-      .split('\n');
-    expect(files).toHaveLength(1);
-    const [file = ''] = files;
-    for (const spoil of ['', 'rubbish', '1 00\n[]']) {
-      await writeFile(file, spoil);
-      expect(await all((await open()).listImages())).toEqual([image]);
-    }
-    const lie = { ...image, name: 'planted' };
-    const shard = (entries: unknown) => {
-      const body = JSON.stringify(entries);
-      return `2 ${createHash('sha256').update(body).digest('hex')}\n${body}`;
-    };
-    const stamp = /"stamp":"([^"]*)"/.exec(await readFile(file, 'utf8'))?.[1];
-    const plants = {
-      'a list of something else': async () => writeFile(file, shard([1, null])),
-      'a record that is none': async () =>
-        writeFile(file, shard([{ stamp, record: { ...image, tags: 5 } }])),
-      'a file that others may write to': async () => {
-        await writeFile(file, shard([{ stamp, record: lie }]));
-        await chmod(file, 0o666);
-      },
-      'a link': async () => {
-        await writeFile(`${file}.elsewhere`, shard([{ stamp, record: lie }]), { mode: 0o600 });
-        await symlink(`${file}.elsewhere`, file);
-      },
-      'a FIFO': async () => execFileSync('mkfifo', [file]),
-      'a file without an end': async () => {
-        await writeFile(file, '');
-        await truncate(file, 2 ** 40);
-      },
-    };
-    for (const [what, plant] of Object.entries(plants)) {
-      await rm(file, { force: true });
-      await plant();
-      expect(await all((await open()).listImages()), what).toEqual([image]);
-    }
-    const renamed = await cached.registry.changeImage(image.id, { name: 'renamed' });
-    expect(await all((await open()).listImages())).toEqual([renamed]);
-    await writeFile(join(await scratchFolder(), 'file'), '');
-    const none = await openRegistry(cached.place.url, {
-      ...cached.place.options,
-      cacheDir: '/dev/null/cache',
-    });
-    expect(await all(none.listImages())).toEqual([renamed]);
-    await cached.registry.deleteImage(image.id);
-    expect(await all((await open()).listImages())).toEqual([]);
-  });
-
-  test('the cache of records leaves the reserve of its file system, and its number is bounded', async () => {
-    const cached = await another();
-    await publish(cached.registry, { name: 'cached' });
-    const cacheDir = join(await scratchFolder(), 'cache');
-    const files = () =>
-      execFileSync('find', [cacheDir, '-name', '*.records*'], { encoding: 'utf8' });
-    const list = async (reserve: { minBytes: number; fraction: number }) => {
-      const options = { ...cached.place.options, cacheDir, reserve };
-      return all((await openRegistry(cached.place.url, options)).listImages());
-    };
-    expect(await list({ minBytes: 2 ** 60, fraction: 0 })).toHaveLength(1);
-    expect(await list({ minBytes: 0, fraction: 1.1 })).toHaveLength(1);
-    expect(files()).toBe('');
-    for (let n = 0; n < 40; n += 1)
-      await mkdir(join(cacheDir, 'registries', `${n}`.padStart(32, '0')), { recursive: true });
-    expect(await list({ minBytes: 0, fraction: 0 })).toHaveLength(1);
-    expect(files()).toMatch(/[0-9a-f]{2}\.records\n$/);
-    expect(await readdir(join(cacheDir, 'registries'))).toHaveLength(16);
   });
 
   test('the first write warns of nothing here, and leaves no probe', async () => {

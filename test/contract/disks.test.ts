@@ -98,7 +98,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     const damaged = await publishDisks('second gone');
     await place.store.remove([`images/${damaged.id}/vdb.raw`]);
     const quick = await registry.verifyImage(damaged.id, { quick: true });
-    expect(quick.problems).toEqual(['vdb.raw is not there']);
+    expect(quick.problems).toEqual(['vdb.raw is missing']);
 
     const folder = await scratchFolder();
     expect((await command('pull', id, join(folder, id))).exitCode).toBe(2);
@@ -120,7 +120,9 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(both.stderr).toContain('vdb.raw exists already');
     expect((await readdir(folder)).sort()).toEqual(['vda.raw', 'vdb.raw']);
     await writeFile(join(folder, 'vdb.raw'), 'another');
-    expect((await command('pull', id, folder)).stderr).toContain('vdb.raw is there already; name');
+    expect((await command('pull', id, folder)).stderr).toContain(
+      'vdb.raw exists already\nhint: name',
+    );
     const unnamed = await command('pull', 'to pull', '--json');
     expect(unnamed.events.at(-1)).toMatchObject({ directory: join(sandbox.dir, 'to_pull') });
     const missing = await command('pull', id, join(folder, 'x'), '--disk', 'vdz');

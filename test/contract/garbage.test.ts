@@ -67,7 +67,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await place.openUploads()).toEqual([]);
     expect(await registry.getImage(dead)).toMatchObject({
       status: 'killed',
-      status_reason: expect.stringContaining('a run that died'),
+      status_reason: expect.stringContaining('a run that crashed'),
     });
     expect((await registry.verifyImage(kept.id)).problems).toEqual([]);
     expect(await place.keys()).toEqual(

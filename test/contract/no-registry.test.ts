@@ -41,7 +41,7 @@ test.each(['s3:/bucket', 's3:bucket', 'S3:/bucket/x', '~/reg', 'gs://b/x', 'http
     for (const command of [['list'], ['import', image, '--name', 'x'], ['gc']]) {
       const { exitCode, stderr } = await run(...command, '--registry', url);
       expect(exitCode, stderr).toBe(2);
-      expect(stderr).toMatch(/cannot be used: .*(write|only)/);
+      expect(stderr).toMatch(/cannot be used\nhint: .*(write|only)/);
     }
     expect(await made()).toEqual(before);
   },

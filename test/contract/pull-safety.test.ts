@@ -206,7 +206,7 @@ describe('a folder that another user may write to', () => {
     };
     await expect(registry.pullImage(id, file, { onProgress })).rejects.toMatchObject({
       code: 'INTEGRITY',
-      message: expect.stringContaining('another user put another file at'),
+      message: expect.stringContaining('another user replaced'),
     });
     await swaps;
     expect(await readFile(victim, 'utf8')).toBe("root's own");

@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openRegistry, type Registry, type RegistryOptions } from '#built/registry/registry.js';
 import { openStore } from '#built/store/open-store.js';
-import { RetryingStore } from '#built/store/retrying-store.js';
+import { RetryingStore } from '#built/store/retrying/retrying-store.js';
 import { fileSource } from '#built/transfer/upload/file-source.js';
 import { closedPort, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { lab } from '../support/lab.ts';
@@ -93,7 +93,7 @@ describe('access', () => {
       expect(await refusal(place.url, place.options)).toMatchObject({
         code: 'REGISTRY',
         retryable: false,
-        message: expect.stringContaining('check the credentials'),
+        hint: expect.stringContaining('check the credentials'),
       });
     } finally {
       Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
@@ -129,7 +129,7 @@ describe('access', () => {
     expect(await refusal(place.url, { s3: { endpoint: tlsEndpoint } })).toMatchObject({
       code: 'REGISTRY',
       retryable: false,
-      message: expect.stringContaining('--ca-file'),
+      hint: expect.stringContaining('--ca-file'),
     });
     const s3 = { endpoint: tlsEndpoint, caFile };
     const registry = await openRegistry(place.url, { s3 });

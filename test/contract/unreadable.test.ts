@@ -199,7 +199,8 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     ])
       await expect(refused()).rejects.toMatchObject({
         code: 'REGISTRY',
-        message: expect.stringMatching(/^no version can follow .* --force$/),
+        message: expect.stringMatching(/^no version can follow /),
+        hint: expect.stringMatching(/ --force$/),
       });
     // Nine digits more are no version: they change nothing.
     await plant(`images/${bad.id}/record/9${MAX_VERSION}.json`, '{}');
@@ -231,9 +232,8 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await plant(keyOf(bad, 3), later(await text(keyOf(bad, 3))));
     await expect(registry.changeImage(bad.id, { name: 'new' })).rejects.toMatchObject({
       code: 'REGISTRY',
-      message: expect.stringMatching(
-        /it has format 2, and this program reads formats up to 1; .*use a later version of virt-publish/,
-      ),
+      message: expect.stringContaining('it has format 2, and this program reads formats up to 1'),
+      hint: expect.stringContaining('use a later version of virt-publish'),
     });
     await registry.setAlias('odd', good.id);
     const move = 'aliases/odd/00000001.json';

@@ -81,7 +81,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
       expect.objectContaining({ imageId: id, kind: 'object' }),
     );
     await place.store.remove([`images/${id}/domain.xml`]);
-    expect((await registry.verifyImage(id)).problems).toEqual(['domain.xml is not there']);
+    expect((await registry.verifyImage(id)).problems).toEqual(['domain.xml is missing']);
     await registry.deleteImage(id);
     expect(
       (await place.keys()).filter((key) => key.includes(id) && !key.includes('record')),

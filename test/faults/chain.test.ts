@@ -56,7 +56,7 @@ test.each(CASES)('%s %j: kill -9, with the guard alive and dead', async (act, ar
   process.kill(-(first.child.pid ?? 0), 'SIGKILL');
   await first.done;
   await untilWhole(domain, before, 2000);
-  expect(await recover()).toContain('mended, no image');
+  expect(await recover()).toContain('recovered, no image');
 
   const env = { VIRT_PUBLISH_TEST_AT: `done:${act}=SIGKILL,guard` };
   expect((await (await startCli(slow, { sandbox, env })).done).exitCode).toBeNull();

@@ -64,7 +64,7 @@ test('a guest that somebody else has frozen is taken as filesystem-consistent, a
     expect(ran.stderr).not.toContain('no guest agent answers');
     expect(await domain.agent.frozen(), args.join(' ')).toBe(true);
     if (args[0] === '--mode') continue;
-    expect(ran.stderr).toContain('frozen already, by somebody else');
+    expect(ran.stderr).toContain("another client has frozen the guest's file systems");
     expect(await newestImage()).toMatchObject(FILESYSTEM);
     expect((await newestImage())?.properties).not.toHaveProperty('snapshot_freeze_ms');
   }
@@ -92,7 +92,7 @@ const LIES: [string, [string, FakeAnswer][], string][] = [
   ['answers the freeze with a huge number', [[FREEZE, { return: 2 ** 63 }]], 'the freeze failed'],
   ['answers the freeze with a text', [[FREEZE, { return: 'red' }]], 'the freeze failed'],
   ['does not answer the freeze', [[FREEZE, 'silence']], 'the freeze failed'],
-  ['finds nothing to thaw', [[THAW, { return: 0 }]], 'no file system frozen any more'],
+  ['finds nothing to thaw', [[THAW, { return: 0 }]], 'found no frozen file system to thaw'],
 ];
 
 test('an image is filesystem-consistent only if the agent froze a file system and thawed it', async () => {

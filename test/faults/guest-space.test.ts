@@ -170,7 +170,7 @@ test('the state and work directory turn read-only: the guest is whole all the sa
   await disk.makeReadOnly();
   const ran = await done;
   expect([20, 31], ran.stdout).toContain(ran.exitCode);
-  expect(ran.stdout).toContain('could not be removed');
+  expect(ran.stdout).toContain("cannot remove the run's files");
   await untilWhole(domain, before, 1000);
   await expectWhole(domain, before);
   expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);

@@ -51,7 +51,7 @@ test.each([
   const [verb = '', ...flags] = command;
   const ran = await duringMirror(domain, () => domain.tryVirsh(verb, ...flags));
   expect(ran.exitCode, ran.stdout).toBe(20);
-  expect(ran.stdout).toContain('switched off meanwhile');
+  expect(ran.stdout).toContain('the guest was switched off');
   await expectWhole(domain, { ...before, state: 'shut off' });
   await expectKilled();
   await domain.destroy();

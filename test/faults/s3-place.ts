@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Registry } from '#built/registry/registry.js';
 import type { ObjectStore } from '#built/store/object-store.js';
 import { openStore } from '#built/store/open-store.js';
-import { RetryingStore } from '#built/store/retrying-store.js';
+import { RetryingStore } from '#built/store/retrying/retrying-store.js';
 import { fileSource } from '#built/transfer/upload/file-source.js';
 import type { UploadPolicy } from '#built/transfer/upload/upload-types.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { PartUpload } from '#built/store/object-store.js';
-import type { RetryingStore } from '#built/store/retrying-store.js';
+import type { RetryingStore } from '#built/store/retrying/retrying-store.js';
 import type { Fault } from '../support/faulty-proxy.ts';
 import { type FaultyPlace, MIB, makeFaultyPlace, POLICY } from './s3-place.ts';
 import {
@@ -181,7 +181,7 @@ describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
     if (code !== '') {
       expect(error).toMatchObject({
         code,
-        message: expect.stringContaining('check the credentials'),
+        hint: expect.stringContaining('check the credentials'),
       });
     }
     // What a server that knows no conditions answers as well: asked for once more, without one.

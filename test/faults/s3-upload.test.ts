@@ -362,7 +362,7 @@ test('answers that come before the body was sent hold neither connections nor th
   place.spoil('part', { ...SLOW_DOWN, early: true }, 24);
   const code = `
     import { openStore } from '#built/store/open-store.js';
-    import { RetryingStore } from '#built/store/retrying-store.js';
+    import { RetryingStore } from '#built/store/retrying/retrying-store.js';
     import { fileSource } from '#built/transfer/upload/file-source.js';
     import { uploadImage } from '#built/transfer/upload/upload-image.js';
     const [url, endpoint, file] = process.argv.slice(1);

@@ -77,7 +77,7 @@ describe('a hundred writers', () => {
     const ran = await Promise.all(Array.from({ length: 8 }, () => runCli(args, { env: s3Env() })));
     expect(ran.map(({ exitCode }) => exitCode).sort()).toEqual([0, 43, 43, 43, 43, 43, 43, 43]);
     const lost = ran.find(({ exitCode }) => exitCode === 43);
-    expect(lost?.stderr).toMatch(/Alias by-process was moved by somebody else/);
+    expect(lost?.stderr).toMatch(/alias by-process was moved by another client/);
     expect((await place.keys()).filter((key) => key.startsWith('aliases/by-process/'))).toEqual([
       'aliases/by-process/00000001.json',
     ]);

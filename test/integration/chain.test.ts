@@ -13,6 +13,7 @@ import { expectNoRunLeft } from '../support/publishing.ts';
 interface Told {
   code?: string;
   message?: string;
+  hint?: string;
   chain?: { layers: { path: string; format: string }[] };
   unused?: { path: string; removed: boolean; reason: string | null }[];
 }
@@ -31,9 +32,10 @@ async function shorten(...args: string[]): Promise<Told> {
   return ran.told;
 }
 
-async function refused(exitCode: number, message: RegExp, ...args: string[]): Promise<void> {
+/** `expected` matches the message and the hint. */
+async function expectFailure(exitCode: number, expected: RegExp, ...args: string[]): Promise<void> {
   const ran = await chain(...args);
-  expect(ran.told.message, ran.stderr).toMatch(message);
+  expect(`${ran.told.message}; ${ran.told.hint}`, ran.stderr).toMatch(expected);
   expect(ran.exitCode).toBe(exitCode);
 }
 
@@ -123,7 +125,7 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
 
   const stray = join(dir, 'stray.qcow2');
   await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', stray]);
-  await refused(24, /disk\.raw is used by the overlay .*stray\.qcow2/, 'commit', domain.name);
+  await expectFailure(24, /disk\.raw is used by the overlay .*stray\.qcow2/, 'commit', domain.name);
   await rm(stray);
 
   const { dir: otherDir } = await makeChain(1);
@@ -132,26 +134,31 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   const foreignDisk = { ...disk, path: foreign };
   const other = await createDomainOn(otherDir, [foreignDisk], { state: 'off' });
   const held = new RegExp(`middle\\.qcow2 is used by disk vda of domain ${other.name}`);
-  await refused(24, held, 'commit', domain.name, '--base', middle);
+  await expectFailure(24, held, 'commit', domain.name, '--base', middle);
   await rename(foreign, `${foreign}.gone`);
-  const unread = new RegExp(
-    `disk vda of domain ${other.name} reads is not known \\(ENOENT.* mount`,
-  );
-  await refused(24, unread, 'commit', domain.name, '--base', middle);
+  const unread = new RegExp(`disk vda of domain ${other.name} reads are unknown \\(ENOENT.* mount`);
+  await expectFailure(24, unread, 'commit', domain.name, '--base', middle);
   await rename(`${foreign}.gone`, foreign);
   const pool = await makeVolumeOf(other, otherDir);
   const asVolume = new RegExp(`middle\\.qcow2 is used by disk vdz of domain ${other.name}`);
-  await refused(24, asVolume, 'commit', domain.name, '--base', middle);
+  await expectFailure(24, asVolume, 'commit', domain.name, '--base', middle);
   await virsh('pool-destroy', pool);
   const stopped = new RegExp(
-    `disk vdz of domain ${other.name} reads is not known \\(volume foreign.* pool-start ${pool}`,
+    `disk vdz of domain ${other.name} reads are unknown \\(volume foreign.* pool-start ${pool}`,
   );
-  await refused(24, stopped, 'commit', domain.name, '--base', middle);
+  await expectFailure(24, stopped, 'commit', domain.name, '--base', middle);
   await virsh('pool-create-as', pool, 'dir', '--target', otherDir);
 
   await domain.virsh('snapshot-create-as', '--name', 'held', '--disk-only');
   const [overlay = ''] = await layersOf(domain);
-  await refused(24, /top\.qcow2 is held by snapshot held/, 'commit', domain.name, '--base', top);
+  await expectFailure(
+    24,
+    /top\.qcow2 is held by snapshot held/,
+    'commit',
+    domain.name,
+    '--base',
+    top,
+  );
 
   const pulled = await shorten('pull', domain.name, '--base', middle, '--delete');
   const reason = `used by snapshot held of domain ${domain.name}`;
@@ -165,10 +172,10 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   });
   await other.destroy();
   const heldToo = /disk\.raw is held by snapshot held .*virsh snapshot-delete/;
-  await refused(24, heldToo, 'commit', domain.name);
+  await expectFailure(24, heldToo, 'commit', domain.name);
   await giveToImage(domain, 'held', '4c1d');
   const ofImage = /disk\.raw is part of image 4c1d .*snapshot held.*virt-publish delete 4c1d/;
-  await refused(24, ofImage, 'commit', domain.name);
+  await expectFailure(24, ofImage, 'commit', domain.name);
   await domain.virsh('snapshot-delete', 'held', '--metadata');
   for (const left of [top, middle]) await rm(left);
 
@@ -180,11 +187,16 @@ test('a chain of four: shown, committed in the middle, pulled, kept from others,
   expect(await domain.liveXml()).toContain(`<source file='${base}'`);
   expect(await domain.inactiveXml()).toContain(`<source file='${base}'`);
   expect(await domain.info('Persistent')).toBe('yes');
-  await refused(23, /has no backing file/, 'pull', domain.name);
+  await expectFailure(23, /has no backing file/, 'pull', domain.name);
   await domain.shutdown();
   const off = await chain('show', domain.name);
   expect(off.told.chain?.layers.map(({ path }) => path)).toEqual([base]);
-  await refused(23, /is switched off.*virsh start .* --paused/, 'commit', domain.name);
+  await expectFailure(
+    23,
+    /it is off; start it first, .*virsh start .* --paused/,
+    'commit',
+    domain.name,
+  );
   expect((await chain('show', 'vp-test-none')).exitCode).toBe(10);
   expect((await virsh('list', '--all', '--name')).includes(other.name)).toBe(false);
 });

@@ -1,4 +1,4 @@
-// A dry run reports what the run would fail with: work and state directory, QEMU's access, space.
+// A dry run foresees what the run would fail with: work and state directory, QEMU's way, space.
 import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,23 +39,26 @@ test.each([
   ['file/below', 32, /cannot create the folder .*: .*\/file is no directory/],
   ['open', 32, /other users may change what is in .*open; chmod go-w/],
   ['foreign', 32, /the folder .* belongs to another user \(uid 65534\)/],
-  ['shut/work', 32, /QEMU \(uid \d+\) cannot pass .*shut: chmod o\+x .*shut/],
+  ['shut/work', 32, /QEMU \(uid \d+\) cannot traverse .*shut\nhint: run chmod o\+x .*shut/],
   ['full', 31, /too little free space/],
-])('a work directory %s: the plan, exit %d and the obstacle', async (name, exitCode, message) => {
-  const flags = ['--work-dir', join(dir, name)];
-  const before = readdirSync(dir, { recursive: true });
-  const ran = await snapshot('--dry-run', ...flags);
-  expect(ran.stdout).toMatch(/^Mode +live: /m);
-  expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
-  expect(ran.stderr).toMatch(message);
-  expect(ran.exitCode).toBe(exitCode);
-  expect(readdirSync(dir, { recursive: true })).toEqual(before);
-  // It is the same for the run, but where QEMU only finds out by itself.
-  const real = await snapshot(...flags);
-  expect(real.exitCode).toBe(name === 'shut/work' ? 20 : exitCode);
-});
+])(
+  '`snapshot --dry-run` with the work directory %s prints the plan, ends with exit %d and has a hint',
+  async (name, exitCode, message) => {
+    const flags = ['--work-dir', join(dir, name)];
+    const before = readdirSync(dir, { recursive: true });
+    const ran = await snapshot('--dry-run', ...flags);
+    expect(ran.stdout).toMatch(/^Mode +live: /m);
+    expect(ran.stderr).toMatch(/^virt-publish: the run would fail: /);
+    expect(ran.stderr).toMatch(message);
+    expect(ran.exitCode).toBe(exitCode);
+    expect(readdirSync(dir, { recursive: true })).toEqual(before);
+    // It is the same for the run, but where QEMU only finds out by itself.
+    const real = await snapshot(...flags);
+    expect(real.exitCode).toBe(name === 'shut/work' ? 20 : exitCode);
+  },
+);
 
-test('a directory that the run creates, or opens, is no obstacle, and a dry run creates none', async () => {
+test('`snapshot --dry-run` accepts a directory that a run creates or opens, and creates none', async () => {
   const missing = join(dir, 'new/work');
   expect((await snapshot('--dry-run', '--work-dir', missing)).exitCode).toBe(0);
   expect(existsSync(join(dir, 'new'))).toBe(false);

@@ -116,7 +116,7 @@ test('a layer that was replaced under its name refuses every mode before anythin
     expect(error.message).toContain(base.path);
   }
   const inspected = await runCli(['inspect', domain.name], { sandbox });
-  expect(inspected.stdout).toContain(`is given ${base.path} by libvirt`);
+  expect(inspected.stdout).toContain(`has ${base.path} in libvirt`);
   expect((await runCli(['chain', 'pull', domain.name], { sandbox })).exitCode).toBe(23);
   expect(await domain.virsh('domid')).toBe(uuidOfRun);
   expect(await domain.info('Persistent')).toBe('yes');
@@ -134,7 +134,7 @@ test('a layer that was replaced under its name refuses every mode before anythin
   const error = await failToPublish(cold, { sandbox });
   expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
   expect(error.message).toContain(
-    `disk vdb of domain ${domain.name}: ${other.path} is not the file`,
+    `${other.path} of disk vdb is not the file that its QEMU has open`,
   );
   expect(await domain.virsh('domid')).toBe(uuidOfRun);
 });
@@ -242,7 +242,7 @@ test('the system disk is taken, and said to be, where read-only and seed disks s
   ];
   const domain = await createStill(dir, disks, 'off');
   const seedWords = 'is a cloud-init seed (label cidata)';
-  const reason = `vdd is taken for the root disk: vda is read-only, vdb ${seedWords}, vdc ${seedWords}; name another with --disk`;
+  const reason = `vdd is taken for the root disk: vda is read-only, vdb ${seedWords}, vdc ${seedWords}; choose another with --disk`;
   const dry = await runCli(['snapshot', domain.name, '--dry-run', '--json'], { sandbox });
   expect(dry.events.at(-1)).toMatchObject({
     plan: { disk: { target: 'vdd' }, rootReason: reason },

@@ -64,7 +64,7 @@ describe('pull', () => {
     proxy.seen.length = 0;
     const ran = await runCli(['pull', id, file], { sandbox, env });
     expect(ran.exitCode, ran.stderr).toBe(0);
-    expect(ran.stderr).toContain('going on: 56 MiB are there already');
+    expect(ran.stderr).toContain('resuming: 56 MiB were fetched before');
     expect(gets()).toBe(160 / PART_MIB - 7);
     await must('cmp', [original, file]);
     const left = (await readdir(sandbox.dir)).filter((name) => name.startsWith('killed.raw'));

@@ -83,7 +83,7 @@ test('they are taken live as one image, off where they can be read, and refused 
     const flags = ['--mode', 'cold', '--disk', target];
     const cold = await failToPublish([domain.name, ...flags], { sandbox });
     expect(cold).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
-    expect(cold.message).toContain('is not all on this host');
+    expect(cold.message).toContain('is not completely on this host');
   }
   await expectWhole(domain, before);
   await domain.shutdown();
@@ -102,7 +102,7 @@ test('they are taken live as one image, off where they can be read, and refused 
   ).toBe(true);
   const refused = await failToPublish([domain.name, '--disk', 'vdb'], { sandbox });
   expect(refused).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
-  expect(refused.message).toContain('start the domain, and take it live');
+  expect(refused.hint).toBe('start the domain, then use --mode live');
   await domain.destroy();
 
   const folder = join(sandbox.dir, 'all');

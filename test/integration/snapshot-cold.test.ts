@@ -82,7 +82,7 @@ test('--mode auto takes a shareable disk cold, and says why', async () => {
   const { record, events } = await publish([domain.name, '--verbose'], { sandbox });
 
   expect(record.properties.snapshot_mode).toBe('cold');
-  expect(JSON.stringify(events)).toContain('libvirt mirrors no shared disk');
+  expect(JSON.stringify(events)).toContain('libvirt does not mirror shareable disks');
   expect(JSON.stringify(events)).toContain('no reflink, so the guest waits');
   await expectWhole(domain, before);
 });

@@ -124,7 +124,7 @@ test('a guest that is frozen too long is thawed, the snapshots are removed, noth
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
   const late = await failToPublish([domain.name, ...TAKE], { sandbox, env, command: COMMAND });
   expect(late, late.message).toMatchObject({ exitCode: 21, code: 'QUIESCE' });
-  expect(late.message).toContain('timeouts.freezeMs');
+  expect(late.hint).toBe('raise timeouts.freezeMs');
   await untilWhole(domain, before, 0);
   expect(await snapshotNames()).toEqual([]);
   await expectNothingLeft(sandbox);
@@ -243,7 +243,7 @@ test('recover keeps the overlay if the guest is off, or a file reads the volume,
   await domain.virsh('destroy');
   const off = await runCli(['recover', '--json'], { sandbox });
   expect(off.exitCode, off.stdout).not.toBe(0);
-  expect(off.stdout).toContain('is switched off, and has its newest data in');
+  expect(off.stdout).toContain('is off, and has its newest data in');
   await domain.virsh('start', '--paused');
   const reader = join(domain.dir, 'reader.qcow2');
   await must('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', below, '-F', 'qcow2', reader]);

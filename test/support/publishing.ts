@@ -1,4 +1,4 @@
-// Runs of the command that tests of many kinds make: publish, pull, and judge what came out.
+// The command in tests of all kinds: publishes and pulls images, and judges the result.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -18,7 +18,7 @@ type PublishOptions = CliOptions & {
   command?: string;
 };
 
-/** `virt-publish snapshot ARGS --json`, which must succeed. */
+/** Runs `virt-publish snapshot ARGS --json`, which must succeed. */
 export async function publish(
   args: readonly string[],
   { command = 'snapshot', ...options }: PublishOptions,
@@ -32,25 +32,27 @@ export async function publish(
   return { id: String(result.image.id), record: result.image, events: ran.events };
 }
 
-/** `virt-publish snapshot ARGS --json`, which must fail; its error object and exit code. */
-export async function failToPublish(
-  args: readonly string[],
-  { command = 'snapshot', ...options }: PublishOptions,
-): Promise<{
+export interface FailedRun {
   exitCode: number | null;
   code: string;
   message: string;
   hint: string;
   stderr: string;
-}> {
+}
+
+/** Runs `virt-publish snapshot ARGS --json`, which must fail; resolves to its error and exit code. */
+export async function failToPublish(
+  args: readonly string[],
+  { command = 'snapshot', ...options }: PublishOptions,
+): Promise<FailedRun> {
   const ran = await runCli([command, ...args, '--json'], options);
-  const error = ran.events.at(-1) as Record<'type' | 'code' | 'message' | 'hint', string>;
+  const error = ran.events.at(-1) as { type: string } & Omit<FailedRun, 'exitCode' | 'stderr'>;
   expect(error?.type, ran.stderr + ran.stdout).toBe('error');
   const { code, message, hint } = error;
   return { exitCode: ran.exitCode, code, message, hint, stderr: ran.stderr };
 }
 
-/** Pulls an image into the sandbox; its path. */
+/** Pulls an image into the sandbox; resolves to its path. */
 export async function pull(
   ref: string,
   format: string,

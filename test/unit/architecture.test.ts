@@ -44,10 +44,9 @@ const ROOMS = [
 const IMPORTERS: Record<string, string> = {
   '@aws-sdk/client-s3': 'store/s3/s3-client.ts',
   '@aws-sdk/credential-provider-node': 'store/s3/access.ts',
-  '@aws-sdk/s3-request-presigner': 'store/s3/presign.ts',
+  '@aws-sdk/s3-request-presigner': 'store/s3/links.ts',
   '@node-rs/crc32': 'host/io/crc32c.ts',
-  '@smithy/core': 'store/s3/access.ts',
-  '@smithy/signature-v4': 'store/s3/access.ts',
+  '@smithy/core': 'store/s3/aws-settings.ts',
   'http-proxy-agent': 'store/s3/proxy-agents.ts',
   'https-proxy-agent': 'store/s3/proxy-agents.ts',
   'proxy-from-env': 'store/s3/agents.ts',

@@ -1,4 +1,4 @@
-// What must not be done to a chain, said before anything is touched.
+// The checks of a chain before a block job: nothing is changed if one fails.
 import { dirname } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
@@ -11,51 +11,57 @@ import type { Domain } from '../../libvirt/domain.ts';
 import type { Host } from '../../libvirt/host.ts';
 import type { ChainPlan } from './plan-chain.ts';
 
-/** @throws PublishError CHAIN, DOMAIN_BUSY where no block job can be begun on the disk. */
+/** @throws PublishError CHAIN, DOMAIN_BUSY if no block job can be started on the disk */
 export async function assertReady(domain: Domain, chain: DiskChain): Promise<void> {
   const { active, source, obstacle, disk } = chain;
   const { name } = domain;
   if (!active) {
-    refuse(
-      `domain ${name} is switched off, and a chain is shortened while QEMU has it open; start it first (paused is enough: virsh start ${virshDomain(domain)} --paused)`,
+    fail(
+      `cannot shorten the chain of domain ${name}: it is off`,
+      `start it first, paused is enough: virsh start ${virshDomain(domain)} --paused`,
     );
   }
-  if (obstacle !== null) refuse(obstacle);
+  if (obstacle !== null) fail(obstacle);
   if (source.readonly || source.shareable) {
-    refuse(`disk ${disk.target} of domain ${name} is read-only or shareable, and stays as it is`);
+    fail(
+      `cannot shorten the chain of disk ${disk.target} of domain ${name}: it is read-only or shareable`,
+    );
   }
   if (source.volume !== null) {
-    refuse(
-      `disk ${disk.target} of domain ${name} is a volume of pool ${source.volume.pool}, and would be a mere file afterwards; give the domain the file itself as its disk first`,
+    fail(
+      `cannot shorten the chain of disk ${disk.target} of domain ${name}: it is a volume of pool ${source.volume.pool}, and would be a plain file afterwards`,
+      'change the disk of the domain to the file itself first',
     );
   }
   await assertDiskIdle(domain, source, active);
   const checkpoints = await domain.listCheckpoints();
   if (checkpoints.length === 0) return;
   const names = checkpoints.map((checkpoint) => checkpoint.name).join(', ');
-  refuse(
-    `domain ${name} has checkpoints (${names}), whose bitmaps lie in the layers; delete them first with virsh checkpoint-delete, and make the next backup a full one`,
+  fail(
+    `domain ${name} has checkpoints (${names}), whose bitmaps are in the layers`,
+    'delete them with virsh checkpoint-delete, then make the next backup a full one',
   );
 }
 
 /**
- * NOTE: an internal snapshot reads what it does not have itself through the backing file of its
- * layer. A pull takes that away from the active layer, and nothing in QEMU refuses it.
- * @throws PublishError CHAIN where internal snapshots would be lost or damaged.
+ * NOTE: an internal snapshot reads missing clusters from the backing file of its layer. A pull removes
+ * the backing file of the active layer, and QEMU does not reject that.
+ * @throws PublishError CHAIN if internal snapshots would be lost or damaged
  */
 export function assertNoSnapshotLost({ kind, target, into, removed }: ChainPlan): void {
   const losing = (kind === 'pull' ? [into] : removed).find(({ snapshots }) => snapshots.length > 0);
   if (!losing) return;
-  refuse(
-    `layer ${losing.path} of disk ${target} holds internal snapshots (${losing.snapshots.join(', ')}), which a ${kind} would ${kind === 'pull' ? 'damage' : 'lose'}; publish them with snapshot --from-snapshot, or delete them, first`,
+  fail(
+    `a ${kind} would ${kind === 'pull' ? 'damage' : 'lose'} the internal snapshots (${losing.snapshots.join(', ')}) in layer ${losing.path} of disk ${target}`,
+    'publish them with snapshot --from-snapshot, or delete them, first',
   );
 }
 
 /**
- * A commit changes its base, and whatever reads that, or a layer above it, reads wrong from then on.
- * `snapshot` of the domain counts for nothing: it is to be forgotten; nor does what nobody can read,
- * where the base `heldStill` for a moment only, and nobody can have come to need it as it is.
- * @throws PublishError CHAIN_IN_USE with everybody who does.
+ * A commit changes its base, and every other reader of the base or of a layer above it reads wrong data
+ * from then on. The domain's own `snapshot` does not count, since it will be deleted. Unknown uses count
+ * only if the base `heldStill` long enough for another client to rely on it.
+ * @throws PublishError CHAIN_IN_USE with all users
  */
 export async function assertLayersUnused(
   host: Host,
@@ -67,57 +73,63 @@ export async function assertLayersUnused(
   const files = modified.map(({ path }) => path);
   const own = { uuid: domain.uuid, target, layers: layers.map(({ path }) => path), snapshot };
   const gone = new Set(removed.map(({ path }) => path));
-  // A snapshot's overlay that stays in the chain is still what that snapshot says of it.
+  // An overlay that stays in the chain remains valid for its snapshot.
   const uses = (await findUses(host, files, own)).filter(
     ({ how, path }) => (how !== 'overlay' || gone.has(path)) && (how !== 'unknown' || heldStill),
   );
   if (uses.length === 0) return;
-  const told = [...new Set(uses.map(tell))].join('; ');
+  const list = [...new Set(uses.map(describeUse))].join('; ');
   throw new PublishError(
     'CHAIN_IN_USE',
-    `the ${kind} on disk ${target} of domain ${domain.name} would change what others need: ${told}. Choose another --base or --top, use chain pull, or end that use first (${cureOf(uses, domain)})`,
-    { step: 'inspect' },
+    `the ${kind} on disk ${target} of domain ${domain.name} would change layers in use: ${list}`,
+    {
+      step: 'inspect',
+      hint: `choose another --base or --top, use chain pull, or end that use first (${waysToEnd(uses, domain)})`,
+    },
   );
 }
 
-function tell({ path, by, how, imageId, unknown }: Use): string {
-  if (unknown) return `what ${by} reads is not known (${unknown.what})`;
+function describeUse({ path, by, how, imageId, unknown }: Use): string {
+  if (unknown) return `the files that ${by} reads are unknown (${unknown.what})`;
   if (imageId !== undefined) return `${path} is part of image ${imageId} of virt-publish (${by})`;
   return `${path} is ${how === 'reads' ? 'used by' : 'held by'} ${by}`;
 }
 
-function cureOf(uses: readonly Use[], domain: { name: string; uuid: string }): string {
+function waysToEnd(uses: readonly Use[], domain: { name: string; uuid: string }): string {
   const forget = `virsh snapshot-delete ${virshDomain(domain)} SNAPSHOT --metadata`;
-  const cures = uses.flatMap(({ how, imageId, unknown }) => {
-    if (unknown) return unknown.cure;
+  const ways = uses.flatMap(({ how, imageId, unknown }) => {
+    if (unknown) return unknown.hint;
     if (how === 'reads') return [];
     return imageId === undefined
-      ? `a snapshot that nobody needs: ${forget}`
-      : `an image that nobody needs: delete that first, with virt-publish delete ${imageId}, and then its snapshot: ${forget}`;
+      ? `delete an unused snapshot: ${forget}`
+      : `delete an unused image, virt-publish delete ${imageId}, then its snapshot: ${forget}`;
   });
-  return ['an overlay that nobody needs: remove it', ...new Set(cures)].join('; ');
+  return ['remove an unused overlay', ...new Set(ways)].join('; ');
 }
 
-/** Where the data go, and how much at most; a block device has its space already. */
+/** Checks the space for the largest possible job; a block device has its space already. */
 export async function assertEnoughRoom(
   { kind, into, removed }: ChainPlan,
   { reserve }: Pick<Config, 'reserve'>,
-  cure = OTHER_BASE,
+  alternative = OTHER_BASE,
 ): Promise<void> {
   const moved = removed.reduce((sum, { actualSize }) => sum + actualSize, 0);
   const needed = Math.min(moved, into.virtualSize);
   const need = { directory: dirname(into.path), purpose: `the ${kind}`, needed };
   if (isOnFileSystem(into.path)) {
-    assertEnoughSpace(await measureSpace([need], reserve), cure);
+    assertEnoughSpace(await measureSpace([need], reserve), alternative);
   }
 }
 
-export const OTHER_BASE = 'shorten less of the chain at once with --base';
+export const OTHER_BASE = 'shorten less of the chain with --base';
 
 export function isOnFileSystem(path: string): boolean {
   return !path.startsWith('/dev/');
 }
 
-function refuse(message: string): never {
-  throw new PublishError('CHAIN', message, { step: 'inspect' });
+function fail(message: string, hint?: string): never {
+  throw new PublishError('CHAIN', message, {
+    step: 'inspect',
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

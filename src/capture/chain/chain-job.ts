@@ -1,4 +1,4 @@
-// The block job that shortens a chain: started, watched to its end, and pivoted where it must be.
+// The block job that shortens a chain: starts it, watches it to its end, and pivots if needed.
 import type { Config } from '../../config/config.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { type OnEvent, runStep } from '../../core/events.ts';
@@ -24,24 +24,24 @@ export interface ChainJob {
   journal: Journal;
   scope: GuestScope<GuestContext>;
   timeouts: Pick<Config['timeouts'], 'mirrorMs' | 'mirrorStallMs'>;
-  /** MiB/s; 0 is no cap. */
+  /** MiB/s; 0 is no limit. */
   bandwidthMib: number;
-  /** @throws PublishError NO_SPACE where what is written to has no more than its reserve. */
+  /** @throws PublishError NO_SPACE if the written file system has less free than its reserve */
   checkReserve: () => Promise<void>;
   onEvent: OnEvent;
   signal: AbortSignal;
 }
 
-/** libvirt drops a job before it has told the new chain. */
+/** libvirt ends a job before its XML has the new chain. */
 const SETTLE_MS = 10_000;
 /** The longest pause between two reads of a block job. */
 const POLL_MS = 500;
 
-/** Whether all that was moved has left QEMU's memory; `why` not, in words. */
+/** Whether QEMU has written all moved data to the disk; `why` not, for messages. */
 export type Flushed = { flushed: true } | { flushed: false; why: string };
 
 /**
- * Resolves when the chain is shorter; when it rejects, `scope.restore()` ends what is left of it.
+ * Resolves when the chain is shorter; when it rejects, `scope.restore()` ends the job.
  * @throws PublishError CHAIN, NO_SPACE; the signal's reason.
  */
 export async function runChainJob(job: ChainJob): Promise<Flushed> {
@@ -54,7 +54,7 @@ export async function runChainJob(job: ChainJob): Promise<Flushed> {
     await awaitEnd(job);
   });
   if (plan.pivots) await runStep(onEvent, 'pivot', () => pivot(job));
-  // What goes wrong from here on does not make the chain longer again.
+  // A failure from here on does not make the chain longer again.
   try {
     const flushed = await flush(job);
     await scope.markUndone(act);
@@ -67,9 +67,9 @@ export async function runChainJob(job: ChainJob): Promise<Flushed> {
 const NOT_RUNNING = 'the guest is paused, and may have unwritten data; resume it first';
 
 /**
- * NOTE: when a job has ended, QEMU may hold tables of the file it wrote to in its memory alone
- * (seen after a pull, QEMU 7.2: the file read as before the job), until the guest's next flush. A
- * stop of the guest flushes everything; it takes some milliseconds.
+ * NOTE: when a job has ended, QEMU may still have tables of the written file only in memory (after a
+ * pull, QEMU 7.2: the file reads like before the job), until the guest's next flush. A pause of the
+ * guest flushes everything; it takes some milliseconds.
  */
 async function flush({ domain, scope }: ChainJob): Promise<Flushed> {
   const { state } = await domain.getState();
@@ -92,12 +92,12 @@ async function start({ domain, plan, bandwidthMib }: ChainJob): Promise<void> {
     else await domain.blockRebase(target, base, bandwidthMib, 0);
   } catch (error) {
     if (!isLibvirtError(error)) throw error;
-    const message = `libvirt did not start the ${kind} on disk ${target} of domain ${domain.name}: ${error.message}; nothing has changed`;
+    const message = `libvirt did not start the ${kind} on disk ${target} of domain ${domain.name}: ${error.message}`;
     throw new PublishError('CHAIN', message, { step: kind, cause: error });
   }
 }
 
-/** libvirt's own names of the layers, as `vda[2]`: a path may hold anything, and be known otherwise. */
+/** Returns libvirt's names of the layers, such as `vda[2]`; a path may have several spellings. */
 async function namesOfLayers(domain: Domain, target: string): Promise<(path: string) => string> {
   const disk = await readDisk(domain, target);
   return (path) => {
@@ -148,7 +148,7 @@ async function isReady({ domain, plan }: ChainJob): Promise<boolean> {
   return mirror?.job === 'active-commit' && mirror.ready === 'yes';
 }
 
-/** NOTE: a job that failed vanishes as one that is done does: the live XML alone tells them apart. */
+/** NOTE: a failed job vanishes like a completed one; only the live XML shows the difference. */
 async function isShorter({ domain, plan }: ChainJob): Promise<boolean> {
   const removed = plan.removed.map(({ path }) => path);
   const hasLeft = async () => {
@@ -174,19 +174,23 @@ async function pivot(job: ChainJob): Promise<void> {
     if (isLibvirtError(error)) throw failed(job, `could not be pivoted: ${error.message}`);
     throw error;
   }
-  if (!(await isShorter(job))) throw failed(job, 'was pivoted, and the chain is as it was');
+  if (!(await isShorter(job))) throw failed(job, 'was pivoted, but the chain is unchanged');
 }
 
-/** A full disk has a code of its own. */
+/** Returns the error for a job that vanished. @throws PublishError NO_SPACE if space is lacking */
 async function vanished(job: ChainJob): Promise<PublishError> {
   await job.checkReserve();
   return failed(
     job,
-    `ended before it was done, and libvirt knows no block job any more; see whether the guest was switched off, the file system of ${job.plan.into.path} is full, and the domain's log below /var/log/libvirt/qemu`,
+    'ended before it was done: libvirt has no block job any more',
+    `check whether the guest was switched off, the space for ${job.plan.into.path}, and the log in /var/log/libvirt/qemu`,
   );
 }
 
-function failed({ domain, plan }: ChainJob, what: string): PublishError {
+function failed({ domain, plan }: ChainJob, what: string, hint?: string): PublishError {
   const message = `the ${plan.kind} on disk ${plan.target} of domain ${domain.name} ${what}`;
-  return new PublishError('CHAIN', message, { step: plan.kind });
+  return new PublishError('CHAIN', message, {
+    step: plan.kind,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

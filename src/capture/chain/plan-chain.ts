@@ -1,4 +1,4 @@
-// Which layers a commit or a pull works on, and which ones fall out of the chain. Pure.
+// Plans a commit or a pull: the layers that it writes, and those that it removes from the chain. Pure.
 import { resolve } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import type { ChainLayer } from '../../core/model.ts';
@@ -10,27 +10,31 @@ export interface ChainPlan {
   pivots: boolean;
   /** The layer that is written to. */
   into: ChainLayer;
-  /** A commit's own ends, and the layer that stays below a pull; null where nothing does. */
+  /** The ends of a commit; for a pull, `base` is the layer that stays below, null if none does. */
   top: ChainLayer;
   base: ChainLayer | null;
-  /** Layers that are in the chain before and not after. */
+  /** Layers that the job removes from the chain. */
   removed: ChainLayer[];
-  /** Layers that whoever else reads them would read wrong: `base` and all above it, for a commit. */
+  /** Layers whose other readers would read wrong data: for a commit, `base` and all above it. */
   modified: ChainLayer[];
 }
 
-/** @throws PublishError USAGE, CHAIN where there is no such layer, or nothing to do. */
+/** @throws PublishError USAGE, CHAIN if a layer does not exist, or there is nothing to do */
 export function planCommit(
   { name, target, layers }: { name: string; target: string; layers: readonly ChainLayer[] },
-  { base: baseWish, top: topWish }: { base?: string | undefined; top?: string | undefined },
+  {
+    base: requestedBase,
+    top: requestedTop,
+  }: { base?: string | undefined; top?: string | undefined },
 ): ChainPlan {
   const chain = { name, target, layers };
-  const topAt = topWish === undefined ? 0 : indexOf(chain, topWish);
-  const baseAt = baseWish === undefined ? layers.length - 1 : indexOf(chain, baseWish);
-  refuseSingle(chain);
+  const topAt = requestedTop === undefined ? 0 : indexOf(chain, requestedTop);
+  const baseAt = requestedBase === undefined ? layers.length - 1 : indexOf(chain, requestedBase);
+  assertNotSingle(chain);
   if (baseAt <= topAt) {
-    const message = `there is nothing between ${pathAt(layers, topAt)} and ${pathAt(layers, baseAt)} on disk ${target} of domain ${name}: --base must lie below --top in the chain (${listed(layers)})`;
-    throw new PublishError('USAGE', message, { step: 'inspect' });
+    const message = `disk ${target} of domain ${name} has nothing to commit from ${pathAt(layers, topAt)} to ${pathAt(layers, baseAt)}; its chain: ${listed(layers)}`;
+    const hint = 'choose a --base below --top in the chain';
+    throw new PublishError('USAGE', message, { step: 'inspect', hint });
   }
   const removed = layers.slice(topAt, baseAt);
   const [top] = removed;
@@ -40,19 +44,20 @@ export function planCommit(
   return { kind: 'commit', target, pivots: topAt === 0, into: base, top, base, removed, modified };
 }
 
-/** @throws PublishError USAGE, CHAIN where there is no such layer, or nothing to do. */
+/** @throws PublishError USAGE, CHAIN if a layer does not exist, or there is nothing to do */
 export function planPull(
   { name, target, layers }: { name: string; target: string; layers: readonly ChainLayer[] },
-  { base: baseWish }: { base?: string | undefined },
+  { base: requestedBase }: { base?: string | undefined },
 ): ChainPlan {
   const chain = { name, target, layers };
-  const baseAt = baseWish === undefined ? layers.length : indexOf(chain, baseWish);
-  refuseSingle(chain);
+  const baseAt = requestedBase === undefined ? layers.length : indexOf(chain, requestedBase);
+  assertNotSingle(chain);
   const [top] = layers;
   const removed = layers.slice(1, baseAt);
   if (!top || removed.length === 0) {
-    const message = `there is nothing between the active layer of disk ${target} of domain ${name} and ${pathAt(layers, baseAt)}: --base must lie further down in the chain (${listed(layers)})`;
-    throw new PublishError('USAGE', message, { step: 'inspect' });
+    const message = `disk ${target} of domain ${name} has no layer between the active one and ${pathAt(layers, baseAt)}; its chain: ${listed(layers)}`;
+    const hint = 'choose a --base further down in the chain';
+    throw new PublishError('USAGE', message, { step: 'inspect', hint });
   }
   const base = layers[baseAt] ?? null;
   return { kind: 'pull', target, pivots: false, into: top, top, base, removed, modified: [] };
@@ -60,17 +65,17 @@ export function planPull(
 
 type Chain = Parameters<typeof planCommit>[0];
 
-function refuseSingle({ name, target, layers }: Chain): void {
+function assertNotSingle({ name, target, layers }: Chain): void {
   if (layers.length > 1) return;
-  const message = `disk ${target} of domain ${name} has no backing file: its chain is as short as can be`;
-  throw new PublishError('CHAIN', message, { step: 'inspect' });
+  const message = `disk ${target} of domain ${name} has no backing file, so its chain cannot be shortened`;
+  throw new PublishError('CHAIN', message, { step: 'inspect', hint: 'nothing is to be done' });
 }
 
 function indexOf({ name, target, layers }: Chain, path: string): number {
   const at = layers.findIndex((layer) => layer.path === path || layer.path === resolve(path));
   if (at !== -1) return at;
   const message = `disk ${target} of domain ${name} has no layer ${path}; its chain: ${listed(layers)}`;
-  throw new PublishError('USAGE', message, { step: 'inspect' });
+  throw new PublishError('USAGE', message, { step: 'inspect', hint: 'name one of these layers' });
 }
 
 function pathAt(layers: readonly ChainLayer[], at: number): string {

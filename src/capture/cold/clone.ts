@@ -1,4 +1,4 @@
-// Disks cloned by reflink: a clone shares its disk's blocks, so it is made in no time and takes no space.
+// Clones disks by reflink: a clone shares its disk's blocks, so it is fast and takes no space.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
@@ -12,8 +12,8 @@ import { cloneFile, requireReflinks } from '../../host/io/reflinks.ts';
 import type { CaptureRun, StillDisk } from '../capture-run.ts';
 
 /**
- * Why the disks' top layers cannot be cloned into the scratch folder; undefined where it should be
- * possible. Tried while the guest still runs, so that nothing is lost where not.
+ * Returns why the disks' active layers cannot be cloned into the scratch folder; undefined if it should
+ * be possible. Checked while the guest still runs, before its managed save.
  */
 export async function obstacleToClone(run: CaptureRun): Promise<string | undefined> {
   for (const { disk } of run.inspection.disks) {
@@ -24,11 +24,11 @@ export async function obstacleToClone(run: CaptureRun): Promise<string | undefin
 }
 
 async function obstacleOf(disk: LocalDisk, folder: string): Promise<string | undefined> {
-  // NOTE: a reflink asks for no lock of QEMU's, and another guest may write to a disk like this.
+  // NOTE: a reflink ignores QEMU's locks, and another guest may write to a shareable disk.
   if (disk.shareable) return `disk ${disk.target} is shareable`;
   try {
     const [source, scratch] = await Promise.all([stat(disk.source), stat(folder)]);
-    if (!source.isFile()) return `${disk.source} is no regular file`;
+    if (!source.isFile()) return `${disk.source} is not a regular file`;
     if (source.dev !== scratch.dev)
       return `${disk.source} and the work directory are on two file systems`;
     await requireReflinks(folder);
@@ -39,10 +39,10 @@ async function obstacleOf(disk: LocalDisk, folder: string): Promise<string | und
 }
 
 /**
- * Clones the top layers of disks that nobody writes to. Their backing files stay where they are:
- * they are read by the absolute paths that were inspected, never by what a clone's own header says.
- * @returns undefined where it cannot be done after all; nothing is left of it then.
- * @throws PublishError MANAGED_SAVE where it takes too long; the signal's reason.
+ * Clones the active layers of disks that no process writes to. Their backing files are not cloned:
+ * they are read by the inspected absolute paths, never by the header of a clone.
+ * @returns undefined if it is not possible; no clone is left then
+ * @throws PublishError MANAGED_SAVE if it takes too long; the signal's reason
  */
 export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefined> {
   const clones: (StillDisk & { isScratch: true })[] = [];
@@ -60,8 +60,8 @@ export async function cloneDisks(run: CaptureRun): Promise<StillDisk[] | undefin
 }
 
 /**
- * Resolves to why it could not be done.
- * @throws PublishError INTEGRITY where another file has the disk's name, or it was written to.
+ * Resolves to the reason if the disk could not be cloned.
+ * @throws PublishError INTEGRITY if another file has the disk's name, or the disk was written to
  */
 async function cloneDisk(
   run: CaptureRun,
@@ -97,14 +97,14 @@ function markInTime({ timeouts, signal }: CaptureRun, path: string): Promise<Lay
 }
 
 export function noteNoClone({ onEvent }: CaptureRun, obstacle: string): void {
-  const message = `no reflink, so the guest waits until its disks were read: ${obstacle}`;
+  const message = `no reflink, so the guest waits until its disks are read: ${obstacle}`;
   onEvent({ type: 'note', level: 'debug', step: 'clone', message });
 }
 
 /**
- * NOTE: nothing can end a reflink that hangs in the kernel, nor remove its file before it is done,
- * but the guest need not wait for it: it is started, and the clone goes with the run's folder.
- * @throws PublishError MANAGED_SAVE when its time is over; the signal's reason.
+ * NOTE: a reflink that hangs in the kernel cannot be ended, nor its file removed before it is done. The
+ * guest does not wait for it: it is started, and the clone is removed with the run's folder.
+ * @throws PublishError MANAGED_SAVE at the deadline; the signal's reason
  */
 async function withinTime(
   { timeouts, signal }: CaptureRun,
@@ -119,7 +119,11 @@ async function withinTime(
 function late({ cloneMs }: CaptureRun['timeouts']): PublishError {
   return new PublishError(
     'MANAGED_SAVE',
-    `the clone of the disk took longer than ${cloneMs / 1000} s, and the guest was started again; a badly fragmented disk takes long: raise timeouts.cloneMs, or use --mode live`,
-    { step: 'clone', retryable: true },
+    `the clone of the disk took longer than ${cloneMs / 1000} s, so the guest was started again`,
+    {
+      step: 'clone',
+      retryable: true,
+      hint: 'raise timeouts.cloneMs (a fragmented disk takes long), or use --mode live',
+    },
   );
 }

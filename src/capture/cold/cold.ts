@@ -1,4 +1,4 @@
-// The cold path: the guest's memory is saved, its disks cloned or read, and the guest started from the save.
+// The cold mode: saves the guest's memory, clones or reads its disks, and starts the guest from the save.
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { pollUntil } from '../../core/poll.ts';
@@ -11,17 +11,17 @@ import { assertNotTakenOver } from '../../run/guard/take-over.ts';
 import type { CaptureRun, StillDisk, StillDisks, UseStillDisks } from '../capture-run.ts';
 import { changed, checkSavedLayers, lookAgain } from '../look-again.ts';
 import { cloneDisks, noteNoClone, obstacleToClone } from './clone.ts';
-import { goneForStart } from './cold-obstacles.ts';
+import { describeMissing } from './cold-obstacles.ts';
 import { SaveWatch } from './save-watch.ts';
 import { setClock } from './set-clock.ts';
 
-/** Clones that are still to be used, with the guest running again; or what `use` has made already. */
+/** Clones still to be used, with the guest running again; or the result of `use`. */
 export type ColdCapture<T> = { clones: StillDisks } | { result: T };
 
 /**
- * Holds a running or paused domain in a managed save while its disks are cloned; where one cannot
- * be, while `use` reads them. When this resolves, the guest is as it was; when it rejects, the caller's
- * `scope.restore()` makes it so.
+ * Holds a running or paused domain in a managed save while its disks are cloned; if one cannot be
+ * cloned, while `use` reads them. When this resolves, the guest is restored; when it rejects, the
+ * caller's `scope.restore()` restores it.
  * @throws PublishError MANAGED_SAVE, LIBVIRT; the signal's reason; what `use` throws.
  */
 export async function captureCold<T>(
@@ -51,8 +51,8 @@ export async function captureCold<T>(
 }
 
 /**
- * A guard that came in between has started the guest below the reader; so may another client.
- * @throws PublishError MANAGED_SAVE, DOMAIN_BUSY if the guest does not hang in its managed save any more.
+ * Checks that neither a guard nor another client has started the guest while its disks were read.
+ * @throws PublishError MANAGED_SAVE, DOMAIN_BUSY if the guest is no longer in its managed save
  */
 async function assertAsleep({ host, inspection, folder }: CaptureRun): Promise<void> {
   await assertNotTakenOver(folder.path, 'save');
@@ -62,10 +62,10 @@ async function assertAsleep({ host, inspection, folder }: CaptureRun): Promise<v
 }
 
 /**
- * Reads the disks of a domain that is switched off, and leaves it off.
+ * Reads the disks of a domain that is off, and leaves it off.
  *
- * NOTE: qemu-img holds its lock on a disk while it reads, so a start of the domain in between
- * fails with a clear error from QEMU, and never changes the disk below the reader.
+ * NOTE: qemu-img holds a lock on a disk while it reads, so a start of the domain fails meanwhile with a
+ * clear error from QEMU, and never changes the disk under the reader.
  */
 export async function captureOffline<T>(planned: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   const run = { ...planned, inspection: await lookAgain(planned) };
@@ -80,7 +80,7 @@ function stillDisks(run: CaptureRun): StillDisks {
   return toStillDisks(run, disks);
 }
 
-/** Disks whose guest hangs in a managed save are as a power cut would leave them. */
+/** The disks of a guest in a managed save are in the state that a power cut would leave. */
 function toStillDisks({ inspection }: CaptureRun, disks: readonly StillDisk[]): StillDisks {
   const { active, hasManagedSave } = inspection;
   const consistency = active || hasManagedSave ? 'crash' : 'offline';
@@ -91,7 +91,7 @@ async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureR
   for (const device of plan.detaches) {
     await scope.perform(detach, device, async () => {
       await domain.detachDeviceFlags(device.xml, VIR_DOMAIN_AFFECT_LIVE);
-      // The guest lets go of a device in its own time: the call only asks it to.
+      // The call only requests the detach; the guest releases the device later.
       const isGone = async () => {
         const { hostdevs } = parseDomainXml(await domain.getXMLDesc(0));
         return !hostdevs.some(({ address }) => address === device.address);
@@ -103,16 +103,19 @@ async function detachDevices({ plan, scope, domain, timeouts, signal }: CaptureR
 }
 
 function notDetached(name: string, address: string): PublishError {
-  const message = `the guest of domain ${name} did not let go of device ${address}, with which it cannot be saved; raise timeouts.detachMs, or use --mode live`;
-  return new PublishError('MANAGED_SAVE', message, { step: 'detach' });
+  const message = `the guest of domain ${name} did not release device ${address}, which QEMU cannot save`;
+  const hint = 'raise timeouts.detachMs, or use --mode live';
+  return new PublishError('MANAGED_SAVE', message, { step: 'detach', hint });
 }
 
-/** Some time has passed since the inspection: what a start needs is looked for once more. */
+/** Checks again that this host has all that a start needs, since the inspection may be old. */
 async function assertPresent({ domain, host }: CaptureRun): Promise<void> {
   const missing = await missingNeeds(domain, await host.work(), await domain.getXMLDesc(0));
   if (missing.length === 0) return;
-  const message = `${goneForStart(domain.name, missing)}; put it back, or use --mode live`;
-  throw new PublishError('MANAGED_SAVE', message, { step: 'save' });
+  throw new PublishError('MANAGED_SAVE', describeMissing(domain.name, missing), {
+    step: 'save',
+    hint: 'restore what is missing, or use --mode live',
+  });
 }
 
 async function saveGuest(run: CaptureRun): Promise<void> {
@@ -123,12 +126,16 @@ async function saveGuest(run: CaptureRun): Promise<void> {
     await scope.perform(save, {}, () => watch.around(domain.managedSave(0)));
   } catch (error) {
     signal.throwIfAborted();
-    // The journal's: the save itself was not asked for, or has gone well.
+    // An error of the journal: the save was not requested, or has succeeded.
     if (error instanceof PublishError && error.step === 'space') throw error;
     throw new PublishError(
       'MANAGED_SAVE',
-      `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took too long for timeouts.managedSaveMs' : messageOf(error)}; look at the free space below the managed-save directory, and for devices that cannot be saved`,
-      { step: 'save', cause: error },
+      `the managed save of domain ${inspection.name} failed: ${watch.isLate ? 'it took longer than timeouts.managedSaveMs' : messageOf(error)}`,
+      {
+        step: 'save',
+        cause: error,
+        hint: 'check the space in /var/lib/libvirt/qemu/save and for devices that cannot be saved, or use --mode live',
+      },
     );
   }
 }

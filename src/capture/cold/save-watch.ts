@@ -1,4 +1,4 @@
-// Reports the progress of a managed save, and ends it at its deadline or when it is cancelled.
+// Reports the progress of a managed save, and aborts it at its deadline or on cancellation.
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { pollUntil } from '../../core/poll.ts';
 import { withTimeLimit } from '../../core/time-limit.ts';
@@ -10,7 +10,7 @@ import type { CaptureRun } from '../capture-run.ts';
 /** Between two reports of the progress. */
 const REPORT_MS = 500;
 
-/** Works on the control connection, since the save keeps the other one. */
+/** Uses the control connection, since the save blocks the other one. */
 export class SaveWatch {
   readonly #run: CaptureRun;
   isLate = false;
@@ -42,12 +42,12 @@ export class SaveWatch {
   async #abort(): Promise<void> {
     try {
       const domain = await this.#controlDomain();
-      // The save may still wait for another client's job, as a backup.
+      // The save may still wait for a job of another client, a backup for example.
       const isSave = (await domain?.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
       if (isSave) await domain?.abortJob();
     } catch (error) {
-      // There is no job to end before it has begun or after it ended; the save itself tells.
-      this.#note(`the managed save could not be ended: ${messageOf(error)}`);
+      // Without a job the save has not begun or has ended; its own result shows which.
+      this.#note(`cannot abort the managed save: ${messageOf(error)}`);
     }
   }
 
@@ -61,7 +61,7 @@ export class SaveWatch {
     }
   }
 
-  /** Progress is a courtesy: where it cannot be read (the guest is off already) there is none. */
+  /** Returns undefined if the progress is unreadable, for example when the guest is off already. */
   async #readJob(): Promise<JobInfo | undefined> {
     try {
       return await (await this.#controlDomain())?.getJobInfo();

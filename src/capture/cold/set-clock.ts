@@ -1,4 +1,4 @@
-// The guest's clock, after its guest has hung in a managed save.
+// Sets the guest's clock after a managed save.
 import { messageOf } from '../../core/errors.ts';
 import { neededAgentLimit } from '../../libvirt/agent-timeout.ts';
 import { agentLimit } from '../../run/acts/freeze-act.ts';
@@ -6,7 +6,7 @@ import type { CaptureRun } from '../capture-run.ts';
 
 const CLOCK_TIMEOUT_MS = 5000;
 
-/** The guest's clock stood still in the save; where an agent answers, it is set from the host's. */
+/** Sets the guest's clock, which stopped during the save, from the host's; needs an agent that answers. */
 export async function setClock({ domain, inspection, scope, onEvent }: CaptureRun): Promise<void> {
   if (inspection.agent !== 'answers') return;
   try {
@@ -16,7 +16,7 @@ export async function setClock({ domain, inspection, scope, onEvent }: CaptureRu
     }
     await domain.setTimeSync();
   } catch (error) {
-    const message = `the guest's clock was not set: ${messageOf(error)}`;
+    const message = `cannot set the guest's clock: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'start', message });
   }
   await scope.undo(agentLimit);

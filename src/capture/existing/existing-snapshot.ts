@@ -1,4 +1,4 @@
-// The disks of a domain as a snapshot that exists has them: where they are, and whether they still are so.
+// Inspects an existing snapshot of a domain: finds its disks, and checks that they are unchanged.
 import { stat } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
 import { shellQuote } from '../../core/shell-quote.ts';
@@ -32,12 +32,12 @@ interface Found extends SnapshotRequest {
   snapshot: SnapshotDescription;
 }
 
-/** The last writes of a guest may reach a file a little after libvirt has noted the time. */
+/** The last writes of a guest may reach a file shortly after the time that libvirt noted. */
 const WRITE_SLACK_S = 60;
 
 /**
- * The domain as it was at that snapshot, with the disks to take.
- * @throws PublishError DISK_UNSUPPORTED where there is no such snapshot, or a disk cannot be had.
+ * Returns the domain at the time of that snapshot, with the disks to take.
+ * @throws PublishError DISK_UNSUPPORTED if there is no such snapshot, or a disk cannot be taken
  */
 export async function inspectSnapshot(
   domain: Domain,
@@ -48,15 +48,15 @@ export async function inspectSnapshot(
   const xml = all.find(({ name }) => name === request.name)?.xml;
   if (xml === undefined) {
     const names = all.map(({ name }) => shellQuote(name)).join(', ') || 'none';
-    const wished = shellQuote(request.name);
-    refuse(
-      `domain ${facts.name} has no snapshot ${wished}; it has: ${names}${nameHint(request.name)}`,
+    fail(
+      `domain ${facts.name} has no snapshot ${shellQuote(request.name)}; it has: ${names}`,
+      `name one of its snapshots${nameHint(request.name)}`,
     );
   }
   const snapshot = parseSnapshotXml(xml);
   const { domainXml } = snapshot;
   if (domainXml === null) {
-    refuse(`snapshot ${request.name} of domain ${facts.name} does not say how the domain was`);
+    fail(`snapshot ${request.name} of domain ${facts.name} has no domain XML`);
   }
   const placed = await placeVolumes(request.connection, parseDomainXml(domainXml));
   const description = await markSeeds(placed, request);
@@ -73,20 +73,20 @@ export async function inspectSnapshot(
 }
 
 /**
- * Says that libvirt may have refused to make a snapshot of that name; empty if it cannot have.
+ * Returns a hint that libvirt may have rejected a snapshot of that name; empty if it cannot have.
  *
- * NOTE: libvirt 11 makes the id of a QEMU job out of the name, and QEMU refuses other characters in it.
+ * NOTE: libvirt 11 makes the id of a QEMU job from the name, and QEMU rejects other characters in it.
  */
 function nameHint(name: string): string {
   if (/^[\w.-]*$/.test(name)) return '';
-  return '. libvirt 11 refuses an internal snapshot of a running domain ("Invalid job ID") if its name has other characters than A-Z a-z 0-9 . _ -';
+  return '; libvirt 11 cannot make an internal snapshot of a running domain ("Invalid job ID") if the name has characters other than A-Z a-z 0-9 . _ -';
 }
 
 function describe({ name, createdAt, memory, state }: SnapshotDescription): ExistingSnapshot {
   return {
     name,
     createdAt: createdAt === null ? null : new Date(createdAt * 1000).toISOString(),
-    // Whether the guest was frozen for it nobody wrote down; what was off had nothing in flight.
+    // Whether the guest was frozen is not recorded; a guest that was off had no writes in flight.
     consistency: memory === 'no' && state === 'shutoff' ? 'offline' : 'crash',
   };
 }
@@ -104,12 +104,13 @@ function assertCovered({ snapshot, facts }: Found, disks: readonly LocalDisk[]):
   if (missing.length === 0) return;
   const covered = snapshot.disks.filter(({ kind }) => kind !== 'no').map((disk) => disk.name);
   const named = missing.map(({ target }) => target).join(', ');
-  refuse(
-    `snapshot ${snapshot.name} of domain ${facts.name} does not cover disk ${named}; it covers: ${covered.join(', ') || 'none'}. Name one of these with --disk`,
+  fail(
+    `snapshot ${snapshot.name} of domain ${facts.name} does not cover disk ${named}; it covers: ${covered.join(', ') || 'none'}`,
+    'choose one of these with --disk',
   );
 }
 
-/** The oldest internal snapshots list no disks: they cover all. */
+/** The oldest internal snapshots list no disks: they cover all disks. */
 function kindOf({ disks }: SnapshotDescription, { target, source }: LocalDisk) {
   const entry = disks.find(({ name }) => name === target || name === source);
   return entry?.kind ?? (disks.length === 0 ? 'internal' : 'no');
@@ -117,19 +118,20 @@ function kindOf({ disks }: SnapshotDescription, { target, source }: LocalDisk) {
 
 async function findDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const kind = kindOf(found.snapshot, disk);
-  if (disk.remote !== null) refuse(`disk ${disk.target} was on ${disk.source}, outside this host`);
+  if (disk.remote !== null) fail(`disk ${disk.target} was on ${disk.source}, outside this host`);
   if (kind === 'internal') return internalDisk(found, disk);
   if (kind === 'external') return frozenDisk(found, disk);
-  return refuse(
-    `disk ${disk.target} in snapshot ${found.name} of domain ${found.facts.name} was made by other means than libvirt's; take it by those`,
+  return fail(
+    `another tool than libvirt made the snapshot of disk ${disk.target} in ${found.name} of domain ${found.facts.name}`,
+    'read it with that tool',
   );
 }
 
 /**
- * NOTE: an internal snapshot can be read while a guest writes to its file. Its tables and clusters
- * are counted, so the guest's writes go elsewhere as long as it exists; its table of clusters is
- * read from the place that the header names, and was flushed when the snapshot was made. Without a
- * lock (`shared`), so that a start of the domain is not in the way of this, nor this of that.
+ * NOTE: an internal snapshot can be read while a guest writes to its file. Its tables and clusters have
+ * a reference count, so the guest's writes go to other clusters while it exists; its cluster table was
+ * flushed when the snapshot was made. It is read without a lock (`shared`), so that reading and a start
+ * of the domain do not block each other.
  */
 async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const { snapshot, timeoutMs, signal } = found;
@@ -137,21 +139,20 @@ async function internalDisk(found: Found, disk: LocalDisk): Promise<InspectedDis
   const { snapshots } = await info({ path: disk.source, format: disk.format, ...reading });
   const inside = snapshots.find(({ name }) => name === snapshot.name);
   if (!inside) {
-    refuse(
-      `disk ${disk.target}: ${disk.source} holds no internal snapshot ${snapshot.name} any more`,
+    fail(
+      `disk ${disk.target}: ${disk.source} no longer has the internal snapshot ${snapshot.name}`,
     );
   }
   const facts = await readDiskFacts(disk, reading);
-  if (facts.outside) refuse(`disk ${disk.target} reads a layer outside this host`);
+  if (facts.outside) fail(`disk ${disk.target} reads a layer outside this host`);
   for (const { path } of facts.backingChain) await assertUnchanged(found, disk, path);
   return { disk, facts, snapshot: { id: inside.id, name: inside.name } };
 }
 
 /**
- * What an external snapshot froze: the disk's own file at that time, which is a backing file since.
+ * An external snapshot: the disk's own file at that time, which is a backing file since.
  *
- * NOTE: `qemu-img info` asks for QEMU's locks here, and fails where anybody has the file open to
- * write to it.
+ * NOTE: `qemu-img info` takes QEMU's locks here, and fails if a process has the file open for writing.
  */
 async function frozenDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk> {
   const { timeoutMs, signal } = found;
@@ -162,8 +163,8 @@ async function frozenDisk(found: Found, disk: LocalDisk): Promise<InspectedDisk>
 }
 
 /**
- * NOTE: a commit writes into a file that a snapshot needs as it is, and QEMU minds no snapshot's
- * metadata. The file is the active one then, or has a later time.
+ * NOTE: a commit writes into a file that a snapshot needs unchanged, since QEMU does not know libvirt's
+ * snapshot metadata. The file is the active layer then, or has a later time.
  */
 async function assertUnchanged(
   { facts, snapshot }: Found,
@@ -172,17 +173,20 @@ async function assertUnchanged(
 ): Promise<void> {
   const who = `disk ${target} in snapshot ${snapshot.name} of domain ${facts.name}`;
   if (facts.description.disks.some(({ source }) => source === path)) {
-    refuse(`${who}: its file ${path} is the active one again, and no longer what it was`);
+    fail(`${who}: its file ${path} is the active layer again, so its content changed`);
   }
   const found = await stat(path).catch(() => null);
-  if (found === null) refuse(`${who}: its file ${path} is not there any more`);
+  if (found === null) fail(`${who}: its file ${path} is missing`);
   const { createdAt, memory } = snapshot;
-  // With memory in a file the disks are frozen when all of it is written: at no time that is known.
+  // With memory in a file, the disks are frozen when it is written completely: at an unknown time.
   if (memory === 'external' || createdAt === null || !found.isFile()) return;
   if (found.mtimeMs / 1000 <= createdAt + WRITE_SLACK_S) return;
-  refuse(`${who}: its file ${path} was written to since, and is no longer what it was`);
+  fail(`${who}: its file ${path} was written to since, so its content changed`);
 }
 
-function refuse(message: string): never {
-  throw new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect' });
+function fail(
+  message: string,
+  hint = 'choose another snapshot, or publish the present state',
+): never {
+  throw new PublishError('DISK_UNSUPPORTED', message, { step: 'inspect', hint });
 }

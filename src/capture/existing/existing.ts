@@ -7,8 +7,9 @@ import { info } from '../../qemu/qemu-img.ts';
 import type { CaptureRun, UseStillDisks } from '../capture-run.ts';
 
 /**
- * Nothing is done to the domain; only what others may do to the snapshot meanwhile is looked for.
- * @throws PublishError INTEGRITY where the snapshot is not there any more, or its files changed.
+ * Reads the disks of an existing snapshot, without an act on the domain, and checks afterwards that the
+ * snapshot is unchanged.
+ * @throws PublishError INTEGRITY if the snapshot was deleted, or its files changed
  */
 export async function captureExisting<T>(run: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   const { inspection } = run;
@@ -21,21 +22,21 @@ export async function captureExisting<T>(run: CaptureRun, use: UseStillDisks<T>)
   if ((await stateOf(run)) === before) return result;
   throw new PublishError(
     'INTEGRITY',
-    `snapshot ${inspection.existing?.name} of domain ${inspection.name} was changed or deleted while it was read; nothing is published of it`,
-    { step: 'convert' },
+    `snapshot ${inspection.existing?.name} of domain ${inspection.name} was changed or deleted while it was read, so nothing is published`,
+    { step: 'convert', hint: 'run it again when no other client works on the snapshot' },
   );
 }
 
 async function stateOf({ domain, inspection, signal }: CaptureRun): Promise<string> {
   const listed = await domain.listSnapshots();
   const xml = listed.find(({ name }) => name === inspection.existing?.name)?.xml;
-  // One that was deleted and made again under the same name has another time.
+  // A snapshot that was deleted and made again with the same name has another time.
   const createdAt = xml === undefined ? undefined : parseSnapshotXml(xml).createdAt;
   const files = await Promise.all(inspection.disks.map((disk) => stateOfDisk(disk, signal)));
   return JSON.stringify([createdAt, files]);
 }
 
-/** The file around an internal snapshot is written to by the guest; what lies below it is not. */
+/** The guest writes to the file that contains an internal snapshot, but not to the layers below it. */
 async function stateOfDisk(
   { disk, facts, snapshot }: InspectedDisk,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-// Gives a delta to the user that QEMU runs as: libvirt does not do it for every domain.
+// Gives a delta to the user that QEMU runs as, which libvirt does not do for every domain.
 import { chmod, chown, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
@@ -7,22 +7,22 @@ import { needsOpening } from '../../host/files/own-folders.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { parseDacLabel } from '../../libvirt/xml/dac-label.ts';
 
-/** Whom the kernel takes QEMU for when it opens a file. */
+/** The ids that the kernel checks when QEMU opens a file. */
 export interface QemuIds {
   uid: number;
   gid: number;
-  /** Its other groups; empty if they are not known. */
+  /** Its other groups; empty if they are unknown. */
   groups: readonly number[];
 }
 
 /**
- * Makes the delta the property of QEMU's user, readable by nobody else. Does nothing if that is this
- * user, or if it cannot be known.
+ * Makes QEMU's user the owner of the delta, with mode 0600. Does nothing if that is this user, or if
+ * QEMU's user is unknown.
  *
- * NOTE: libvirt hands a mirror's target to QEMU unless it was told not to: `<seclabel>` of the domain
- * or the disk with `relabel='no'` or `type='none'`, `dynamic_ownership=0` in qemu.conf. QEMU cannot
- * open it then. Where libvirt does it too, nothing is lost.
- * @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it; WORK_DIR.
+ * NOTE: libvirt gives a mirror's target to QEMU unless it is configured not to: `<seclabel>` of the
+ * domain or the disk with `relabel='no'` or `type='none'`, `dynamic_ownership=0` in qemu.conf. QEMU
+ * cannot open the target then. If libvirt does it as well, no harm is done.
+ * @throws PublishError DISK_UNSUPPORTED if libvirt does not do it and this user may not; WORK_DIR.
  */
 export async function giveToQemu(domain: Domain, path: string): Promise<void> {
   await assertOwnable(domain);
@@ -30,21 +30,21 @@ export async function giveToQemu(domain: Domain, path: string): Promise<void> {
   if (currentUser().uid === 0 && ids !== undefined && ids.uid !== 0) await own(path, ids);
 }
 
-/** @throws PublishError DISK_UNSUPPORTED if libvirt leaves it to us and this user may not do it. */
+/** @throws PublishError DISK_UNSUPPORTED if libvirt gives no files to QEMU and this user may not */
 export async function assertOwnable(domain: Domain): Promise<void> {
   const ids = await qemuIds(domain);
   const here = currentUser().uid;
   if (here === 0 || ids === undefined || ids.uid === here) return;
-  // libvirt's daemon can, and does it unless it was told not to.
+  // libvirt's daemon may, and does it unless it is configured not to.
   if (await relabels(domain)) return;
   throw new PublishError(
     'DISK_UNSUPPORTED',
-    `libvirt hands no files of domain ${domain.name} to QEMU (seclabel dac), and uid ${here} cannot give one to uid ${ids.uid}; run as root, or use --mode cold`,
-    { step: 'delta' },
+    `uid ${here} cannot give a delta to QEMU (uid ${ids.uid}), and libvirt does not do it for domain ${domain.name} (seclabel dac)`,
+    { step: 'delta', hint: 'run as root, or use --mode cold' },
   );
 }
 
-/** Makes a delta that QEMU has closed the property of this user again. */
+/** Makes this user the owner of a delta again that QEMU has closed. */
 export async function takeFromQemu(path: string): Promise<void> {
   const { uid, gid } = currentUser();
   if (uid === 0) await own(path, { uid, gid });
@@ -55,29 +55,36 @@ async function own(path: string, { uid, gid }: { uid: number; gid: number }): Pr
     await chmod(path, 0o600);
     await chown(path, uid, gid);
   } catch (cause) {
-    const message = `${path} cannot be given to uid ${uid}: ${messageOf(cause)}; choose another --work-dir`;
-    throw new PublishError('WORK_DIR', message, { step: 'delta', cause });
+    const message = `cannot change the owner of ${path} to uid ${uid}: ${messageOf(cause)}`;
+    const hint = 'choose another --work-dir';
+    throw new PublishError('WORK_DIR', message, { step: 'delta', cause, hint });
   }
 }
 
-/** A folder that QEMU's user may not pass. */
+/** A folder that QEMU's user cannot traverse. */
 export interface ClosedFolder {
   folder: string;
-  /** Whose bit is missing. */
+  /** The class whose x bit is missing. */
   who: 'u' | 'g' | 'o';
   ids: QemuIds;
 }
 
-/** What keeps QEMU from a folder, with its cure. */
-export function describeClosed({ folder, who, ids }: ClosedFolder): string {
-  return `QEMU (uid ${ids.uid}) cannot pass ${folder}: chmod ${who}+x ${folder}, or choose another --work-dir`;
+/** Returns the message and the hint for a closed folder. */
+export function describeClosed({ folder, who, ids }: ClosedFolder): {
+  message: string;
+  hint: string;
+} {
+  return {
+    message: `QEMU (uid ${ids.uid}) cannot traverse ${folder}`,
+    hint: `run chmod ${who}+x ${folder}, or choose another --work-dir`,
+  };
 }
 
 /**
- * The uppermost folder that keeps QEMU from a file; undefined if none does. One that a run will make
- * keeps nobody, and neither does one of `prepared` that it will open.
+ * Returns the uppermost folder that keeps QEMU from a file; undefined if none does. Folders that a run
+ * will create do not count, nor those of `prepared` that it will open.
  *
- * NOTE: mode bits alone are looked at: an access control list may allow what they do not.
+ * NOTE: only mode bits are checked; an access control list may allow more.
  */
 export async function closedForQemu(
   domain: Domain,
@@ -110,9 +117,9 @@ async function qemuIds(domain: Domain): Promise<QemuIds | undefined> {
   return running ?? parseDacLabel(await domain.getXMLDesc(0)).label;
 }
 
-/** The ids that the kernel checks files with: the last of each line. */
+/** Reads the ids that the kernel checks files with: the last of each line. */
 async function idsOfProcess(pid: number): Promise<QemuIds | undefined> {
-  // It is not there in a process namespace of its own, or hidden from this user.
+  // The process may be in another pid namespace, or hidden from this user.
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const numbers = (name: string) =>
     (new RegExp(`^${name}:(.*)$`, 'm').exec(status)?.[1] ?? '').trim().split(/\s+/).map(Number);

@@ -1,4 +1,4 @@
-// The end of the mirrors: each delta stays as its disk was at this moment.
+// Ends the mirrors: each delta keeps the state of its disk at this moment.
 import { messageOf } from '../../core/errors.ts';
 import { pollUntil } from '../../core/poll.ts';
 import { VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC } from '../../libvirt/ffi/constants.ts';
@@ -11,23 +11,23 @@ import { failed, readyMirrors, vanished } from './mirror-state.ts';
 export const MIN_ABORT_MS = 1000;
 const POLL_MS = 50;
 
-/** A guest that is frozen or paused meanwhile. */
+/** A guest that this run has frozen or paused, and how to release it. */
 export interface GuestHoldControl {
   how: 'frozen' | 'paused';
   /** `performance.now()` when that began. */
   since: number;
-  /** Lets it go on the other connection. */
+  /** Thaws or resumes it on the control connection. */
   release: () => Promise<void>;
 }
 
 /**
- * Ends the mirrors and keeps the old disks. Where the guest is held and libvirt does not answer in
- * time, it is let go on the other connection.
+ * Ends the mirrors and keeps the old disks. If the guest is held and libvirt does not answer in time,
+ * releases the guest on the control connection.
  *
- * NOTE: an abort resolves also where the job ran out of space at that very moment (libvirt 9.0,
- * QEMU 7.2: exit 0, and the job's event says `canceled`), and the delta is incomplete then. So the
- * space is looked at on both sides of the aborts: with the reserve free there was no lack of it.
- * @throws PublishError MIRROR where a job was gone or did not end in time; NO_SPACE
+ * NOTE: an abort resolves also if the job runs out of space at that moment (libvirt 9.0, QEMU 7.2:
+ * exit 0, and the job's event says `canceled`), and the delta is incomplete then. So the free space is
+ * checked before and after the aborts: if the reserve was free both times, space was not lacking.
+ * @throws PublishError MIRROR if a job vanished or did not end in time; NO_SPACE
  */
 export async function endMirrors(
   run: CaptureRun,
@@ -53,7 +53,7 @@ async function endMirror(
       ? abortAside(run, mirror, timeoutMs)
       : run.domain.blockJobAbort(mirror.target, 0).then(() => true);
   if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
-  // Whatever the abort does now, the guest comes first.
+  // The guest comes first, whatever the abort does now.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
   await held?.release();
   const { mirrorStallMs } = run.timeouts;
@@ -64,10 +64,10 @@ async function endMirror(
 }
 
 /**
- * NOTE: an abort that is waited for in libvirt keeps the domain's job lock until the mirror has
- * ended, and nobody can resume a paused guest without that lock; a storage that stands still would
- * hold the guest as long. A thaw needs another lock, which is free.
- * @returns false where it had not ended in time.
+ * NOTE: a synchronous abort keeps the domain's job lock in libvirt until the mirror has ended, and a
+ * resume of a paused guest needs that lock; a storage that hangs would hold the guest as long. A thaw
+ * needs another lock, which is free.
+ * @returns false if it did not end in time
  */
 async function abortAside(
   run: CaptureRun,
@@ -83,10 +83,10 @@ async function abortAside(
   if (!(await pollUntil(isGone, { timeoutMs, pollMs: POLL_MS }))) return false;
   // A domain that is off has no mirror either.
   if (await domain.isActive()) return true;
-  throw failed(run, mirror, 'ended: the guest was switched off meanwhile');
+  throw failed(run, mirror, 'ended: the guest was switched off');
 }
 
-/** What the freeze itself took is gone from its time; some is left in any case. */
+/** The freeze itself counts towards the limit; a minimum is left in any case. */
 function timeLeft(run: CaptureRun, held: GuestHoldControl | undefined): number {
   return held === undefined
     ? run.timeouts.mirrorStallMs
@@ -99,6 +99,6 @@ async function lateAfter(timeoutMs: number): Promise<false> {
 }
 
 function noteLateAbort({ onEvent }: CaptureRun, error: unknown): void {
-  const message = `the mirror's abort came to an end later: ${messageOf(error)}`;
+  const message = `the late abort of the mirror failed: ${messageOf(error)}`;
   onEvent({ type: 'note', level: 'warning', step: 'mirror', message });
 }

@@ -1,4 +1,4 @@
-// The live path: mirrors into deltas while the guest runs, ended at one point in time.
+// The live mode: mirrors disks into deltas while the guest runs, and ends the mirrors at one point in time.
 import { join } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
@@ -16,8 +16,8 @@ import { giveToQemu, takeFromQemu } from './delta-owner.ts';
 import { awaitMirrors, startMirror } from './mirror.ts';
 
 /**
- * Fills a delta for each disk with what it holds above its backing file. When this resolves, the
- * guest is as it was; when it rejects, the caller's `scope.restore()` makes it so.
+ * Fills a delta for each disk with its content above its backing file. When this resolves, the guest
+ * is restored; when it rejects, the caller's `scope.restore()` restores it.
  * @throws PublishError QEMU_IMG, LIBVIRT, MIRROR, QUIESCE; the signal's reason.
  */
 export async function captureLive(planned: CaptureRun): Promise<StillDisks> {
@@ -29,9 +29,9 @@ export async function captureLive(planned: CaptureRun): Promise<StillDisks> {
   }
 }
 
-/** A transient domain vanishes when its guest goes off. */
+/** A transient domain vanishes when its guest shuts down. */
 function wentOff({ inspection }: CaptureRun, cause: Error): PublishError {
-  const message = `the mirror of domain ${inspection.name} ended: the guest was switched off meanwhile`;
+  const message = `the mirror of domain ${inspection.name} ended: the guest was switched off`;
   return new PublishError('MIRROR', message, { step: 'mirror', cause });
 }
 
@@ -64,7 +64,7 @@ async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
     await awaitMirrors(run, mirrors);
   });
   const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
-  // A client that pivoted a mirror at the very end has the guest go on in the delta.
+  // If another client pivoted a mirror at the very end, the guest now uses the delta.
   await checkLayers(run);
   await scope.markUndone(mirror);
   for (const { path } of disks) await takeFromQemu(path);
@@ -74,14 +74,14 @@ async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
   return { disks, ...moment };
 }
 
-/** A delta that has to hold all of its disk has no layers below it. */
+/** A delta that is a full copy has no layers below it. */
 function belowDelta({ facts }: InspectedDisk): InspectedDisk['facts'] {
   return needsFullCopy(facts) ? { ...facts, backingChain: [], marks: [] } : facts;
 }
 
 /**
- * NOTE: libvirt does not look at what a delta's backing file is (REUSE_EXT); with another one than
- * the disk's own the mirror reports success and the image is corrupt.
+ * NOTE: libvirt does not check a delta's backing file (REUSE_EXT); with another one than the disk's own
+ * the mirror reports success and the image is corrupt.
  */
 async function createDeltas(
   { signal, domain }: CaptureRun,

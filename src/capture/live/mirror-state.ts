@@ -1,4 +1,4 @@
-// What becomes of a mirror: ready, or gone, and then why.
+// The state of a mirror: ready, or vanished, and the reason.
 import { PublishError } from '../../core/errors.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { isOff } from '../../libvirt/is-off.ts';
@@ -8,7 +8,7 @@ import type { CaptureRun } from '../capture-run.ts';
 
 type DiskErrors = Awaited<ReturnType<Domain['getDiskErrors']>>;
 
-/** Those of the mirrors that are in sync with their disks at this moment. */
+/** Returns the mirrors that are in sync with their disks at this moment. */
 export async function readyMirrors(
   { domain }: CaptureRun,
   mirrors: readonly MirrorData[],
@@ -20,22 +20,24 @@ export async function readyMirrors(
   });
 }
 
-/** The error for a job that is not there any more. A full disk has a code of its own. */
+/** Returns the error for a job that vanished. @throws PublishError NO_SPACE if space is lacking */
 export async function vanished(run: CaptureRun, mirror: MirrorData): Promise<PublishError> {
   await run.checkReserve();
-  return failed(run, mirror, await causeOfDeath(run));
+  const hint =
+    "check the space in the work directory, and the domain's log in /var/log/libvirt/qemu";
+  return failed(run, mirror, await causeOfDeath(run), hint);
 }
 
-/** A failed job leaves no error behind: it is gone, and what can be known is asked for. */
+/** A failed job leaves no error in libvirt, so the guest's disk errors are reported. */
 async function causeOfDeath({ host, inspection }: CaptureRun): Promise<string> {
   const domain = await host.domain(inspection.uuid);
   const errors = domain && (await diskErrors(domain));
-  if (!errors) return 'ended: the guest was switched off meanwhile';
-  const told = errors.map(({ disk, error }) => `${disk}: ${error}`).join(', ') || 'none';
-  return `ended before it was ready, and libvirt knows no block job any more (disk errors of the guest: ${told}); see whether the work directory is full, and the domain's log below /var/log/libvirt/qemu`;
+  if (!errors) return 'ended: the guest was switched off';
+  const list = errors.map(({ disk, error }) => `${disk}: ${error}`).join(', ') || 'none';
+  return `ended before it was ready: libvirt has no block job any more (disk errors of the guest: ${list})`;
 }
 
-/** Undefined where the guest is off, or goes off while it is asked: it may be gone altogether then. */
+/** Returns undefined if the guest is off, or shuts down during the call. */
 async function diskErrors(domain: Domain): Promise<DiskErrors | undefined> {
   try {
     return (await domain.isActive()) ? await domain.getDiskErrors() : undefined;
@@ -49,7 +51,11 @@ export function failed(
   { inspection }: CaptureRun,
   { target }: MirrorData,
   what: string,
+  hint?: string,
 ): PublishError {
   const message = `the mirror of disk ${target} of domain ${inspection.name} ${what}`;
-  return new PublishError('MIRROR', message, { step: 'mirror' });
+  return new PublishError('MIRROR', message, {
+    step: 'mirror',
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

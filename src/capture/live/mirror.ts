@@ -1,4 +1,4 @@
-// The mirrors: started, and watched until each of them is ready.
+// Starts the mirrors, and waits until each of them is ready.
 import { PublishError } from '../../core/errors.ts';
 import { pollUntil } from '../../core/poll.ts';
 import { needsFullCopy } from '../../domain/chain/backing-chain.ts';
@@ -24,7 +24,7 @@ const MIB = 1024 * 1024;
 /** The longest pause between two reads of a block job. */
 const POLL_MS = 500;
 
-/** @throws PublishError MIRROR where libvirt refuses the job. */
+/** @throws PublishError MIRROR if libvirt rejects the job. */
 export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<void> {
   const { scope, plan } = run;
   const { target, delta } = mirror;
@@ -36,17 +36,18 @@ export async function startMirror(run: CaptureRun, mirror: MirrorData): Promise<
     if (!isLibvirtError(error)) throw error;
     throw new PublishError(
       'MIRROR',
-      `libvirt did not start the mirror of ${target}: ${error.message}; ${await cureOf(run, delta)}`,
-      { step: 'mirror', cause: error },
+      `libvirt did not start the mirror of disk ${target}: ${error.message}`,
+      { step: 'mirror', cause: error, hint: await hintFor(run, delta) },
     );
   }
 }
 
-async function cureOf({ domain }: CaptureRun, delta: string): Promise<string> {
-  // The delta may be gone, and the mirror's own error must not be hidden by that.
+async function hintFor({ domain }: CaptureRun, delta: string): Promise<string> {
+  // The delta may be missing, which must not hide the mirror's own error.
   const closed = await closedForQemu(domain, delta).catch(() => undefined);
   const obstacle = closed && describeClosed(closed);
-  return obstacle ?? `QEMU must be able to write ${delta}: see the log of libvirtd`;
+  if (obstacle) return `${obstacle.hint}: ${obstacle.message}`;
+  return `read the log of libvirtd; QEMU must be able to write ${delta}`;
 }
 
 async function startRebase(run: CaptureRun, { target, delta }: MirrorData) {
@@ -65,14 +66,14 @@ async function startCopy(run: CaptureRun, { target, delta }: MirrorData) {
   await domain.blockCopy(target, mirrorTargetXml(delta), params, flags);
 }
 
-/** A delta that has to hold all of its disk stands on nothing. */
+/** Whether the delta shares the disk's backing file; a full copy has none. */
 function isShallow({ inspection }: CaptureRun, target: string): boolean {
   return !inspection.disks.some(
     ({ disk, facts }) => disk.target === target && needsFullCopy(facts),
   );
 }
 
-/** A mirror that is waited for; one that is ready stays so until it is ended, or fails. */
+/** A mirror that is waited for. Once ready it stays ready until it is ended, or fails. */
 interface Watched {
   mirror: MirrorData;
   stall: StallWatch;
@@ -81,7 +82,7 @@ interface Watched {
 
 /**
  * Waits until every mirror is in sync with its disk.
- * @throws PublishError MIRROR where a job vanishes, stalls, or is not ready in time.
+ * @throws PublishError MIRROR if a job vanishes, stalls, or is not ready in time.
  */
 export async function awaitMirrors(run: CaptureRun, mirrors: readonly MirrorData[]): Promise<void> {
   const { timeouts, signal } = run;
@@ -98,13 +99,14 @@ export async function awaitMirrors(run: CaptureRun, mirrors: readonly MirrorData
   throw failed(
     run,
     late.mirror,
-    `was not ready after ${timeouts.mirrorMs / 1000} s; a guest that writes much may never get there: raise timeouts.mirrorMs or --bandwidth, or use --mode cold`,
+    `was not ready after ${timeouts.mirrorMs / 1000} s`,
+    'raise timeouts.mirrorMs or --bandwidth, or use --mode cold if the guest writes faster than the mirror',
   );
 }
 
 /**
- * NOTE: libvirt holds `cur` at `end - 1` until the mirror is ready, reports 0 of 1 for a job that
- * has not begun, and 0 of 0 for none at all: only the live XML says that it is ready.
+ * NOTE: libvirt holds `cur` at `end - 1` until the mirror is ready, reports 0 of 1 for a job that has
+ * not begun, and 0 of 0 for no job: only the live XML shows that a mirror is ready.
  */
 async function areReady(run: CaptureRun, watched: readonly Watched[]): Promise<boolean> {
   const jobs: (BlockJobInfo & { of: Watched })[] = [];

@@ -1,4 +1,4 @@
-// Whether QEMU could open a delta in a work directory, found out without a change.
+// Checks that QEMU could open a delta in a work directory, without changing anything.
 import { join } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import { currentUser } from '../../core/user.ts';
@@ -7,11 +7,11 @@ import type { Domain } from '../../libvirt/domain.ts';
 import { assertOwnable, closedForQemu, describeClosed, type QemuIds } from './delta-owner.ts';
 
 /**
- * `prepared`: the directories that a run makes ready first.
+ * `prepared`: the directories that a run prepares first.
  *
- * NOTE: mode bits say no where an access control list may say yes. Root tries it as QEMU's user; any
- * other user cannot, and gets a warning.
- * @throws PublishError WORK_DIR if a folder keeps QEMU out; DISK_UNSUPPORTED as `giveToQemu`
+ * NOTE: an access control list may allow what mode bits do not. Root tries it as QEMU's user; any other
+ * user cannot, and gets a warning.
+ * @throws PublishError WORK_DIR if QEMU cannot traverse a folder; DISK_UNSUPPORTED like `giveToQemu`
  */
 export async function assertQemuReaches(
   domain: Domain,
@@ -21,9 +21,10 @@ export async function assertQemuReaches(
   await assertOwnable(domain);
   const closed = await closedForQemu(domain, join(workDir, 'run', 'delta'), prepared);
   if (closed === undefined) return;
-  if (currentUser().uid !== 0) return warn(describeClosed(closed));
+  const { message, hint } = describeClosed(closed);
+  if (currentUser().uid !== 0) return warn(`${message}; ${hint}`);
   if (await mayPass(closed.folder, closed.ids, limits)) return;
-  throw new PublishError('WORK_DIR', describeClosed(closed), { step: 'delta' });
+  throw new PublishError('WORK_DIR', message, { step: 'delta', hint });
 }
 
 async function mayPass(folder: string, ids: QemuIds, limits: RunLimits): Promise<boolean> {

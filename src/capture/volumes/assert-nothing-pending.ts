@@ -1,12 +1,12 @@
-// No snapshot of volumes on top of those that a dead run has left.
+// Checks that no dead run has left volume snapshots on a domain.
 import { PublishError } from '../../core/errors.ts';
 import { reached } from '../../run/journal/journal.ts';
 import { findDeadRuns } from '../../run/lock/lock-whole.ts';
 import { VOLUMES_POINT } from '../../run/runs.ts';
 
 /**
- * NOTE: an overlay on top of one that no image needs would keep that in the chain for good.
- * @throws PublishError DOMAIN_BUSY where a dead run's snapshots could not be taken back yet.
+ * NOTE: an overlay on top of one that no image needs would keep the latter in the chain for ever.
+ * @throws PublishError DOMAIN_BUSY if the snapshots of a dead run are not removed yet
  */
 export async function assertNothingPending(
   stateDir: string,
@@ -17,7 +17,11 @@ export async function assertNothingPending(
   if (!dead) return;
   throw new PublishError(
     'DOMAIN_BUSY',
-    `the volume snapshots of run ${dead.runId}, which died, are not taken back from domain ${name} yet; virt-publish recover ${dead.runId} says why`,
-    { step: 'inspect', retryable: true },
+    `the volume snapshots of run ${dead.runId}, which died, are not removed from domain ${name} yet`,
+    {
+      step: 'inspect',
+      retryable: true,
+      hint: `run virt-publish recover ${dead.runId}, which shows the reason`,
+    },
   );
 }

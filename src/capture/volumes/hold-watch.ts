@@ -1,12 +1,12 @@
-// Ends the hold of a guest whose volumes take too long.
+// Releases a guest whose volume snapshots take too long.
 import { messageOf } from '../../core/errors.ts';
 import { holdLimitMs } from '../freeze-limit.ts';
 import type { GuestHold } from '../point-in-time.ts';
 import type { VolumesRun } from './volumes-run.ts';
 
 /**
- * NOTE: the snapshots wait for their pool on the connection that the thaw would use; so a freeze, or
- * a pause, that has lasted long enough is ended on the other one.
+ * NOTE: the snapshots wait for their pool on the connection that the thaw would use. So a freeze or
+ * pause that reaches its limit is ended on the control connection.
  */
 export class HoldWatch {
   readonly #timer: NodeJS.Timeout;
@@ -20,7 +20,7 @@ export class HoldWatch {
     }, leftMs);
   }
 
-  /** The guest was let go, or is being let go just now. */
+  /** True if the guest was released, or is being released now. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -30,7 +30,7 @@ export class HoldWatch {
   }
 }
 
-/** `performance.now()` of the moment when the hold was asked for. */
+/** Returns when the hold was requested (`performance.now()`). */
 export function sinceOf(hold: GuestHold): number {
   return hold.how === 'frozen' ? hold.frozen.since : hold.since;
 }
@@ -40,7 +40,7 @@ async function release({ host, domain, onEvent }: VolumesRun, { how }: GuestHold
     const control = await host.domainForControl(domain.uuid);
     await (how === 'frozen' ? control?.fsThaw() : control?.resume());
   } catch (error) {
-    const message = `the guest is held for too long, and could not be let go yet: ${messageOf(error)}`;
+    const message = `the guest is held for too long and cannot be released yet: ${messageOf(error)}`;
     onEvent({ type: 'note', level: 'warning', step: 'volumes', message });
   }
 }

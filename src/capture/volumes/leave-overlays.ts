@@ -1,4 +1,4 @@
-// A domain leaves the overlays of its snapshot: each is committed into the volume below it.
+// Removes the overlays of a snapshot from a domain: commits each into the volume below it.
 
 import { basename, dirname } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
@@ -11,7 +11,7 @@ import {
   VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY,
   VIR_DOMAIN_XML_INACTIVE,
 } from '../../libvirt/ffi/constants.ts';
-import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { layerPaths, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { guestActs } from '../../run/acts/guest-acts.ts';
 import { GuestScope } from '../../run/guest-scope.ts';
 import {
@@ -26,16 +26,16 @@ import { type ChainPlan, planCommit } from '../chain/plan-chain.ts';
 import { withReserveWatch } from '../reserve-watch.ts';
 import type { RollBack } from './rollback-request.ts';
 
-/** libvirt lets a call wait for the domain's job for 30 s, and gives it up then. */
+/** libvirt lets a call wait for the domain's job for 30 s, then fails it. */
 const IN_FLIGHT_MS = 35_000;
 const SETTLE_MS = 10_000;
-const FREE_SOME = 'free some there, and run virt-publish recover';
+const FREE_SOME = 'free some there, then run virt-publish recover';
 
 /**
- * NOTE: what the guest has written since goes down into the volume that was frozen, and the guest
- * goes on in that; an overlay holds the guest's newest data, and is removed only when nothing of the
- * domain names it any more.
- * @throws as rollBackVolumes
+ * NOTE: the commit writes the guest's newer data into the volume that the snapshot preserved, and the
+ * guest uses that volume again. An overlay contains the guest's newest data, and is removed only when
+ * no XML of the domain names it.
+ * @throws like rollBackVolumes
  */
 export async function leaveOverlays(run: RollBack): Promise<void> {
   const { host, point, onNote } = run;
@@ -43,20 +43,20 @@ export async function leaveOverlays(run: RollBack): Promise<void> {
   const domain = await host.domain(run.domain.uuid);
   if (!domain) {
     onNote(
-      `libvirt does not know domain ${run.domain.name} any more; what there is of ${overlays.join(', ')} stays`,
+      `libvirt no longer has domain ${run.domain.name}; these files are kept if they exist: ${overlays.join(', ')}`,
     );
     return;
   }
   if (run.mayBeInFlight) await awaitBegin(run, domain);
-  // NOTE: libvirt lists a snapshot before it makes it, and what forgets it waits for its end. Where
-  // a dead client's is under way, the guest goes on in the overlays only after this call.
+  // NOTE: libvirt lists a snapshot before it makes it, and a delete waits for its end. If a dead
+  // client's snapshot is in progress, the guest uses the overlays only after this call.
   if (!(await namesAny(domain, overlays))) await forgetSnapshot(run, domain);
   if (await namesAny(domain, overlays)) await commitAll(run, domain);
   await forgetSnapshot(run, domain);
   await removeOverlays(run, domain);
 }
 
-/** Whoever was dead before libvirt answered may still have a call on its way. */
+/** Waits for the call of a client that died before libvirt answered. */
 async function awaitBegin({ point, signal }: RollBack, domain: Domain): Promise<void> {
   const overlays = point.volumes.flatMap(({ overlay }) => overlay ?? []);
   const isBegun = async () =>
@@ -72,8 +72,8 @@ async function forgetSnapshot({ point }: RollBack, domain: Domain): Promise<void
 }
 
 /**
- * NOTE: while libvirt makes a snapshot it counts it, and has no name for it yet: the list fails then
- * with INVALID_ARG (libvirt 9.0). Under the domain's lock it can be no other than this one.
+ * NOTE: while libvirt makes a snapshot, it counts it without a name, and the list fails with
+ * INVALID_ARG (libvirt 9.0). Under the domain's lock it can only be this snapshot.
  */
 async function isListed(domain: Domain, mark: string): Promise<boolean> {
   try {
@@ -84,7 +84,7 @@ async function isListed(domain: Domain, mark: string): Promise<boolean> {
   }
 }
 
-/** All disks are looked at before the first is touched. */
+/** Checks all disks before it changes the first. */
 async function commitAll(run: RollBack, domain: Domain): Promise<void> {
   const plans: ChainPlan[] = [];
   for (const { target, overlay } of run.point.volumes) {
@@ -95,7 +95,7 @@ async function commitAll(run: RollBack, domain: Domain): Promise<void> {
   for (const plan of plans) await commit(run, domain, plan);
 }
 
-/** As `chain commit` looks at it, but for this run's own snapshot, which is to be forgotten. */
+/** Plans like `chain commit`, but ignores this run's own snapshot, which will be deleted. */
 async function planLeave(
   { host, point, isLate, config, signal, runId }: RollBack,
   domain: Domain,
@@ -109,8 +109,11 @@ async function planLeave(
   if (top?.path !== overlay || !below) {
     throw new PublishError(
       'CHAIN',
-      `something was put on top of ${overlay}, which no image needs, in the chain of disk ${target} of domain ${domain.name}; commit that first (virt-publish chain commit), then run: virt-publish recover ${runId}`,
-      { step: 'rollback' },
+      `${overlay}, which no image needs, is no longer the active layer of disk ${target} of domain ${domain.name}`,
+      {
+        step: 'rollback',
+        hint: `commit the layers above it with virt-publish chain commit, then run virt-publish recover ${runId}`,
+      },
     );
   }
   const plan = planCommit({ name: domain.name, target, layers }, { base: below.path });
@@ -123,12 +126,16 @@ async function planLeave(
 function isOff({ runId }: RollBack, domain: Domain, overlay: string): PublishError {
   return new PublishError(
     'VOLUMES',
-    `domain ${domain.name} is switched off, and has its newest data in ${overlay}, which no image needs; start it (paused is enough: virsh start ${virshDomain(domain)} --paused), then run: virt-publish recover ${runId}`,
-    { step: 'rollback', retryable: true },
+    `cannot remove ${overlay}, which no image needs: domain ${domain.name} is off, and has its newest data in it`,
+    {
+      step: 'rollback',
+      retryable: true,
+      hint: `run virsh start ${virshDomain(domain)} --paused, then virt-publish recover ${runId}`,
+    },
   );
 }
 
-/** A job that does not come to its end is ended, and the guest goes on in the overlay. */
+/** A job that fails is ended, and the guest keeps using the overlay. */
 async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<void> {
   const { host, journal, config, onEvent, onNote, signal } = run;
   const { timeouts, reserve } = config;
@@ -138,7 +145,7 @@ async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<v
   const scope = new GuestScope({ journal, acts: guestActs, context, onNote });
   const job = { domain, plan, journal, scope, timeouts, bandwidthMib: 0, onEvent };
   try {
-    await withReserveWatch({ directories, reserve, signal, cure: FREE_SOME }, (watch) =>
+    await withReserveWatch({ directories, reserve, signal, alternative: FREE_SOME }, (watch) =>
       runChainJob({ ...job, checkReserve: watch.check, signal: watch.signal }),
     );
   } catch (error) {
@@ -148,7 +155,7 @@ async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<v
   }
 }
 
-/** The stored definition follows the running one after a moment. */
+/** Waits for the stored XML, which follows the live XML after a moment, then deletes the overlays. */
 async function removeOverlays({ host, point }: RollBack, domain: Domain): Promise<void> {
   const { storage } = await host.work();
   for (const { pool, overlay } of point.volumes) {
@@ -156,21 +163,19 @@ async function removeOverlays({ host, point }: RollBack, domain: Domain): Promis
     await storage.refreshPool(pool);
     const isLeft = async () => !(await namesAny(domain, [overlay]));
     if (!(await pollUntil(isLeft, { timeoutMs: SETTLE_MS, pollMs: 200 }))) {
-      const message = `domain ${domain.name} goes on in ${overlay} all the same; nothing was removed`;
+      const message = `domain ${domain.name} still uses ${overlay} after the commit, so nothing was removed`;
       throw new PublishError('VOLUMES', message, { step: 'rollback', retryable: true });
     }
     await storage.deleteVolume(pool, basename(overlay));
   }
 }
 
-/** In any layer of any disk, as it runs and as it is defined. */
+/** Whether the live or the stored XML has one of the paths as a layer. */
 async function namesAny(domain: Domain, paths: readonly string[]): Promise<boolean> {
   const xmls = [await domain.getXMLDesc(0), await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE)];
   return xmls.some((xml) =>
-    parseDomainXml(xml).disks.some(({ source, backingChain }) =>
-      [source, ...backingChain.map(({ path }) => path)].some(
-        (path) => path !== null && paths.includes(path),
-      ),
+    parseDomainXml(xml).disks.some((disk) =>
+      layerPaths(disk).some((path) => path !== null && paths.includes(path)),
     ),
   );
 }

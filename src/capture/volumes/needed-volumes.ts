@@ -1,4 +1,4 @@
-// What a journal and a record say of a run's volume snapshots: whether they are there, and needed. Pure.
+// Decides from journal and record whether a run's volume snapshots may exist, and whether an image needs them. Pure.
 import { PublishError } from '../../core/errors.ts';
 import { type JournalEntry, reached } from '../../run/journal/journal.ts';
 
@@ -7,20 +7,19 @@ export const TAKING_POINT = 'taking';
 export const TAKEN_POINT = 'taken';
 export const REFUSED_POINT = 'refused';
 
-/** Point of the journal after the last snapshot: until then nobody has tried to activate the image. */
+/** Point of the journal after the last snapshot: before it, no process has tried to activate the image. */
 export const CAPTURED_POINT = 'captured';
 
-/** libvirt was asked for snapshots, and nobody knows what it answered. */
+/** Whether libvirt was asked for snapshots and its answer is unknown. */
 export function mayBeInFlight(entries: readonly JournalEntry[]): boolean {
   const has = (point: string) => reached(entries, point) !== undefined;
   return has(TAKING_POINT) && !has(TAKEN_POINT) && !has(REFUSED_POINT);
 }
 
 /**
- * Asked after the image was discarded, which kills one that was never active, and no other. One that
- * was, and is deactivated or deleted meanwhile, keeps its snapshots as one that is active does.
- * @throws PublishError REGISTRY where the image has no record: a registry that is not mounted, as
- * one that is empty, knows nothing of an image that is active.
+ * Whether the image needs its snapshots; call it after the image was discarded, which kills only an
+ * image that was never active. An image that was active and is deactivated or deleted needs them too.
+ * @throws PublishError REGISTRY if the image has no record: a registry that is not mounted looks empty
  */
 export function isNeeded(
   { id, status }: { id: string; status: string | null },
@@ -29,7 +28,11 @@ export function isNeeded(
   if (status !== null) return status !== 'killed';
   throw new PublishError(
     'REGISTRY',
-    `registry ${registry} has no record of image ${id}, which may be active, so its volume snapshots stay as they are; see whether the registry is mounted and the right one, then run: virt-publish recover ${id}`,
-    { step: 'rollback', retryable: true },
+    `registry ${registry} has no record of image ${id}, which may be active, so its volume snapshots are kept`,
+    {
+      step: 'rollback',
+      retryable: true,
+      hint: `check that the registry is mounted and the right one, then run virt-publish recover ${id}`,
+    },
   );
 }

@@ -1,4 +1,4 @@
-// Which volumes a domain's disks are, and what becomes of each; or why they cannot be taken. Pure.
+// Plans the snapshot of each volume of a domain, or throws why it is not possible. Pure.
 import { dirname, join } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
@@ -9,7 +9,7 @@ import type { DiskDescription } from '../../libvirt/xml/domain-xml.ts';
 import { snapshotVolumeBytes } from '../../libvirt/xml/storage-xml.ts';
 import type { PlannedVolume, VolumeSnapshotKind } from './volume-plan.ts';
 
-/** A disk, and the volume that it is; undefined where it is none. */
+/** A disk and its volume; undefined if it is no volume. */
 export interface DiskVolume {
   disk: DiskDescription;
   volume: Volume | undefined;
@@ -18,7 +18,7 @@ export interface DiskVolume {
 const HINT =
   'see virsh pool-list; or take the data with `virt-publish snapshot`, since volume snapshots take all disks or none';
 
-/** How each type of pool makes a snapshot. */
+/** The kind of snapshot by type of pool. */
 const KINDS: Readonly<Record<string, VolumeSnapshotKind>> = {
   logical: 'volume',
   dir: 'overlay',
@@ -34,8 +34,8 @@ export interface VolumesOfDomain {
 }
 
 /**
- * The root disk first. `mark` tells this run's volumes from all others.
- * @throws PublishError DISK_UNSUPPORTED that names the disk; NO_SPACE
+ * Returns the volumes, the root disk first. `mark` distinguishes this run's volumes from all others.
+ * @throws PublishError DISK_UNSUPPORTED with the name of the disk; NO_SPACE
  */
 export function planVolumes(
   domain: VolumesOfDomain,
@@ -51,11 +51,12 @@ export function planVolumes(
   if (other) {
     throw unsupported(
       `disk ${other.disk.target} of domain ${domain.name} is in the ${other.volume.pool.type} pool ${other.volume.pool.name}, and disk ${root.disk.target} in the ${root.volume.pool.type} pool ${root.volume.pool.name}: no snapshot takes both at one point in time`,
+      'publish its disks without --volume-snapshots',
     );
   }
   if (kind === 'overlay' && !domain.active) {
     throw unsupported(
-      `domain ${domain.name} is off, and the pools of its volumes make snapshots of running domains only`,
+      `cannot make overlays for domain ${domain.name}: it is off`,
       'publish its disks with `virt-publish snapshot`, or start it',
     );
   }
@@ -84,9 +85,9 @@ function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string |
   if (!volume) {
     return 'is not a volume of an active storage pool';
   }
-  if (disk.shareable) return 'is shareable: who else writes to it does not stop';
-  if (disk.readonly) return 'is read-only, so the domain can go on in no overlay of it';
-  if (disk.transient) return 'is transient: libvirt throws its changes away';
+  if (disk.shareable) return 'is shareable: another guest may write to it at the point in time';
+  if (disk.readonly) return 'is read-only, so the domain cannot use an overlay of it';
+  if (disk.transient) return 'is transient: libvirt discards its changes';
   const inSource = obstacleInSource(disk);
   if (inSource !== undefined) return inSource;
   if (KINDS[volume.pool.type] !== undefined) return undefined;
@@ -97,7 +98,7 @@ function obstacleOf(disk: DiskDescription, volume: Volume | undefined): string |
 function kindOf(domain: string, { disk, volume }: FoundVolume): VolumeSnapshotKind {
   const kind = KINDS[volume.pool.type];
   if (kind) return kind;
-  throw unsupported(`disk ${disk.target} of domain ${domain} is in no pool that makes snapshots`);
+  throw unsupported(`disk ${disk.target} of domain ${domain} is not in a pool with snapshots`);
 }
 
 function assertGroupsHaveRoom(found: readonly FoundVolume[]): void {
@@ -108,13 +109,13 @@ function assertGroupsHaveRoom(found: readonly FoundVolume[]): void {
     if (needed <= available) continue;
     throw new PublishError(
       'NO_SPACE',
-      `too little free space: snapshots need ${formatBytes(needed)} in pool ${name}, for all that the guest may change, and ${formatBytes(available)} are free; enlarge its volume group`,
-      { step: 'space' },
+      `too little free space: snapshots need ${formatBytes(needed)} in pool ${name}, for all that the guest may change, and ${formatBytes(available)} are free`,
+      { step: 'space', hint: 'enlarge its volume group' },
     );
   }
 }
 
-/** In the folder of the volume, so in its pool; the mark of an earlier run is replaced. */
+/** Returns a path in the folder of the volume, so in its pool; replaces the mark of an earlier run. */
 function overlayPath(path: string, mark: string): string {
   const name = path.slice(dirname(path).length + 1);
   const stem = name.replace(/\.(qcow2|raw|img)$/, '').replace(/\.vp-[0-9a-f]{8}$/, '');

@@ -1,22 +1,22 @@
-// Takes the snapshots of a run that made no image back, from what its journal says of them alone.
+// Removes the volume snapshots of a run without an image, from its journal alone.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { leaveOverlays } from './leave-overlays.ts';
 import type { RollBack } from './rollback-request.ts';
 
-/** By then libvirt has begun whatever a dead client asked it for. */
+/** After this time libvirt has begun every call of a dead client. */
 const IN_FLIGHT_MS = 1000;
 
 /**
- * Safe to run twice, and where nothing was begun.
- * @throws PublishError CHAIN, CHAIN_IN_USE, VOLUMES, DOMAIN_BUSY, NO_SPACE where the domain must stay
- * in its overlays for now; what libvirt says, where a snapshot could not be taken back.
+ * Removes the snapshots. Safe to run twice, and if none was begun.
+ * @throws PublishError CHAIN, CHAIN_IN_USE, VOLUMES, DOMAIN_BUSY, NO_SPACE if the domain has to keep
+ * its overlays for now; LibvirtError if a snapshot could not be removed
  */
 export async function rollBackVolumes(run: RollBack): Promise<void> {
   if (run.point.kind === 'volume') await removeVolumes(run);
   else await leaveOverlays(run);
 }
 
-/** The volumes that the domain has go on as they are; what they held before goes. */
+/** Deletes the snapshot volumes; the domain's own volumes are not touched. */
 async function removeVolumes({ host, point: { volumes } }: RollBack): Promise<void> {
   const { storage } = await host.work();
   const remove = async () => {

@@ -1,4 +1,4 @@
-// What a rollback of volume snapshots gets, and what the journal knows of them.
+// The input of a rollback of volume snapshots, and its part in the journal.
 
 import type { Config } from '../../config/config.ts';
 import type { OnEvent } from '../../core/events.ts';
@@ -6,10 +6,10 @@ import type { Host } from '../../libvirt/host.ts';
 import type { Journal } from '../../run/journal/journal.ts';
 import type { PlannedVolume, VolumeSnapshotKind } from './volume-plan.ts';
 
-/** What the journal's point `volumes` says: all that a roll-back needs. */
+/** Data of the journal's point `volumes`: all that a rollback needs. */
 export interface VolumesPoint {
   kind: VolumeSnapshotKind;
-  /** Name of the domain's snapshot, where it goes on in overlays. */
+  /** Name of the domain's snapshot, if it uses overlays. */
   mark: string;
   volumes: readonly PlannedVolume[];
   aliases: readonly string[];
@@ -20,11 +20,11 @@ export interface RollBack {
   domain: { name: string; uuid: string };
   runId: string;
   point: VolumesPoint;
-  /** libvirt was asked for the snapshot, and nobody knows what it answered. */
+  /** True if libvirt was asked for the snapshot and its answer is unknown. */
   mayBeInFlight: boolean;
-  /** The run is dead, and nobody knows who has come to read the volumes since. */
+  /** True if the run is dead, so that another client may rely on the volumes since. */
   isLate: boolean;
-  /** The run's: a block job that it begins is ended by whoever comes after it. */
+  /** The journal of the run, so that a later process can undo a block job of the rollback. */
   journal: Journal;
   config: Pick<Config, 'timeouts' | 'reserve'>;
   onEvent: OnEvent;

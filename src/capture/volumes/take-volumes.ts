@@ -1,4 +1,4 @@
-// One point in time of all volumes: freeze, a snapshot of each, thaw.
+// Takes all volumes at one point in time: freezes the guest, makes a snapshot of each volume, thaws the guest.
 import { PublishError } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import type { Consistency } from '../../core/model.ts';
@@ -23,12 +23,12 @@ import type { VolumesRun } from './volumes-run.ts';
 /** How the volumes were taken. */
 export interface TakenVolumes {
   consistency: Consistency;
-  /** How long the guest's file systems were frozen; null where they were not. */
+  /** How long the guest's file systems were frozen; null if they were not. */
   freezeMs: number | null;
 }
 
 /**
- * When this rejects, some of the snapshots may be there; `rollBackVolumes` removes them.
+ * When this rejects, some of the snapshots may exist; `rollBackVolumes` removes them.
  * @throws PublishError VOLUMES, QUIESCE; the signal's reason.
  */
 export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {
@@ -40,8 +40,8 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   signal.throwIfAborted();
   await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
-  const isOurs = hold && (hold.how === 'paused' || hold.frozen.byUs);
-  const watch = isOurs ? new HoldWatch(run, hold) : undefined;
+  const isByRun = hold && (hold.how === 'paused' || hold.frozen.byUs);
+  const watch = isByRun ? new HoldWatch(run, hold) : undefined;
   try {
     await journal.checkpoint(TAKING_POINT);
     await makeSnapshots(run);
@@ -52,7 +52,7 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   if (!hold) return withoutHold(run);
   if (watch?.isOver) throw tooLate(run, hold, Math.round(performance.now() - sinceOf(hold)));
   const { heldMs, ...taken } = await release(run, hold);
-  // Let go before its time, the guest wrote between one snapshot and the next.
+  // A guest that was released too early wrote between one snapshot and the next.
   if (heldMs !== null && heldMs > holdLimitMs(run, hold)) throw tooLate(run, hold, heldMs);
   await assertNotTakenOver(run.runPath, 'quiesce');
   await checkTakenVolumes(run);
@@ -75,8 +75,8 @@ async function release(
 }
 
 /**
- * Undefined where the guest runs on, or stands still already. Overlays are made for all disks in one
- * transaction; volumes one after the other, so a guest that is not frozen is paused for them.
+ * Freezes or pauses the guest; undefined if it keeps running, or is paused already. Overlays are made
+ * for all disks in one transaction, volumes one after the other, so an unfrozen guest is paused for them.
  */
 async function holdGuest(run: VolumesRun): Promise<GuestHold | undefined> {
   const frozen = await freezeGuest(run);
@@ -85,21 +85,25 @@ async function holdGuest(run: VolumesRun): Promise<GuestHold | undefined> {
   if (kind === 'overlay' || volumes.length === 1) return undefined;
   const { state } = await run.domain.getState();
   if (state !== 'running' && state !== 'blocked') return undefined;
-  const message = `the guest is paused for the moment, so that its ${volumes.length} volumes are of one point in time`;
+  const message = `the guest is paused for a moment, so that its ${volumes.length} volumes are of one point in time`;
   run.onEvent({ type: 'note', level: 'info', step: 'volumes', message });
   const since = performance.now();
   await pauseGuest(run.scope, run.domain);
   return { how: 'paused', since };
 }
 
-/** @throws PublishError VOLUMES where a domain that was off has been started meanwhile. */
+/** @throws PublishError VOLUMES if a domain that was off was started meanwhile */
 async function withoutHold(run: VolumesRun): Promise<TakenVolumes> {
   const { active, domain, hasManagedSave } = run;
   await checkTakenVolumes(run);
   if (active) return { consistency: 'crash', freezeMs: null };
   if (await domain.isActive()) {
-    const message = `domain ${domain.name} was off, and was started while its volumes were taken; none of the snapshots is kept. Run it again`;
-    throw new PublishError('VOLUMES', message, { step: 'volumes', retryable: true });
+    const message = `domain ${domain.name} was started while its volumes were taken, so no snapshot is kept`;
+    throw new PublishError('VOLUMES', message, {
+      step: 'volumes',
+      retryable: true,
+      hint: 'run it again',
+    });
   }
   return { consistency: hasManagedSave ? 'crash' : 'offline', freezeMs: null };
 }
@@ -112,8 +116,9 @@ async function makeSnapshots(run: VolumesRun): Promise<void> {
     run.signal.throwIfAborted();
     if (!isLibvirtError(error)) throw error;
     if (!isConnectionLost(error)) await run.journal.checkpoint(REFUSED_POINT);
-    const message = `libvirt made no snapshot of the volumes of domain ${run.inspection.name}: ${error.message}; none is kept. See the log of libvirtd, and virsh pool-list --details`;
-    throw new PublishError('VOLUMES', message, { step: 'volumes', cause: error });
+    const message = `libvirt made no snapshot of the volumes of domain ${run.inspection.name}: ${error.message}`;
+    const hint = 'read the log of libvirtd, and check virsh pool-list --details';
+    throw new PublishError('VOLUMES', message, { step: 'volumes', cause: error, hint });
   }
 }
 
@@ -132,7 +137,7 @@ async function makeVolumes({ host, volumes, signal }: VolumesRun): Promise<void>
   }
 }
 
-/** One call for all disks: libvirt makes every overlay and lets the guest go on in them, or none. */
+/** Makes all overlays in one call: libvirt makes all of them and the guest uses them, or none. */
 async function makeOverlays(run: VolumesRun): Promise<void> {
   const { domain, description, volumes, mark, imageId } = run;
   const overlays = new Map(volumes.volumes.map(({ target, overlay }) => [target, overlay]));
@@ -146,17 +151,24 @@ async function makeOverlays(run: VolumesRun): Promise<void> {
 }
 
 function gone(pool: string, volume: string): PublishError {
-  const message = `volume ${volume} of pool ${pool} is gone; see virsh vol-list`;
-  return new PublishError('VOLUMES', message, { step: 'volumes' });
+  const message = `volume ${volume} of pool ${pool} is missing`;
+  return new PublishError('VOLUMES', message, {
+    step: 'volumes',
+    hint: `check virsh vol-list ${pool}`,
+  });
 }
 
 function tooLate(run: VolumesRun, hold: GuestHold, heldMs: number): PublishError {
-  const message = `the snapshots of domain ${run.inspection.name} took ${heldMs} ms, and it is frozen or paused for ${holdLimitMs(run, hold)} ms at most; none is kept. Raise timeouts.freezeMs`;
-  return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
+  const message = `the snapshots of domain ${run.inspection.name} took ${heldMs} ms, longer than the ${holdLimitMs(run, hold)} ms that it may be frozen or paused, so none is kept`;
+  return new PublishError('QUIESCE', message, {
+    step: 'volumes',
+    retryable: true,
+    hint: 'raise timeouts.freezeMs',
+  });
 }
 
 function notOneMoment({ inspection }: VolumesRun): PublishError {
-  const message = `domain ${inspection.name} was thawed, reset or paused by somebody else while its volumes were taken; none of the snapshots is kept. Run it again`;
+  const message = `another client thawed, reset or paused domain ${inspection.name} while its volumes were taken, so no snapshot is kept`;
   return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
 }
 

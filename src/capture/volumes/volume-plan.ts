@@ -1,9 +1,9 @@
-// What a snapshot of a domain's volumes will do, as it is shown to people and callers.
+// The plan of a snapshot of a domain's volumes, which is part of the public API.
 import type { PlanObstacle, QuiescePolicy } from '../../core/model.ts';
 
 /**
- * `volume`: the pool makes a volume of what the disk holds (LVM). `overlay`: the domain goes on in an
- * overlay, and the volume that it had stays as it was, and is the snapshot.
+ * `volume`: the pool makes a volume with the disk's content (LVM). `overlay`: the domain uses a new
+ * overlay from then on, and its former volume stays unchanged as the snapshot.
  */
 export type VolumeSnapshotKind = 'volume' | 'overlay';
 
@@ -11,7 +11,7 @@ export type VolumeSnapshotKind = 'volume' | 'overlay';
 export interface PlannedVolume {
   target: string;
   bus: string;
-  /** 0 for the root disk; null for one that the guest does not boot from. */
+  /** 0 for the root disk; null for a disk that the guest does not boot from. */
   bootIndex: number | null;
   pool: string;
   /** Name of the disk's volume in its pool. */
@@ -20,7 +20,7 @@ export interface PlannedVolume {
   virtualSize: number;
   /** Name of the volume that will be the snapshot. */
   snapshot: string;
-  /** Path of the overlay that the domain goes on in; null where it goes on in its volume. */
+  /** Path of the overlay that the domain will use; null if it keeps its volume. */
   overlay: string | null;
 }
 
@@ -32,6 +32,6 @@ export interface VolumePlan {
   quiesce: QuiescePolicy;
   image: { name: string };
   registry: string;
-  /** Errors that the run would fail with; empty in the result of a run. */
+  /** The obstacles found by a dry run; empty after a run. */
   obstacles: readonly PlanObstacle[];
 }

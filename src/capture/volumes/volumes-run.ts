@@ -1,4 +1,4 @@
-// What each step of a volume snapshot gets.
+// The input of every step of a volume snapshot.
 import type { Config } from '../../config/config.ts';
 import type { Host } from '../../libvirt/host.ts';
 import type { DomainDescription } from '../../libvirt/xml/domain-xml.ts';
@@ -11,10 +11,10 @@ export interface VolumesRun extends FreezeRun {
   host: Host;
   volumes: VolumePlan;
   active: boolean;
-  /** Of a domain that is off: its disks are as a running guest left them. */
+  /** Of a domain that is off: its disks are in the state of a guest that was running. */
   hasManagedSave: boolean;
   description: DomainDescription;
-  /** Name of the domain's snapshot, where it goes on in overlays. */
+  /** Name of the domain's snapshot, if it uses overlays. */
   mark: string;
   imageId: string;
   /** The run's folder. */

@@ -48,8 +48,8 @@ export function refusalOf({
   const [first] = obstacles;
   if (first === undefined) return {};
   const message = `the run would fail: ${obstacles.map((each) => each.message).join('; ')}`;
-  const { code, hint } = first;
-  return { failure: new PublishError(code, message, { step: 'space', hint }) };
+  const hint = [...new Set(obstacles.map((each) => each.hint))].join('; ');
+  return { failure: new PublishError(first.code, message, { step: 'space', hint }) };
 }
 
 const PAUSES = ': it is not frozen, so the guest is paused for the point in time';

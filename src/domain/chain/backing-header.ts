@@ -1,4 +1,4 @@
-// The backing file that an image's header names, read without a program and without trust.
+// Reads the backing file that an image's header names, without another program and without trust.
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
@@ -13,30 +13,30 @@ const VMDK = 0x4b444d56;
 /** The format's own limit. */
 const MAX_NAME_BYTES = 1023;
 const SECTOR = 512;
-/** As much of a descriptor as QEMU reads. */
+/** The bytes of a descriptor that QEMU reads. */
 const DESCRIPTOR_BYTES = 20 * SECTOR;
-/** Deeper is a circle. */
+/** A deeper chain is a circle. */
 const MAX_DEPTH = 256;
 
-/** A file, and what its header and those of the files below it name. */
+/** A file, and the files that its header and the headers below it name. */
 export interface Below {
   /** The file itself first. */
   paths: string[];
-  /** Why one of them could not be read, so that nobody knows what is below it; else null. */
+  /** Why one of them is unreadable, so that the files below it are unknown; else null. */
   unread: string | null;
 }
 
-/** What tells a file or device apart, whatever it is called; null where there is none. */
+/** Returns the identity of a file or device, independent of its path; null if it does not exist. */
 export async function identityOf(path: string): Promise<string | null> {
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found === null ? null : identityOfStats(found);
 }
 
 /**
- * The file and all that is below it, by the headers alone.
+ * Returns the file and all files below it, by the headers alone.
  *
- * NOTE: a raw disk in which a guest forged a header is followed too. What is found here only ever
- * keeps a file from being changed or removed, so one too many does no harm.
+ * NOTE: a header that a guest forged in a raw disk is followed too. The result only prevents changes and
+ * removals of files, so one file too many does no harm.
  */
 export async function followHeaders(path: string): Promise<Below> {
   const paths = [path];
@@ -51,7 +51,7 @@ export async function followHeaders(path: string): Promise<Below> {
   }
 }
 
-/** @throws the file system's error where the file is not there, or cannot be read. */
+/** @throws the file system's error if the file is missing or unreadable */
 async function backingName(path: string): Promise<string | null> {
   const found = await stat(path);
   // NOTE: never a pipe or a device of another kind, whose opening alone may wait for ever.

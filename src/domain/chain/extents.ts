@@ -1,18 +1,18 @@
-// Where the data of a still chain lies: each run of bytes, its layer, and its place in that layer's file.
+// The data of a still chain: each run of bytes, its layer, and its offset in that layer's file.
 
-/** Runs of data in the order of the guest's bytes; what is in none of them reads as zeros. */
+/** Runs of data in the order of the guest's offsets; bytes outside all runs read as zeros. */
 export interface DataExtents {
   readonly count: number;
-  /** Of the guest's bytes. */
+  /** Offset in the guest's disk. */
   readonly start: Float64Array;
   readonly length: Float64Array;
-  /** 0: the first layer. */
+  /** Layer of the run; 0 is the active layer. */
   readonly depth: Uint8Array;
-  /** In the file of that layer. */
+  /** Offset in the file of that layer. */
   readonly at: Float64Array;
 }
 
-/** A disk: its bytes, and where its data lie. */
+/** The size of a disk and its data. */
 export interface DiskData {
   virtualSize: number;
   extents: DataExtents;

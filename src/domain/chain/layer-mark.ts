@@ -1,15 +1,15 @@
-// What tells one layer from another, and from its own later state: which file it is, and what was seen of its content.
+// Marks of layers: the identity of a file or device, and a state that changes with its content.
 import type { BigIntStats } from 'node:fs';
 import { readFile, stat, statfs } from 'node:fs/promises';
 import { PublishError, type Step } from '../../core/errors.ts';
 
 export interface LayerMark {
   path: string;
-  /** `other` is what no layer can be: a folder, a FIFO, a socket, a character device. */
+  /** `other` cannot be a layer: a folder, a FIFO, a socket, a character device. */
   kind: 'file' | 'device' | 'other';
-  /** Equal for two names of one file or block device, and for no other two. */
+  /** Equal for two paths exactly if they lead to one file or block device. */
   identity: string;
-  /** Equal as long as nothing is known to have changed the content. */
+  /** Equal while no change of the content is detected. */
   state: string;
 }
 
@@ -33,15 +33,18 @@ export function stateOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs].join(' ');
 }
 
-/** For a layer that is another one than was looked at, or was written to since. */
+/** Returns the error for a layer that was replaced or written to since it was marked. */
 export function layerChanged(path: string, step: Step): PublishError {
-  const message = `${path} was changed while it was read; wait until nobody works on that chain (a block commit, a snapshot that is reverted), and publish again`;
-  return new PublishError('INTEGRITY', message, { step, retryable: true });
+  return new PublishError('INTEGRITY', `${path} was changed while it was read`, {
+    step,
+    retryable: true,
+    hint: 'run it again when no block commit or snapshot revert works on that chain',
+  });
 }
 
-/** The device's own numbers; all that a kernel does not have count as equal. */
+/** Facts of the device; those that a kernel does not have count as equal. */
 const DEVICE_FACTS = ['size', 'diskseq', 'dm/uuid'];
-/** Of the fields of `stat`: the sectors that were written through this device. */
+/** The field of `stat` with the sectors written through this device. */
 const WRITTEN_SECTORS = 6;
 
 async function stateOfDevice(rdev: bigint): Promise<string> {
@@ -56,7 +59,7 @@ async function readFact(path: string): Promise<string> {
   return text.trim();
 }
 
-// As glibc's gnu_dev_major and gnu_dev_minor.
+// Like gnu_dev_major and gnu_dev_minor of glibc.
 function majorOf(rdev: bigint): bigint {
   return ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
 }
@@ -65,7 +68,7 @@ function minorOf(rdev: bigint): bigint {
   return (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
 }
 
-/** Types of file systems whose files other hosts write to, by their magic numbers. */
+/** File systems that other hosts may write to, by their magic numbers. */
 const SHARED_FILE_SYSTEMS: Readonly<Record<number, string>> = {
   26985: 'NFS',
   4283649346: 'CIFS',
@@ -78,13 +81,13 @@ const SHARED_FILE_SYSTEMS: Readonly<Record<number, string>> = {
   1196443219: 'GPFS',
 };
 
-/** Which changes of a layer its marks do not show, in words; null if they show all. */
+/** Returns which changes of a layer its marks do not detect, for messages; null if they detect all. */
 export async function blindSpotOf({ path, kind }: LayerMark): Promise<string | null> {
   if (kind === 'device') {
-    return `${path} is a block device: only writes through that device on this host are noticed`;
+    return `${path} is a block device: only writes through that device on this host are detected`;
   }
   const { type } = await statfs(path);
   const name = SHARED_FILE_SYSTEMS[type];
   if (name === undefined) return null;
-  return `${path} is on ${name}: a write by another host is noticed only when its new time arrives here`;
+  return `${path} is on ${name}: a write by another host is detected only when its new mtime arrives here`;
 }

@@ -1,4 +1,4 @@
-// Backing files that a header names by a protocol although they are files of this host. Pure.
+// Backing files that a header names with a protocol although they are files of this host. Pure.
 import { shellQuote } from '../../core/shell-quote.ts';
 
 /** Drivers of a plain file or block device. */
@@ -6,13 +6,13 @@ const PLAIN = ['file', 'host_device'];
 
 export interface NamedFile {
   path: string;
-  /** The driver that reads it, where the name says one. */
+  /** The driver that reads it, if the name has one. */
   format: string | undefined;
 }
 
 /**
- * Returns the file that `file:/path`, `host_device:/path` or a `json:` name with nothing but such a file
- * leads to; `undefined` for all else.
+ * Returns the file of `file:/path`, `host_device:/path` or a `json:` name with only such a file;
+ * `undefined` for all other names.
  */
 export function namedFile(name: string): NamedFile | undefined {
   const [, plain] = /^(?:file|host_device):(\/.*)$/s.exec(name) ?? [];
@@ -23,14 +23,14 @@ export function namedFile(name: string): NamedFile | undefined {
   const format = typeof driver === 'string' && !PLAIN.includes(driver) ? driver : undefined;
   const at = options.has('file.filename') ? 'file.' : '';
   const [path, reader] = [options.get(`${at}filename`), options.get(`${at}driver`) ?? 'file'];
-  // Any other option may change what is read.
+  // Any other option may change the bytes that are read.
   const known = ['driver', `${at}filename`, `${at}driver`];
   const isAlone = [...options.keys()].every((key) => known.includes(key));
   const isPlain = PLAIN.includes(String(reader)) && isAlone;
   return isPlain && typeof path === 'string' && path.startsWith('/') ? { path, format } : undefined;
 }
 
-/** The command that records the file by its path; nothing may have the overlay open. */
+/** Returns the command that records the file by its path; no process may have the overlay open. */
 export function rebaseCommand(
   overlay: string,
   { path, format }: NamedFile,
@@ -49,7 +49,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** `{"file": {"driver": "file"}}` as `file.driver`, which a header may have as well. */
+/** Flattens `{"file": {"driver": "file"}}` to `file.driver`, the other form in headers. */
 function flatten(value: unknown, before = ''): [string, unknown][] {
   if (typeof value !== 'object' || value === null) return [[before, value]];
   return Object.entries(value).flatMap(([key, below]) =>

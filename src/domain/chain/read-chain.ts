@@ -1,4 +1,4 @@
-// The backing chain of a disk with its sizes, as far down as it can be followed.
+// Reads the backing chain of a disk with its sizes, as far down as possible.
 import type { Config } from '../../config/config.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { ChainLayer } from '../../core/model.ts';
@@ -26,24 +26,24 @@ export interface ChainReport {
   disk: { target: string; bus: string };
   /** The active layer first. */
   layers: readonly ChainLayer[];
-  /** Why the chain could not be followed further down; null where it is whole. */
+  /** Why the chain could not be read further down; null if it is complete. */
   obstacle: string | null;
 }
 
-/** A chain with the domain's own word on it. */
+/** A chain with the facts of its domain. */
 export interface DiskChain extends ChainReport {
   active: boolean;
   source: LocalDisk;
   description: DomainDescription;
-  /** What tells each of `layers` from another file of its name. */
+  /** The marks of `layers`. */
   marks: readonly LayerMark[];
 }
 
-/** @throws PublishError DISK_UNSUPPORTED where there is no such disk, or none on this host. */
+/** @throws PublishError DISK_UNSUPPORTED if the disk does not exist, or is not on this host */
 export async function readDiskChain(domain: Domain, options: ReadChainOptions): Promise<DiskChain> {
   const { state } = await domain.getState();
   const active = await domain.isActive();
-  // Of a domain that is off, the live XML is the stored one.
+  // The live XML of a domain that is off is the stored XML.
   const xml = await domain.getXMLDesc(0);
   const placed = await placeVolumes(options.connection, parseDomainXml(xml));
   const limits = { timeoutMs: options.config.timeouts.requestMs, signal: options.signal };
@@ -59,7 +59,7 @@ export async function readDiskChain(domain: Domain, options: ReadChainOptions): 
   };
 }
 
-/** What was read stands, also where a layer further down cannot be. */
+/** Returns the readable layers, also if a layer further down is unreadable. */
 async function readLayers(
   disk: LocalDisk,
   {

@@ -1,18 +1,18 @@
-// Has qemu-img tell where the data of a still chain lies.
-// NOTE: apart from what the extents are, so that the threads that use them need not load what runs programs.
+// Reads the extents of a still chain with qemu-img.
+// NOTE: separate from extents.ts, so that the threads that use extents do not load the code that runs programs.
 import { PublishError } from '../../core/errors.ts';
 import { map } from '../../qemu/qemu-img.ts';
 import type { CallLimits, MapExtent, SourceImage } from '../../qemu/qemu-img-types.ts';
 import type { DataExtents } from './extents.ts';
 
-/** 100 MiB of memory in all places that hold them; a terabyte in runs of 2 MiB. */
+/** 100 MiB of memory for all copies; a terabyte in runs of 2 MiB. */
 const MAX_EXTENTS = 500_000;
 const MAX_DEPTH = 255;
 
 /**
- * `undefined` where some of the data can be read by QEMU alone (compressed, encrypted), or where
- * there are too many runs to be held.
- * @throws PublishError QEMU_IMG, INTEGRITY where the disk has another size; the signal's reason.
+ * Returns `undefined` if only QEMU can read some of the data (compressed, encrypted), or if there are
+ * too many runs.
+ * @throws PublishError QEMU_IMG, INTEGRITY if the disk has another size; the signal's reason
  */
 export async function readExtents(
   source: SourceImage & CallLimits,
@@ -26,12 +26,12 @@ export async function readExtents(
 
 /** @throws PublishError INTEGRITY if a disk that was inspected with `virtualSize` now has `bytes`. */
 export function assertNotResized(path: string, bytes: number, virtualSize: number): void {
-  // QEMU counts a raw file in whole sectors.
+  // QEMU rounds the size of a raw file up to whole sectors.
   if (inSectors(bytes) === inSectors(virtualSize)) return;
   throw new PublishError(
     'INTEGRITY',
-    `${path} holds a disk of ${bytes} bytes, not ${virtualSize}: it was resized meanwhile; publish it again`,
-    { step: 'convert', retryable: true },
+    `${path} was resized while it was read: it has ${bytes} bytes, not ${virtualSize}`,
+    { step: 'convert', retryable: true, hint: 'run it again' },
   );
 }
 
@@ -39,7 +39,7 @@ function inSectors(bytes: number): number {
   return Math.ceil(bytes / 512);
 }
 
-/** Gathers what `qemu-img map` tells. */
+/** Collects the output of `qemu-img map`. */
 class ExtentList {
   readonly #start: number[] = [];
   readonly #length: number[] = [];
@@ -48,7 +48,7 @@ class ExtentList {
   #isPlain = true;
   #end = 0;
 
-  /** Of all that was told, data or not. */
+  /** The end of the last run, with or without data. */
   get end(): number {
     return this.#end;
   }
@@ -83,7 +83,7 @@ class ExtentList {
     };
   }
 
-  /** Whether it goes on where the last one ends, for the guest and in the file. */
+  /** Whether the run continues the last one, in the guest's disk and in the file. */
   #joins(start: number, depth: number, at: number): boolean {
     const length = this.#length.at(-1) ?? 0;
     return (

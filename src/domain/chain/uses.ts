@@ -1,4 +1,4 @@
-// Who else on this host needs a layer: other domains, other disks, snapshots, overlays beside it.
+// Finds the other users of a layer on this host: domains, disks, snapshots, overlays beside it.
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Connection } from '../../libvirt/connection.ts';
@@ -13,31 +13,31 @@ import { placeVolumes } from '../remote-disk.ts';
 import { followHeaders, identityOf } from './backing-header.ts';
 import { readsOf, type Unknown } from './disk-reads.ts';
 
-/** One use of one file, `by` in words. */
+/** One use of one file; `by` names the user for messages. */
 export interface Use {
   path: string;
   by: string;
   /**
-   * `reads`: as its disk or below it. `frozen`: a snapshot holds it as it is. `overlay`: a snapshot
-   * names it as the file that it made, whatever is in it. `unknown`: nobody can tell.
+   * `reads`: as a disk or a layer below it. `frozen`: a snapshot needs it unchanged. `overlay`: a
+   * snapshot names it as the file that it made, whatever its content. `unknown`: it may be used.
    */
   how: 'reads' | 'frozen' | 'overlay' | 'unknown';
   /** Why it is `unknown`. */
   unknown?: Unknown;
-  /** The image that names what the snapshot holds. */
+  /** The image that names the volumes of the snapshot. */
   imageId?: string;
 }
 
 export interface OwnDisk {
   uuid: string;
   target: string;
-  /** The chain's own layers: that they read each other is no use by somebody else. */
+  /** The chain's own layers: they read each other, which does not count. */
   layers: readonly string[];
-  /** A snapshot of the domain that is no use either. */
+  /** A snapshot of the domain that does not count. */
   snapshot?: string | undefined;
 }
 
-/** All uses of `files` but those by the disk itself, as far as this host and its libvirt know. */
+/** Returns all uses of `files` except by the disk itself, as far as this host and its libvirt know. */
 export async function findUses(host: Host, files: readonly string[], own: OwnDisk): Promise<Use[]> {
   const wanted = await Wanted.of(files);
   const uses: Use[] = [];
@@ -48,7 +48,7 @@ export async function findUses(host: Host, files: readonly string[], own: OwnDis
   return [...uses, ...(await usesBeside(files, wanted, own))];
 }
 
-/** The files that are asked for, by what tells files apart. */
+/** The files whose uses are searched, by identity. */
 class Wanted {
   readonly #paths: ReadonlyMap<string, string>;
 
@@ -63,12 +63,12 @@ class Wanted {
     return new Wanted(new Map(pairs));
   }
 
-  /** It may be any of them. */
+  /** A use that may be of any of the files. */
   unknownTo(by: string, unknown: Unknown): Use[] {
     return [...this.#paths.values()].map((path) => ({ path, by, unknown, how: 'unknown' }));
   }
 
-  /** Those of them that are among `paths`. */
+  /** The files that are among `paths`. */
   async among(paths: readonly string[]): Promise<string[]> {
     const found = await Promise.all(
       paths.map(async (path) => this.#paths.get((await identityOf(path)) ?? path)),
@@ -77,7 +77,7 @@ class Wanted {
   }
 }
 
-/** A domain that goes away while it is looked at uses nothing any more. */
+/** A domain that vanishes meanwhile has no uses. */
 async function usesOfDomain(
   connection: Connection,
   domain: Domain,
@@ -92,7 +92,7 @@ async function usesOfDomain(
       uses.push(...found.map((path) => ({ path, by, how: 'reads' as const })));
       if (unknown) uses.push(...wanted.unknownTo(by, unknown));
     }
-    // Its files may have gone with it.
+    // Its files may have been removed with it.
     if (uses.some(({ how }) => how === 'unknown')) await domain.getXMLDesc(0);
     return [...uses, ...(await usesOfSnapshots(connection, domain, { wanted, own }))];
   } catch (error) {
@@ -101,7 +101,7 @@ async function usesOfDomain(
   }
 }
 
-/** As it runs and as it is defined; the disk that is worked on is not somebody else. */
+/** Returns the disks of the live and the stored XML, without the disk of the chain. */
 async function disksOf(
   connection: Connection,
   domain: Domain,
@@ -117,14 +117,14 @@ async function disksOf(
   return [...live.filter((disk) => !isOwn(disk)), ...stored.filter((disk) => !isLive(disk))];
 }
 
-/** A volume of a pool is a file or a device as well. */
+/** Replaces the volumes of pools by their files or devices. */
 async function placedDisks(connection: Connection, xml: string): Promise<DiskDescription[]> {
   return (await placeVolumes(connection, parseDomainXml(xml))).disks;
 }
 
 /**
- * NOTE: a snapshot holds the file that it froze, with all below that, and names the overlay that it
- * made, which libvirt looks for when the snapshot is reverted to or deleted.
+ * NOTE: a snapshot needs the file that it froze, with all layers below, and names the overlay that it
+ * made, which libvirt expects when the snapshot is reverted or deleted.
  */
 async function usesOfSnapshots(
   connection: Connection,
@@ -153,7 +153,7 @@ async function usesOfSnapshots(
   return uses;
 }
 
-/** Overlays that no domain has, in the folders of the files themselves. */
+/** Finds overlays that no domain has, in the folders of the files. */
 async function usesBeside(
   files: readonly string[],
   wanted: Wanted,

@@ -42,6 +42,14 @@ export interface DiskDescription {
   mirror: Mirror | null;
 }
 
+/** The paths of a disk's layers, the active one first; null for a layer that is no local path. */
+export function layerPaths({
+  source,
+  backingChain,
+}: Pick<DiskDescription, 'source' | 'backingChain'>): (string | null)[] {
+  return [source, ...backingChain.map(({ path }) => path)];
+}
+
 export interface ChainLayer {
   type: string;
   /** Path of the file or block device; null for all other types. */

@@ -4,7 +4,7 @@ import { type DiskDescription, describeDisk } from './disk-xml.ts';
 import { describeHostDevices, type HostDevice } from './hostdev-xml.ts';
 import { parseXml, type XmlElement } from './xml-tree.ts';
 
-export type { ChainLayer, DiskDescription, Mirror } from './disk-xml.ts';
+export { type ChainLayer, type DiskDescription, layerPaths, type Mirror } from './disk-xml.ts';
 export type { HostDevice } from './hostdev-xml.ts';
 export { scrubDomainXml } from './scrub-domain-xml.ts';
 

@@ -148,7 +148,7 @@ async function runWatched(
   };
   const freezeMs = 2 * timeouts.freezeMs;
   const options = { runPath: folder.path, freezeMs, guestMs: timeouts.mirrorMs + freezeMs };
-  return withReserveWatch({ directories, reserve, signal, cure: OTHER_BASE }, (watch) =>
+  return withReserveWatch({ directories, reserve, signal, alternative: OTHER_BASE }, (watch) =>
     underGuard({ name: domain.name, guard, options, journal, scope, onEvent }, () =>
       runChainJob({ ...job, checkReserve: watch.check, signal: watch.signal }),
     ),

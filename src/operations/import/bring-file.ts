@@ -16,9 +16,9 @@ import { boundsOf, type ImportSettings, isStandardInput, reportBytes } from './i
 import { readStandardInput } from './standard-input.ts';
 import { type Place, type StillFile, unchanged, withStillFile } from './still-file.ts';
 
-/** A file that is not packed any more. */
+/** An image file, unpacked. */
 export interface BroughtFile extends StillFile {
-  /** What was taken off its bytes, the outermost first: encodings of a server, then a packing. */
+  /** Encodings of the server and packings that were removed, the outermost first. */
   removed: readonly string[];
 }
 
@@ -58,7 +58,7 @@ export async function withBroughtFile<T>(
 
 /**
  * NOTE: of a file that its server keeps encoded, the list of digests has the encoded bytes; of one
- * that is encoded on the way, the decoded ones. Either of them cannot be met by chance.
+ * that is encoded on the way, the decoded ones. A match of either cannot be chance.
  * @throws INTEGRITY
  */
 async function checkDigest(

@@ -2,7 +2,7 @@
 import { PublishError } from '../../core/errors.ts';
 import { withImageBytes } from '../../formats/image-bytes.ts';
 import { type Inspected, inspectImage } from '../../formats/inspect-image.ts';
-import { damaged, refused } from '../../formats/refused.ts';
+import { DO_NOT_USE, damaged, imageRefused } from '../../formats/refused.ts';
 import { check, type ImageFile, info, qemuFormat } from '../../qemu/qemu-img.ts';
 import type { ImportSettings } from './import-settings.ts';
 
@@ -25,10 +25,10 @@ export async function examine(
   const said = await orRefused(() => info({ ...file, ...limits, confined: LOOK }), signal);
   const others = said.backingFile ?? said.dataFile;
   if (said.format !== file.format || others !== null || said.encrypted) {
-    throw refused('is something else to qemu-img than its bytes say', 'Do not use it.');
+    throw imageRefused('is something else to qemu-img than its bytes say', DO_NOT_USE);
   }
   if (roundUp(inspected.virtualSize) !== roundUp(said.virtualSize)) {
-    throw refused('has another size for qemu-img than its bytes say', 'Do not use it.');
+    throw imageRefused('has another size for qemu-img than its bytes say', DO_NOT_USE);
   }
   // A raw one has no tables.
   if (file.format !== 'raw')

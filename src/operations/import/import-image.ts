@@ -8,6 +8,7 @@ import type { TargetFormat } from '../../core/model.ts';
 import type { Inspected } from '../../formats/inspect-image.ts';
 import { checkImage, flatten } from '../../image/flatten.ts';
 import { qemuFormat } from '../../qemu/qemu-img.ts';
+import { pointAliases } from '../../registry/aliases/point-aliases.ts';
 import { openConfigured } from '../../registry/configured-registry.ts';
 import { hashFields, minDiskGib, withQueuedImage } from '../../registry/queued-image.ts';
 import type { Registry } from '../../registry/registry.ts';
@@ -23,7 +24,7 @@ import { checkNames } from './name-claims.ts';
 /**
  * Imports one image. If it rejects, no image is active, and no file of it is left; a record that was
  * written already says `killed` and why.
- * @throws PublishError; IMAGE_REFUSED for what must not come in, DOWNLOAD for a URL that fails.
+ * @throws PublishError; IMAGE_REFUSED for an image that is refused, DOWNLOAD for a URL that fails
  */
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
   const settings = decideImport(options, config ?? (await loadConfig()));
@@ -125,7 +126,7 @@ interface Conversion {
   format: TargetFormat;
 }
 
-/** NOTE: with the chain given as empty QEMU opens no other file, whatever the header says. */
+/** NOTE: with an empty chain QEMU opens no other file, whatever the header says. */
 async function convertFile(
   settings: ImportSettings,
   { brought, inspected, path, format }: Conversion,
@@ -172,10 +173,5 @@ async function publish(
     const data = { name, size, sha256: digests.sha256 };
     return registry.activateImage(id, { data, ...hashFields(digests) });
   });
-  const aliases: { alias: string; version: number }[] = [];
-  for (const alias of settings.aliases) {
-    const { version } = await runStep(onEvent, 'alias', () => registry.setAlias(alias, id));
-    aliases.push({ alias, version });
-  }
-  return { image, aliases };
+  return { image, aliases: await pointAliases(registry, id, settings.aliases, onEvent) };
 }

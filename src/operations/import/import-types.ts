@@ -1,7 +1,7 @@
 // The options and results of an import.
 import type { OnEvent } from '../../core/events.ts';
 import type { DiskFormat, TargetFormat, Visibility } from '../../core/model.ts';
-import type { MovedAlias } from '../../publish/finish.ts';
+import type { MovedAlias } from '../../registry/aliases/point-aliases.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
 
 /** What is imported, and as what. Anything left out comes from the configuration. */

@@ -1,4 +1,4 @@
-// What the name of a file says about its bytes: how they are packed, and the format of the disk. Pure.
+// Reads the packings and the disk format from the name of a file. Pure.
 import { PublishError } from '../../core/errors.ts';
 import type { DiskFormat } from '../../core/model.ts';
 
@@ -26,7 +26,7 @@ const PACKINGS = new Map(
   }),
 );
 
-/** Short for two endings. */
+/** Endings that stand for two. */
 const SHORT = new Map(
   Object.entries({
     ...{ tgz: 'tar.gz', txz: 'tar.xz', tzst: 'tar.zst', tbz: 'tar.bz2', tbz2: 'tar.bz2' },
@@ -34,7 +34,7 @@ const SHORT = new Map(
   }),
 );
 
-/** Endings that say nothing of the format: cloud images of several are called so. */
+/** Endings that say nothing about the format: cloud images of several formats have them. */
 const UNTOLD = ['img', 'bin'];
 
 const FORMATS = new Map(
@@ -44,7 +44,7 @@ const FORMATS = new Map(
   }),
 );
 
-/** What a name, without folders, says; endings count in upper case too. */
+/** Returns what a name without folders says; the case of endings does not matter. */
 export function readName(name: string): NameClaims {
   const packings: string[] = [];
   let rest = name.trim();
@@ -71,7 +71,7 @@ export function readName(name: string): NameClaims {
  * Compares the names with what was unpacked: `removed`, the outermost first, and with the format
  * that the bytes have then. An encoding that the server put on top, which the name need not know,
  * is among `removed`.
- * @throws IMAGE_REFUSED for the first name that says something else.
+ * @throws PublishError IMAGE_REFUSED for the first name that contradicts the bytes
  */
 export function checkNames(
   names: readonly string[],

@@ -14,12 +14,12 @@ export interface SourceFile {
 const { O_RDONLY, O_NOFOLLOW, O_DIRECTORY, O_NONBLOCK } = constants;
 /** A descriptor that names a file and does not open it: a FIFO does not block, a device does nothing. */
 const O_PATH = 0o10000000;
-/** As many as the kernel follows. */
+/** The limit of the kernel. */
 const MAX_LINKS = 40;
 
 /**
  * Opens a regular file for reading. Each part of the path is opened below the one before it, so what
- * was judged is what is read, whatever others rename meanwhile. A link in the path must be the
+ * was checked is what is read, even if another process renames files meanwhile. A link in the path must be the
  * caller's or root's: another user could make it lead to a file that only the caller may read.
  * @throws USAGE if it is not a regular file, or cannot be opened; IMAGE_REFUSED for such a link
  */
@@ -44,7 +44,7 @@ export async function openSource(path: string): Promise<SourceFile> {
   }
 }
 
-/** What the path leads to, as `O_PATH` descriptor, and its last name. */
+/** Returns an `O_PATH` descriptor of the file, and its last name. */
 async function walk(path: string): Promise<{ place: FileHandle; name: string }> {
   const parts = path.split('/');
   let place = await openFolder(isAbsolute(path) ? '/' : '.');
@@ -79,7 +79,7 @@ function openFolder(path: string): Promise<FileHandle> {
   return open(path, O_PATH | O_DIRECTORY);
 }
 
-/** Undefined for what is no link; the descriptor of a link is closed. @throws IMAGE_REFUSED */
+/** Returns undefined if it is no link; closes the descriptor of a link. @throws PublishError IMAGE_REFUSED */
 async function targetOf(
   place: FileHandle,
   { path, part }: { path: string; part: string },
@@ -91,7 +91,7 @@ async function targetOf(
     if (!isLink) return undefined;
     const { linkTarget } = await import('../../host/native/file-calls.ts');
     const target = linkTarget(place.fd);
-    // As `/dev/fd/63` of a process substitution leads to, which is no path.
+    // The target of `/dev/fd/63` of a process substitution, which is no path.
     const kind = /^(pipe|socket):\[\d+\]$/.exec(target)?.[1];
     if (kind !== undefined) throw noFile(path, `a ${kind}`);
     if (isTrustedOwner(facts)) return target;

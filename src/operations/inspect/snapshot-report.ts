@@ -1,4 +1,4 @@
-// What libvirt's XML of a snapshot says, in a few words. Pure.
+// Summarizes libvirt's XML of a snapshot. Pure.
 import { parseSnapshotXml } from '../../libvirt/xml/snapshot-xml.ts';
 import type { SnapshotReport } from './inspect-types.ts';
 

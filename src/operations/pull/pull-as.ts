@@ -28,7 +28,7 @@ export interface PullAsOptions {
   disk?: string | undefined;
   /** The image's own if left out. */
   format?: DiskFormat | undefined;
-  /** This one of its artefacts, and not the data; it has no format to convert from. */
+  /** Name of an artefact to pull instead of the data; it cannot be converted. */
   artefact?: string | undefined;
   overwrite: boolean;
   config: Config;
@@ -62,7 +62,7 @@ export async function pullAs(
   }
 }
 
-/** `folder`: the one at `path`, which another user may have put elsewhere by now. */
+/** `folder` is a descriptor path of the folder at `path`, which another user may have moved since. */
 async function pullAndConvert(
   registry: Registry,
   image: ImageRecord,
@@ -107,7 +107,7 @@ async function pullPlain(
   const object = image.artefacts.find(({ name }) => name === artefact);
   const isData = artefact === undefined && image.status === 'active';
   const total = object?.size ?? (isData ? diskData(image, disk).size : 0);
-  // How much of a raw image is holes is not known before it is here.
+  // The holes of a raw image are unknown before it was fetched.
   const isKnown = image.disk_format !== 'raw';
   const needed = isKnown ? Math.max(0, total - (await allocatedBytes(`${file}.partial`))) : 0;
   const room = { directory: dirname(file), needed, purpose: 'the image' };
@@ -137,9 +137,9 @@ async function withRoom<T>(
   { config: { reserve }, signal }: Pick<PullAsOptions, 'config' | 'signal'>,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const cure = 'name a file on a larger file system';
-  assertEnoughSpace(await measureSpace([room], reserve), cure);
-  const watch = { directories: [room.directory], reserve, signal, cure };
+  const alternative = 'name a file on a larger file system';
+  assertEnoughSpace(await measureSpace([room], reserve), alternative);
+  const watch = { directories: [room.directory], reserve, signal, alternative };
   return withReserveWatch(watch, async (watched) => {
     await watched.check();
     return work(watched.signal);

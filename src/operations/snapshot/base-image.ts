@@ -8,7 +8,7 @@ import { hashImage } from '../../transfer/digests/hash-image.ts';
 import { fileSource } from '../../transfer/upload/file-source.ts';
 
 /**
- * The active image of which a disk is, byte for byte, the nearest backing file. Sizes are compared
+ * Returns the active image that a disk's nearest backing file is, byte for byte. Sizes are compared
  * first, so that the file is read only if an image of the same size exists.
  */
 export async function findBaseImage(

@@ -35,7 +35,7 @@ export interface Decision {
 }
 
 /**
- * Inspects the domain (`known` is what was read of it before), opens the registry and decides how the image is taken.
+ * Inspects the domain (`known` has facts that were read before), opens the registry and decides how the image is taken.
  * @throws PublishError for everything that cannot be done, before anything is touched.
  */
 export async function decide(session: SnapshotSession, known?: DomainFacts): Promise<Decision> {

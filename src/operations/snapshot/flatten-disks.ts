@@ -1,4 +1,4 @@
-// Still disks become flat images: files, or plans of what is made of their layers while it is sent.
+// Makes flat images of still disks: files, or plans by which the layers are read during the upload.
 import { join } from 'node:path';
 import type { PointInTime, StillDisk, StillDisks } from '../../capture/capture-run.ts';
 import { detailOf, type InspectedDisk } from '../../domain/inspect.ts';
@@ -11,27 +11,27 @@ import type { Decision } from './decide.ts';
 import type { SnapshotSession } from './settings.ts';
 import { readUnchanged } from './unchanged-layers.ts';
 
-/** A disk that holds still, and the flat image that it was written to, or that is made of it. */
+/** A still disk, and its flat image: a file, or a plan. */
 export type FlattenedDisk = InspectedDisk &
   Flattened & {
-    /** The image; of one that is not written, the captured file. */
+    /** The image file; for an image that is streamed, the captured file. */
     path: string;
-    /** False: `path` is the guest's own. */
+    /** Whether `path` is a file of the run, which may be removed; else it is the guest's own. */
     isScratch: boolean;
-    /** Of the captured file. */
+    /** Format of the captured file. */
     format: string;
-    /** What the image is made of while it is sent; undefined if it was written to a file. */
+    /** The plan of an image that is streamed; undefined if it was written to a file. */
     streamed: PlannedImage | undefined;
   };
 
-/** All disks of an image, as they were at one point in time; the root disk first. */
+/** All disks of an image at one point in time, the root disk first. */
 export interface FlatDisks extends PointInTime {
   /** With the images. */
   folder: string;
   disks: readonly FlattenedDisk[];
 }
 
-/** Converts the still disks, one after the other, into files in `folder`, or finds that no file is needed. */
+/** Flattens the still disks, one after the other, into files in `folder`, or plans their streams. */
 export async function flattenDisks(
   session: SnapshotSession,
   decision: Decision,
@@ -47,8 +47,8 @@ export async function flattenDisks(
 }
 
 /**
- * Converts the still disk into `path`; a delta or a clone becomes that file, or is removed as soon as
- * it has been read. Or it stays, and the image is made of it while it is sent.
+ * Flattens the still disk into `path`, or plans its stream. A delta or a clone that was written to
+ * `path` is removed; one that is streamed stays until the upload ends.
  */
 async function flattenDisk(
   session: SnapshotSession,
@@ -65,8 +65,8 @@ async function flattenDisk(
     compress: settings.compress,
     isScratch: still.isScratch,
     algorithms: digestAlgorithms(isRoot ? settings.hash : []),
-    // NOTE: a clone's blocks are the guest's own: for each that it writes to it would take a new
-    // one, for as long as an image has the old ones, and find the disk full one day.
+    // NOTE: a clone shares its blocks with the guest's disk. If the image kept them, each write of
+    // the guest would take a new block, and its file system could run full.
     sharesBlocks: decision.capture.mode === 'live',
   };
   const { timeouts } = settings.config;
@@ -87,7 +87,7 @@ async function flattenDisk(
   return { disk, facts, ...written, ...image.written, streamed: undefined };
 }
 
-/** What moves into a directory is a file, and what virt-sysprep changes. */
+/** A directory registry, and virt-sysprep, need a file. */
 function needsFile({ settings }: SnapshotSession, { registry }: Decision): boolean {
   return registry.directory !== null || settings.sysprep !== null;
 }
@@ -104,7 +104,7 @@ function sourceOf({ path, format, isScratch, disk, facts, snapshot }: StillDisk)
   };
 }
 
-/** Of the disk's object in the registry. */
+/** Returns the name of the disk's object in the registry. */
 export function dataName(
   { settings }: SnapshotSession,
   { disk }: Pick<InspectedDisk, 'disk'>,
@@ -112,7 +112,7 @@ export function dataName(
   return `${disk.target}.${settings.format}`;
 }
 
-/** What is said of a disk's image wherever it is written or checked. */
+/** Returns the part of a request that writing and checking of an image share. */
 export function flattenRequest(
   { settings }: SnapshotSession,
   { inspection }: Decision,

@@ -1,4 +1,4 @@
-// What of a domain goes into its image's record: an allow-list, in Glance's property names. Pure.
+// The properties of an image that are derived from its domain: an allow-list, in Glance's names. Pure.
 import type { PointInTime } from '../../capture/capture-run.ts';
 import type { CapturePlan } from '../../capture/plan.ts';
 import type { Inspection } from '../../domain/inspect.ts';

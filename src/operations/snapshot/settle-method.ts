@@ -41,7 +41,7 @@ export async function settleMethod(
 
 async function refusalToDefine({ host, domain }: SnapshotSession): Promise<string | undefined> {
   const connection = await host.work();
-  // Another client undefined it: the look before the first act says so, and it stays undefined.
+  // Another client undefined it: the check before the first act reports that, and it stays undefined.
   if (!(await domain.isPersistent())) return undefined;
   try {
     await connection.defineXML(await readStoredXml(domain));

@@ -1,4 +1,4 @@
-// How much a run writes at most, and where.
+// Computes how much a run writes at most, and where.
 import type { CapturePlan } from '../../capture/plan.ts';
 import { needsFullCopy } from '../../domain/chain/backing-chain.ts';
 import type { InspectedDisk, Inspection } from '../../domain/inspect.ts';
@@ -15,7 +15,7 @@ import type { SnapshotSettings } from './settings.ts';
 const MIB = 1024 * 1024;
 const IMAGE = 'the image';
 const SAVE_HEADER = 16 * MIB;
-/** What a guest may newly write while the mirror runs, before the reserve is asked for. */
+/** Allowance for what a guest writes while the mirror runs. */
 const DELTA_SLACK = 64 * MIB;
 
 /** Returns the needs of a run and what is free for them; throws nothing for too little. */
@@ -68,7 +68,7 @@ function deltaSize({ facts }: InspectedDisk): number {
   return Math.min(facts.virtualSize, facts.actualSize + DELTA_SLACK) + tablesOf(facts);
 }
 
-/** An L2 entry and a refcount a cluster. */
+/** Bytes of tables a cluster: an L2 entry and a refcount. */
 function tablesOf({ virtualSize }: InspectedDisk['facts']): number {
   return Math.ceil(virtualSize / 5000) + MIB;
 }
@@ -78,7 +78,7 @@ async function measureImage(
   { active }: Inspection,
   { disk, facts, snapshot }: InspectedDisk,
 ): Promise<number> {
-  // What of it is zeros is not known before it is copied.
+  // How much of it is zeros is unknown before it is copied.
   if (facts.outside) return facts.virtualSize + tablesOf(facts);
   const { required } = await measure({
     source: {

@@ -52,7 +52,7 @@ async function assertRoom(folder: string, needed: number): Promise<void> {
   throw new PublishError('NO_SPACE', message, { step: 'space', hint });
 }
 
-/** Undefined if this user may not look there. */
+/** Returns undefined if this user may not read it. */
 async function freeBytes(folder: string): Promise<number | undefined> {
   try {
     const { bavail, bsize } = await statfs(folder);

@@ -73,13 +73,10 @@ export async function rollbackAlias(
   );
   if (target === undefined || target.image_id === null) {
     const which = toVersion === undefined ? 'before' : `in version ${toVersion}`;
-    throw nowhere(
-      `Alias ${alias} pointed to no other image ${which}; see virt-publish alias log ${alias}`,
-    );
+    throw new PublishError('IMAGE_NOT_FOUND', `alias ${alias} pointed to no other image ${which}`, {
+      step: 'alias',
+      hint: `choose a version from: virt-publish alias log ${alias}`,
+    });
   }
   return pointAlias(store, alias, target.image_id, { signal, expectVersion: newest });
-}
-
-function nowhere(message: string): PublishError {
-  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
 }

@@ -164,9 +164,9 @@ export async function noAlias(
   options: CallOptions,
 ): Promise<PublishError> {
   const near = closeNames(alias, await aliasNames(store, options));
-  const cure = didYouMean(near) ?? 'see what there is with: virt-publish alias list';
-  const message = `there is no alias ${alias} in ${store.url}; ${cure}`;
-  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias' });
+  const hint = didYouMean(near) ?? 'list the aliases with: virt-publish alias list';
+  const message = `there is no alias ${alias} in ${store.url}`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'alias', hint });
 }
 
 /** Every alias that points somewhere; those that cannot be read are left out. */
@@ -179,6 +179,7 @@ export async function aliasNames(store: ObjectStore, { signal }: CallOptions): P
 }
 
 export function lostMove(alias: string, cause?: unknown): PublishError {
-  const message = `Alias ${alias} was moved by somebody else; look where it points now (virt-publish alias log ${alias}) and decide anew.`;
-  return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause });
+  const message = `alias ${alias} was moved by another client`;
+  const hint = `look where it points now (virt-publish alias log ${alias}) and move it again if that is right`;
+  return new PublishError('PRECONDITION_LOST', message, { step: 'alias', cause, hint });
 }

@@ -48,8 +48,9 @@ async function byAlias(store: ObjectStore, ref: string, options: CallOptions) {
   if (alias === undefined || alias.image_id === null) return undefined;
   const record = await readRecord(store, alias.image_id, options);
   if (record !== undefined && record.status !== 'deleted') return record;
-  const message = `Alias ${ref} points to image ${alias.image_id}, which is gone; point it elsewhere: virt-publish alias set ${ref} IMAGE`;
-  throw new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
+  const message = `alias ${ref} points to image ${alias.image_id}, which does not exist any more`;
+  const hint = `move it to another image: virt-publish alias set ${ref} IMAGE`;
+  throw new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry', hint });
 }
 
 async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions) {
@@ -62,7 +63,7 @@ async function byIdPrefix(store: ObjectStore, ref: string, options: CallOptions)
     if (isThere) found.push(record);
     if (found.length > SHOWN_CANDIDATES) break;
   }
-  const one = only(found, `Several images have an id that begins with ${ref}`);
+  const one = only(found, `several images have an id that begins with ${ref}`);
   if (one !== undefined && isUnreadable(one)) throw unreadableRecord(one);
   return one;
 }
@@ -81,7 +82,7 @@ async function byName(
       names.add(record.name);
       if (record.name === ref) found.push(record);
     }
-  return only(found, `Several images have the name ${ref}`);
+  return only(found, `several images have the name ${ref}`);
 }
 
 function only<T extends ImageRecord | UnreadableRecord>(
@@ -92,6 +93,6 @@ function only<T extends ImageRecord | UnreadableRecord>(
   const nameOf = (image: T) => (isUnreadable(image) ? 'cannot be read' : image.name);
   const shown = found.slice(0, SHOWN_CANDIDATES).map((image) => `${image.id} (${nameOf(image)})`);
   const more = found.length > SHOWN_CANDIDATES ? ' and more' : '';
-  const message = `${several}; name one of them: ${shown.join(', ')}${more}.`;
-  throw new PublishError('USAGE', message, { step: 'registry' });
+  const hint = `name one of them: ${shown.join(', ')}${more}`;
+  throw new PublishError('USAGE', several, { step: 'registry', hint });
 }

@@ -64,7 +64,10 @@ export function parseSort(text: string): SortOrder[] {
     const isKey = (SORT_KEYS as readonly string[]).includes(key);
     if (isKey && rest.length === 0 && (direction === 'asc' || direction === 'desc'))
       return { key: key as SortKey, descending: direction === 'desc' };
-    throw usage(`"${part}" is no order; use KEY[:asc|desc] with a key of ${SORT_KEYS.join(', ')}.`);
+    throw usage(
+      `"${part}" is no order`,
+      `use KEY[:asc|desc] with a key of ${SORT_KEYS.join(', ')}`,
+    );
   });
 }
 

@@ -1,142 +1,152 @@
-// The newest record of every image, read a few at once, and only where it is not known already.
-import { eachBounded, mapBounded } from '../../core/bounded.ts';
+// The newest record of every image: from the catalog checkpoint if the listing proves it, else read, a few at once.
+import { mapBounded } from '../../core/bounded.ts';
+import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import type { ImageRecord } from '../record/image.ts';
-import { lookAtRecord, lookAtVersion, recordFolder } from '../record/image-records.ts';
-import { MAX_RECORD_BYTES, tooLarge, versionKey } from '../record/records.ts';
-import {
-  isUnreadable,
-  type OnUnreadable,
-  type UnreadableRecord,
-  unreadableRecord,
-} from '../record/unreadable.ts';
-import type { CachedRecord, RecordCache } from './record-cache.ts';
+import { MAX_RECORD_BYTES } from '../record/records.ts';
+import type { OnUnreadable } from '../record/unreadable.ts';
+import { CheckpointReader } from './checkpoint-reader.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { type ListedImage, readGroup } from './read-group.ts';
 import { type NewestVersion, newestVersions } from './walk-images.ts';
 
 export interface ListRecordsOptions extends CallOptions {
-  cache?: RecordCache | undefined;
-  /** Is given each record that cannot be read and is left out; it is raised if this is left out. */
+  /**
+   * Where the next checkpoint is written if the walk read many records one by one: the same store,
+   * with no request retried. Without it, no checkpoint is read or written.
+   */
+  checkpoints?: ObjectStore | undefined;
+  /** Called for each record that cannot be read, which is left out; if not given, it is thrown. */
   onUnreadable?: OnUnreadable | undefined;
 }
 
-/** Groups of images (by the first two digits of their ids) at work at once, and reads in each. */
+/** Groups of images at work at once. */
 const GROUPS_AT_ONCE = 16;
-const READS_IN_GROUP = 8;
-/** So that a registry of any size is taken in pieces: images, and bytes of their records. */
-const MAX_GROUP = 1000;
+/** Images of a group, and bytes of their records: memory does not grow with the registry. */
+const MAX_GROUP = 64;
 const MAX_GROUP_BYTES = 4 * MAX_RECORD_BYTES;
+/** Below, reading the records costs no more than looking for a checkpoint. */
+const FEW_IMAGES = 200;
 
 /**
- * A few at a time, in the order of the ids. What it holds at once are a few groups of records, whatever the number
- * of images and whatever others have written; deleted ones are among them. An image whose newest version cannot be read
- * is left out, also where an older one can be.
+ * Yields the records, deleted ones included, some at once, in the order of the ids. Memory holds a
+ * few groups of them, whatever the number of images. An image whose newest version cannot be read is
+ * left out, even if an older version can be.
+ * @throws REGISTRY
  */
 export async function* listRecords(
   store: ObjectStore,
-  { cache, onUnreadable = raise, signal }: ListRecordsOptions = {},
+  { checkpoints, onUnreadable = raise, signal }: ListRecordsOptions = {},
 ): AsyncGenerator<ImageRecord[]> {
-  const options = { signal, onUnreadable };
-  const isLarge = cache?.isLarge() ?? false;
-  const groups = groupVersions(store, { signal, isLarge });
-  yield* mapBounded(groups, GROUPS_AT_ONCE, (group) =>
-    cache === undefined ? readAll(store, group, options) : readNew(store, group, cache, options),
-  );
+  const walk = new Walk(store, checkpoints !== undefined, { signal });
+  try {
+    const read = (group: Group) => readGroup(store, group.images, { signal, onUnreadable });
+    for await (const { records, lines } of mapBounded(walk.groups(), GROUPS_AT_ONCE, read)) {
+      await walk.writer.add(lines);
+      yield records;
+    }
+    if (checkpoints !== undefined && walk.writer.isDue(walk.total)) await walk.write(checkpoints);
+  } finally {
+    await walk.close();
+  }
+}
+
+/**
+ * Writes a checkpoint if the newest one lacks a record. A registry with few images gets none.
+ * Never fails, but for INTERRUPTED.
+ */
+export async function refreshCheckpoint(
+  store: ObjectStore,
+  checkpoints: ObjectStore,
+  { signal }: CallOptions,
+): Promise<void> {
+  const walk = new Walk(store, true, { signal });
+  const options = { signal, onUnreadable: () => undefined };
+  try {
+    const read = (group: Group) => readGroup(store, group.images, options);
+    for await (const { lines } of mapBounded(walk.groups(), GROUPS_AT_ONCE, read))
+      await walk.writer.add(lines);
+    if (walk.total > FEW_IMAGES && walk.writer.hasLines) await walk.write(checkpoints);
+  } catch (error) {
+    throwIfInterrupted(error);
+  } finally {
+    await walk.close();
+  }
+}
+
+interface Group {
+  images: ListedImage[];
+  /** Of the records, as they were listed. */
+  bytes: number;
+}
+
+/** One walk over all images, beside the newest checkpoint. */
+class Walk {
+  readonly writer = new CheckpointWriter();
+  /** Images listed so far. */
+  total = 0;
+  readonly #store: ObjectStore;
+  readonly #usesCheckpoint: boolean;
+  readonly #options: CallOptions;
+  #reader: CheckpointReader | undefined;
+
+  constructor(store: ObjectStore, usesCheckpoint: boolean, options: CallOptions) {
+    this.#store = store;
+    this.#usesCheckpoint = usesCheckpoint;
+    this.#options = options;
+  }
+
+  async *groups(): AsyncGenerator<Group> {
+    let group: Group = { images: [], bytes: 0 };
+    for await (const listed of this.#listed()) {
+      // One that is too large is not read.
+      const bytes = listed.newest.size > MAX_RECORD_BYTES ? 0 : listed.newest.size;
+      if (group.images.length === MAX_GROUP || group.bytes + bytes > MAX_GROUP_BYTES) {
+        yield group;
+        group = { images: [], bytes: 0 };
+      }
+      group.images.push(listed);
+      group.bytes += bytes;
+    }
+    if (group.images.length > 0) yield group;
+  }
+
+  /** Never fails, but for INTERRUPTED: a client may read a registry and not write to it. */
+  async write(store: ObjectStore): Promise<void> {
+    try {
+      const last = this.#reader ?? (await CheckpointReader.open(this.#store, this.#options));
+      await this.writer.write(store, last, this.#options);
+    } catch (error) {
+      throwIfInterrupted(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#reader?.close();
+  }
+
+  async *#listed(): AsyncGenerator<ListedImage> {
+    let first: NewestVersion[] | undefined = this.#usesCheckpoint ? [] : undefined;
+    for await (const newest of newestVersions(this.#store, this.#options)) {
+      this.total += 1;
+      if (first !== undefined) {
+        first.push(newest);
+        if (first.length <= FEW_IMAGES) continue;
+        this.#reader = await CheckpointReader.open(this.#store, this.#options);
+        for (const each of first) yield { newest: each, text: await this.#reader.take(each) };
+        first = undefined;
+      } else yield { newest, text: await this.#reader?.take(newest) };
+    }
+    for (const newest of first ?? []) yield { newest };
+  }
 }
 
 function raise(error: Error): never {
   throw error;
 }
 
-interface ReadOptions extends CallOptions {
-  onUnreadable: OnUnreadable;
-}
-
-interface Group {
-  shard: string;
-  versions: NewestVersion[];
-  /** Of the records, as they were listed. */
-  bytes: number;
-  /** False where the group is a piece of its shard. */
-  isWhole: boolean;
-}
-
-async function* groupVersions(
-  store: ObjectStore,
-  options: CallOptions & { isLarge: boolean },
-): AsyncGenerator<Group> {
-  let group: Group | undefined;
-  for await (const newest of newestVersions(store, options)) {
-    const shard = newest.id.slice(0, 2);
-    // One that is too large is not read.
-    const bytes = newest.size > MAX_RECORD_BYTES ? 0 : newest.size;
-    if (group !== undefined && group.shard === shard && hasRoom(group, bytes)) {
-      group.versions.push(newest);
-      group.bytes += bytes;
-      continue;
-    }
-    const isPiece: boolean = group !== undefined && group.shard === shard;
-    if (group !== undefined) yield isPiece ? { ...group, isWhole: false } : group;
-    group = { shard, versions: [newest], bytes, isWhole: !isPiece };
-  }
-  if (group !== undefined) yield group;
-}
-
-function hasRoom({ versions, bytes }: Group, more: number): boolean {
-  return versions.length < MAX_GROUP && bytes + more <= MAX_GROUP_BYTES;
-}
-
-async function readAll(
-  store: ObjectStore,
-  { versions }: Pick<Group, 'versions'>,
-  { onUnreadable, signal }: ReadOptions,
-): Promise<ImageRecord[]> {
-  const found = new Map<string, ImageRecord | UnreadableRecord>();
-  await eachBounded(versions, READS_IN_GROUP, async (newest) => {
-    const record = await readOne(store, newest, { signal });
-    if (record !== undefined) found.set(newest.id, record);
-  });
-  return versions.flatMap(({ id }) => {
-    const record = found.get(id);
-    if (record === undefined) return [];
-    if (!isUnreadable(record)) return [record];
-    onUnreadable(unreadableRecord(record));
-    return [];
-  });
-}
-
-async function readOne(
-  store: ObjectStore,
-  { id, version, size }: NewestVersion,
-  options: CallOptions,
-): Promise<ImageRecord | UnreadableRecord | undefined> {
-  if (size > MAX_RECORD_BYTES)
-    return { id, version, key: versionKey(recordFolder(id), version), problem: tooLarge() };
-  // Pruned since the listing: there is a newer one, or the image is gone.
-  return (
-    (await lookAtVersion(store, id, version, options)) ?? (await lookAtRecord(store, id, options))
-  );
-}
-
-async function readNew(
-  store: ObjectStore,
-  group: Group,
-  cache: RecordCache,
-  options: ReadOptions,
-): Promise<ImageRecord[]> {
-  const known = cache.read(group.shard);
-  const isKnown = ({ id, stamp }: NewestVersion) => known.get(id)?.stamp === stamp;
-  const versions = group.versions.filter((newest) => !isKnown(newest));
-  const fresh = await readAll(store, { versions }, options);
-  const read = new Map(fresh.map((record) => [record.id, record]));
-  const records = group.versions.flatMap((newest): CachedRecord[] => {
-    const record = isKnown(newest) ? known.get(newest.id)?.record : read.get(newest.id);
-    return record === undefined ? [] : [{ stamp: newest.stamp, record }];
-  });
-  // A record that came newer than listed must not be kept under the stamp of the older one.
-  const listed = new Map(group.versions.map(({ id, version }) => [id, version]));
-  const kept = records.filter(({ record }) => listed.get(record.id) === record.version);
-  const changed = versions.length > 0 || known.size > group.versions.length;
-  if (changed && group.isWhole) cache.write(group.shard, kept);
-  return records.map(({ record }) => record);
+/** A checkpoint is a cache: without it everything is slower, and nothing is wrong. */
+function throwIfInterrupted(error: unknown): void {
+  if (error instanceof PublishError && error.code === 'INTERRUPTED') throw error;
 }

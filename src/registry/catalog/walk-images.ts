@@ -9,14 +9,13 @@ export const IMAGES = 'images/';
 /** Between an image's id and the name of a version. */
 const RECORD = '/record/';
 
-/** The newest record version of one image. */
+/** The newest record version of one image, as the store lists it. */
 export interface NewestVersion {
   id: string;
   version: number;
   /** Bytes of that version. */
   size: number;
-  /** Changes whenever the bytes of that version do, as far as the store can tell. */
-  stamp: string;
+  etag: string | null;
 }
 
 /** Keys after which a bucket is listed in several places at once: two pages. */
@@ -25,20 +24,16 @@ const LISTINGS_AT_ONCE = 8;
 const HEX = '0123456789abcdef';
 
 /**
- * The newest version of every image, in the order of their ids. `isLarge`: it is known to be many.
+ * Yields the newest version of every image, in the order of the ids.
  *
  * NOTE: a page of a LIST has 1000 keys, needs the one before it, and takes a server some 20 ms. An
- * image has about five keys, so ten thousand images are fifty pages. Ids are random: beyond a few
+ * image has about five keys, so ten thousand images are fifty pages. Ids are random: after the first
  * pages each first digit is listed by itself, several at once. A directory gains nothing by that.
  */
 export async function* newestVersions(
   store: ObjectStore,
-  { isLarge = false, ...options }: CallOptions & { isLarge?: boolean } = {},
+  options: CallOptions = {},
 ): AsyncGenerator<NewestVersion> {
-  if (isLarge && store.location !== undefined) {
-    yield* listDigits(store, [...HEX], options);
-    return;
-  }
   const first = new Newest();
   let keys = 0;
   for await (const page of store.listPages(IMAGES, options)) {
@@ -93,9 +88,8 @@ class Newest {
   get last(): NewestVersion | undefined {
     if (this.#last === undefined) return undefined;
     const { id, version, object } = this.#last;
-    const { etag, size, lastModified } = object;
-    const stamp = `${version} ${etag ?? `${size} ${lastModified?.getTime()}`}`;
-    return { id, version, size, stamp };
+    const { etag, size } = object;
+    return { id, version, size, etag };
   }
 
   /** The images that these keys show to be complete. */

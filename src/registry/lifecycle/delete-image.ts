@@ -1,4 +1,5 @@
 // The end of an image: its record says so first, then everything but that record goes.
+// More than 200 lines: one deletion, whose steps and their undo are read together.
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
@@ -20,6 +21,7 @@ import { createVersion, MAX_VERSION, versionKey } from '../record/records.ts';
 import { tombstoneOf } from '../record/tombstone.ts';
 import { isUnreadable, unreadableRecord } from '../record/unreadable.ts';
 import type { DeleteOptions } from '../registry-types.ts';
+import { assertImageUnused } from './unused-objects.ts';
 
 /** Why an image is deactivated while it is looked whether it may be deleted. */
 const DELETING = 'it is being deleted';
@@ -36,10 +38,12 @@ export async function deleteImage(
   const found = isImageId(ref) ? await lookAtRecord(store, ref, options) : undefined;
   if (found !== undefined && isUnreadable(found)) {
     if (!force) throw unreadableRecord(found);
+    await assertImageUnused(store, ref, options);
     return removeUnreadable(store, tombstoneOf(found), options);
   }
   if (found?.status === 'deleted') return removeAll(store, found, options);
   const image = found ?? (await findImage(store, ref, { ...options, onUnreadable }));
+  await assertImageUnused(store, image.id, options);
   if (image.version >= MAX_VERSION && force) return removeEvenRecords(store, image, options);
   return removeAll(store, await endImage(store, image.id, { force, signal }), options);
 }
@@ -114,8 +118,8 @@ async function withoutReaders(
 
 function assertNotProtected({ id, protected: isProtected }: ImageRecord): void {
   if (!isProtected) return;
-  const message = `Image ${id} is protected; unprotect it first: virt-publish update ${id} --unprotected`;
-  throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+  const hint = `remove the protection first: virt-publish update ${id} --unprotected`;
+  throw new PublishError('IMAGE_STATUS', `image ${id} is protected`, { step: 'registry', hint });
 }
 
 /** An image that is not deleted after all is active again. The error to raise. */
@@ -129,21 +133,28 @@ async function giveBack(store: ObjectStore, id: string, error: unknown): Promise
   } catch (failure) {
     if (!(error instanceof PublishError)) return error;
     const { code, step = 'registry', retryable } = error;
-    const message = `${error.message} Image ${id} may stay deactivated (${messageOf(failure)}): delete it again, or bring it back with: virt-publish reactivate ${id}`;
-    return new PublishError(code, message, { step, retryable, cause: error });
+    const message = `${error.message}; image ${id} may stay deactivated (${messageOf(failure)})`;
+    const hint = `delete it again, or run: virt-publish reactivate ${id}`;
+    return new PublishError(code, message, { step, retryable, cause: error, hint });
   }
 }
 
 /** An alias that cannot be read may point to the image. */
 async function assertNoAlias(store: ObjectStore, id: string, options: CallOptions): Promise<void> {
   const onUnreadable = (unreadable: PublishError) => {
-    const message = `image ${id} is not deleted, since ${unreadable.message}; --force deletes it all the same`;
-    throw new PublishError('IMAGE_STATUS', message, { step: 'registry', cause: unreadable });
+    const message = `image ${id} is not deleted, since ${unreadable.message}`;
+    const options = {
+      step: 'registry',
+      cause: unreadable,
+      hint: 'repair that alias, or add --force',
+    } as const;
+    throw new PublishError('IMAGE_STATUS', message, options);
   };
   for await (const { alias, image_id } of listAliasRecords(store, { ...options, onUnreadable })) {
     if (image_id !== id) continue;
-    const message = `Image ${id} is what alias ${alias} points to; move it (virt-publish alias set ${alias} IMAGE), or delete the image with --force.`;
-    throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
+    const message = `alias ${alias} points to image ${id}`;
+    const hint = `move it (virt-publish alias set ${alias} IMAGE), or delete the image with --force`;
+    throw new PublishError('IMAGE_STATUS', message, { step: 'registry', hint });
   }
 }
 
@@ -161,8 +172,9 @@ async function removeAll(
   } catch (error) {
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
     const { code, step = 'registry', retryable } = error;
-    const message = `image ${id} is deleted, and objects of it are left: ${error.message} With credentials that may delete, run it again: virt-publish delete ${id}; or virt-publish gc --delete`;
-    throw new PublishError(code, message, { step, retryable, cause: error });
+    const message = `image ${id} is deleted, and objects of it remain: ${error.message}`;
+    const hint = `with credentials that may delete, run: virt-publish delete ${id}, or virt-publish gc --delete`;
+    throw new PublishError(code, message, { step, retryable, cause: error, hint });
   }
 }
 
@@ -195,6 +207,7 @@ async function removeObjects(
 }
 
 function changing(id: string): PublishError {
-  const message = `image ${id} is changed by somebody else all the time; try again later`;
-  return new PublishError('PRECONDITION_LOST', message, { step: 'registry' });
+  const message = `image ${id} was changed by other clients at each attempt`;
+  const hint = 'run the command again later';
+  return new PublishError('PRECONDITION_LOST', message, { step: 'registry', hint });
 }

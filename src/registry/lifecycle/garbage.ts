@@ -1,9 +1,12 @@
 // What no record owns any more, found by its age on the store's own clock; live work is never among it.
 import { randomUUID } from 'node:crypto';
+import { PublishError } from '../../core/errors.ts';
+import { mayRemove } from '../../store/capabilities/probe-capabilities.ts';
 import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import { PROBES } from '../../store/object-key.ts';
 import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
-import { mayRemove } from '../../store/probe-capabilities.ts';
+import { findCheckpoints } from '../catalog/checkpoint-files.ts';
+import { refreshCheckpoint } from '../catalog/list-records.ts';
 import { IMAGES } from '../catalog/walk-images.ts';
 import { isImageId } from '../record/names.ts';
 import { isUnreadable, type OnUnreadable, unreadableRecord } from '../record/unreadable.ts';
@@ -16,8 +19,11 @@ export interface GarbageOptions extends CallOptions {
   olderThanMs: number;
   /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
   remove?: boolean | undefined;
+  /** Where the next catalog checkpoint is written before older ones are removed, see listRecords. */
+  checkpoints?: ObjectStore | undefined;
   /**
-   * Is given each image whose record cannot be read: nothing of it is garbage. Raised if left out.
+   * Is given each image whose record cannot be read, since nothing of it is garbage, and each object
+   * that a guest uses. Raised if left out.
    */
   onUnreadable?: OnUnreadable | undefined;
 }
@@ -25,12 +31,23 @@ export interface GarbageOptions extends CallOptions {
 /** One image after the other; what is told is removed before the next one is looked at. */
 export async function* collectGarbage(
   store: ObjectStore,
-  { olderThanMs, remove = false, onUnreadable, signal }: GarbageOptions,
+  { olderThanMs, remove = false, checkpoints, onUnreadable, signal }: GarbageOptions,
 ): AsyncGenerator<Garbage> {
   const cutoff = (await storeTime(store, { signal })) - olderThanMs;
-  for await (const garbage of findGarbage(store, cutoff, { onUnreadable, signal })) {
-    if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
-  }
+  const clean = async function* (found: AsyncIterable<Garbage>) {
+    for await (const garbage of found) {
+      try {
+        if (!remove || (await removeGarbage(store, garbage, { signal }))) yield garbage;
+      } catch (error) {
+        const isUsed = error instanceof PublishError && error.code === 'IMAGE_STATUS';
+        if (!isUsed || onUnreadable === undefined) throw error;
+        onUnreadable(error);
+      }
+    }
+  };
+  yield* clean(findGarbage(store, cutoff, { onUnreadable, signal }));
+  if (remove && checkpoints !== undefined) await refreshCheckpoint(store, checkpoints, { signal });
+  yield* clean(findStrays(store, cutoff, { signal }));
 }
 
 async function* findGarbage(
@@ -45,10 +62,20 @@ async function* findGarbage(
     else if (onUnreadable === undefined) throw unreadableRecord(garbage);
     else onUnreadable(unreadableRecord(garbage));
   }
+}
+
+/** Leftovers beside the images. */
+async function* findStrays(
+  store: ObjectStore,
+  cutoff: number,
+  options: CallOptions,
+): AsyncGenerator<Garbage> {
+  for (const checkpoint of (await findCheckpoints(store, options)).slice(0, -1))
+    if (isOld(checkpoint, cutoff)) yield stray(checkpoint, 'a newer catalog checkpoint exists');
   for await (const object of store.list(PROBES, options))
     if (isOld(object, cutoff)) yield stray(object, 'left by a probe');
   for await (const file of store.listStrays?.(options) ?? [])
-    if (isOld(file, cutoff)) yield stray(file, 'a file that never got its name');
+    if (isOld(file, cutoff)) yield stray(file, 'an incomplete file');
 }
 
 /** The images there are, and then those that only uploads know of. */

@@ -104,7 +104,7 @@ function deadImage(record: ImageRecord, times: readonly (Date | null)[]): Garbag
   const { id, version, status, name } = record;
   return {
     ...{ kind: 'image', key: imageFolder(id), size: null, touched_at: last.toISOString() },
-    reason: `"${name}" is ${status}, and nobody works on it`,
+    reason: `"${name}" is ${status}, and no run works on it`,
     image: { id, version },
   };
 }
@@ -112,7 +112,7 @@ function deadImage(record: ImageRecord, times: readonly (Date | null)[]): Garbag
 function openUpload({ key, uploadId, at }: TouchedUpload, image: OfImage): Garbage {
   return {
     ...{ kind: 'upload', key, size: null, touched_at: at?.toISOString() ?? null },
-    reason: 'an upload that nobody goes on with',
+    reason: 'an upload that no run continues',
     upload_id: uploadId,
     ...image,
   };

@@ -125,6 +125,6 @@ async function remove(
     if (!(error instanceof PublishError)) throw error;
     if (error.code === 'IMAGE_NOT_FOUND') return undefined;
     if (error.code !== 'IMAGE_STATUS') throw error;
-    return 'protected or aliased meanwhile';
+    return 'protected, aliased or used by a guest meanwhile';
   }
 }

@@ -5,6 +5,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { changeRecord, lookAtRecord } from '../record/image-records.ts';
 import { isUnreadable } from '../record/unreadable.ts';
 import type { Garbage } from './image-garbage.ts';
+import { assertUnused } from './unused-objects.ts';
 
 /** False, with nothing removed, where its image has moved on since it was found. */
 export async function removeGarbage(
@@ -17,7 +18,10 @@ export async function removeGarbage(
   if (!(await isStillSo(store, garbage, options))) return false;
   if (kind === 'upload') await store.resumeUpload(key, upload_id ?? '').abort(options);
   else if (key.startsWith('.uploads/')) await store.removeStray?.(key, options);
-  else await store.remove([key], options);
+  else {
+    await assertUnused(store, [key], options);
+    await store.remove([key], options);
+  }
   return true;
 }
 
@@ -30,7 +34,7 @@ async function killDead(
   if (image === undefined) return false;
   const found = await lookAtRecord(store, image.id, options);
   if (found === undefined || isUnreadable(found) || found.version !== image.version) return false;
-  const status_reason = `left by a run that died: ${reason}`;
+  const status_reason = `left by a run that crashed: ${reason}`;
   try {
     await changeRecord(
       store,

@@ -98,7 +98,7 @@ function applyRules(line: readonly Dated[], policy: RetentionPolicy): void {
 /** @throws USAGE where the policy would keep nothing at all. */
 export function assertPolicy(policy: RetentionPolicy): void {
   if (Object.values(policy).some((count) => count !== undefined && count > 0)) return;
-  throw usage('No rule says which images to keep; give at least one, as --keep-last 5.');
+  throw usage('no rule says which images to keep', 'give at least one, as --keep-last 5');
 }
 
 /**

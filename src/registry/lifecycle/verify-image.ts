@@ -67,7 +67,7 @@ async function mark(
 }
 
 /** @throws INTEGRITY where an image that was found damaged still is. */
-export async function assertMended(
+export async function assertUndamaged(
   store: ObjectStore,
   image: ImageRecord,
   options: VerifyOptions,
@@ -75,8 +75,8 @@ export async function assertMended(
   if (!isMarkedDamaged(image)) return;
   const { problems } = await examine(store, image, options);
   if (problems.length === 0) return;
-  const message = `Image ${image.id} still is damaged: ${problems.join('; ')}. Publish it again.`;
-  throw new PublishError('INTEGRITY', message, { step: 'registry' });
+  const message = `image ${image.id} is still damaged: ${problems.join('; ')}`;
+  throw new PublishError('INTEGRITY', message, { step: 'registry', hint: 'publish it again' });
 }
 
 /** What was found of the objects of an image. */
@@ -90,7 +90,7 @@ async function examine(
 ): Promise<Findings> {
   const { id, status } = image;
   if (status !== 'active' && status !== 'deactivated') {
-    const message = `Image ${id} is ${status} and has no data to verify; only active and deactivated images have.`;
+    const message = `image ${id} is ${status} and has no data to verify; only active and deactivated images have`;
     throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
   }
   const found: Findings = { problems: [], doubts: [] };
@@ -114,7 +114,7 @@ async function readProblem(
   options: ReadDigestOptions,
 ): Promise<string | undefined> {
   const found = await readDigest(store, imageFolder(id) + object.name, options);
-  if (found === undefined) return 'is not there';
+  if (found === undefined) return 'is missing';
   if (found.size !== object.size) return `has ${found.size} bytes instead of ${object.size}`;
   if (found.sha256 === object.sha256) return undefined;
   return `has the sha256 ${found.sha256} instead of ${object.sha256}`;
@@ -131,7 +131,7 @@ async function lookQuickly(
   { signal }: VerifyOptions,
 ): Promise<{ problem?: string; doubt?: string }> {
   const info = await store.stat(imageFolder(id) + object.name, { signal });
-  if (info === undefined) return { problem: 'is not there' };
+  if (info === undefined) return { problem: 'is missing' };
   const { size, etag } = object;
   if (info.size !== size) return { problem: `has ${info.size} bytes instead of ${size}` };
   if (etag === undefined || info.etag === null || info.etag === etag) return {};

@@ -18,8 +18,8 @@ export interface ImageChanges
 /** @throws USAGE where something is both given and taken away. */
 export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageRecord {
   const { addTags = [], removeTags = [], setProperties = {}, removeProperties = [] } = changes;
-  refuseBoth(['tag', '--tag', '--untag'], addTags, removeTags);
-  refuseBoth(
+  assertNotBoth(['tag', '--tag', '--untag'], addTags, removeTags);
+  assertNotBoth(
     ['property', '--property', '--remove-property'],
     Object.keys(setProperties),
     removeProperties,
@@ -44,11 +44,11 @@ export function deactivated(record: ImageRecord, reason: string | null = null): 
 export function reactivated(record: ImageRecord): ImageRecord {
   if (record.status === 'active' || record.status === 'deactivated')
     return { ...record, status: 'active', status_reason: null };
-  const message = `Image ${record.id} is ${record.status} and cannot become active again; only a deactivated one can.`;
+  const message = `image ${record.id} is ${record.status} and cannot become active again; only a deactivated image can`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
 }
 
-function refuseBoth(
+function assertNotBoth(
   [what, give, take]: readonly [string, string, string],
   given: readonly string[],
   taken: readonly string[],
@@ -56,6 +56,7 @@ function refuseBoth(
   const both = given.find((name) => taken.includes(name));
   if (both !== undefined)
     throw usage(
-      `the ${what} ${JSON.stringify(both)} is both given and taken away; leave ${give} or ${take} out`,
+      `the ${what} ${JSON.stringify(both)} is both added and removed`,
+      `leave ${give} or ${take} out`,
     );
 }

@@ -49,12 +49,10 @@ export function diskData(
   if (objects.length === 0) throw noData(image);
   const found = objects[targets.indexOf(target ?? '')];
   if (found) return found;
-  const has = `Image ${image.id} has ${targets.length} disks (${targets.join(', ')})`;
-  throw usage(
-    target === undefined
-      ? `${has}: name one with --disk ${targets[0]}, or pull them all into a directory, as DIR/.`
-      : `${has}, and none is ${target}; name one of them with --disk.`,
-  );
+  const has = `image ${image.id} has ${targets.length} disks (${targets.join(', ')})`;
+  if (target !== undefined) throw usage(`${has}, and none is ${target}`, 'name one with --disk');
+  const hint = `name one with --disk ${targets[0]}, or pull them all into a directory, as DIR/`;
+  throw usage(has, hint);
 }
 
 /**
@@ -83,8 +81,9 @@ export function volumeSnapshots({
 
 function noData(image: Pick<ImageRecord, 'id' | 'data' | 'properties'>): PublishError {
   const volumes = volumeSnapshots(image)?.join(', ') ?? 'none';
-  const message = `Image ${image.id} has no data in the registry: it names volume snapshots in storage pools (${volumes}); read them there, as with virsh vol-download.`;
-  return new PublishError('IMAGE_STATUS', message, { step: 'pull' });
+  const message = `image ${image.id} has no data in the registry: it names volume snapshots in storage pools (${volumes})`;
+  const hint = 'read them in their pools, for example with virsh vol-download';
+  return new PublishError('IMAGE_STATUS', message, { step: 'pull', hint });
 }
 
 /** The same objects, each with what the store has said of it. */

@@ -69,15 +69,20 @@ async function lookForUnknown(
   return undefined;
 }
 
-/** One version of an image's record, readable or not; `undefined` where it is not there. */
+/**
+ * Returns one version of an image's record, readable or not, with the stored bytes if it is JSON;
+ * `undefined` if it does not exist.
+ */
 export async function lookAtVersion(
   store: ObjectStore,
   id: string,
   version: number,
   options: CallOptions = {},
-): Promise<ImageRecord | UnreadableRecord | undefined> {
+): Promise<{ record: ImageRecord | UnreadableRecord; body?: Uint8Array } | undefined> {
   const found = await readVersion(store, recordFolder(id), version, options);
-  return found === undefined ? undefined : recordIn(found, id);
+  if (found === undefined) return undefined;
+  const record = recordIn(found, id);
+  return found.problem === undefined ? { record, body: found.body } : { record };
 }
 
 export interface ChangeOptions extends CallOptions {
@@ -124,7 +129,7 @@ export async function assertActive(
   const record = await readRecord(store, id, options);
   if (record === undefined) throw notFound(id, store.url);
   if (record.status === 'active') return;
-  const message = `Image ${id} is ${record.status}; an alias points to active images only.`;
+  const message = `image ${id} is ${record.status}; an alias points to active images only`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'alias' });
 }
 
@@ -174,14 +179,15 @@ function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
 
 /** `near`: names that the reference may be meant for. */
 export function notFound(ref: string, url: string, near: readonly string[] = []): PublishError {
-  const cure = didYouMean(near) ?? 'see what there is with: virt-publish list';
-  const message = `there is no image ${JSON.stringify(ref)} in ${url}; ${cure}`;
-  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry' });
+  const hint = didYouMean(near) ?? 'list the images with: virt-publish list';
+  const message = `there is no image ${JSON.stringify(ref)} in ${url}`;
+  return new PublishError('IMAGE_NOT_FOUND', message, { step: 'registry', hint });
 }
 
 function lostRace(id: string, version: number, cause?: unknown): PublishError {
-  const message = `Image ${id} is no longer at version ${version}; look at it again (virt-publish show ${id}) and decide anew.`;
-  return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause });
+  const message = `image ${id} is no longer at version ${version}`;
+  const hint = `look at it again (virt-publish show ${id}) and repeat the change if it is still right`;
+  return new PublishError('PRECONDITION_LOST', message, { step: 'registry', cause, hint });
 }
 
 async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {

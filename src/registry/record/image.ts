@@ -32,7 +32,7 @@ export function assertTransition(id: string, from: ImageStatus, to: ImageStatus)
   const allowed = STATUS_TRANSITIONS[from];
   if (allowed.includes(to)) return;
   const next = allowed.length === 0 ? 'nothing' : allowed.join(' or ');
-  const message = `Image ${id} is ${from} and cannot become ${to}; only ${next} can follow.`;
+  const message = `image ${id} is ${from} and cannot become ${to}; only ${next} can follow`;
   throw new PublishError('IMAGE_STATUS', message, { step: 'registry' });
 }
 

@@ -17,8 +17,8 @@ export function isImageId(text: string): boolean {
 export function assertAlias(alias: string): void {
   if (isAlias(alias)) return;
   throw usage(
-    `${JSON.stringify(alias)} cannot be an alias; use letters, digits, ".", "_" and "-", ` +
-      'with "/" between, as in web/latest.',
+    `${JSON.stringify(alias)} cannot be an alias`,
+    'use letters, digits, ".", "_" and "-", with "/" between, as in web/latest',
   );
 }
 
@@ -39,7 +39,7 @@ export function isAlias(text: string): boolean {
  */
 export function assertObjectName(name: string): void {
   const problem = objectNameProblem(name);
-  if (problem !== undefined) throw usage(`${problem}.`);
+  if (problem !== undefined) throw usage(problem);
 }
 
 // NOTE: a record is somebody else's bytes, and its object names become keys and, in a directory,
@@ -71,6 +71,8 @@ export function describe(value: unknown): string {
 
 const SHOWN = 60;
 
-export function usage(message: string): PublishError {
-  return new PublishError('USAGE', message, { step: 'registry' });
+/** Returns USAGE; without `hint` it has the hint of that code. */
+export function usage(message: string, hint?: string): PublishError {
+  const options = { step: 'registry', ...(hint === undefined ? {} : { hint }) } as const;
+  return new PublishError('USAGE', message, options);
 }

@@ -53,7 +53,7 @@ export async function listVersions(
 
 /** One version as it was read: its JSON value, or the problem why there is none. */
 export type Versioned = { version: number; key: string } & (
-  | { value: unknown; problem?: undefined }
+  | { value: unknown; body: Uint8Array; problem?: undefined }
   | Problem
 );
 
@@ -75,8 +75,9 @@ export async function readNewest(
     const found = await readVersion(store, folder, version, options);
     if (found !== undefined) return found;
   }
-  const message = `The records in ${folder} of ${store.url} vanish while they are read; try again.`;
-  throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true });
+  const message = `the records in ${folder} of ${store.url} were removed again and again while they were read`;
+  const hint = 'run the command again';
+  throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true, hint });
 }
 
 /** One version, readable or not; `undefined` where it is not there. */
@@ -89,7 +90,7 @@ export async function readVersion(
   const key = versionKey(folder, version);
   try {
     const body = await store.read(key, { ...options, maxBytes: MAX_RECORD_BYTES });
-    return body === undefined ? undefined : { version, key, ...parse(body) };
+    return body === undefined ? undefined : { version, key, ...parseBody(body) };
   } catch (error) {
     if (isTooLarge(error)) return { version, key, problem: tooLarge() };
     throw error;
@@ -123,21 +124,35 @@ export async function createVersion(
   const body = Buffer.from(`${text}\n`);
   if (body.byteLength > MAX_RECORD_BYTES) {
     throw usage(
-      `the record would have ${body.byteLength} bytes, and ${MAX_RECORD_BYTES} is the most it can have; ` +
-        'give the image fewer or shorter properties',
+      `the record would have ${body.byteLength} bytes, more than the ${MAX_RECORD_BYTES} that it can have`,
+      'give the image fewer or shorter properties',
     );
   }
   const contentType = 'application/json';
   await store.create(versionKey(folder, version), body, { ...options, contentType });
 }
 
-function parse(body: Uint8Array): { value: unknown } | Problem {
+function parseBody(body: Uint8Array): { value: unknown; body: Uint8Array } | Problem {
   try {
-    const value = JSON.parse(UTF_8.decode(body)) as unknown;
+    const parsed = parseText(UTF_8.decode(body));
+    return parsed.problem === undefined ? { ...parsed, body } : parsed;
+  } catch (error) {
+    return notJson(error);
+  }
+}
+
+/** Returns the JSON value in the text of a version, or the problem why there is none. */
+export function parseText(text: string): { value: unknown; problem?: undefined } | Problem {
+  try {
+    const value = JSON.parse(text) as unknown;
     return formatProblem(value) ?? { value };
   } catch (error) {
-    return { problem: `it is no JSON (${messageOf(error)})` };
+    return notJson(error);
   }
+}
+
+function notJson(error: unknown): Problem {
+  return { problem: `it is no JSON (${messageOf(error)})` };
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -31,32 +31,33 @@ export function isUnreadable<T extends object, U extends UnreadableRecord | Unre
   return 'problem' in found;
 }
 
-const NEWER_CURE = 'use a later version of virt-publish';
+const NEWER_HINT = 'use a later version of virt-publish';
 
 /**
  * NOTE: an older version that can be read is no way out. What the newest one says is not known: it
  * may have deactivated or deleted the image.
  */
 export function unreadableRecord({ id, key, problem, isNewer }: UnreadableRecord): PublishError {
-  const cure = `${isNewer ? NEWER_CURE : 'put its right bytes back'}, or remove the image with: virt-publish delete ${id} --force`;
-  const message = `the record of image ${id} cannot be read: ${key}: ${problem}; nothing of the image is used, changed or removed: ${cure}`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const hint = `${isNewer ? NEWER_HINT : 'restore that object'}, or remove the image with: virt-publish delete ${id} --force`;
+  const message = `the record of image ${id} cannot be read: ${key}: ${problem}; nothing of the image is used, changed or removed`;
+  return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
 export function unreadableAlias({ alias, key, problem, isNewer }: UnreadableAlias): PublishError {
-  const cure = `${isNewer ? `${NEWER_CURE}, or ` : ''}move it with: virt-publish alias set ${alias} IMAGE, or take it away with: virt-publish alias rm ${alias}`;
-  const message = `alias ${alias} cannot be read: ${key}: ${problem}; it may point to any image: ${cure}`;
-  return new PublishError('REGISTRY', message, { step: 'alias' });
+  const hint = `${isNewer ? `${NEWER_HINT}, or ` : ''}move it with: virt-publish alias set ${alias} IMAGE, or remove it with: virt-publish alias rm ${alias}`;
+  const message = `alias ${alias} cannot be read: ${key}: ${problem}; it may point to any image`;
+  return new PublishError('REGISTRY', message, { step: 'alias', hint });
 }
 
 /** `key`: of the version that no other can follow. */
 export function lastVersion(key: string, url: string): PublishError {
   const [kind, ...rest] = key.split('/');
   const [id = ''] = rest;
-  const cure =
+  const remove =
     kind === 'images'
       ? `virt-publish delete ${id} --force`
       : `virt-publish alias rm ${rest.slice(0, -1).join('/')} --force`;
-  const message = `no version can follow ${key} in ${url}, the highest that there can be: another client wrote it out of turn; remove that object if it should not be there, or take all of it away with: ${cure}`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `no version can follow ${key} in ${url}: it has the highest possible number, out of turn`;
+  const hint = `remove that object if it is wrong, or remove everything with: ${remove}`;
+  return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }

@@ -1,4 +1,4 @@
-// Snapshot and checkpoint metadata: read before an undefine, put back where it got lost.
+// Snapshot and checkpoint metadata of a domain: read before an undefine, defined again if it was lost.
 import { readFile } from 'node:fs/promises';
 import type { Domain, NamedXml, SnapshotXml } from '../../libvirt/domain.ts';
 import {
@@ -13,7 +13,7 @@ export interface DomainMetadata {
   checkpoints: NamedXml[];
 }
 
-/** Reads the metadata, and writes it to `path`, readable by nobody else: it holds the domain's passwords. */
+/** Reads the metadata, and writes it to `path` with mode 0600: it holds the domain's passwords. */
 export async function saveMetadata(domain: Domain, path: string): Promise<DomainMetadata> {
   const metadata: DomainMetadata = {
     snapshots: await domain.listSnapshots(),
@@ -23,17 +23,17 @@ export async function saveMetadata(domain: Domain, path: string): Promise<Domain
   return metadata;
 }
 
-/** What `saveMetadata` wrote. @throws the file system's error; SyntaxError if it is not whole. */
+/** Reads what `saveMetadata` wrote. @throws the file system's error; SyntaxError if it is truncated. */
 export async function readMetadata(path: string): Promise<DomainMetadata> {
   return JSON.parse(await readFile(path, 'utf8')) as DomainMetadata;
 }
 
 /**
- * Defines again what of the saved metadata libvirt no longer knows.
+ * Defines the saved metadata again that libvirt no longer has.
  *
- * NOTE: an undefine of a running domain leaves the metadata alone (libvirt 9.0); they are lost when
- * the guest is switched off before it is defined again, for then the domain vanishes with them.
- * Snapshots come first: where there is a checkpoint, libvirt defines none.
+ * NOTE: an undefine of a running domain keeps the metadata (libvirt 9.0). It is lost when the guest
+ * is switched off before the domain is defined again, since the domain vanishes then.
+ * Snapshots come first: libvirt defines none in a domain that has a checkpoint.
  */
 export async function restoreMetadata(domain: Domain, saved: DomainMetadata): Promise<void> {
   const snapshots = await domain.listSnapshots();

@@ -1,5 +1,5 @@
-// The freeze of a guest's file systems, and the limit of its agent's time: acts with their undo.
-import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
+// The acts `freeze` (the guest's file systems) and `agent limit` (how long libvirt waits for the agent).
+import { virshDomain } from '../../core/shell-quote.ts';
 import { type AgentLimit, liftAgentLimit, withAgentLimit } from '../../libvirt/agent-timeout.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
@@ -7,26 +7,26 @@ import { VIR_DOMAIN_RUNNING_BOOTED } from '../../libvirt/ffi/constants.ts';
 import { isSameRuntime, type Runtime } from '../../libvirt/runtime.ts';
 import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { type GuestAct, NotYet } from '../guest-scope.ts';
-import type { GuestContext } from './guest-context.ts';
+import { type GuestContext, virsh } from './guest-context.ts';
 
 export interface FreezeData {
   /** The QEMU process whose guest was frozen. */
   runtime: Runtime;
 }
 
-/** How long an undo waits for the agent's answer to the thaw. */
+/** How long the undo waits for the agent's answer to the thaw. */
 const THAW_MS = 10_000;
 
 /**
- * NOTE: a freeze lives in the guest's memory. It ends with a reset or a new start of the guest, and
- * it outlives a pause and a managed save.
+ * NOTE: a freeze is state of the guest's memory. It ends with a reset or a new start of the guest,
+ * and survives a pause and a managed save.
  */
 export const freeze: GuestAct<FreezeData | null, GuestContext> = {
   name: 'freeze',
   async undo({ host, uuid, rebooted = false }, data) {
     const domain = await host.domain(uuid);
     if (!domain || (await isThawedByItself(domain))) return undefined;
-    // What is frozen in a guest that booted since is not of this run.
+    // A guest that booted since was not frozen by this run.
     if (await hasBootedSince(domain, data, rebooted)) return undefined;
     try {
       await withAgentLimit(domain, THAW_MS, () => domain.fsThaw());
@@ -36,26 +36,25 @@ export const freeze: GuestAct<FreezeData | null, GuestContext> = {
     }
     return undefined;
   },
-  recoveryCommand: ({ host, ...domain }) =>
-    `virsh -c ${shellQuote(host.uri)} domfsthaw ${virshDomain(domain)}`,
+  recoveryCommand: ({ host, ...domain }) => `${virsh(host)} domfsthaw ${virshDomain(domain)}`,
 };
 
 /** Limits how long libvirt waits for the agent; see `neededAgentLimit`. */
 export const agentLimit: GuestAct<AgentLimit, GuestContext> = {
   name: 'agent limit',
   async undo({ host, uuid, rebooted = false }, limit) {
-    // libvirt holds the limit in memory, and in a file that does not outlive the host's start.
+    // libvirt keeps the limit in memory, and in a file that a restart of the host removes.
     const domain = rebooted ? undefined : await host.domain(uuid);
     if (domain) await liftAgentLimit(domain, limit);
     return undefined;
   },
   recoveryCommand: ({ host, ...domain }, { previousS }) =>
-    `virsh -c ${shellQuote(host.uri)} guest-agent-timeout ${virshDomain(domain)} --timeout ${previousS}`,
+    `${virsh(host)} guest-agent-timeout ${virshDomain(domain)} --timeout ${previousS}`,
 };
 
 /**
- * Whether no freeze can be left in the guest.
- * @throws NotYet if it stands still, and nobody can tell or thaw before it runs again.
+ * Whether the guest cannot be frozen any more.
+ * @throws NotYet if the guest does not run: its state is unknown until it runs again.
  */
 async function isThawedByItself(domain: Domain): Promise<boolean> {
   if (!(await domain.isActive())) {
@@ -70,11 +69,11 @@ async function isThawedByItself(domain: Domain): Promise<boolean> {
 }
 
 function parked(how: string): NotYet {
-  const message = `somebody else's act: the guest ${how} now, so its file systems may be frozen until it runs again and is thawed`;
+  const message = `the guest ${how} by another client, so its file systems may stay frozen until it runs again and is thawed`;
   return new NotYet(message, { isParked: true });
 }
 
-/** Whether the guest was started since: by a boot, and not from a save that holds the freeze too. */
+/** Whether the guest booted since the freeze. A start from a managed save does not end a freeze. */
 async function hasBootedSince(
   domain: Domain,
   data: FreezeData | null,
@@ -86,10 +85,10 @@ async function hasBootedSince(
   return data !== null && isSameRuntime(data.runtime, await domain.runtime()) === false;
 }
 
-/** A channel that nobody in the guest has open is one of a guest that boots, or of an agent that ended. */
+/** A channel that no agent has open belongs to a guest that boots, or to an agent that ended. */
 async function explain(domain: Domain, error: unknown): Promise<unknown> {
   if (!isLibvirtError(error)) return error;
-  const message = `${error.message}; until it is thawed, --quiesce off takes the guest as it is; a guest that was reset since is thawed: virt-publish recover --abandon-thaw gives the thaw up`;
+  const message = `${error.message}; use --quiesce off until it is thawed, or virt-publish recover --abandon-thaw if the guest was reset since`;
   const { isAgentConnected } = parseDomainXml(await domain.getXMLDesc(0));
   const mayComeBack = error.code === VIR_ERR.AGENT_UNRESPONSIVE && isAgentConnected === false;
   return mayComeBack

@@ -1,4 +1,4 @@
-// What is done to a domain and must be taken back: each act with its undo.
+// The acts `save` and `detach`, and the table of all acts on a domain that a run has to undo.
 import { pollUntil } from '../../core/poll.ts';
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import type { Domain } from '../../libvirt/domain.ts';
@@ -29,20 +29,20 @@ type Act<Data> = GuestAct<Data, GuestContext>;
 const SAVE_END_MS = 30_000;
 
 /**
- * NOTE: a save image knows whether its guest ran at that moment, and a start goes on so. What was
- * seen before is older: another client may have paused or resumed the guest since.
+ * NOTE: a save image records whether its guest was running, and a start restores that. The state seen
+ * before the save is older: another client may have paused or resumed the guest since.
  */
 export const save: Act<Record<string, never>> = {
   name: 'save',
   async undo({ host, uuid, name }) {
     const domain = await host.domain(uuid);
-    if (!domain) return `domain ${name} is gone: somebody undefined it meanwhile`;
+    if (!domain) return `another client undefined domain ${name} during its managed save`;
     await endSaveJob(domain);
     if (!(await domain.isActive())) {
-      // NOTE: no save image means that the guest was switched off before the save, or was started
-      // and switched off after it. Somebody wanted that; a start would boot it afresh.
+      // NOTE: no save image means that another client switched the guest off before the save, or
+      // started it and switched it off after the save. A start here would boot it from its disks.
       if (!(await domain.hasManagedSaveImage())) {
-        return `domain ${name} was switched off meanwhile and is left off`;
+        return `another client switched domain ${name} off; it stays off`;
       }
       await domain.createWithFlags(0);
     } else if (await isPausedBySave(domain)) {
@@ -67,7 +67,7 @@ export const detach: Act<DetachData> = {
     `printf %s ${shellQuote(xml.replace(/>\s+</g, '><'))} | ${virsh(host)} attach-device ${virshDomain(domain)} /dev/stdin --live`,
 };
 
-/** All of them, as a journal names them. */
+/** All acts by their name in the journal. */
 export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
   [undefine, mirror, freeze, agentLimit, save, detach, commit, pull, pause].map((act) => [
     act.name,
@@ -75,7 +75,7 @@ export const guestActs: GuestActs<GuestContext> = Object.fromEntries(
   ]),
 );
 
-/** A save goes on inside libvirtd when its caller is gone; it is told to end. */
+/** Ends a managed save, which continues in libvirtd after its client has died. */
 async function endSaveJob(domain: Domain): Promise<void> {
   if (!(await isSaving(domain))) return;
   await domain.abortJob();
@@ -88,7 +88,7 @@ async function isSaving(domain: Domain): Promise<boolean> {
   return (await domain.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
 }
 
-/** A save that failed may leave the guest so; a guest that an administrator paused has another reason. */
+/** A failed save may leave the guest paused. A pause by an administrator has another reason. */
 async function isPausedBySave(domain: Domain): Promise<boolean> {
   const { state, reason } = await domain.getState();
   return state === 'paused' && reason === VIR_DOMAIN_PAUSED_SAVE;

@@ -1,17 +1,17 @@
-// What the undo of every act on a domain is given, and how its commands for a person begin.
+// The input of every undo, and the beginning of the commands that do the same by hand.
 import { shellQuote } from '../../core/shell-quote.ts';
 import type { Host } from '../../libvirt/host.ts';
 
-/** What every undo needs: where the domain is, and how it is called. */
+/** The domain that an undo works on. */
 export interface GuestContext {
   host: Host;
   name: string;
   uuid: string;
-  /** The host has been started anew since the act was done. */
+  /** True if the host was restarted since the act. */
   rebooted?: boolean;
 }
 
-/** `virsh -c URI`, as a shell reads it. */
+/** Returns `virsh -c URI`, quoted for a shell. */
 export function virsh({ uri }: Host): string {
   return `virsh -c ${shellQuote(uri)}`;
 }

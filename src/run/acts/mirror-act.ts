@@ -1,19 +1,19 @@
-// A mirror of a disk into a delta, and how it is ended; a delta that the guest has gone on in is kept.
+// The act `mirror`: copies a disk into a delta. Its undo aborts the job and keeps a delta that the guest uses.
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { VIR_DOMAIN_XML_SECURE } from '../../libvirt/ffi/constants.ts';
-import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { layerPaths, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 import { type GuestAct, UndoError } from '../guest-scope.ts';
 import { type GuestContext, virsh } from './guest-context.ts';
 
 export interface MirrorData {
   target: string;
   delta: string;
-  /** The disk's own file; null if it is none of this host. Left out by earlier versions. */
+  /** The disk's own file; null if it is not on this host. Missing in journals of earlier versions. */
   source?: string | null;
-  /** Of that file. */
+  /** Format of that file. */
   format?: string;
-  /** It has a backing file, which the delta has as well. */
+  /** True if the disk has a backing file, which the delta shares. */
   isShallow?: boolean;
 }
 
@@ -34,23 +34,21 @@ export const mirror: GuestAct<MirrorData, GuestContext> = {
 
 async function hasMirrorTo(domain: Domain, { target, delta }: MirrorData): Promise<boolean> {
   const { disks } = parseDomainXml(await domain.getXMLDesc(VIR_DOMAIN_XML_SECURE));
-  // A job with another destination is not ours: somebody else's stays.
+  // A job with another destination is another client's.
   return disks.some((disk) => disk.target === target && disk.mirror?.path === delta);
 }
 
-/** Whether the guest, or its next start, has the delta as a disk or below one. */
+/** Whether the domain's XML has the delta as a disk or as a layer of one. */
 async function readsDelta(domain: Domain, { delta }: MirrorData): Promise<boolean> {
   const { disks } = parseDomainXml(await domain.getXMLDesc(0));
-  return disks.some(({ source, backingChain }) =>
-    [source, ...backingChain.map(({ path }) => path)].includes(delta),
-  );
+  return disks.some((disk) => layerPaths(disk).includes(delta));
 }
 
 /**
- * The error for a mirror that another client ended with a pivot, with the command that copies the
- * delta back into the disk's own file and goes on in that.
+ * Returns the error for a mirror that another client ended with a pivot. Its command copies the
+ * delta back into the disk's own file and pivots to that.
  *
- * NOTE: a shallow copy into the old file is complete: what that file has, the delta has as well,
+ * NOTE: a shallow copy into the old file is complete: the delta contains what that file contains,
  * and both have the same backing file (libvirt 9.0, QEMU 7.2: equal under `qemu-img compare`).
  */
 async function pivoted(

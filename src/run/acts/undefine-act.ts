@@ -1,4 +1,4 @@
-// The undefine of a domain that runs on, and how the domain is defined again.
+// The act `undefine`: makes a running domain transient. Its undo defines the domain again.
 import { readFile } from 'node:fs/promises';
 import { shellQuote, virshDomain } from '../../core/shell-quote.ts';
 import type { Domain } from '../../libvirt/domain.ts';
@@ -14,11 +14,11 @@ export interface UndefineData {
   /** The saved INACTIVE|SECURE XML. */
   xmlPath: string;
   autostart: boolean;
-  /** The saved snapshot and checkpoint metadata; null where the domain has none. */
+  /** The saved snapshot and checkpoint metadata; null if the domain has none. */
   metadataPath: string | null;
-  /** As `liveSources` gave them right before; left out by earlier versions. */
+  /** `liveSources` right before the act. Missing in journals of earlier versions. */
   sources?: Record<string, string | null>;
-  /** What the two files hold, in memory alone: it has the domain's passwords. */
+  /** Content of the two files, in memory only: it has the domain's passwords. */
   saved?: { xml: string; metadata: DomainMetadata | null };
 }
 
@@ -36,7 +36,7 @@ export const undefine: GuestAct<UndefineData, GuestContext> = {
     }
     const domain = await host.domain(uuid);
     if (domain) {
-      // NOTE: an undefine removes the mark. A mark that is there was set by another client, and stays.
+      // NOTE: an undefine removes the autostart mark. One that exists was set by another client.
       if (autostart && !(await domain.getAutostart())) await domain.setAutostart(true);
       const metadata =
         metadataPath === null ? null : (saved?.metadata ?? (await readMetadata(metadataPath)));
@@ -44,12 +44,12 @@ export const undefine: GuestAct<UndefineData, GuestContext> = {
     }
     if (moved.length > 0) return describeMoved(name, moved);
     if (before) return undefined;
-    // NOTE: libvirt starts the domains of this mark when it comes up, and did not know this one.
+    // NOTE: libvirt starts domains with autostart when it starts itself; this one was not defined then.
     if (rebooted && autostart && domain && !(await domain.isActive())) {
       await domain.createWithFlags(0);
-      return `the host was restarted meanwhile; domain ${name} is defined again and started, as its autostart mark says`;
+      return `the host was restarted; domain ${name} is defined again, and started since it has autostart`;
     }
-    return `domain ${name} was switched off meanwhile; it is defined again and left off`;
+    return `domain ${name} was switched off while it was undefined; it is defined again and stays off`;
   },
   keepFiles: async (data) => {
     const { xmlPath, metadataPath, saved } = data;
@@ -63,15 +63,15 @@ export const undefine: GuestAct<UndefineData, GuestContext> = {
       .join(' && '),
 };
 
-/** Sources of the disks in live XML, by target; null for a source that is no local path. */
+/** Returns the sources of the disks in live XML, by target; null for a source that is no local path. */
 export function liveSources(xml: string): Record<string, string | null> {
   const disks = parseDomainXml(xml).disks.filter(({ device }) => device === 'disk');
   return Object.fromEntries(disks.map(({ target, source }) => [target, source]));
 }
 
 /**
- * The disks whose guest has gone on in another file since the undefine: another client made a
- * snapshot, committed, or pivoted a copy. A start from the saved XML would go back to the old file.
+ * Returns the disks whose file changed since the undefine: another client made a snapshot, committed,
+ * or pivoted a copy. A start from the saved XML would use the old file, and lose data.
  */
 async function movedDisks(domain: Domain, { sources = {} }: UndefineData): Promise<string[]> {
   if (Object.keys(sources).length === 0 || !(await domain.isActive())) return [];
@@ -80,7 +80,7 @@ async function movedDisks(domain: Domain, { sources = {} }: UndefineData): Promi
   return known.filter((target) => now[target] !== sources[target]);
 }
 
-/** NOTE: libvirt keeps the stored XML of such a domain up to date with the block jobs of others. */
+/** NOTE: libvirt updates the stored XML of such a domain when a block job changes its disks. */
 async function xmlToDefine(
   domain: Domain | undefined,
   { xmlPath, saved }: UndefineData,
@@ -93,5 +93,5 @@ async function xmlToDefine(
 }
 
 function describeMoved(name: string, moved: readonly string[]): string {
-  return `another client changed the files of disk ${moved.join(', ')} of domain ${name} meanwhile; the domain is defined with them`;
+  return `another client changed the files of disk ${moved.join(', ')} of domain ${name}; the domain is defined again with the new files`;
 }

@@ -1,14 +1,14 @@
-// Why an undo did not work: for good, or not yet.
+// The errors of an undo: it failed, or it is not possible yet.
 import { messageOf } from '../../core/errors.ts';
 import type { PendingAct } from '../journal/journal-types.ts';
 
 /**
- * Thrown by an undo that cannot be done now, and may be possible soon: nothing is wrong with libvirt,
- * and the guest is about to come back, or stands still.
+ * Thrown by an undo that is not possible yet: libvirt works, but the guest boots, is paused, or is in
+ * a managed save.
  */
 export class NotYet extends Error {
   override readonly name = 'NotYet';
-  /** The guest stands still, by somebody else's will: the undo matters only when it runs again. */
+  /** Another client paused or saved the guest: the undo is needed only when the guest runs again. */
   readonly isParked: boolean;
 
   constructor(message: string, { isParked, cause }: { isParked: boolean; cause?: unknown }) {
@@ -17,12 +17,12 @@ export class NotYet extends Error {
   }
 }
 
-/** An undo that failed, with the command that mends what it left. */
+/** An undo that failed, with the shell command that does the same by hand. */
 export class UndoFailure extends Error {
   override readonly name = 'UndoFailure';
   readonly act: string;
   readonly recoveryCommand: string;
-  /** Private, so that no log of this error shows what the act keeps out of the journal. */
+  /** Private, so that a log of this error does not contain the act's secrets. */
   readonly #pending: PendingAct;
 
   constructor(pending: PendingAct, recoveryCommand: string, cause: unknown) {
@@ -36,7 +36,7 @@ export class UndoFailure extends Error {
     return this.#pending;
   }
 
-  /** It may go through if it is tried again for a while. */
+  /** True if a later attempt may succeed. */
   get mayPass(): boolean {
     return this.cause instanceof NotYet && !this.cause.isParked;
   }
@@ -46,7 +46,7 @@ export class UndoFailure extends Error {
   }
 }
 
-/** Thrown by an undo whose failure another command puts right than its act's own. */
+/** Thrown by an undo whose recovery needs another command than the act's own. */
 export class UndoError extends Error {
   readonly recoveryCommand: string;
 

@@ -1,9 +1,9 @@
-// A guard's deadlines: how long each act on the guest may stay pending.
+// The guard's deadlines: how long each act on the guest may stay pending.
 
-/** Longer is too long for a timer of Node. */
+/** The longest delay of a timer in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** One deadline for all acts of a name that are pending, from the newest of them on. */
+/** One deadline for all pending acts of a name, counted from the newest of them. */
 export class ActTimers {
   readonly #onLate: () => void;
   readonly #timers = new Map<string, { timer: NodeJS.Timeout; pending: number }>();

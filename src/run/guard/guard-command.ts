@@ -1,4 +1,4 @@
-// The command line of the guard process, with a cgroup of its own where systemd keeps one for each unit.
+// The command line of the guard process; under systemd it gets a cgroup of its own.
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,13 +6,13 @@ import { programUrl } from '../../core/package-files.ts';
 
 export type GuardCommand = [program: string, ...args: string[]];
 
-/** The guard as a child of this process. */
+/** Returns the command of the guard as a child of this process. */
 export function guardCommand(uri: string): GuardCommand {
   return [process.execPath, fileURLToPath(programUrl('run/guard-main.js')), uri];
 }
 
 /**
- * The guard in a transient scope; undefined if systemd does not run this host.
+ * Returns the command of the guard in a transient scope; undefined if systemd does not run this host.
  *
  * NOTE: systemd ends a unit by killing its whole cgroup (`KillMode=control-group`, `systemctl kill`),
  * and a child of the run is in the cgroup of the run's unit. `systemd-run --scope` moves its own
@@ -22,7 +22,7 @@ export function scopedGuardCommand(
   uri: string,
   { booted = SYSTEMD_BOOTED, isRoot = process.geteuid?.() === 0 } = {},
 ): GuardCommand | undefined {
-  // As sd_booted(3) decides it.
+  // The test of sd_booted(3).
   if (!existsSync(booted)) return undefined;
   const unit = `virt-publish-guard-${randomUUID()}`;
   const description = 'virt-publish guard: restores a guest if its run dies';

@@ -1,11 +1,11 @@
-// The domain's lock for a guard, which puts its guest back also where none is to be had.
+// The domain's lock for a guard, which restores its guest also without the lock.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../../core/errors.ts';
 import { type DomainLock, lockDomain } from '../lock/lock.ts';
 
 /**
- * Takes the lock. Resolves to `busy` if another process holds it, to undefined if it cannot be taken for
- * any other reason, or the answer does not come within `ms`.
+ * Takes the lock. Resolves to `busy` if another process holds it; to undefined if it cannot be taken
+ * for another reason, or not within `ms`.
  */
 export async function guardLock(
   domain: { name: string; uuid: string },
@@ -18,7 +18,7 @@ export async function guardLock(
   try {
     const lock = await Promise.race([locking, late]);
     if (lock !== 'late') return lock;
-    // One that comes after all is of no use to anybody.
+    // A lock that is taken too late is released.
     locking.then((left) => left.release()).catch(() => undefined);
     return undefined;
   } catch (error) {

@@ -1,33 +1,33 @@
-// What a run tells its guard, one JSON object a line, and what the guard answers.
+// The messages between a run and its guard: one JSON object a line to the guard, words back.
 import type { JournalEntry, PendingAct, RunFacts } from '../journal/journal-types.ts';
 
-/** The first line. It has the domain's passwords, so it goes through the pipe and nowhere else. */
+/** The first line. It contains the domain's passwords, so it is sent through the pipe only. */
 export interface WatchedRun {
   /** The run's folder, with its journal. */
   runPath: string;
   /** How long the guest may stay frozen before the guard thaws it. */
   freezeMs: number;
-  /** How long any act on the guest may stay pending before the guard puts the guest back. */
+  /** How long any act on the guest may stay pending before the guard restores the guest. */
   guestMs: number;
   facts: RunFacts;
 }
 
-/** Each line after it: an entry of the journal, with what the journal does not get; or the end. */
+/** Each later line: an entry of the journal, with the data that the journal does not get; or the end. */
 export type GuardMessage = ActEntry | { type: 'released' } | { type: 'parked' };
 
 export type ActEntry = Extract<JournalEntry, { type: 'intent' | 'done' | 'undone' }>;
 
-/** What the guard says: it knows the run; it has put the guest back while the run lived. */
+/** The guard's messages: it watches the run; it has restored the guest of a run that hangs. */
 export const READY = 'ready';
 export const TOOK_OVER = 'took over';
 
-/** What a guard knows of its run without any file. */
+/** What a guard knows of its run without reading a file. */
 export interface RunMemory {
   facts: RunFacts;
   entries: readonly ActEntry[];
 }
 
-/** Undefined for a line that is no message: the last one of a run that died while it wrote it. */
+/** Returns undefined for an incomplete line, the last one of a run that died while it wrote. */
 export function parseMessage(line: string): GuardMessage | undefined {
   try {
     return JSON.parse(line) as GuardMessage;
@@ -38,8 +38,8 @@ export function parseMessage(line: string): GuardMessage | undefined {
 }
 
 /**
- * The journal as it is on disk, with what memory has beyond it: entries whose lines are lost or cannot
- * be read come first, since what is newer is on disk as well.
+ * Returns the entries on disk and those that only memory has. The latter come first: their lines
+ * are lost or unreadable, and newer entries are on disk.
  */
 export function withMemory(
   onDisk: readonly JournalEntry[],
@@ -51,7 +51,7 @@ export function withMemory(
   return [run, ...lost, ...onDisk.filter(({ type }) => type !== 'run')];
 }
 
-/** Acts as the journal knows them, with the data that only memory has. */
+/** Returns the pending acts of the journal, with the data that only memory has. */
 export function withSecrets(
   pending: readonly PendingAct[],
   entries: readonly ActEntry[],
@@ -67,7 +67,7 @@ function keyOf(entry: JournalEntry): string {
   return JSON.stringify([entry.time, entry.type, 'act' in entry ? entry.act : '']);
 }
 
-/** Whether the data in memory is that of the journal, perhaps with more. */
+/** Whether the data in memory includes the journaled data. */
 function includes({ data: inMemory }: PendingAct, { data: journaled }: PendingAct): boolean {
   if (!isObject(inMemory) || !isObject(journaled)) return same(inMemory, journaled);
   return Object.entries(journaled).every(([key, value]) => same(inMemory[key], value));

@@ -1,4 +1,4 @@
-// The run's side of the guard: a small process that puts the guest back if this one cannot.
+// The run's side of the guard: starts the process that restores the guest if this one cannot.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Socket } from 'node:net';
@@ -12,24 +12,23 @@ import { noteTakenOver } from './take-over.ts';
 export type GuardOptions = Omit<WatchedRun, 'facts'>;
 
 export interface Guard {
-  /** The guest is whole: the guard ends and does nothing. */
+  /** The guest is restored: the guard ends without an act. */
   release(): Promise<void>;
-  /** The guest is not whole, and this process can do no more: the guard goes on trying. */
+  /** This process could not restore the guest: the guard keeps trying. */
   abandon(): void;
-  /** The guest stands still, and this process goes on: the guard puts it back when it runs again. */
+  /** The guest does not run, and this process continues: the guard restores the guest when it runs again. */
   stay(): void;
 }
 
-/** A guard that comes up, or is up, and has no run yet. */
+/** A guard that has no run yet. */
 export interface SpareGuard {
   /**
-   * Gives it the run of this journal and waits until it is ready. It is told of each entry; when
-   * the pipe to it breaks, this process is dead. `onLost` is called where it ends before it was
-   * released.
-   * @throws PublishError LIBVIRT where it does not come up.
+   * Gives it the run of this journal and waits until it is ready. It then receives each entry; when
+   * the pipe closes, it takes this process for dead. `onLost` is called if it ends before its release.
+   * @throws PublishError LIBVIRT if it does not start.
    */
   watch(journal: Journal, options: GuardOptions, onLost: (message: string) => void): Promise<Guard>;
-  /** It is not needed (any more); nothing where it watches a run. */
+  /** Ends it, unless it watches a run. */
   dismiss(): void;
 }
 
@@ -37,10 +36,10 @@ const START_MS = 15_000;
 const END_MS = 5_000;
 
 /**
- * Starts the guard, which takes a third of a second to come up: long before the first act.
+ * Starts the guard. It needs a third of a second to start, so it is started long before the first act.
  *
- * NOTE: the guard is the leader of a session of its own, so that a Ctrl-C or a hang-up that ends
- * this process group does not reach it; and, under systemd, of a cgroup of its own.
+ * NOTE: the guard has a session of its own, so that a Ctrl-C or a hang-up of this process group does
+ * not reach it, and under systemd a cgroup of its own.
  */
 export function spawnGuard(uri: string): SpareGuard {
   let spare = start(scopedGuardCommand(uri) ?? guardCommand(uri));
@@ -48,7 +47,7 @@ export function spawnGuard(uri: string): SpareGuard {
   return {
     watch: async (...given) => {
       isSpare = false;
-      // The wait may have been long, and what ended it no reason to fail.
+      // The guard may have ended during a long wait, which is no reason to fail.
       const first = hasEnded(spare) ? undefined : await tryToWatch(spare, given);
       if (first) return first;
       spare = start(guardCommand(uri));
@@ -64,37 +63,37 @@ export function spawnGuard(uri: string): SpareGuard {
 
 function start([program, ...args]: GuardCommand): ChildProcess {
   const child = spawn(program, args, { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
-  // A guard that has died must not take this process with it: EPIPE is an event, not an exception.
+  // A guard that died must not end this process: with a listener, EPIPE is no exception.
   child.stdin?.on('error', () => child.stdin?.destroy());
-  // One that could not be started is found out when it is given a run.
+  // A guard that could not be started is detected when it is given a run.
   child.on('error', () => undefined);
   return child;
 }
 
-/** NOTE: by force: it has nothing to do, listens to no other signal, and may hang in libvirt's answer. */
+/** NOTE: SIGKILL, since a guard ignores the other signals and may hang in a libvirt call. */
 function endSpare(child: ChildProcess): void {
   child.unref();
   child.kill('SIGKILL');
 }
 
-/** Undefined if it does not come up. */
+/** Resolves to undefined if the guard does not start. */
 async function tryToWatch(
   child: ChildProcess,
   [journal, options, onLost]: Parameters<SpareGuard['watch']>,
 ): Promise<Guard | undefined> {
   const { facts } = journal;
   if (!facts) throw new Error('a journal without its first entry cannot be watched');
-  tell(child, { ...options, facts } satisfies WatchedRun);
+  post(child, { ...options, facts } satisfies WatchedRun);
   if (!(await isReady(child))) return undefined;
-  const tellLost = () => onLost(LOST);
-  child.once('exit', tellLost);
+  const reportLost = () => onLost(LOST);
+  child.once('exit', reportLost);
   listen(child, options.runPath);
   child.unref();
   journal.onWritten((_, entry) => {
-    if (entry.type !== 'run' && entry.type !== 'point') tell(child, entry);
+    if (entry.type !== 'run' && entry.type !== 'point') post(child, entry);
   });
   await journal.checkpoint('guard', { pid: child.pid ?? null });
-  const stopListening = () => child.off('exit', tellLost);
+  const stopListening = () => child.off('exit', reportLost);
   return {
     release: () => {
       stopListening();
@@ -111,7 +110,7 @@ async function tryToWatch(
   };
 }
 
-/** What it says later: that it acted for this process, which hung. The journal may not hold that. */
+/** Listens for the message that the guard acted for this process; a full disk may keep it out of the journal. */
 function listen({ stdout }: ChildProcess, runPath: string): void {
   stdout?.setEncoding('utf8').on('data', (text: string) => {
     if (text.includes(TOOK_OVER)) noteTakenOver(runPath);
@@ -120,7 +119,7 @@ function listen({ stdout }: ChildProcess, runPath: string): void {
 }
 
 const LOST =
-  'the guard process has ended before its time. The run goes on; if it is killed now, run virt-publish recover';
+  'the guard process has ended too early; the run continues, and if it is killed now, run virt-publish recover';
 
 async function isReady(child: ChildProcess): Promise<boolean> {
   const late = new AbortController();
@@ -146,12 +145,16 @@ function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {
 function notStarted(): PublishError {
   return new PublishError(
     'LIBVIRT',
-    'the guard process, which puts the guest back if this one dies, did not start; nothing was touched. See whether libvirt accepts one more connection, and try again',
-    { step: 'inspect', retryable: true },
+    'cannot start the guard process, which restores the guest if this process dies; the guest was not touched',
+    {
+      step: 'inspect',
+      retryable: true,
+      hint: 'check that libvirt accepts one more connection (max_clients), then retry',
+    },
   );
 }
 
-function tell(child: ChildProcess, message: object): void {
+function post(child: ChildProcess, message: object): void {
   if (child.stdin?.writable) child.stdin.write(`${JSON.stringify(message)}\n`);
 }
 
@@ -165,7 +168,7 @@ async function release(child: ChildProcess): Promise<void> {
       await ended;
     });
   } catch {
-    // It has been told; a guard that is stuck can do no more than end later.
+    // The guard has the message; one that hangs ends later.
     child.unref();
   }
 }

@@ -1,4 +1,4 @@
-// What recover, or a person, needs to put a guest back when the run's own folder is gone.
+// Writes the files again that recover or a recovery command needs if the run's folder was removed.
 import { access, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -7,8 +7,8 @@ import { JOURNAL_FILE, Journal, type PendingAct, type RunFacts } from '../journa
 import { writeSecret } from '../journal/run-folder.ts';
 
 /**
- * Makes sure that a file with this content is there, readable by its owner alone: at `path`, or in a
- * new folder for temporary files if nothing can be written there. Resolves to its path.
+ * Ensures that a file with this content and mode 0600 exists: at `path`, or in a new temporary folder
+ * if `path` is not writable. Resolves to its path.
  * @throws the file system's error if neither can be written.
  */
 export async function keepSecret(path: string, content: string): Promise<string> {
@@ -18,7 +18,7 @@ export async function keepSecret(path: string, content: string): Promise<string>
     await writeSecret(path, content);
     return path;
   } catch {
-    // The state directory is full, read-only or gone; the content matters, and not its place.
+    // The state directory is full, read-only or missing; the content matters, not the place.
     const other = join(await mkdtemp(join(tmpdir(), 'virt-publish-')), basename(path));
     await writeSecret(other, content);
     return other;
@@ -26,7 +26,7 @@ export async function keepSecret(path: string, content: string): Promise<string>
 }
 
 /**
- * Writes the journal of a run anew if it is gone, with what is still to be undone.
+ * Writes the journal of a run again if it is missing, with the pending acts.
  * @throws PublishError NO_SPACE, WORK_DIR; the file system's error.
  */
 export async function keepJournal(
@@ -49,7 +49,7 @@ export async function keepJournal(
 async function makeFolder(path: string): Promise<void> {
   await makeFoldersDurably(path, PRIVATE);
   const why = await whyUntrusted(path);
-  if (why) throw new Error(`${path} is not written to: ${why}`);
+  if (why) throw new Error(`${path} is not used: ${why}`);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
-// What stands in a journal, and what a restore needs of it.
+// The entries of a journal, and the facts that a restore needs.
 
-/** One line of `journal.ndjson`. `act` names an act on the domain, `data` what its undo needs. */
+/** One line of `journal.ndjson`. `act` is the name of an act on the domain, `data` the input of its undo. */
 export type JournalEntry =
   | { type: 'run'; time: string; facts: RunFacts }
   | { type: 'intent'; time: string; act: string; data: unknown }
@@ -8,18 +8,18 @@ export type JournalEntry =
   | { type: 'undone'; time: string; act: string; data?: unknown }
   | { type: 'point'; time: string; name: string; data?: unknown };
 
-/** What a restore needs to know of a run whose process is gone. */
+/** The facts of a run that a restore needs when its process is dead. */
 export interface RunFacts {
   runId: string;
   pid: number;
   bootId: string;
-  /** Of /etc/machine-id; null where there is none. */
+  /** Content of /etc/machine-id; null if there is none. */
   machineId: string | null;
   uri: string;
   domain: { name: string; uuid: string };
-  /** Where its image goes; null where the run makes none. */
+  /** URL of the image's registry; null if the run makes no image. */
   registry: string | null;
-  /** How an S3 registry is reached; no keys. */
+  /** Connection settings of an S3 registry, without keys. */
   s3?: S3Facts;
   /** Absolute path of the folder with the delta and the image. */
   scratch: string;
@@ -33,13 +33,13 @@ export interface S3Facts {
   caFile: string | null;
 }
 
-/** An act that was announced and not taken back. */
+/** An act whose intent was journaled and that is not undone. */
 export interface PendingAct {
   act: string;
   data: unknown;
 }
 
-/** An entry as it is written; the time is the journal's to add. */
+/** An entry without its time, which the journal adds. */
 export type NewEntry = Fresh<JournalEntry>;
 
 type Fresh<T> = T extends { time: string } ? Omit<T, 'time'> : never;

@@ -1,4 +1,4 @@
-// The journal of a run: every intent on disk before the act it announces.
+// The journal of a run: every intent is on disk before its act begins.
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
@@ -9,25 +9,29 @@ export type { JournalEntry, NewEntry, PendingAct, RunFacts, S3Facts } from './jo
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
-/** Point: what is pending is left to the guard, until the guest runs again. */
+/** Point: the pending acts are left to the guard until the guest runs again. */
 export const PARKED_POINT = 'parked';
 
-/** `inMemory` is the entry with what must not stand in a file: see {@link WriteOptions.secretData}. */
+/** `inMemory` is the entry with secrets that no file may contain: see {@link WriteOptions.secretData}. */
 type Listener = (entry: JournalEntry, inMemory: JournalEntry) => void;
 
 export interface WriteOptions {
-  /** False if a power cut may take the entry; the death of this process never does. */
+  /** False if a power cut may lose the entry; the death of this process never loses it. */
   sync?: boolean;
-  /** The entry's `data` as listeners of this journal get it: with secrets that no file may hold. */
+  /** The entry's `data` for the listeners of this journal, with secrets that no file may contain. */
   secretData?: unknown;
 }
 
-/** Appends to one run's journal; each entry is on disk when its promise resolves, unless told otherwise. */
+/** Hint of an error about the state directory. */
+export const STATE_DIR_HINT =
+  'check the state directory (VIRT_PUBLISH_STATE_DIR), then run it again';
+
+/** Appends to one run's journal; an entry is on disk when its promise resolves, unless `sync` is false. */
 export class Journal {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #listeners: Listener[] = [];
-  /** The last write failed, and may have left half a line. */
+  /** The last write failed, and may have left an incomplete line. */
   #isTorn = false;
   #facts: RunFacts | undefined;
 
@@ -36,14 +40,14 @@ export class Journal {
     this.#file = file;
   }
 
-  /** @throws the file system's error where the file exists already or cannot be made. */
+  /** @throws the file system's error if the file exists or cannot be created. */
   static async create(path: string): Promise<Journal> {
     const journal = new Journal(path, await open(path, 'ax', 0o600));
     await syncDirectory(dirname(path));
     return journal;
   }
 
-  /** Goes on with the journal of a run that is dead. A torn last line is closed by the next entry. */
+  /** Opens the journal of a dead run to append to it. The next entry ends an incomplete last line. */
   static async reopen(path: string): Promise<Journal> {
     const text = await readFile(path, 'utf8');
     const journal = new Journal(path, await open(path, 'a', 0o600));
@@ -51,7 +55,7 @@ export class Journal {
     return journal;
   }
 
-  /** What the first entry says of the run, once this process has written it. */
+  /** The facts of the first entry, once this process has written it. */
   get facts(): RunFacts | undefined {
     return this.#facts;
   }
@@ -63,12 +67,12 @@ export class Journal {
 
   /**
    * Appends the entry, then calls the listeners.
-   * @throws PublishError NO_SPACE, WORK_DIR: what the entry announces must not be done then.
+   * @throws PublishError NO_SPACE, WORK_DIR: the act of an intent must not be done then.
    */
   async write(newEntry: NewEntry, { sync = true, secretData }: WriteOptions = {}): Promise<void> {
     const entry: JournalEntry = { time: new Date().toISOString(), ...newEntry };
     const entryText = JSON.stringify(entry);
-    // NOTE: on a full disk half a line may have been written; what is glued to it is no entry either.
+    // NOTE: on a full disk an incomplete line may have been written; an entry appended to it is lost.
     const line = this.#isTorn ? `\n${entryText}\n` : `${entryText}\n`;
     try {
       if (entry.type === 'intent') await this.#assertInPlace();
@@ -84,7 +88,7 @@ export class Journal {
     for (const listener of this.#listeners) listener(entry, inMemory);
   }
 
-  /** Something that has been reached; recover goes on from it. */
+  /** Writes a point that the run has reached; recover continues from it. */
   async checkpoint(name: string, data?: unknown): Promise<void> {
     await this.write({ type: 'point', name, ...(data === undefined ? {} : { data }) });
   }
@@ -93,7 +97,7 @@ export class Journal {
     await this.#file.close();
   }
 
-  /** NOTE: a file that was removed, or whose file system was unmounted, takes writes all the same. */
+  /** NOTE: writes succeed also on a file that was removed, or whose file system was unmounted. */
   async #assertInPlace(): Promise<void> {
     const [named, written] = await Promise.all([stat(this.#path), this.#file.stat()]);
     if (named.ino === written.ino && named.dev === written.dev) return;
@@ -102,25 +106,25 @@ export class Journal {
 }
 
 /**
- * All whole entries of a journal, oldest first. A line that a dying process left half written is
- * not an entry: what it announced was not begun.
+ * Returns all complete entries of a journal, oldest first. An incomplete line of a process that died
+ * is no entry: its act was not begun.
  */
 export async function readJournal(path: string): Promise<JournalEntry[]> {
   return parseJournal(await readFile(path, 'utf8'));
 }
 
-/** As `readJournal`, of the text of a journal. */
+/** `readJournal` for the text of a journal. */
 export function parseJournal(text: string): JournalEntry[] {
   return text.split('\n').flatMap(parseEntry);
 }
 
-/** What the first entry says of the run; undefined where not even that was written. */
+/** Returns the facts of the first entry; undefined if there is none. */
 export function runFacts(entries: readonly JournalEntry[]): RunFacts | undefined {
   const first = entries[0];
   return first?.type === 'run' ? first.facts : undefined;
 }
 
-/** What of a journal was announced and not taken back, oldest first. */
+/** Returns the acts of a journal that are not undone, oldest first. */
 export function pendingActs(entries: readonly JournalEntry[]): PendingAct[] {
   const pending: PendingAct[] = [];
   for (const entry of entries) {
@@ -136,8 +140,8 @@ export function pendingActs(entries: readonly JournalEntry[]): PendingAct[] {
 }
 
 /**
- * Of what is pending, the acts that were not marked as done. The call behind such an act may still
- * be on its way to libvirt when its caller is dead already.
+ * Returns the pending act that is not marked as done, if any. Libvirt may receive its call after the
+ * process of the run has died.
  */
 export function unsureActs(entries: readonly JournalEntry[]): PendingAct[] {
   const last = entries.findLast(({ type }) => type === 'intent' || type === 'done');
@@ -147,12 +151,12 @@ export function unsureActs(entries: readonly JournalEntry[]): PendingAct[] {
     .slice(-1);
 }
 
-/** The data of the newest point of this name; undefined where it was not reached. */
+/** Returns the data of the newest point of this name; undefined if it was not reached. */
 export function reached(entries: readonly JournalEntry[], name: string): unknown {
   return allReached(entries, name).at(-1);
 }
 
-/** The data of every point of this name, oldest first. */
+/** Returns the data of every point of this name, oldest first. */
 export function allReached(entries: readonly JournalEntry[], name: string): unknown[] {
   return entries.flatMap((entry) =>
     entry.type === 'point' && entry.name === name ? [entry.data ?? null] : [],
@@ -161,12 +165,15 @@ export function allReached(entries: readonly JournalEntry[], name: string): unkn
 
 function notWritten(cause: unknown): PublishError {
   const isFull = hasCode(cause, 'ENOSPC', 'EDQUOT');
-  const cure = isFull ? 'free some space in the state directory' : 'see to the state directory';
-  return new PublishError(
-    isFull ? 'NO_SPACE' : 'WORK_DIR',
-    `the run's journal cannot be written: ${messageOf(cause)}; ${cure}`,
-    { step: 'space', cause },
-  );
+  const hint = isFull
+    ? 'free some space in the state directory, then run it again'
+    : STATE_DIR_HINT;
+  const message = `cannot write the run's journal: ${messageOf(cause)}`;
+  return new PublishError(isFull ? 'NO_SPACE' : 'WORK_DIR', message, {
+    step: 'space',
+    cause,
+    hint,
+  });
 }
 
 function parseEntry(line: string): JournalEntry[] {

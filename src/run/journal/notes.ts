@@ -1,4 +1,4 @@
-// What a guard has to say of a guest that it put back, kept in the journal until recover tells it.
+// The notes of a guard about a guest that it restored: kept in the journal until recover reports them.
 import { join } from 'node:path';
 import { allReached, JOURNAL_FILE, Journal, type JournalEntry } from './journal.ts';
 
@@ -15,7 +15,7 @@ export async function writeNotes(runPath: string, notes: readonly string[]): Pro
   }
 }
 
-/** The oldest first. */
+/** Returns the notes of a journal, the oldest first. */
 export function readNotes(entries: readonly JournalEntry[]): string[] {
   return allReached(entries, NOTE).filter((note) => typeof note === 'string');
 }

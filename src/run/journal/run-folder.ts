@@ -1,4 +1,4 @@
-// The folders of one run: what it must remember, and the large files it works on.
+// The two folders of a run: its journal and saved XML in the state directory, its large files in the work directory.
 import { lstat, open, readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { messageOf, PublishError } from '../../core/errors.ts';
@@ -11,7 +11,7 @@ import {
 import { removeFolder } from '../../host/files/remove-folder.ts';
 import { JOURNAL_FILE } from './journal.ts';
 
-/** The domain's XML as it was, in the run's folder. */
+/** The domain's stored XML from before the run, in the run's folder. */
 export const DOMAIN_XML_FILE = 'domain.xml';
 
 export interface RunFolder {
@@ -21,7 +21,7 @@ export interface RunFolder {
   scratch: string;
 }
 
-/** Where the folders of a run are to be. */
+/** Returns the paths of a run's folders. */
 export function runFolder(
   runId: string,
   { stateDir, workDir }: { stateDir: string; workDir: string },
@@ -29,13 +29,13 @@ export function runFolder(
   return { path: resolve(runsFolder(stateDir), runId), scratch: resolve(workDir, runId) };
 }
 
-/** The folder of all runs in a state directory. */
+/** Returns the folder of all runs in a state directory. */
 export function runsFolder(stateDir: string): string {
   return join(stateDir, 'runs');
 }
 
 /**
- * Makes the directories that the folders of runs lie in ready for one more.
+ * Creates or checks the directories that contain the folders of runs.
  * @throws PublishError WORK_DIR, NO_SPACE.
  */
 export async function prepareDirectories(stateDir: string, workDir: string): Promise<void> {
@@ -44,15 +44,18 @@ export async function prepareDirectories(stateDir: string, workDir: string): Pro
 }
 
 /**
- * Writes a new file that only its owner may read, and is on disk when the promise resolves.
+ * Writes a new file with mode 0600, which is on disk when the promise resolves.
  * @throws PublishError WORK_DIR, NO_SPACE.
  */
 export async function writeSecret(path: string, content: string | Uint8Array): Promise<void> {
   try {
     await writeDurably(path, content);
   } catch (cause) {
-    const message = `cannot write ${path}: ${messageOf(cause)}; choose another directory with --work-dir or VIRT_PUBLISH_STATE_DIR`;
-    throw new PublishError('WORK_DIR', message, { step: 'space', cause });
+    throw new PublishError('WORK_DIR', `cannot write ${path}: ${messageOf(cause)}`, {
+      step: 'space',
+      cause,
+      hint: 'choose another directory with --work-dir or VIRT_PUBLISH_STATE_DIR',
+    });
   }
 }
 
@@ -67,15 +70,15 @@ async function writeDurably(path: string, content: string | Uint8Array): Promise
   await syncDirectory(dirname(path));
 }
 
-/** Removes both folders with all they hold; the journal goes last, as it says where the rest is. */
+/** Removes both folders with their content; the journal last, since it names the scratch folder. */
 export async function removeRunFolder({ path, scratch }: RunFolder): Promise<void> {
   if (scratch !== path) await removeFolder(scratch);
   await removeFolder(path, JOURNAL_FILE);
 }
 
 /**
- * Why the scratch folder that a journal names is none that its run has made; undefined if it is, or
- * is gone: it has the run's id as its name, in whatever work directory, and nobody else changes it.
+ * Returns why the scratch folder that a journal names was not made by its run; undefined if it was, or
+ * does not exist. A valid one has the run's id as its name, and no other user may change it.
  */
 export async function whyNotScratch(runId: string, scratch: string): Promise<string | undefined> {
   if (!isAbsolute(scratch) || basename(scratch) !== runId) return "its name is not the run's id";
@@ -88,13 +91,13 @@ export async function whyNotScratch(runId: string, scratch: string): Promise<str
   }
 }
 
-/** The id of this host, which stays through all boots; null where it has none. */
+/** Returns the id of this host, the same in all boots; null if it has none. */
 export async function readMachineId(): Promise<string | null> {
   const id = await readFile('/etc/machine-id', 'utf8').catch(() => '');
   return id.trim() === '' ? null : id.trim();
 }
 
-/** The kernel's id of this boot: a process of another boot is dead, whatever its pid says. */
+/** Returns the kernel's id of this boot: a process of another boot is dead, whatever its pid. */
 export async function readBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }

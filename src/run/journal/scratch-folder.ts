@@ -1,4 +1,4 @@
-// A folder in the work directory for a process that touches no guest; one that it left by dying is removed by the next.
+// A folder in the work directory for a process that touches no guest. The next process removes those of dead ones.
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,14 +16,14 @@ import { readBootId, readMachineId } from './run-folder.ts';
 
 export type ScratchPurpose = 'import' | 'pull';
 
-/** Whose folder it is: enough to prove that the process is gone. */
+/** The process that made a folder: enough to prove that it has ended. */
 interface Owner {
   machineId: string | null;
   bootId: string;
-  /** Pids of another namespace say nothing. */
+  /** Pids are comparable only within one namespace. */
   pidNamespace: string;
   pid: number;
-  /** Ticks since the boot: tells it from a later process with the same pid. */
+  /** Ticks since the boot: distinguishes it from a later process with the same pid. */
   startedAt: string;
 }
 
@@ -36,7 +36,7 @@ const OWNER_FILE = 'owner.json';
 const NAME = /^(import|pull)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Gives `work` a folder of its own that nobody else may look into, and removes it when it settles.
+ * Gives `work` a new folder with mode 0700, and removes it when `work` settles.
  * @throws PublishError WORK_DIR, NO_SPACE if it cannot be made; what `work` throws.
  */
 export async function withScratchFolder<T>(
@@ -57,8 +57,8 @@ export async function withScratchFolder<T>(
 }
 
 /**
- * Removes what processes that are proved to be dead left in a work directory. One of another host,
- * container or user, or one that does not say whose it is, stays.
+ * Removes the folders in a work directory whose process is proved to have ended. Folders of another
+ * host, container or user, and folders without a readable owner file, stay.
  */
 export async function sweepScratch(workDir: string, listener: SweepListener = {}): Promise<void> {
   const names = await readdir(workDir).catch(() => []);
@@ -90,7 +90,7 @@ async function isOwnerDead(folder: string): Promise<boolean> {
   return (await processStartTime(owner.pid)) !== owner.startedAt;
 }
 
-/** Undefined where it is not written yet, or is going at this moment. */
+/** Returns undefined if the file is not written yet, or is being removed. */
 async function readOwner(folder: string): Promise<Owner | undefined> {
   const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch(() => '');
   try {

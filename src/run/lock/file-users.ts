@@ -1,27 +1,28 @@
-// Who uses the files in a folder: domains that name them, and processes that have them open.
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+// The users of the files in a folder: domains whose XML names them, and processes that have them open.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileIdentity, findOpeners, isQemu } from '../../host/files/file-openers.ts';
 import { isMissing } from '../../host/files/own-folders.ts';
 import type { Domain } from '../../libvirt/domain.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
 import { VIR_DOMAIN_XML_INACTIVE } from '../../libvirt/ffi/constants.ts';
 import type { Host } from '../../libvirt/host.ts';
-import { parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
+import { layerPaths, parseDomainXml } from '../../libvirt/xml/domain-xml.ts';
 
 export interface FileUser {
   path: string;
-  /** In words, as `disk vda of domain web01` or `process 4711 (qemu-img)`. */
+  /** For messages: `disk vda of domain web01` or `process 4711 (qemu-img)`. */
   by: string;
-  /** It is a guest's disk, or a QEMU has it open for writing: its data must not be lost. */
+  /** True if it is a guest's disk, or a QEMU has it open for writing: its data must not be lost. */
   isVital: boolean;
 }
 
 /**
- * All uses of the files directly in `folder`. Without a `host` only processes are looked at.
+ * Returns all uses of the files directly in `folder`. Without a `host` only processes are searched.
  *
- * NOTE: processes of other users are seen by root alone, and a domain of another libvirt by its
- * process alone.
- * @throws LibvirtError, PublishError LIBVIRT if libvirt cannot be asked.
+ * NOTE: only root sees the processes of other users; a domain of another libvirt is seen only by its
+ * process.
+ * @throws LibvirtError, PublishError LIBVIRT if libvirt does not answer.
  */
 export async function findFileUsers(folder: string, host: Host | undefined): Promise<FileUser[]> {
   const files = await filesIn(folder);
@@ -36,7 +37,7 @@ interface Known {
   name: string;
 }
 
-/** By device and inode. */
+/** Keys are device and inode. */
 async function filesIn(folder: string): Promise<Map<string, Known>> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (isMissing(error)) return [];
@@ -45,16 +46,10 @@ async function filesIn(folder: string): Promise<Map<string, Known>> {
   const files = new Map<string, Known>();
   for (const name of names) {
     const path = join(folder, name);
-    const id = await identityOf(path);
+    const id = await fileIdentity(path);
     if (id !== undefined) files.set(id, { path, name });
   }
   return files;
-}
-
-/** Undefined if it is gone, cannot be looked at, or is no regular file. */
-async function identityOf(path: string): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined);
-  return found?.isFile() ? `${found.dev}:${found.ino}` : undefined;
 }
 
 async function usesByDomains(host: Host, paths: readonly string[]): Promise<FileUser[]> {
@@ -69,14 +64,13 @@ async function usesByDomains(host: Host, paths: readonly string[]): Promise<File
   return uses;
 }
 
-/** As it runs and as it is stored; none of a domain that goes away while it is looked at. */
+/** Returns the disks of the live and the stored XML; none if the domain vanishes meanwhile. */
 async function disksOf(domain: Domain): Promise<{ target: string; named: (string | null)[] }[]> {
   try {
     const xml = [await domain.getXMLDesc(0), await domain.getXMLDesc(VIR_DOMAIN_XML_INACTIVE)];
     return xml.flatMap((text) =>
-      parseDomainXml(text).disks.map(({ target, source, backingChain, mirror }) => {
-        const layers = backingChain.map(({ path }) => path);
-        return { target, named: [source, ...layers, mirror?.path ?? null] };
+      parseDomainXml(text).disks.map((disk) => {
+        return { target: disk.target, named: [...layerPaths(disk), disk.mirror?.path ?? null] };
       }),
     );
   } catch (error) {
@@ -86,42 +80,10 @@ async function disksOf(domain: Domain): Promise<{ target: string; named: (string
 }
 
 async function usesByProcesses(files: ReadonlyMap<string, Known>): Promise<FileUser[]> {
-  const names = new Set([...files.values()].map(({ name }) => name));
-  const self = await readlink('/proc/self');
-  const uses: FileUser[] = [];
-  for (const pid of await readdir('/proc')) {
-    if (!/^\d+$/.test(pid) || pid === self) continue;
-    uses.push(...(await usesByProcess(pid, names, files)));
-  }
-  return uses;
-}
-
-/** A process, or a descriptor of it, that is gone or that cannot be looked at uses nothing. */
-async function usesByProcess(
-  pid: string,
-  names: ReadonlySet<string>,
-  files: ReadonlyMap<string, Known>,
-): Promise<FileUser[]> {
-  const folder = `/proc/${pid}/fd`;
-  const uses: FileUser[] = [];
-  for (const fd of await readdir(folder).catch(() => [])) {
-    const link = join(folder, fd);
-    // The path may be another one in the process's own mount namespace; the name is the same.
-    const target = await readlink(link).catch(() => '');
-    if (!names.has(basename(target))) continue;
-    const known = files.get((await identityOf(link)) ?? '');
-    if (known === undefined) continue;
-    const program = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
-    const by = `process ${pid} (${program})`;
-    const isVital = program.startsWith('qemu-system') && (await isWritable(pid, fd));
-    uses.push({ path: known.path, by, isVital });
-  }
-  return uses;
-}
-
-/** O_WRONLY or O_RDWR in the descriptor's flags, which the kernel prints in octal. */
-async function isWritable(pid: string, fd: string): Promise<boolean> {
-  const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
-  const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? '0';
-  return (Number.parseInt(flags, 8) & 3) !== 0;
+  const openers = await findOpeners(new Map([...files].map(([id, { name }]) => [id, name])));
+  return openers.flatMap(({ identity, pid, program, writes }) => {
+    const path = files.get(identity)?.path;
+    const isVital = isQemu(program) && writes;
+    return path === undefined ? [] : [{ path, by: `process ${pid} (${program})`, isVital }];
+  });
 }

@@ -1,4 +1,4 @@
-// Whether this process has done something to a guest that it has not undone yet.
+// Counts the guests that this process has changed and not restored yet.
 
 let held = 0;
 const waiting: (() => void)[] = [];

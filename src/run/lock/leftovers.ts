@@ -1,31 +1,31 @@
-// Ends what a dead run's own children still do: nobody waits for a program whose parent is gone.
+// Ends the programs that a dead run started and that still run.
 import { readdir, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 
-/** The programs that a run starts on its own files. virt-sysprep's QEMU ends with it. */
+/** The programs that a run starts on its own files. virt-sysprep's QEMU ends with virt-sysprep. */
 const PROGRAMS: readonly string[] = ['qemu-img', 'virt-sysprep'];
 
 /**
- * Kills every program of a run that works on a file below `scratch`, a folder that belongs to one run.
+ * Kills every such program that works on a file below `scratch`, the folder of one run.
  *
- * NOTE: a qemu-img among them holds QEMU's lock on the disk of a guest that waits in a managed save, which
- * cannot be started before it is gone.
+ * NOTE: a qemu-img among them holds QEMU's lock on the disk of a guest in a managed save, which cannot
+ * start until that program has ended.
  */
 export async function endLeftovers(scratch: string): Promise<void> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
     const args = await argumentsOf(pid);
-    const isOurs = args.slice(1).some((argument) => argument.includes(`${scratch}/`));
-    if (isProgram(args) && isOurs) kill(Number(pid));
+    const isOfRun = args.slice(1).some((argument) => argument.includes(`${scratch}/`));
+    if (isProgram(args) && isOfRun) kill(Number(pid));
   }
 }
 
-/** Also one that is a script: its interpreter comes first then. */
+/** A script has its interpreter as first argument. */
 function isProgram(args: readonly string[]): boolean {
   return args.slice(0, 2).some((argument) => PROGRAMS.includes(basename(argument)));
 }
 
-const NOT_OURS: readonly unknown[] = ['ESRCH', 'EPERM'];
+const NO_CHILD: readonly unknown[] = ['ESRCH', 'EPERM'];
 
 async function argumentsOf(pid: string): Promise<string[]> {
   try {
@@ -40,8 +40,8 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch (error) {
-    // One of another user is no child of ours, and must not keep a guest from being put back.
-    const isNotOurs = error instanceof Error && 'code' in error && NOT_OURS.includes(error.code);
-    if (!isNotOurs) throw error;
+    // A process of another user is no child of a run, and must not prevent the restore of a guest.
+    const isNoChild = error instanceof Error && 'code' in error && NO_CHILD.includes(error.code);
+    if (!isNoChild) throw error;
   }
 }

@@ -1,4 +1,4 @@
-// The lock of a domain that no dead run has anything of.
+// Takes the lock of a domain after all its dead runs are recovered.
 import { PublishError } from '../../core/errors.ts';
 import { reached } from '../journal/journal.ts';
 import { type RunOnDisk, readRuns, VOLUMES_POINT } from '../runs.ts';
@@ -8,8 +8,8 @@ export interface LockWholeOptions {
   stateDir: string;
   runId: string;
   /**
-   * Puts right what dead runs of the domain left; takes the domain's lock for it. Resolves to the
-   * runs that have nothing of the guest any more, also where their journal could not be told so.
+   * Recovers the dead runs of the domain, under the domain's lock. Resolves to the runs whose guest is
+   * restored, also if that could not be journaled.
    */
   recoverEarlier: () => Promise<readonly string[]>;
 }
@@ -17,10 +17,10 @@ export interface LockWholeOptions {
 const TRIES = 3;
 
 /**
- * Mends the domain, then locks it, and looks again.
+ * Recovers the domain's dead runs, locks the domain, and looks for dead runs again.
  *
- * NOTE: a run that was going while dead ones were mended may die just before its lock is asked for
- * here, and this process be quicker to get it than that run's guard.
+ * NOTE: a run that was running during the recovery may die just before its lock is taken here, and
+ * this process may get the lock before that run's guard.
  * @throws PublishError DOMAIN_BUSY; what `recoverEarlier` throws.
  */
 export async function lockWholeDomain(
@@ -37,11 +37,11 @@ export async function lockWholeDomain(
     const pending = dead.find(({ runId: id }) => !recovered.includes(id));
     if (!pending) return lock;
     await lock.release();
-    if (left === 1) throw notMended(domain.name, pending);
+    if (left === 1) throw notRecovered(domain.name, pending);
   }
 }
 
-/** Those with acts on the domain that were not taken back, or with snapshots of its volumes. */
+/** Returns the dead runs with pending acts on the domain, or with snapshots of its volumes. */
 export async function findDeadRuns(stateDir: string, uuid: string): Promise<RunOnDisk[]> {
   return (await readRuns(stateDir)).filter(
     ({ state, facts, pending, entries }) =>
@@ -51,7 +51,11 @@ export async function findDeadRuns(stateDir: string, uuid: string): Promise<RunO
   );
 }
 
-function notMended(name: string, { runId }: RunOnDisk): PublishError {
-  const message = `domain ${name} is not as it was before run ${runId}, which died; run virt-publish recover ${runId} first`;
-  return new PublishError('DOMAIN_BUSY', message, { step: 'inspect', retryable: true });
+function notRecovered(name: string, { runId }: RunOnDisk): PublishError {
+  const message = `domain ${name} is not restored after run ${runId}, which died`;
+  return new PublishError('DOMAIN_BUSY', message, {
+    step: 'inspect',
+    retryable: true,
+    hint: `run virt-publish recover ${runId} first`,
+  });
 }

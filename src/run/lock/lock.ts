@@ -1,4 +1,4 @@
-// One run a domain at a time: a lock that a dead holder cannot keep.
+// The lock of a domain: one run at a time; the kernel releases it when the holder dies.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../../core/errors.ts';
 import {
@@ -8,10 +8,10 @@ import {
   tryFileLock,
 } from '../../host/files/file-lock.ts';
 
-/** `guard` and `recover` hold the lock of a run that is dead while they put its guest back. */
+/** `guard` and `recover` hold the lock of a dead run while they restore its guest. */
 export type LockRole = 'run' | 'guard' | 'recover';
 
-/** Who holds a domain's lock. */
+/** The holder of a domain's lock. */
 export interface LockHolder {
   runId: string;
   role: LockRole;
@@ -23,7 +23,7 @@ export type DomainLock = FileLock;
 
 export interface LockOptions {
   role?: LockRole;
-  /** How long to wait for somebody who puts the guest back; nobody else is waited for. */
+  /** How long to wait for a guard or a recover that holds the lock; a run is not waited for. */
   waitMs?: number;
 }
 
@@ -31,12 +31,12 @@ const PAUSE_MS = 50;
 const PREFIX = 'domain-';
 
 /**
- * Takes the lock of a domain, or says who has it.
+ * Takes the lock of a domain.
  *
- * NOTE: the lock is the kernel's, on a file in a folder of this user. The kernel drops it at the
- * instant its process dies, so there is no stale lock to judge. It holds among all processes of one
- * user that see the same folder, whatever their state directory, network namespace or Node.
- * @throws PublishError DOMAIN_BUSY with the holder's run and pid; as tryFileLock.
+ * NOTE: it is a kernel lock on a file in a folder of this user. The kernel releases it when its
+ * process dies, so no lock is ever stale. It excludes all processes of one user that see the same
+ * folder, whatever their state directory, network namespace or Node version.
+ * @throws PublishError DOMAIN_BUSY with the holder's run and pid; like tryFileLock.
  */
 export async function lockDomain(
   domain: { name: string; uuid: string },
@@ -49,22 +49,22 @@ export async function lockDomain(
     const lock = await tryFileLock(PREFIX + domain.uuid, holder);
     if (lock) return lock;
     const other = await askLock(domain.uuid);
-    // It has just ended, and the lock is free.
+    // The holder has just ended, and the lock is free.
     if (other === 'free') continue;
-    const isMending = other !== 'unknown' && other.role !== 'run';
-    if (!isMending || performance.now() >= deadline) throw busy(domain.name, other);
+    const isRecovering = other !== 'unknown' && other.role !== 'run';
+    if (!isRecovering || performance.now() >= deadline) throw busy(domain.name, other);
     await sleep(PAUSE_MS);
   }
 }
 
-/** Who holds the domain's lock. `unknown`: somebody whose lock file does not say it. */
+/** Returns the holder of the domain's lock; `unknown` if its lock file does not name it. */
 export function askLock(uuid: string): Promise<LockHolder | 'free' | 'unknown'> {
   return ask(PREFIX + uuid);
 }
 
 /**
- * Whether the process of this run lives, also before its journal tells which domain it is on. True
- * if it may be the holder of a lock whose file does not say.
+ * Whether the process of this run lives, also before its journal names its domain. True if a lock
+ * with an unknown holder exists.
  */
 export async function isRunAlive(runId: string): Promise<boolean> {
   for (const name of listFileLocks(PREFIX)) {
@@ -90,17 +90,26 @@ function isHolder(value: unknown): value is LockHolder {
 }
 
 function busy(name: string, holder: LockHolder | 'unknown'): PublishError {
-  const options = { step: 'inspect', retryable: true } as const;
-  return new PublishError('DOMAIN_BUSY', describe(name, holder), options);
+  const { message, hint } = describe(name, holder);
+  return new PublishError('DOMAIN_BUSY', message, { step: 'inspect', retryable: true, hint });
 }
 
-function describe(name: string, holder: LockHolder | 'unknown'): string {
+function describe(name: string, holder: LockHolder | 'unknown'): { message: string; hint: string } {
   if (holder === 'unknown') {
-    return `domain ${name} is held by a process whose lock file does not say who it is; look for a virt-publish process, or end what keeps that file open`;
+    return {
+      message: `domain ${name} is locked by a process that its lock file does not name`,
+      hint: 'look for a virt-publish process, or end the process that has the lock file open',
+    };
   }
   const { role, runId, pid, since } = holder;
   if (role === 'run') {
-    return `domain ${name} is being published by run ${runId} (process ${pid}, since ${since}); wait until it has ended, or end it with SIGTERM`;
+    return {
+      message: `domain ${name} is being published by run ${runId} (process ${pid}, since ${since})`,
+      hint: 'wait for its end, or end it with SIGTERM',
+    };
   }
-  return `domain ${name} is being put back after run ${runId} died (by process ${pid}, since ${since}); try again in a moment`;
+  return {
+    message: `domain ${name} is being restored after run ${runId} died (by process ${pid}, since ${since})`,
+    hint: 'retry in a moment',
+  };
 }

@@ -1,4 +1,4 @@
-// So many snapshots at once on a host, and no more: places that a dead holder cannot keep.
+// The slots of a host: how many snapshots run at once. The kernel frees a slot when its holder dies.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PublishError } from '../../core/errors.ts';
 import {
@@ -8,7 +8,7 @@ import {
   tryFileLock,
 } from '../../host/files/file-lock.ts';
 
-/** Who has one of the places. */
+/** The holder of a slot. */
 interface SlotHolder {
   runId: string;
   domain: string;
@@ -18,21 +18,21 @@ interface SlotHolder {
 export interface SlotOptions {
   runId: string;
   domain: string;
-  /** Places on this host; 0 is no limit. */
+  /** Slots on this host; 0 is no limit. */
   maxConcurrent: number;
   timeoutMs: number;
   signal: AbortSignal;
-  /** Told once, in words, who is waited for. */
+  /** Called once, with a message that names the holders. */
   onWait: (message: string) => void;
 }
 
 const PAUSE_MS = 200;
 
 /**
- * Takes one of the places, or waits for one.
+ * Takes a slot, or waits for one.
  *
- * NOTE: nobody queues: of those who wait, whoever looks first after a place was left gets it.
- * @throws PublishError DOMAIN_BUSY after the deadline, with who has the places; the signal's reason.
+ * NOTE: there is no queue: the waiting run that looks first after a slot became free gets it.
+ * @throws PublishError DOMAIN_BUSY after the deadline, with the holders; the signal's reason.
  */
 export async function takeSlot(options: SlotOptions): Promise<FileLock> {
   const { runId, domain, maxConcurrent, timeoutMs, signal, onWait } = options;
@@ -46,7 +46,7 @@ export async function takeSlot(options: SlotOptions): Promise<FileLock> {
     if (performance.now() >= deadline) throw taken(options, await describeHolders(maxConcurrent));
     if (tries === 1) {
       onWait(
-        `${maxConcurrent} snapshots at once is this host's limit; waiting for ${await describeHolders(maxConcurrent)}`,
+        `all ${maxConcurrent} slots for snapshots on this host are taken; waiting for ${await describeHolders(maxConcurrent)}`,
       );
     }
     await pause(signal);
@@ -54,27 +54,27 @@ export async function takeSlot(options: SlotOptions): Promise<FileLock> {
 }
 
 async function tryAll(maxConcurrent: number, holder: SlotHolder): Promise<FileLock | undefined> {
-  for (let place = 1; place <= maxConcurrent; place += 1) {
-    const slot = await tryFileLock(slotName(place), holder);
+  for (let number = 1; number <= maxConcurrent; number += 1) {
+    const slot = await tryFileLock(slotName(number), holder);
     if (slot) return slot;
   }
   return undefined;
 }
 
-function slotName(place: number): string {
-  return `slot-${place}`;
+function slotName(number: number): string {
+  return `slot-${number}`;
 }
 
 async function describeHolders(maxConcurrent: number): Promise<string> {
-  const places = Array.from({ length: maxConcurrent }, (_, index) => slotName(index + 1));
-  const holders = await Promise.all(places.map((name) => askFileLock(name)));
+  const names = Array.from({ length: maxConcurrent }, (_, index) => slotName(index + 1));
+  const holders = await Promise.all(names.map((name) => askFileLock(name)));
   const known = holders.flatMap((holder) => (holder === 'free' ? [] : [describe(holder)]));
-  return known.join(' or ') || 'one that has just ended';
+  return known.join(' or ') || 'a run that has just ended';
 }
 
 function describe(state: Exclude<FileLockState, 'free'>): string {
   const holder = state === 'unknown' ? undefined : state.holder;
-  if (!isHolder(holder)) return 'a process whose lock file does not say who it is';
+  if (!isHolder(holder)) return 'a process that its lock file does not name';
   return `run ${holder.runId} (domain ${holder.domain}, process ${holder.pid})`;
 }
 
@@ -95,7 +95,11 @@ async function pause(signal: AbortSignal): Promise<void> {
 function taken({ domain, maxConcurrent, timeoutMs }: SlotOptions, holders: string): PublishError {
   return new PublishError(
     'DOMAIN_BUSY',
-    `domain ${domain} got none of this host's ${maxConcurrent} places for snapshots within ${timeoutMs / 1000} s (${holders} had them); try again later, or raise snapshot.maxConcurrent or timeouts.slotWaitMs`,
-    { step: 'wait', retryable: true },
+    `domain ${domain} got none of the ${maxConcurrent} slots for snapshots on this host within ${timeoutMs / 1000} s (taken by ${holders})`,
+    {
+      step: 'wait',
+      retryable: true,
+      hint: 'retry later, or raise snapshot.maxConcurrent or timeouts.slotWaitMs',
+    },
   );
 }

@@ -1,4 +1,6 @@
 // The registry's store in a directory: the same promises as a bucket, by link(2) and fsync.
+// More than 200 lines: one short method for each call of the store, with nothing to follow.
+
 import { lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -18,6 +20,7 @@ import {
   SMALL_OBJECT_BYTES,
 } from '../object-store.ts';
 import { createFile, openRegular, readSmall, withFile } from './files.ts';
+import { findGuests } from './guests.ts';
 import { moveFile, removeFile } from './move.ts';
 import { checkPlace, DIRECTORY_LIMITS, makePlace, type PlaceOptions } from './place.ts';
 import { listStrays, removeStray } from './strays.ts';
@@ -44,27 +47,27 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async checkAccess(options: CallOptions = {}): Promise<void> {
-    await this.#do(`Opening the registry ${this.url}`, options, () =>
+    await this.#do(`opening the registry ${this.url}`, options, () =>
       checkPlace(this.#root, this.#place),
     );
   }
 
   async makePlace(options: CallOptions = {}): Promise<void> {
-    await this.#do(`Making the registry ${this.url}`, options, () =>
+    await this.#do(`making the registry ${this.url}`, options, () =>
       makePlace(this.#root, this.#place),
     );
   }
 
   async create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
     assertKey(key);
-    await this.#do(`Storing ${key} in ${this.url}`, options, () =>
+    await this.#do(`storing ${key} in ${this.url}`, options, () =>
       createFile(this.#root, key, body),
     );
   }
 
   async read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
     assertKey(key);
-    return this.#look(`Reading ${key} in ${this.url}`, options, async () => {
+    return this.#look(`reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       const { maxBytes = SMALL_OBJECT_BYTES } = options;
@@ -75,7 +78,7 @@ export class DirectoryStore implements ObjectStore {
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
     assertKey(key);
     const { start = 0, end, signal } = options;
-    return this.#look(`Reading ${key} in ${this.url}`, options, async () => {
+    return this.#look(`reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
       // Whoever asked has gone on by then, and nobody would close it.
@@ -96,7 +99,7 @@ export class DirectoryStore implements ObjectStore {
 
   async stat(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
     assertKey(key);
-    return this.#look(`Looking at ${key} in ${this.url}`, options, async () => {
+    return this.#look(`looking at ${key} in ${this.url}`, options, async () => {
       const facts = await orMissing(lstat(join(this.#root, key)));
       if (!facts?.isFile()) return undefined;
       return { key, size: facts.size, etag: null, lastModified: facts.mtime };
@@ -106,7 +109,7 @@ export class DirectoryStore implements ObjectStore {
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ObjectInfo> {
     const keys = walkKeys(this.#root, prefix, options.startAfter);
     for (;;) {
-      const next = await this.#look(`Listing ${this.url}`, options, () => keys.next());
+      const next = await this.#look(`listing ${this.url}`, options, () => keys.next());
       if (next.done) return;
       // Removed since the folder was read: not there is not there.
       const info = await this.stat(next.value, options);
@@ -127,7 +130,7 @@ export class DirectoryStore implements ObjectStore {
 
   async *listFolders(prefix: string, options: CallOptions = {}): AsyncGenerator<string> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    const names = await this.#look(`Listing ${this.url}`, options, () =>
+    const names = await this.#look(`listing ${this.url}`, options, () =>
       sortedEntries(this.#root, folder),
     );
     const keys = names.map((name) => folder + name);
@@ -137,7 +140,7 @@ export class DirectoryStore implements ObjectStore {
   async remove(keys: readonly string[], options: CallOptions = {}): Promise<void> {
     for (const key of keys) {
       assertKey(key);
-      await this.#do(`Removing ${key} in ${this.url}`, options, () => removeFile(this.#root, key));
+      await this.#do(`removing ${key} in ${this.url}`, options, () => removeFile(this.#root, key));
     }
   }
 
@@ -146,26 +149,32 @@ export class DirectoryStore implements ObjectStore {
   }
 
   removeStray(key: string, options: CallOptions = {}): Promise<void> {
-    return this.#do(`Removing ${key}`, options, () => removeStray(this.#root, key));
+    return this.#do(`removing ${key}`, options, () => removeStray(this.#root, key));
+  }
+
+  findGuests(keys: readonly string[], options: CallOptions = {}): Promise<string[]> {
+    return this.#look(`Looking for guests that use ${this.url}`, options, () =>
+      findGuests(this.#root, keys),
+    );
   }
 
   async moveIn(key: string, from: string, options: CallOptions = {}): Promise<boolean> {
     assertKey(key);
-    return this.#do(`Moving ${from} to ${key} in ${this.url}`, options, () =>
+    return this.#do(`moving ${from} to ${key} in ${this.url}`, options, () =>
       moveFile(this.#root, from, key),
     );
   }
 
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
     assertKey(key);
-    return this.#do(`Starting the upload of ${key}`, options, () =>
+    return this.#do(`starting the upload of ${key}`, options, () =>
       startDirectoryUpload(this.#root, key),
     );
   }
 
   resumeUpload(key: string, uploadId: string): PartUpload {
     if (!/^[0-9a-f-]{36}$/.test(uploadId)) {
-      throw new PublishError('USAGE', `${uploadId} is no upload of ${this.url}.`, {
+      throw new PublishError('USAGE', `${JSON.stringify(uploadId)} is no upload of ${this.url}`, {
         step: 'upload',
       });
     }
@@ -174,7 +183,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async *listUploads(prefix: string, options: CallOptions = {}): AsyncGenerator<OpenUpload> {
-    yield* await this.#look(`Listing uploads in ${this.url}`, options, () =>
+    yield* await this.#look(`listing uploads in ${this.url}`, options, () =>
       readUploads(this.#root, prefix),
     );
   }

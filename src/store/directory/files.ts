@@ -107,8 +107,9 @@ export async function removeNamed(file: FileHandle, path: string): Promise<void>
 
 /** For a file of ours whose name another user gave to something else. */
 export function swapped(what: string): PublishError {
-  const message = `another user replaced the file of ${what} while it was written; nothing was published. See who may write to the registry.`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `another user replaced the file of ${what} while it was written; nothing was published`;
+  const hint = 'check who may write to the registry';
+  return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
 /** Closes the file whatever `work` does. */
@@ -149,7 +150,7 @@ export async function readSmall(
   const body = await readAtMost(file, maxBytes);
   if (body !== undefined) return body;
   const { size } = await file.stat();
-  const message = `${what} has ${size} bytes, and ${maxBytes} is the most that such an object can have.`;
+  const message = `${what} has ${size} bytes, more than the ${maxBytes} that such an object can have`;
   throw new PublishError('INTEGRITY', message, { step: 'registry' });
 }
 
@@ -158,8 +159,8 @@ async function isInside(file: FileHandle, root: string, key: string): Promise<bo
   const [at, base] = await Promise.all([readlink(descriptorPath(file)), realpath(root)]);
   if (at === join(base, key)) return true;
   if (at.endsWith(' (deleted)')) return false;
-  const message = `${join(root, key)} leads to ${at} by a symbolic link; remove that link.`;
-  throw new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${join(root, key)} leads to ${at} by a symbolic link`;
+  throw new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove that link' });
 }
 
 /** As `orMissing`; a socket, which cannot be opened, is no file either. */

@@ -127,17 +127,19 @@ function folderOf(handle: FileHandle, path: string): RegistryFolder {
 }
 
 function leadsAway(path: string): PublishError {
-  const message = `${path} is a symbolic link, and the registry has a folder there; remove that link.`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${path} is a symbolic link in the place of a folder of the registry`;
+  return new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove that link' });
 }
 
 function gone(root: string, cause: unknown): PublishError {
-  const message = `the directory ${root} of the registry is missing; mount it, or correct --registry`;
-  return new PublishError('REGISTRY', message, { step: 'registry', cause });
+  const message = `the directory ${root} of the registry is missing`;
+  const hint = 'mount it, or correct --registry';
+  return new PublishError('REGISTRY', message, { step: 'registry', cause, hint });
 }
 
 // Not left to stand as EEXIST, which means a lost race everywhere else.
 export function notFolder(path: string, cause: unknown): PublishError {
-  const message = `${path} is no directory, or lies below a file; name another one with --registry.`;
-  return new PublishError('REGISTRY', message, { step: 'registry', cause });
+  const message = `${path} is no directory, or lies below a file`;
+  const hint = 'name another directory with --registry';
+  return new PublishError('REGISTRY', message, { step: 'registry', cause, hint });
 }

@@ -31,8 +31,9 @@ export async function assertTrusted(
 }
 
 function planted(path: string, reason: string): PublishError {
-  const message = `${path} ${reason}: another user planted it; remove it, or give it to the owner of the registry (chown).`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${path} ${reason}: another user planted it`;
+  const hint = 'remove it, or give it to the owner of the registry (chown)';
+  return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
 /**
@@ -83,6 +84,6 @@ async function whyForeign(folder: RegistryFolder, facts: Stats): Promise<string 
 
 /** For an entry that is no file, in the place of one. */
 export function notFile(path: string, facts: Stats): PublishError {
-  const message = `${path} is ${kindOf(facts)}, and the registry has a file there; remove it.`;
-  return new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${path} is ${kindOf(facts)} in the place of a file of the registry`;
+  return new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove it' });
 }

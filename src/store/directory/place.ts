@@ -57,6 +57,7 @@ async function isFolder(root: string): Promise<boolean> {
 async function assertParent(root: string): Promise<void> {
   const parent = dirname(root);
   if (await isFolder(parent)) return;
-  const message = `${root} cannot become a registry: the directory ${parent} is missing; correct --registry, or make that directory first`;
-  throw new PublishError('REGISTRY', message, { step: 'registry' });
+  const message = `${root} cannot become a registry: the directory ${parent} is missing`;
+  const hint = 'correct --registry, or make that directory first';
+  throw new PublishError('REGISTRY', message, { step: 'registry', hint });
 }

@@ -81,7 +81,7 @@ export async function reopenUploadFiles(
 async function writableUploads(root: string): Promise<RegistryFolder> {
   const folder = await openFolder(root, UPLOADS_FOLDER, { forWriting: true });
   if (folder !== undefined) return folder;
-  throw new PublishError('REGISTRY', `${root} is no registry.`, { step: 'registry' });
+  throw new PublishError('REGISTRY', `${root} is no registry`, { step: 'registry' });
 }
 
 /** The uploads whose key starts with `prefix`, by key. */

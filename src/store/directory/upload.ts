@@ -49,11 +49,11 @@ export class DirectoryUpload implements PartUpload {
   }
 
   async putPart(number: number, body: PartBody, options: CallOptions = {}): Promise<PartInfo> {
-    return this.#do(`Writing part ${number} of ${this.key}`, options, async () => {
+    return this.#do(`writing part ${number} of ${this.key}`, options, async () => {
       const { data, parts } = await this.#opened();
       const md5 = await this.#write(data, body, options.signal);
       if (md5 !== undefined && md5 !== body.md5) {
-        const message = `Part ${number} of ${this.key} arrived as other bytes than were sent.`;
+        const message = `part ${number} of ${this.key} was stored as other bytes than were sent`;
         throw new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
       }
       const part = { number, size: body.length, etag: md5 ?? null, start: body.start };
@@ -63,7 +63,7 @@ export class DirectoryUpload implements PartUpload {
   }
 
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
-    return this.#do(`Completing the upload of ${this.key}`, options, async () => {
+    return this.#do(`completing the upload of ${this.key}`, options, async () => {
       const { folder, data } = await this.#opened();
       const size = checkParts(this.key, parts, await this.#written());
       await data.truncate(size);
@@ -76,11 +76,11 @@ export class DirectoryUpload implements PartUpload {
   }
 
   async abort(options: CallOptions = {}): Promise<void> {
-    await this.#do(`Aborting the upload of ${this.key}`, options, () => this.#removeFiles());
+    await this.#do(`aborting the upload of ${this.key}`, options, () => this.#removeFiles());
   }
 
   async listParts(options: CallOptions = {}): Promise<PartInfo[]> {
-    return this.#do(`Listing the parts of ${this.key}`, options, async () => {
+    return this.#do(`listing the parts of ${this.key}`, options, async () => {
       const files = await this.#open();
       if (files === undefined) return [];
       const parts = [...(await this.#written()).values()].sort((a, b) => a.number - b.number);
@@ -95,7 +95,7 @@ export class DirectoryUpload implements PartUpload {
   }
 
   async touchedAt(options: CallOptions = {}): Promise<Date | null> {
-    return this.#do(`Looking at the upload of ${this.key}`, options, async () => {
+    return this.#do(`looking at the upload of ${this.key}`, options, async () => {
       const facts = await this.#inUploads((folder) =>
         orMissing(lstat(folder.at(this.#names.data))),
       );
@@ -121,7 +121,7 @@ export class DirectoryUpload implements PartUpload {
     // Of a hole behind the end of the file `md5OfRange` has nothing.
     await reachEnd(data, body.start + at);
     if (at === body.length) return hash?.digest('hex');
-    const message = `A part of ${this.key} ended after ${at} of its ${body.length} bytes.`;
+    const message = `a part of ${this.key} ended after ${at} of its ${body.length} bytes`;
     throw new PublishError('UPLOAD', message, { step: 'upload' });
   }
 
@@ -153,8 +153,8 @@ export class DirectoryUpload implements PartUpload {
   async #opened(): Promise<UploadFiles> {
     const files = await this.#open();
     if (files !== undefined) return files;
-    const message = `The upload of ${this.key} is gone; publish it again.`;
-    throw new PublishError('UPLOAD', message, { step: 'upload' });
+    const message = `the upload of ${this.key} does not exist any more`;
+    throw new PublishError('UPLOAD', message, { step: 'upload', hint: 'publish the image again' });
   }
 
   #open(): Promise<UploadFiles | undefined> {
@@ -183,7 +183,7 @@ function checkParts(
     const part = written.get(number);
     const isOther = part?.etag !== null && part?.etag !== etag;
     if (part === undefined || part.start !== size || isOther) {
-      const message = `Part ${number} of ${key} is missing or is not the one that was sent.`;
+      const message = `part ${number} of ${key} is missing, or is not the one that was sent`;
       throw new PublishError('UPLOAD', message, { step: 'upload' });
     }
     size += part.size;

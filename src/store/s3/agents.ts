@@ -1,11 +1,10 @@
 // The connections to a server: whom they trust, and the proxy that they go through.
 import { readFile } from 'node:fs/promises';
-import type { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { getProxyForUrl } from 'proxy-from-env';
 import { messageOf, PublishError } from '../../core/errors.ts';
-import { RestedAgent } from './rested-agent.ts';
 
 export interface Agents {
   http: HttpAgent;
@@ -29,7 +28,7 @@ export async function makeAgents(url: string, caFile: string | undefined): Promi
   const options = { ...sockets, ...trust };
   const proxy = proxyOf(url);
   if (proxy === undefined)
-    return { http: new RestedAgent(sockets), https: new HttpsAgent(options), proxy };
+    return { http: new HttpAgent(sockets), https: new HttpsAgent(options), proxy };
   const { proxyAgents } = await import('./proxy-agents.ts');
   return { ...proxyAgents(proxy, options), proxy: proxy.origin };
 }
@@ -46,6 +45,7 @@ function proxyOf(url: string): URL | undefined {
   if (parsed !== undefined && /^https?:$/.test(parsed.protocol)) return parsed;
   throw configError(
     'the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY must be a URL such as http://proxy.example.org:3128',
+    'correct that variable, or name the host in NO_PROXY',
   );
 }
 
@@ -53,10 +53,13 @@ async function readCa(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw configError(`The CA file ${file} cannot be read: ${messageOf(error)}.`);
+    throw configError(
+      `the CA file ${file} cannot be read: ${messageOf(error)}`,
+      'correct --ca-file or AWS_CA_BUNDLE',
+    );
   }
 }
 
-function configError(message: string): PublishError {
-  return new PublishError('CONFIG', message, { step: 'registry' });
+function configError(message: string, hint: string): PublishError {
+  return new PublishError('CONFIG', message, { step: 'registry', hint });
 }

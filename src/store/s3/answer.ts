@@ -1,15 +1,14 @@
 // What every answer of S3 has: what lacks it was cut short, or came from something else on the way.
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import { PublishError, type Step } from '../../core/errors.ts';
 import { isMd5, unquote } from '../etag.ts';
-import { capital } from './errors.ts';
 
 /** For an answer that says success and has not what every such answer of S3 has. */
 export function noS3Answer(doing: string, step: Step, lacks: string): PublishError {
-  const message = `${capital(doing)} failed: the answer was cut short or is not S3's (${lacks}).`;
+  const message = `${doing} failed: the answer is incomplete or not S3's (${lacks})`;
   const code = step === 'upload' ? 'UPLOAD' : 'REGISTRY';
-  return new PublishError(code, message, { step, retryable: true });
+  const hint = 'check --endpoint, and what stands between this host and the server';
+  return new PublishError(code, message, { step, retryable: true, hint });
 }
 
 /**
@@ -33,15 +32,6 @@ export function assertPage(
 export interface EncryptionFacts {
   ServerSideEncryption?: string | undefined;
   SSECustomerAlgorithm?: string | undefined;
-}
-
-/** The same, of an answer that is not the SDK's. */
-export function encryptionIn(headers: IncomingHttpHeaders): EncryptionFacts {
-  const text = (name: string) => headers[name]?.toString();
-  return {
-    ServerSideEncryption: text('x-amz-server-side-encryption'),
-    SSECustomerAlgorithm: text('x-amz-server-side-encryption-customer-algorithm'),
-  };
 }
 
 /** True where an ETag has the shape of an md5 and is none: kept with a KMS's or the client's key. */

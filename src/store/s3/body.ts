@@ -82,13 +82,7 @@ export async function readSmallBody(
   return Buffer.concat(chunks);
 }
 
-/** @throws INTEGRITY if the body is larger than `maxBytes`. */
-export function assertSmall(body: Uint8Array, maxBytes: number, what: string): Uint8Array {
-  if (body.byteLength <= maxBytes) return body;
-  throw tooLarge(maxBytes, what);
-}
-
 function tooLarge(maxBytes: number, what: string): PublishError {
-  const message = `${what} has more than ${maxBytes} bytes, more than such an object can have.`;
+  const message = `${what} has more than the ${maxBytes} bytes that such an object can have`;
   return new PublishError('INTEGRITY', message, { step: 'registry' });
 }

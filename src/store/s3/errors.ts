@@ -19,8 +19,10 @@ export interface S3Request {
 interface Finding {
   code?: ErrorCode;
   retryable?: boolean;
-  /** Ends the sentence that `doing` begins. */
+  /** Completes the message that `doing` begins. */
   says: string;
+  /** What to do; the hint of the code if left out. */
+  hint?: string;
 }
 
 /** Turns whatever the SDK threw into a PublishError; one of ours is passed through. */
@@ -33,10 +35,11 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
     bySystem(error, name, request) ??
     byStatus({ name, status, text }, request);
   const code = finding.code ?? (request.step === 'upload' ? 'UPLOAD' : 'REGISTRY');
-  return new PublishError(code, `${capital(request.doing)} failed: ${finding.says}`, {
+  return new PublishError(code, `${request.doing} failed: ${finding.says}`, {
     step: request.step,
     retryable: finding.retryable ?? false,
     cause: safeCause(name, status, text),
+    ...(finding.hint === undefined ? {} : { hint: finding.hint }),
   });
 }
 
@@ -59,46 +62,53 @@ export function isMissingUpload(error: unknown): boolean {
 
 function noAnswer(error: unknown, { server }: S3Request): Finding | undefined {
   if (!(error instanceof NotS3Answer)) return undefined;
-  return { says: `the answer of ${server} is not S3's: ${error.message}; look at --endpoint.` };
+  return {
+    says: `the answer of ${server} is not S3's: ${error.message}`,
+    hint: 'check --endpoint',
+  };
 }
 
-const CREDENTIALS_CURE =
-  'check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile).';
+const CREDENTIALS_HINT =
+  'check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile)';
 
-const CONFLICT = 'another request for the same key was under way.';
+const CONFLICT = 'another request for the same key was under way';
 
 function byName(name: string, { bucket, server }: S3Request): Finding | undefined {
   switch (name) {
     case 'NoSuchBucket':
-      return registry(`there is no bucket ${bucket} at ${server}; make it, or correct --registry.`);
+      return registry(
+        `there is no bucket ${bucket} at ${server}`,
+        'make it, or correct --registry',
+      );
     case 'InvalidAccessKeyId':
     case 'SignatureDoesNotMatch':
     case 'InvalidToken':
     case 'ExpiredToken':
     case 'TokenRefreshRequired':
-      return registry(`${server} refused the credentials (${name}); ${CREDENTIALS_CURE}`);
+      return registry(`${server} refused the credentials (${name})`, CREDENTIALS_HINT);
     case 'CredentialsProviderError':
-      return registry(`no credentials were found; ${CREDENTIALS_CURE}`);
+      return registry('no credentials were found', CREDENTIALS_HINT);
     case 'AccessDenied':
     case 'AllAccessDisabled':
     case 'AccountProblem':
       return registry(
-        `${server} denies these credentials access to bucket ${bucket} (${name}); ` +
-          'give them the right to list, read, write and delete there.',
+        `${server} denies these credentials access to bucket ${bucket} (${name})`,
+        'give them the right to list, read, write and delete there',
       );
     case 'PermanentRedirect':
     case 'AuthorizationHeaderMalformed':
       return registry(
-        `bucket ${bucket} is in another region (${name}); set AWS_REGION or --region.`,
+        `bucket ${bucket} is in another region (${name})`,
+        'set AWS_REGION or --region',
       );
     case 'RequestTimeTooSkewed':
       // NOTE: the SDK learns the difference from this answer, and the next try is signed with it.
       return {
-        ...registry(`the clock differs from the one of ${server}; set it.`),
+        ...registry(`the clock of this host differs from the one of ${server}`, 'set the clock'),
         retryable: true,
       };
     case 'PreconditionFailed':
-      return { code: 'PRECONDITION_LOST', says: 'it exists already; somebody else was first.' };
+      return { code: 'PRECONDITION_LOST', says: 'the key exists' };
     case 'ConditionalRequestConflict':
     case 'OperationAborted':
       return { retryable: true, says: CONFLICT };
@@ -108,7 +118,7 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
       return {
         code: 'INTEGRITY',
         retryable: true,
-        says: `the server received other bytes than were sent (${name}).`,
+        says: `the server received other bytes than were sent (${name})`,
       };
     default:
       return undefined;
@@ -119,23 +129,23 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
 function bySystem(error: unknown, name: string, { server }: S3Request): Finding | undefined {
   const code = systemCode(error);
   if (code === 'ENOTFOUND')
-    return registry(`the host of ${server} is not known; correct --endpoint.`);
+    return registry(`the host of ${server} is unknown`, 'correct --endpoint');
   if (code === 'ECONNREFUSED' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH') {
     return {
-      ...registry(`${server} cannot be reached (${code}); is it running?`),
+      ...registry(`${server} cannot be reached (${code})`, 'start it, or correct --endpoint'),
       retryable: true,
     };
   }
   if (code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|^ERR_SSL|ERR_TLS/.test(code)) {
     return registry(
-      `the certificate of ${server} is not trusted (${code}); name its authority with --ca-file or AWS_CA_BUNDLE.`,
+      `the certificate of ${server} is not trusted (${code})`,
+      'name its authority with --ca-file or AWS_CA_BUNDLE',
     );
   }
   if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
-    return { retryable: true, says: `the connection to ${server} broke (${code}).` };
+    return { retryable: true, says: `the connection to ${server} broke (${code})` };
   }
-  if (name === 'TimeoutError')
-    return { retryable: true, says: `${server} gave no answer in time.` };
+  if (name === 'TimeoutError') return { retryable: true, says: `${server} gave no answer in time` };
   return undefined;
 }
 
@@ -155,26 +165,26 @@ const PASSING_CODES = new Set([
 function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
   if (status === undefined) return { says: text };
   if (status < 300) {
-    const says = `the answer of ${server} was cut short or is not S3's (${firstLine(text)}).`;
+    const says = `the answer of ${server} is incomplete or not S3's (${firstLine(text)})`;
     return { retryable: true, says };
   }
-  if (status === 412) return { code: 'PRECONDITION_LOST', says: 'it exists already.' };
+  if (status === 412) return { code: 'PRECONDITION_LOST', says: 'the key exists' };
   // Ceph 20 says BucketAlreadyExists to an abort beside another one, whose answer was lost.
   if (status === 409) return { retryable: true, says: CONFLICT };
-  const says = `the server answered ${status} (${text}).`;
+  const says = `the server answered ${status} (${text})`;
   if (status === 401 || status === 403) {
     // The answer to HEAD has no body that would say more.
     const isMute = /^(Unknown|UnknownError|Forbidden|Unauthorized|40[13])$/.test(name);
-    return registry(
-      isMute ? `${server} refused the request (${status}); ${CREDENTIALS_CURE}` : says,
-    );
+    return isMute
+      ? registry(`${server} refused the request (${status})`, CREDENTIALS_HINT)
+      : registry(says);
   }
   const passes = (status >= 500 && status !== 501 && status !== 505) || status === 408;
   return { retryable: passes || status === 429 || name === 'RequestTimeout', says };
 }
 
-function registry(says: string): Finding {
-  return { code: 'REGISTRY', says };
+function registry(says: string, hint?: string): Finding {
+  return { code: 'REGISTRY', says, ...(hint === undefined ? {} : { hint }) };
 }
 
 // NOTE: the SDK's own error keeps the whole answer and may keep the request, with the access key
@@ -185,9 +195,4 @@ function safeCause(name: string, status: number | undefined, text: string): Erro
 
 function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? '';
-}
-
-/** The text as the beginning of a sentence. */
-export function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,8 +1,8 @@
 // Holds that a listing comes to an end: what a server says of its pages leads on, and not for ever.
 import { PublishError, type Step } from '../../core/errors.ts';
 
-/** A page has a thousand keys, so a listing has a million at most. */
-const MAX_PAGES = 1000;
+/** A page has up to a thousand keys: a hundred million in all, as many as millions of images have. */
+const MAX_PAGES = 100_000;
 /** One after the other; some servers skip removed keys so. */
 const MAX_EMPTY_PAGES = 100;
 
@@ -14,11 +14,12 @@ export class ListGuard {
   #emptyPages = 0;
   #last = '';
 
-  /** `doing`: the beginning of the message, as `Listing s3://bucket/prefix`. */
+  /** `doing`: the beginning of the message, such as `listing s3://bucket/prefix`. */
   constructor(doing: string, step: Step = 'registry') {
     this.#fail = (why) => {
-      const message = `${doing} failed: the list does not come to an end (${why}); look at the server, or name a smaller prefix with --registry.`;
-      return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, { step });
+      const message = `${doing} failed: the list does not end (${why})`;
+      const hint = 'check the server, or name a smaller prefix with --registry';
+      return new PublishError(step === 'upload' ? 'UPLOAD' : 'REGISTRY', message, { step, hint });
     };
   }
 

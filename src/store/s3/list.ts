@@ -4,9 +4,7 @@ import { objectInfo } from '../etag.ts';
 import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import type { ListOptions, OpenUpload } from '../object-store.ts';
 import { assertPage, noS3Answer } from './answer.ts';
-import { leanPage, type PageQuery } from './lean-read.ts';
 import { ListGuard } from './list-guard.ts';
-import type { ListPage } from './list-xml.ts';
 import type { S3Requests } from './requests.ts';
 import type { S3 } from './s3-client.ts';
 
@@ -16,19 +14,39 @@ export async function* listObjectPages(
   { startAfter, limit, signal }: ListOptions,
 ): AsyncGenerator<ObjectInfo[]> {
   const from = startAfter === undefined ? undefined : s3.prefix + startAfter;
-  const guard = new ListGuard(`Listing ${s3.url}`);
+  const guard = new ListGuard(`listing ${s3.url}`);
   let token: string | undefined;
   do {
-    const page = await s3.call({ doing: `listing ${s3.url}`, signal }, async (abortSignal) => {
-      const query = { prefix: s3.prefix + prefix, startAfter: from, token, limit };
-      return (await leanPage(s3, query, abortSignal)) ?? (await sdkPage(s3, query, abortSignal));
-    });
-    const names = page.objects.map(({ key }) => key);
+    const input = {
+      Bucket: s3.options.bucket,
+      Prefix: s3.prefix + prefix,
+      ...(from === undefined ? {} : { StartAfter: from }),
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+      ...(limit === undefined ? {} : { MaxKeys: limit }),
+    };
+    const page = await s3.call({ doing: `listing ${s3.url}`, signal }, (abortSignal) =>
+      checkedPage(s3, input, abortSignal),
+    );
+    const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>
+      objectInfo(relative(s3, Key), Size, ETag, LastModified),
+    );
+    const names = objects.map(({ key }) => key);
     assertBelow(prefix, names, `listing ${s3.url}`);
-    guard.check(page.nextToken, { count: names.length, names });
-    yield page.objects;
-    token = page.nextToken;
+    token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    guard.check(token, { count: names.length, names });
+    yield objects;
   } while (token !== undefined);
+}
+
+/**
+ * Makes one cheap request.
+ * @throws REGISTRY if the bucket is missing, the credentials are refused or the server is unreachable
+ */
+export async function checkBucket(s3: S3Requests, { signal }: CallOptions): Promise<void> {
+  const input = { Bucket: s3.options.bucket, Prefix: s3.prefix, MaxKeys: 1 };
+  await s3.call({ doing: `opening ${s3.url}`, signal }, (abortSignal) =>
+    checkedPage(s3, input, abortSignal),
+  );
 }
 
 /** False also for credentials that may list their own prefix alone. */
@@ -61,7 +79,7 @@ export async function* listUploads(
   prefix: string,
   { signal }: CallOptions,
 ): AsyncGenerator<OpenUpload> {
-  const guard = new ListGuard(`Listing uploads in ${s3.url}`);
+  const guard = new ListGuard(`listing uploads in ${s3.url}`);
   let after: UploadMarker | undefined = {};
   while (after !== undefined) {
     const page = await uploadsPage(s3, prefix, after, signal);
@@ -86,7 +104,7 @@ function marker(KeyMarker: string, UploadIdMarker: string | undefined): UploadMa
 }
 
 async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal | undefined) {
-  const guard = new ListGuard(`Listing ${s3.url}`);
+  const guard = new ListGuard(`listing ${s3.url}`);
   let token: string | undefined;
   do {
     const request = {
@@ -104,26 +122,6 @@ async function* folderPages(s3: S3Requests, prefix: string, signal: AbortSignal 
     });
     yield page;
   } while (token !== undefined);
-}
-
-async function sdkPage(
-  s3: S3Requests,
-  query: PageQuery,
-  abortSignal: AbortSignal,
-): Promise<ListPage> {
-  const { prefix, startAfter, token, limit } = query;
-  const input = {
-    Bucket: s3.options.bucket,
-    Prefix: prefix,
-    ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
-    ...(token === undefined ? {} : { ContinuationToken: token }),
-    ...(limit === undefined ? {} : { MaxKeys: limit }),
-  };
-  const page = await checkedPage(s3, input, abortSignal);
-  const objects = (page.Contents ?? []).map(({ Key = '', Size, ETag, LastModified }) =>
-    objectInfo(relative(s3, Key), Size, ETag, LastModified),
-  );
-  return { objects, nextToken: page.IsTruncated ? page.NextContinuationToken : undefined };
 }
 
 async function checkedPage(

@@ -1,15 +1,10 @@
 // One request to a bucket: where it goes, its deadline, and its failures as ours.
-
 import { withDeadline } from '../../core/deadline.ts';
 import type { PublishError, Step } from '../../core/errors.ts';
-import { objectInfo } from '../etag.ts';
-import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import { assertKey } from '../object-key.ts';
-import type { S3Access } from './access.ts';
+import type { S3Access, S3StoreOptions } from './access.ts';
 import { isMissingKey, s3Error } from './errors.ts';
-import { LeanRequests } from './lean.ts';
 import type { S3 } from './s3-client.ts';
-import type { S3StoreOptions } from './s3-options.ts';
 
 /** One request: what the message says it was doing, its deadline, and what makes it. */
 export interface S3Call {
@@ -26,18 +21,15 @@ export class S3Requests {
   readonly options: S3StoreOptions;
   /** Of every key: empty, or with a slash at its end. */
   readonly prefix: string;
-  /** For what is asked often, or is large. */
-  readonly lean: LeanRequests;
 
   /** False once the server has refused If-None-Match as something that it does not know. */
-  knowsConditions = true;
+  supportsConditions = true;
 
   #client: Promise<S3> | undefined;
 
   constructor(access: S3Access, options: S3StoreOptions) {
     this.access = access;
     this.options = options;
-    this.lean = new LeanRequests(access, options);
     this.prefix = options.prefix === '' ? '' : `${options.prefix}/`;
     this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
   }
@@ -83,33 +75,6 @@ export class S3Requests {
     const { proxy } = this.access;
     return `${this.options.endpoint ?? 'S3'}${proxy === undefined ? '' : ` by the proxy ${proxy}`}`;
   }
-}
-
-/** One cheap request that shows whether the bucket is there and may be read. */
-export async function checkBucket(s3: S3Requests, { signal }: CallOptions): Promise<void> {
-  await s3.send({ doing: `opening ${s3.url}`, signal }, (client, abortSignal) =>
-    client.listObjectsV2(
-      { Bucket: s3.options.bucket, Prefix: s3.prefix, MaxKeys: 1 },
-      { abortSignal },
-    ),
-  );
-}
-
-/** What the bucket says of an object; `undefined` where it is not there. */
-export async function statObject(
-  s3: S3Requests,
-  key: string,
-  { signal }: CallOptions,
-): Promise<ObjectInfo | undefined> {
-  const answer = await s3.send({ doing: `looking at ${key}`, signal }, (client, abortSignal) =>
-    absent(client.headObject(s3.at(key), { abortSignal }), true),
-  );
-  if (answer !== undefined) {
-    return objectInfo(key, answer.ContentLength, answer.ETag, answer.LastModified);
-  }
-  // NOTE: the answer to HEAD has no body, so 404 may also mean the bucket; LIST tells them apart.
-  await checkBucket(s3, { signal });
-  return undefined;
 }
 
 /** A request for one object, or `undefined` where the server says it is not there. */

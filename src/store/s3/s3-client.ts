@@ -18,7 +18,8 @@ import {
   UploadPartCopyCommand,
   type S3 as WholeS3,
 } from '@aws-sdk/client-s3';
-import { connectMs, type S3Access, type S3Options } from './access.ts';
+import { connectMs, type S3Access } from './access.ts';
+import type { S3Options } from './aws-settings.ts';
 import { NotS3Answer, readAnswer } from './xml-guard.ts';
 
 /**

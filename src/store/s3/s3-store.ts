@@ -2,29 +2,24 @@
 import type { Readable } from 'node:stream';
 import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
-import { PROBES } from '../object-key.ts';
-import {
-  type CreateOptions,
-  type LinkAnswer,
-  type ListOptions,
-  type ObjectStore,
-  type OpenUpload,
-  type PartUpload,
-  type PresignOptions,
-  type RangeOptions,
-  type ReadOptions,
-  SMALL_OBJECT_BYTES,
-  type StoreLimits,
+import type {
+  CreateOptions,
+  LinkAnswer,
+  ListOptions,
+  ObjectStore,
+  OpenUpload,
+  PartUpload,
+  PresignOptions,
+  RangeOptions,
+  ReadOptions,
+  StoreLimits,
 } from '../object-store.ts';
-import { openAccess } from './access.ts';
-import { hasEtag, noS3Answer } from './answer.ts';
-import { assertSmall, readSmallBody, watchBody } from './body.ts';
-import { createObject } from './create.ts';
-import { leanBody, leanPage } from './lean-read.ts';
-import { isBucketEmpty, listFolders, listObjectPages, listUploads } from './list.ts';
-import { removeObjects } from './remove.ts';
-import { absent, checkBucket, type S3Call, S3Requests, statObject } from './requests.ts';
-import type { S3StoreOptions } from './s3-options.ts';
+import { openAccess, type S3StoreOptions } from './access.ts';
+import { noS3Answer } from './answer.ts';
+import { watchBody } from './body.ts';
+import { checkBucket, isBucketEmpty, listFolders, listObjectPages, listUploads } from './list.ts';
+import { createObject, readObject, removeObjects, statObject } from './objects.ts';
+import { absent, type S3Call, S3Requests } from './requests.ts';
 import { S3Upload } from './upload.ts';
 
 const MIB = 1024 * 1024;
@@ -61,13 +56,8 @@ export class S3Store implements ObjectStore {
     this.location = { server, bucket, prefix: s3.prefix };
   }
 
-  async checkAccess({ signal }: CallOptions = {}): Promise<void> {
-    // Any page will do, and this one is short.
-    const query = { prefix: this.#s3.prefix + PROBES };
-    const page = await this.#s3.call({ doing: `opening ${this.url}`, signal }, (abortSignal) =>
-      leanPage(this.#s3, query, abortSignal),
-    );
-    if (page === undefined) await checkBucket(this.#s3, { signal });
+  checkAccess(options: CallOptions = {}): Promise<void> {
+    return checkBucket(this.#s3, options);
   }
 
   isVacant(options: CallOptions = {}): Promise<boolean> {
@@ -82,25 +72,8 @@ export class S3Store implements ObjectStore {
     return createObject(this.#s3, key, body, options);
   }
 
-  async read(
-    key: string,
-    { signal, maxBytes = SMALL_OBJECT_BYTES }: ReadOptions = {},
-  ): Promise<Uint8Array | undefined> {
-    const at = this.#s3.at(key);
-    const what = `${key} in ${this.url}`;
-    return this.#s3.call({ doing: `reading ${key}`, signal }, async (abortSignal) => {
-      const lean = await absent(leanBody(this.#s3, at.Key, abortSignal));
-      if (lean === undefined) return undefined;
-      if (lean.body !== undefined) return assertSmall(lean.body, maxBytes, what);
-      const client = await this.#s3.client();
-      const answer = await absent(client.getObject(at, { abortSignal }));
-      if (answer?.Body === undefined) return undefined;
-      const body = await readSmallBody(answer.Body as Readable, maxBytes, what);
-      // Without a length an answer that ends early looks like a whole one; the ETag tells.
-      const ended = answer.ContentLength !== undefined || hasEtag(body, answer);
-      if (ended) return body;
-      throw noS3Answer(`reading ${key}`, 'registry', 'its length is not told, its ETag is another');
-    });
+  read(key: string, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
+    return readObject(this.#s3, key, options);
   }
 
   async openRead(key: string, options: RangeOptions = {}): Promise<Readable | undefined> {
@@ -116,12 +89,12 @@ export class S3Store implements ObjectStore {
   }
 
   async presign(key: string, options: PresignOptions): Promise<string> {
-    const { presignGet } = await import('./presign.ts');
+    const { presignGet } = await import('./links.ts');
     return presignGet(this.#s3, key, options);
   }
 
   async followLink(link: string, { signal }: CallOptions = {}): Promise<LinkAnswer> {
-    const { followLink } = await import('./follow-link.ts');
+    const { followLink } = await import('./links.ts');
     const call = { doing: 'following a link', signal };
     return this.#s3.call(call, (abortSignal) =>
       followLink(link, { access: this.#s3.access, signal: abortSignal }),

@@ -3,10 +3,9 @@ import { PublishError } from '../../core/errors.ts';
 import { etagsDiffer, multipartEtag, unquote } from '../etag.ts';
 import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import type { PartBody, PartInfo, PartOrigin, PartUpload } from '../object-store.ts';
-import { createOnly } from './create.ts';
-import { copyPart, gone, listParts } from './parts.ts';
-import { base64, putPart } from './put-part.ts';
-import { type S3Requests, statObject } from './requests.ts';
+import { createOnly, statObject } from './objects.ts';
+import { base64, copyPart, listParts, putPart, unlessMissing } from './parts.ts';
+import type { S3Requests } from './requests.ts';
 
 /** A part up to this size has the usual deadline, a larger one as much more. */
 const USUAL_PART_BYTES = 16 * 1024 * 1024;
@@ -53,7 +52,7 @@ export class S3Upload implements PartUpload {
     }
     const info = await statObject(this.#s3, this.key, options);
     if (info !== undefined) return info;
-    throw new PublishError('UPLOAD', `${this.key} is not there after its upload was completed.`, {
+    throw new PublishError('UPLOAD', `${this.key} is missing after its upload was completed`, {
       step: 'upload',
       retryable: true,
     });
@@ -63,17 +62,16 @@ export class S3Upload implements PartUpload {
     const call = this.#call(`completing the upload of ${this.key}`, options);
     const input = { ...this.#at(), MultipartUpload: { Parts: parts.map(completedPart) } };
     await this.#s3.send(call, (client, abortSignal) =>
-      createOnly(this.#s3, { key: this.key, signal: abortSignal }, (isConditional) => {
-        const condition = isConditional ? { IfNoneMatch: '*' } : {};
-        return client.completeMultipartUpload({ ...input, ...condition }, { abortSignal });
-      }),
+      createOnly(this.#s3, { key: this.key, signal: abortSignal }, (condition) =>
+        client.completeMultipartUpload({ ...input, ...condition }, { abortSignal }),
+      ),
     );
   }
 
   async abort(options: CallOptions = {}): Promise<void> {
     const call = this.#call(`aborting the upload of ${this.key}`, options);
     await this.#s3.send(call, (client, abortSignal) =>
-      gone(client.abortMultipartUpload(this.#at(), { abortSignal })),
+      unlessMissing(client.abortMultipartUpload(this.#at(), { abortSignal })),
     );
   }
 

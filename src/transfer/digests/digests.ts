@@ -18,8 +18,9 @@ export type Digests = { sha256: string } & Partial<Record<DigestAlgorithm, strin
 export function digestAlgorithms(asked: readonly string[] = []): DigestAlgorithm[] {
   const bad = asked.find((name) => !(DIGEST_ALGORITHMS as readonly string[]).includes(name));
   if (bad !== undefined) {
-    const message = `${JSON.stringify(bad)} is no digest; use ${DIGEST_ALGORITHMS.join(', ')}.`;
-    throw new PublishError('USAGE', message, { step: 'upload' });
+    const message = `${JSON.stringify(bad)} is no supported digest`;
+    const hint = `use ${DIGEST_ALGORITHMS.join(', ')}`;
+    throw new PublishError('USAGE', message, { step: 'upload', hint });
   }
   return [...new Set(['sha256', ...(asked as DigestAlgorithm[])] as const)];
 }
@@ -41,7 +42,7 @@ export class DigestSet {
     const found = [...this.#digesters].map(async ([name, each]) => [name, await each.digest()]);
     const { sha256, ...others } = Object.fromEntries(await Promise.all(found));
     if (sha256 !== undefined) return { sha256, ...others };
-    throw new PublishError('INTERNAL', 'sha256 was not among the digests.', { step: 'upload' });
+    throw new PublishError('INTERNAL', 'the digests lack sha256', { step: 'upload' });
   }
 
   async close(): Promise<void> {
@@ -72,7 +73,7 @@ export class Digester {
     });
     this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#settle(id, hex));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));
-    this.#worker.on('exit', () => this.#fail('its thread has ended'));
+    this.#worker.on('exit', () => this.#fail('its thread ended'));
     this.#worker.unref();
   }
 
@@ -114,7 +115,7 @@ export class Digester {
   }
 
   #fail(reason: string): void {
-    const message = `The image could not be hashed: ${reason}.`;
+    const message = `hashing the image failed: ${reason}`;
     this.#failure ??= new PublishError('UPLOAD', message, { step: 'upload' });
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { interruption } from '../../core/deadline.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { type RetryPolicy, withRetries } from '../../store/retry.ts';
+import { type RetryPolicy, withRetries } from '../../store/retrying/retry.ts';
 
 export interface ReadDigestOptions extends CallOptions {
   policy: RetryPolicy;

@@ -48,6 +48,6 @@ export async function readWhole(
 ): Promise<Uint8Array> {
   const length = start === end ? 0 : await reader.read(memory, start, end);
   if (length === end - start) return memory.subarray(0, length);
-  const message = `The image ended at byte ${start + length}, before the end of what was to be read.`;
+  const message = `the image ended at byte ${start + length}; ${end} bytes were expected`;
   throw new PublishError('UPLOAD', message, { step: 'upload' });
 }

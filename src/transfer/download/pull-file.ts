@@ -81,7 +81,7 @@ async function fillPartial(
 ): Promise<Partial> {
   const { signal, policy, onNote } = options;
   const info = await store.stat(key, { signal });
-  if (info === undefined) throw damaged(`${key} is not in ${store.url}`);
+  if (info === undefined) throw damaged(`${key} is missing in ${store.url}`);
   if (info.size !== size) {
     throw damaged(`${key} has ${info.size} bytes, but its record says ${size}`);
   }
@@ -89,7 +89,7 @@ async function fillPartial(
   for (;;) {
     const partial = await openPartial(path, note, source, rangeBytes(size, policy));
     const { resumedBytes } = partial;
-    if (resumedBytes > 0) onNote?.(`going on: ${formatBytes(resumedBytes)} are there already`);
+    if (resumedBytes > 0) onNote?.(`resuming: ${formatBytes(resumedBytes)} were fetched before`);
     const found = await fillOnce(store, { ...source, format }, partial, options);
     if (found === sha256) return partial;
     await partial.discard();
@@ -97,7 +97,7 @@ async function fillPartial(
     // NOTE: what an earlier pull left may have been harmed since (a power cut, another hand), and
     // that says nothing about the image: it is judged by what was fetched in one go.
     if (resumedBytes === 0) throw damaged(wrong);
-    onNote?.(`${path} did not hold what was fetched before; fetching it anew`);
+    onNote?.(`${path} lacks what was fetched before; fetching all of it again`);
   }
 }
 
@@ -133,7 +133,8 @@ async function assertHandedOut(
   } catch (error) {
     if (!(error instanceof PublishError && error.code === 'IMAGE_REFUSED')) throw error;
     const message = `${key} in ${url} is no image of one flat file, and no file was written: ${error.message}`;
-    throw new PublishError('IMAGE_REFUSED', message, { step: 'pull', cause: error });
+    const { hint } = error;
+    throw new PublishError('IMAGE_REFUSED', message, { step: 'pull', cause: error, hint });
   }
 }
 
@@ -143,7 +144,7 @@ async function keepOrDiscard(partial: Partial, error: unknown, { onNote }: Optio
   const full = code === 'NO_SPACE' || hasCode(error, 'ENOSPC', 'EDQUOT');
   if (isWrong || full || partial.whole.size === 0) return partial.discard();
   await partial.close();
-  onNote?.(`${partial.path} is kept: the same pull, run again, goes on from it`);
+  onNote?.(`${partial.path} is kept; the same pull, run again, resumes it`);
 }
 
 const MIB = 1024 * 1024;
@@ -160,6 +161,7 @@ function rangeBytes(size: number, { partSizeMib, concurrency }: PullPolicy): num
 }
 
 function damaged(what: string): PublishError {
-  const message = `${what}; the image is damaged and no file was written.`;
-  return new PublishError('INTEGRITY', message, { step: 'pull' });
+  const message = `${what}; no file was written`;
+  const hint = 'check the image: virt-publish verify IMAGE';
+  return new PublishError('INTEGRITY', message, { step: 'pull', hint });
 }

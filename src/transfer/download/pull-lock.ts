@@ -50,8 +50,11 @@ async function lock({ fd }: FileHandle): Promise<boolean> {
 
 /** The refusal of a file beside the target that another user may have planted. */
 export function notOwn(path: string, reason: string): PublishError {
-  const message = `${path} ${reason}, so nothing is pulled over it; remove it, or name another file.`;
-  return new PublishError('USAGE', message, { step: 'pull' });
+  const message = `${path} ${reason}, and is not replaced`;
+  return new PublishError('USAGE', message, {
+    step: 'pull',
+    hint: 'remove it, or name another file',
+  });
 }
 
 async function release(note: FileHandle, path: string): Promise<void> {
@@ -66,6 +69,9 @@ async function release(note: FileHandle, path: string): Promise<void> {
 }
 
 function busy(file: string): PublishError {
-  const message = `another process is pulling to ${file}; wait for it, or name another file.`;
-  return new PublishError('USAGE', message, { step: 'pull' });
+  const message = `another process is pulling to ${file}`;
+  return new PublishError('USAGE', message, {
+    step: 'pull',
+    hint: 'wait for it, or name another file',
+  });
 }

@@ -44,13 +44,13 @@ export async function assertReplaceable(path: string, overwrite: boolean): Promi
   const facts = await orMissing(lstat(path));
   if (facts === undefined || (facts.isFile() && overwrite)) return;
   if (facts.isFile()) throw exists(path);
-  const cure = facts.isDirectory()
+  const hint = facts.isDirectory()
     ? 'name a file in it, or end it with / to get each disk as a file in it'
     : facts.isSymbolicLink()
-      ? `it leads to ${await readlink(path)}: name that, or remove the link`
-      : `to write to it, use standard output: virt-publish pull IMAGE - | dd of=${path} bs=4M`;
-  const message = `${path} is ${kindOf(facts)}, and only a file can be replaced; ${cure}.`;
-  throw new PublishError('USAGE', message, { step: 'pull' });
+      ? `name its target ${await readlink(path)}, or remove the link`
+      : `write to it by standard output: virt-publish pull IMAGE - | dd of=${path} bs=4M`;
+  const message = `${path} is ${kindOf(facts)}, and only a file can be replaced`;
+  throw new PublishError('USAGE', message, { step: 'pull', hint });
 }
 
 /** rename(2) would replace what somebody made meanwhile; link(2) does not, if there is one. */
@@ -68,11 +68,12 @@ async function renameToNew(partial: string, file: string): Promise<void> {
 /** What was hashed is the open file; its name may mean another one by now. */
 async function assertNamed(file: FileHandle, path: string): Promise<void> {
   if (await isNamed(file, path)) return;
-  const message = `another user put another file at ${path} while it was pulled; do not use that, and pull into a folder of your own.`;
-  throw new PublishError('INTEGRITY', message, { step: 'pull' });
+  const message = `another user replaced ${path} while it was pulled`;
+  const hint = 'do not use that file; pull into a folder that only you can write to';
+  throw new PublishError('INTEGRITY', message, { step: 'pull', hint });
 }
 
 function exists(file: string): PublishError {
-  const message = `${file} is there already; name another file, or replace it with --overwrite.`;
-  return new PublishError('USAGE', message, { step: 'pull' });
+  const hint = 'name another file, or replace it with --overwrite';
+  return new PublishError('USAGE', `${file} exists already`, { step: 'pull', hint });
 }

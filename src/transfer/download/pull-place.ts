@@ -24,7 +24,8 @@ export async function assertPlace(file: string): Promise<void> {
 export function placeError(error: unknown, file: string): PublishError {
   if (error instanceof PublishError) return error;
   const folder = dirname(file);
-  if (hasCode(error, 'ENOENT')) return unusable(`there is no folder ${folder}`, 'make it, or ');
+  if (hasCode(error, 'ENOENT'))
+    return unusable(`the folder ${folder} does not exist`, 'make it, or ');
   if (hasCode(error, 'ENOTDIR', 'EEXIST'))
     return unusable(`${folder} is no folder, or lies below a file`);
   if (hasCode(error, 'EACCES', 'EPERM'))
@@ -33,15 +34,17 @@ export function placeError(error: unknown, file: string): PublishError {
   if (hasCode(error, 'ENAMETOOLONG', 'ELOOP', 'EISDIR', 'ERR_INVALID_ARG_VALUE'))
     return unusable(`${file} cannot be written: ${String((error as { code?: string }).code)}`);
   if (hasCode(error, 'ENOSPC', 'EDQUOT')) {
-    const message = `no space left for ${file}; free some, or name a file on a larger file system`;
-    return new PublishError('NO_SPACE', message, { step: 'pull', cause: error });
+    const hint = 'free some space, or name a file on a larger file system';
+    const options = { step: 'pull', cause: error, hint } as const;
+    return new PublishError('NO_SPACE', `no space left for ${file}`, options);
   }
   // A path through an open folder says nothing to people but its last name.
   const why = messageOf(error).replaceAll(/\/proc\/(self|\d+)\/fd\/\d+\/?/g, '');
-  const message = `pulling to ${file} failed: ${why}; look at that file system, or name another path`;
-  return new PublishError('WORK_DIR', message, { step: 'pull', cause: error });
+  const hint = 'check that file system, or name another path';
+  const options = { step: 'pull', cause: error, hint } as const;
+  return new PublishError('WORK_DIR', `pulling to ${file} failed: ${why}`, options);
 }
 
 function unusable(what: string, cure = ''): PublishError {
-  return new PublishError('USAGE', `${what}; ${cure}name another path`, { step: 'pull' });
+  return new PublishError('USAGE', what, { step: 'pull', hint: `${cure}name another path` });
 }

@@ -6,7 +6,7 @@ import { PublishError } from '../../core/errors.ts';
 import { descriptorPath } from '../../host/files/own-file.ts';
 import { drainStream } from '../../store/drain-stream.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
-import { type RetryPolicy, withRetries } from '../../store/retry.ts';
+import { type RetryPolicy, withRetries } from '../../store/retrying/retry.ts';
 import { DigestWalk } from '../digests/hash-image.ts';
 import { fileSource } from '../upload/file-source.ts';
 import { type Partial, type PullSource, rangeAt } from './pull-partial.ts';
@@ -139,17 +139,18 @@ class Fetch {
       .catch((error: unknown) => {
         throw asReplaced(error, key);
       });
-    if (stream === undefined) throw damaged(`${key} is no longer in ${this.#store.url}`);
+    if (stream === undefined)
+      throw damaged(`${key} was removed from ${this.#store.url} while it was read`);
     await drainStream(stream, (chunk) => {
       if (signal.aborted) throw interruption(signal, 'pull');
       if (writer.at + chunk.byteLength > end)
-        throw damaged(`${key} gave more than it was asked for`);
+        throw damaged(`the store sent more of ${key} than was requested`);
       this.#bytes += chunk.byteLength;
       this.#options.onProgress?.(this.#bytes);
       return writer.take(chunk);
     });
     if (writer.at === end) return;
-    const message = `${this.#store.url} gave less of ${key} than it was asked for.`;
+    const message = `${this.#store.url} sent less of ${key} than was requested`;
     throw new PublishError('REGISTRY', message, { step: 'pull', retryable: true });
   }
 
@@ -171,6 +172,7 @@ function asReplaced(error: unknown, key: string): unknown {
 }
 
 function damaged(what: string): PublishError {
-  const message = `${what}; the image is damaged and no file was written.`;
-  return new PublishError('INTEGRITY', message, { step: 'pull' });
+  const message = `${what}; no file was written`;
+  const hint = 'check the image: virt-publish verify IMAGE';
+  return new PublishError('INTEGRITY', message, { step: 'pull', hint });
 }

@@ -91,7 +91,7 @@ async function copyParts(
   await eachBounded(numbers, policy.concurrency, async (number) => {
     const { start, end } = partAt(plan, number);
     if (location === undefined || upload.copyPart === undefined)
-      throw new PublishError('UPLOAD', `${to.url} copies no parts.`, { step: 'upload' });
+      throw new PublishError('UPLOAD', `${to.url} cannot copy parts`, { step: 'upload' });
     parts.push(await upload.copyPart(number, { location, key, start, end, etag }, { signal }));
     copied += end - start;
     onProgress?.(copied);
@@ -114,11 +114,12 @@ async function stream(request: CopyObjectRequest): Promise<void> {
 async function checkCopy({ to, key, object, policy, signal }: CopyObjectRequest): Promise<void> {
   const found = await readDigest(to, key, { policy, signal });
   if (found?.size === object.size && found.sha256 === object.sha256) return;
-  const is = found === undefined ? 'is not there' : `has the sha256 ${found.sha256}`;
+  const is = found === undefined ? 'is missing' : `has the sha256 ${found.sha256}`;
   throw damaged(`${key} in ${to.url} ${is}`, object);
 }
 
 function damaged(what: string, { sha256 }: ExpectedObject): PublishError {
-  const message = `${what}, but its record says ${sha256}; the copy was not made active. Read the image again with: virt-publish verify`;
-  return new PublishError('INTEGRITY', message, { step: 'upload' });
+  const message = `${what}, but its record says ${sha256}; the copy was not made active`;
+  const hint = 'check the image that was copied: virt-publish verify IMAGE';
+  return new PublishError('INTEGRITY', message, { step: 'upload', hint });
 }

@@ -20,8 +20,9 @@ export async function fileSource(
   const checkUnchanged = async () => {
     const now = await fileFacts(path);
     if (IDENTITY.every((field) => now[field] === before[field])) return;
-    const message = `The image file ${path} was changed while it was read; publish it again when it is still.`;
-    throw new PublishError('INTEGRITY', message, { step: 'upload' });
+    const message = `the image file ${path} was changed while it was read`;
+    const hint = 'publish it again when no process writes to it';
+    throw new PublishError('INTEGRITY', message, { step: 'upload', hint });
   };
   return { size, reader: () => new FileReader(path, isDirect), checkUnchanged };
 }
@@ -64,10 +65,10 @@ async function fileFacts(path: string): Promise<BigIntStats> {
   } catch (error) {
     throw unreadable(path, error);
   }
-  throw new PublishError('UPLOAD', `${path} is no file.`, { step: 'upload' });
+  throw new PublishError('UPLOAD', `${path} is no regular file`, { step: 'upload' });
 }
 
 function unreadable(path: string, error: unknown): PublishError {
-  const message = `The image file ${path} cannot be read: ${messageOf(error)}`;
+  const message = `the image file ${path} cannot be read: ${messageOf(error)}`;
   return new PublishError('UPLOAD', message, { step: 'upload', cause: error });
 }

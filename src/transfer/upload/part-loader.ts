@@ -51,7 +51,7 @@ export class PartLoader {
   async load(part: PlannedPart): Promise<LoadedPart> {
     const memory = this.#free.pop();
     if (memory === undefined)
-      throw new PublishError('INTERNAL', 'More parts are loaded than there is memory for.', {
+      throw new PublishError('INTERNAL', 'more parts are loaded than memory was reserved for', {
         step: 'upload',
       });
     // Where that fails the memory is nobody's: a read that hangs may still write to it.

@@ -30,8 +30,8 @@ export function planParts(size: number, wantedPartSize: number, limits: StoreLim
   if (size > limits.maxObjectBytes || partSize > limits.maxPartBytes) {
     const most = Math.min(limits.maxObjectBytes, limits.maxPartBytes * limits.maxParts);
     const message =
-      `The image has ${formatBytes(size)}, ` +
-      `but the registry takes ${formatBytes(most)} at most.`;
+      `the image has ${formatBytes(size)}, ` +
+      `more than the ${formatBytes(most)} that one object of the registry can have`;
     throw new PublishError('UPLOAD', message, { step: 'upload' });
   }
   return { size, partSize, count: Math.max(1, Math.ceil(size / partSize)) };

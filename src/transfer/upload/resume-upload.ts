@@ -52,8 +52,9 @@ export async function findUploaded(
   if (info.size === source.size && (await sha256Of(store, info, { signal })) === digests.sha256) {
     return { size: info.size, etag: info.etag, digests };
   }
-  const message = `${key} in ${store.url} is not what this run made.`;
-  throw new PublishError('INTEGRITY', message, { step: 'upload' });
+  const message = `${key} in ${store.url} has other bytes than this run made`;
+  const hint = 'publish the image again, under a new id';
+  throw new PublishError('INTEGRITY', message, { step: 'upload', hint });
 }
 
 async function sha256Of(

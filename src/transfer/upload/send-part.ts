@@ -4,7 +4,7 @@ import { unlessAborted, withDeadline } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { isMd5 } from '../../store/etag.ts';
 import type { PartCheck, PartInfo, PartUpload } from '../../store/object-store.ts';
-import { withRetries } from '../../store/retry.ts';
+import { withRetries } from '../../store/retrying/retry.ts';
 import type { Chunks, LoadedPart } from './part-loader.ts';
 import type { PlannedPart } from './part-plan.ts';
 import type { RateLimit } from './rate-limit.ts';
@@ -91,7 +91,7 @@ function checkPart({ number, etag, opaqueEtag }: PartInfo, md5: string | undefin
 }
 
 export function otherBytes({ number, etag }: Pick<PartInfo, 'number' | 'etag'>): PublishError {
-  const message = `The store received other bytes for part ${number} than were sent (ETag ${etag}).`;
+  const message = `the store received other bytes for part ${number} than were sent (ETag ${etag})`;
   return new PublishError('INTEGRITY', message, { step: 'upload', retryable: true });
 }
 
@@ -122,13 +122,13 @@ async function* counted(
     yield chunk;
   }
   if (seen === length) return;
-  const message = `The image ended ${length - seen} bytes before the end of a part.`;
+  const message = `the image ended ${length - seen} bytes before the end of a part`;
   throw new PublishError('UPLOAD', message, { step: 'upload' });
 }
 
 /** A caller's callback that throws fails the part, as what it is. */
 function raise(error: unknown): never {
   if (error instanceof PublishError) throw error;
-  const message = `The progress callback failed: ${messageOf(error)}.`;
+  const message = `onProgress failed: ${messageOf(error)}`;
   throw new PublishError('INTERNAL', message, { step: 'upload', cause: error });
 }

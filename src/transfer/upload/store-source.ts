@@ -14,8 +14,8 @@ export function storeSource(
   const read = async (memory: Uint8Array, start: number, end: number): Promise<number> => {
     const stream = await store.openRead(key, { start, end, signal });
     if (stream === undefined) {
-      const message = `${key} is not in ${store.url}; the image is damaged, see "verify".`;
-      throw new PublishError('INTEGRITY', message, { step: 'upload' });
+      const message = `${key} is missing in ${store.url}`;
+      throw new PublishError('INTEGRITY', message, { step: 'upload', hint: VERIFY_HINT });
     }
     let length = 0;
     await drainStream(stream, (chunk) => {
@@ -28,7 +28,9 @@ export function storeSource(
   return { size, reader: () => ({ read, close: async () => undefined }) };
 }
 
+const VERIFY_HINT = 'check the image: virt-publish verify IMAGE';
+
 function tooMuch({ url }: ObjectStore, key: string): PublishError {
-  const message = `${url} gave more of ${key} than it was asked for; see "verify".`;
-  return new PublishError('INTEGRITY', message, { step: 'upload' });
+  const message = `${url} sent more of ${key} than was requested`;
+  return new PublishError('INTEGRITY', message, { step: 'upload', hint: VERIFY_HINT });
 }

@@ -80,13 +80,15 @@ function checkObject(
 ): void {
   const what = `${info.key} in ${store.url}`;
   if (info.size !== sent.size) {
-    throw integrity(`${what} has ${info.size} bytes, but ${sent.size} were sent.`);
+    throw integrity(`${what} has ${info.size} bytes, but ${sent.size} were sent`);
   }
   if (etagsDiffer(info.etag, multipartEtag(sent.parts))) {
-    throw integrity(`${what} has the ETag ${info.etag}, which is not the one of the parts sent.`);
+    throw integrity(
+      `${what} has the ETag ${info.etag}, which is not the one of the parts that were sent`,
+    );
   }
 }
 
 function integrity(message: string): PublishError {
-  return new PublishError('INTEGRITY', `${message} Publish it again.`, { step: 'upload' });
+  return new PublishError('INTEGRITY', message, { step: 'upload', hint: 'publish it again' });
 }

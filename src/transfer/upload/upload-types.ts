@@ -1,7 +1,7 @@
 // What goes into an upload and what comes out of it.
 import type { ImageSource } from '../../host/io/image-source.ts';
 import type { MultipartTier, ReadTier } from '../../store/object-store.ts';
-import type { RetryPolicy } from '../../store/retry.ts';
+import type { RetryPolicy } from '../../store/retrying/retry.ts';
 import type { DigestAlgorithm, Digests } from '../digests/digests.ts';
 import type { RateLimit } from './rate-limit.ts';
 

@@ -1,4 +1,4 @@
-// A guest is let go at its deadline, whatever the call does that holds it.
+// A held guest is released at its deadline, even if the call that holds it hangs.
 import { expect, test } from 'vitest';
 import { withHoldDeadline } from '#built/capture/hold-deadline.js';
 
@@ -9,14 +9,14 @@ function hold(ms: number) {
   return { calls, deadline: { host, ms, release } };
 }
 
-test('a call that hangs: the guest is let go first, then the connection is given up', async () => {
+test('`withHoldDeadline` releases the guest first, then gives up the connection of a call that hangs', async () => {
   const { calls, deadline } = hold(10);
   const hanging = withHoldDeadline(deadline, () => new Promise(() => undefined));
   await expect(hanging).rejects.toMatchObject({ code: 'LIBVIRT', retryable: true });
   expect(calls).toEqual(['guest let go', 'connection given up']);
 });
 
-test('a guest that cannot be let go does not keep the connection', async () => {
+test('`withHoldDeadline` gives the connection up also if the release fails', async () => {
   const { calls, deadline } = hold(10);
   const release = () => Promise.reject(new Error('busy'));
   const hanging = withHoldDeadline({ ...deadline, release }, () => new Promise(() => undefined));
@@ -24,7 +24,7 @@ test('a guest that cannot be let go does not keep the connection', async () => {
   expect(calls).toEqual(['connection given up']);
 });
 
-test('work that ends in time, either way, is left alone', async () => {
+test('`withHoldDeadline` does nothing if the work settles in time', async () => {
   const { calls, deadline } = hold(20);
   expect(await withHoldDeadline(deadline, async () => 7)).toBe(7);
   const failing = withHoldDeadline(deadline, () => Promise.reject(new Error('no agent')));

@@ -1,8 +1,8 @@
-// Which images keep the volume snapshots that they name.
+// Whether an image needs the volume snapshots that it names.
 import { expect, test } from 'vitest';
 import { isNeeded } from '#built/capture/volumes/needed-volumes.js';
 
-test('only an image that was killed before it was active gives its volume snapshots up', () => {
+test('every image needs its volume snapshots, except one killed before it was active', () => {
   const needed = (status: string | null) => isNeeded({ id: 'a1', status }, '/srv/images');
   expect(needed('killed')).toBe(false);
   for (const status of ['active', 'deactivated', 'deleted']) expect(needed(status)).toBe(true);

@@ -1,4 +1,4 @@
-// The UEFI variables are read while the guest is held, so their reading ends in time.
+// The UEFI variables are read while the guest is held, so the read has a deadline.
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { NvramCopy } from '#built/capture/nvram.js';
 
-it('a read of the UEFI variables that hangs ends at its deadline, not with its storage', async () => {
+it('a read of the UEFI variables that hangs ends at its deadline', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'nvram-'));
   const path = join(folder, 'fifo');
   // An open for reading waits for a writer, as one on a file server that is gone waits for it.

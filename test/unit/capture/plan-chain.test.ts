@@ -15,8 +15,8 @@ test.each([
   [{ base: '/c' }, ['/d'], '/c', true],
   [{ top: '/c' }, ['/c', '/b'], '/a', false],
   [{ top: '/c', base: '/b' }, ['/c'], '/b', false],
-])('commit %j', (wish, removed, base, pivots) => {
-  const plan = planCommit(chain, wish);
+])('`planCommit` with %j', (requested, removed, base, pivots) => {
+  const plan = planCommit(chain, requested);
   expect({ removed: paths(plan.removed), base: plan.base?.path, pivots: plan.pivots }).toEqual({
     ...{ removed, base, pivots },
   });
@@ -27,8 +27,8 @@ test.each([
 test.each([
   [{}, ['/c', '/b', '/a'], undefined],
   [{ base: '/b' }, ['/c'], '/b'],
-])('pull %j', (wish, removed, base) => {
-  const plan = planPull(chain, wish);
+])('`planPull` with %j', (requested, removed, base) => {
+  const plan = planPull(chain, requested);
   expect(paths(plan.removed)).toEqual(removed);
   expect(plan.base?.path).toBe(base);
   expect(plan.into.path).toBe('/d');
@@ -37,20 +37,28 @@ test.each([
 
 test.each([
   [() => planCommit(chain, { base: '/x' }), 'USAGE', /has no layer \/x; its chain: \/d, \/c/],
-  [() => planCommit(chain, { base: '/c', top: '/b' }), 'USAGE', /--base must lie below --top/],
-  [() => planCommit(chain, { base: '/d' }), 'USAGE', /nothing between/],
-  [() => planPull(chain, { base: '/c' }), 'USAGE', /--base must lie further down/],
+  [
+    () => planCommit(chain, { base: '/c', top: '/b' }),
+    'USAGE',
+    /nothing to commit from \/b to \/c/,
+  ],
+  [() => planCommit(chain, { base: '/d' }), 'USAGE', /nothing to commit from \/d to \/d/],
+  [() => planPull(chain, { base: '/c' }), 'USAGE', /no layer between the active one and \/c/],
   [() => planPull({ ...chain, layers: layers.slice(3) }, {}), 'CHAIN', /has no backing file/],
   [() => planCommit({ ...chain, layers: layers.slice(3) }, {}), 'CHAIN', /has no backing file/],
-])('refused: %s', (make, code, message) => {
+])('a plan is rejected: %s', (make, code, message) => {
   expect(make).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
 });
 
-test('internal snapshots are neither lost by a commit nor damaged by a pull', () => {
+test('`assertNoSnapshotLost` rejects a commit that loses and a pull that damages internal snapshots', () => {
   const made = { ...chain, layers: [layer('/d', ['old']), layer('/c'), layer('/b', ['older'])] };
   const refused = (what: RegExp) =>
     expect.objectContaining({ message: expect.stringMatching(what) });
-  expect(() => assertNoSnapshotLost(planPull(made, {}))).toThrow(refused(/\/d .*\(old\).*damage/));
-  expect(() => assertNoSnapshotLost(planCommit(made, {}))).toThrow(refused(/\/d .*\(old\).*lose/));
+  expect(() => assertNoSnapshotLost(planPull(made, {}))).toThrow(
+    refused(/damage .*\(old\).* \/d /),
+  );
+  expect(() => assertNoSnapshotLost(planCommit(made, {}))).toThrow(
+    refused(/lose .*\(old\).* \/d /),
+  );
   expect(() => assertNoSnapshotLost(planCommit(made, { top: '/c' }))).not.toThrow();
 });

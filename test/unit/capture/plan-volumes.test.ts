@@ -1,4 +1,4 @@
-// What becomes of each volume, and which domains are refused: by captured XML of pools of all types.
+// The plan of volume snapshots, and the domains that it rejects, with captured XML of pools of all types.
 import { describe, expect, it } from 'vitest';
 import { planVolumes } from '#built/capture/volumes/plan-volumes.js';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
@@ -43,8 +43,8 @@ function disk(target: string, inner = '') {
 const domain = { name: 'web01', active: true };
 const mark = 'vp-4c1d0a2b';
 
-describe('a plan', () => {
-  it('of LVM volumes: a snapshot volume of each, the root disk first, also of a domain that is off', () => {
+describe('`planVolumes`', () => {
+  it('plans a snapshot volume of each LVM volume, the root disk first, also for a domain that is off', () => {
     const disks = [
       { disk: disk('vda', "<boot order='2'/>"), volume: lvm('data') },
       { disk: disk('vdb', "<boot order='1'/>"), volume: lvm('root') },
@@ -62,7 +62,7 @@ describe('a plan', () => {
     expect(volumes[0]).toMatchObject({ overlay: null, format: 'raw', virtualSize: 10 * GIB });
   });
 
-  it('of files: each volume is the snapshot, and an overlay beside it, named after this run', () => {
+  it('plans an overlay beside each file, named after the run; the file is the snapshot', () => {
     const at = (name: string) =>
       planVolumes({ ...domain, disks: [{ disk: disk('vda'), volume: file(name) }] }, mark)
         .volumes[0];
@@ -74,12 +74,12 @@ describe('a plan', () => {
   });
 });
 
-describe('refused, with the disk by name', () => {
+describe('`planVolumes` rejects, with the name of the disk,', () => {
   const root = { disk: disk('vda'), volume: lvm('root') };
   const refused = (disks: Parameters<typeof planVolumes>[0]['disks'], active = true) =>
     expect(() => planVolumes({ ...domain, active, disks }, mark));
 
-  it('what is no volume, what is of another kind of pool, and what somebody else writes to', () => {
+  it('a disk that is no volume, is in another kind of pool, or is shareable', () => {
     refused([root, { disk: disk('vdb'), volume: undefined }]).toThrow(
       /disk vdb of .* is not a volume/,
     );
@@ -92,10 +92,8 @@ describe('refused, with the disk by name', () => {
     refused([]).toThrow(/has no disk/);
   });
 
-  it('files of a domain that is off, and a volume group without room for what the guest may change', () => {
-    refused([{ disk: disk('vda'), volume: file('a.qcow2') }], false).toThrow(
-      /is off, and the pools/,
-    );
+  it('files of a domain that is off, and a volume group that is too small', () => {
+    refused([{ disk: disk('vda'), volume: file('a.qcow2') }], false).toThrow(/is off$/);
     const full = { available: 15 * GIB };
     const disks = ['a', 'b'].map((name) => ({ disk: disk(`vd${name}`), volume: lvm(name, full) }));
     refused(disks).toThrow(/20\.4 GiB in pool vg0, .* and 15 GiB are free/);
@@ -103,7 +101,7 @@ describe('refused, with the disk by name', () => {
   });
 });
 
-it('the XML asks LVM for a store that never runs full, and libvirt for the named disks alone', () => {
+it('the XML requests an LVM snapshot that cannot run full, and overlays of the named disks only', () => {
   const xml = volumeSnapshotXml(lvm('root'), 'root-x');
   const size = /<capacity unit="bytes">(\d+)</.exec(xml)?.[1];
   expect(Number(size)).toBeGreaterThan(10 * GIB);
@@ -121,7 +119,7 @@ it('the XML asks LVM for a store that never runs full, and libvirt for the named
   );
 });
 
-it('a disk of type volume names its pool and its volume', () => {
+it('`parseDomainXml` reads pool and volume of a disk of type volume', () => {
   const xml = `<domain><devices><disk type='volume' device='disk'><source pool='vg0' volume='root'/><target dev='vda' bus='virtio'/></disk></devices></domain>`;
   expect(parseDomainXml(xml).disks[0]).toMatchObject({
     ...{ type: 'volume', source: null, volume: { pool: 'vg0', volume: 'root' } },

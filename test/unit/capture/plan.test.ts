@@ -1,4 +1,4 @@
-// How a disk is taken follows from what the domain is and what was asked for.
+// The choice of disks, mode and method, from the inspection of a domain and the request.
 
 import { describe, expect, test } from 'vitest';
 import { type CaptureRequest, planCapture } from '#built/capture/plan.js';
@@ -55,7 +55,7 @@ function chosen(devices: string, wish: DiskSelection): string[] {
   return chooseDisks(describeDomain(devices), wish).map(({ target }) => target);
 }
 
-const wishes = { mode: 'auto', method: 'auto', quiesce: 'try' } as const;
+const defaults = { mode: 'auto', method: 'auto', quiesce: 'try' } as const;
 
 describe('the root disk', () => {
   test('is the first in boot order', () => {
@@ -63,7 +63,7 @@ describe('the root disk', () => {
     expect(chosen(devices, 'root')).toEqual(['vdb']);
   });
 
-  test('is the first disk that is no CD-ROM where there is no order', () => {
+  test('is the first disk other than a CD-ROM if there is no boot order', () => {
     const cdrom = `<disk type='file' device='cdrom'><source file='/cd'/><target dev='sda' bus='sata'/><boot order='1'/></disk>`;
     expect(chosen(cdrom + disk('vda'), 'root')).toEqual(['vda']);
   });
@@ -77,7 +77,7 @@ describe('the root disk', () => {
     [
       'a vhost-user disk',
       `<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/><source type='unix' path='/s'/><target dev='sda' bus='virtio'/></disk>`,
-      'past QEMU (vhost-user)',
+      'by vhost-user, without QEMU',
     ],
     [
       'a directory',
@@ -90,7 +90,7 @@ describe('the root disk', () => {
       'encrypted',
     ],
     [
-      'a volume that nobody has looked up',
+      'a volume that is not looked up',
       `<disk type='volume' device='disk'><driver name='qemu' type='raw'/><source pool='p' volume='v'/><target dev='sda' bus='scsi'/></disk>`,
       'volume v of pool p',
     ],
@@ -125,7 +125,7 @@ describe('the root disk', () => {
     ],
     ['a transient disk', disk('sda', '<transient/>'), 'transient'],
     ['an empty drive', disk('sda', '', ''), 'no source'],
-  ])('%s is refused with the reason', (_, devices, reason) => {
+  ])('%s is rejected with the reason', (_, devices, reason) => {
     expect(() => chosen(devices, ['sda'])).toThrow(
       expect.objectContaining({
         code: 'DISK_UNSUPPORTED',
@@ -134,7 +134,7 @@ describe('the root disk', () => {
     );
   });
 
-  test('a target that is not there is answered with those that are', () => {
+  test('the error for a missing target lists the existing ones', () => {
     expect(() => chosen(disk('vda'), ['vda', 'vdz'])).toThrow(/no disk vdz; it has: vda/);
   });
 });
@@ -143,17 +143,22 @@ describe('several disks', () => {
   const cdrom = `<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>`;
   const served = `<disk type='vhostuser' device='disk'><driver name='qemu' type='raw'/><source type='unix' path='/s'/><target dev='vde' bus='virtio'/></disk>`;
 
-  test('are all but what can be taken out, in boot order and then as they stand', () => {
+  test('are all but removable ones, in boot order, then in the order of the domain', () => {
     const devices = `${disk('vda')}${disk('vdc', "<boot order='2'/>")}${cdrom}${disk('vdb')}${disk('vdd', "<boot order='1'/>")}`;
     expect(chosen(devices, 'all')).toEqual(['vdd', 'vdc', 'vda', 'vdb']);
     expect(chosen(devices, ['vdb', 'vdc', 'vdb'])).toEqual(['vdc', 'vdb']);
   });
 
-  test('all that stands in the way is said at once, with what to ask for', () => {
+  test('the error lists all obstacles, and its hint the disks that can be taken', () => {
     const devices =
       disk('vda') + disk('vdb', '<shareable/>') + disk('vdc', '<readonly/>') + served + disk('vdf');
     expect(() => chosen(devices, 'all')).toThrow(
-      /vdb .* is shareable.*vde .* past QEMU.*vdc .* is read-only.*: --disk vda --disk vdf$/,
+      expect.objectContaining({
+        message: expect.stringMatching(
+          /vdb .* is shareable.*vde .* without QEMU.*vdc .* is read-only/,
+        ),
+        hint: 'name the disks to take instead of --all-disks: --disk vda --disk vdf',
+      }),
     );
     expect(() => chosen(devices, ['vda', 'vdb'])).toThrow(/vdb of domain web01 is shareable/);
     expect(chosen(devices, ['vda', 'vdc'])).toEqual(['vda', 'vdc']);
@@ -173,12 +178,12 @@ describe('the mode', () => {
       'offline',
     ],
     ['cold', {}, { mode: 'cold' }, 'cold'],
-  ])('%s', (_, changes, wish, mode) => {
-    expect(planCapture(inspection(changes), { ...wishes, ...wish }).mode).toBe(mode);
+  ])('%s', (_, changes, requested, mode) => {
+    expect(planCapture(inspection(changes), { ...defaults, ...requested }).mode).toBe(mode);
   });
 
-  test('a shareable disk is taken cold, and the reason is told', () => {
-    const plan = planCapture(inspection({}, disk('vda', '<shareable/>')), wishes);
+  test('of a shareable disk is cold, with the reason', () => {
+    const plan = planCapture(inspection({}, disk('vda', '<shareable/>')), defaults);
     expect(plan).toMatchObject({ mode: 'cold', modeReason: expect.stringContaining('shareable') });
   });
 
@@ -203,19 +208,22 @@ describe('the mode', () => {
       { quiesce: 'require' },
       'QUIESCE',
     ],
-  ])('%s is refused', (_, changes, wish, code) => {
-    expect(() => planCapture(inspection(changes), { ...wishes, ...wish })).toThrow(
+  ])('%s is rejected', (_, changes, requested, code) => {
+    expect(() => planCapture(inspection(changes), { ...defaults, ...requested })).toThrow(
       expect.objectContaining({ code }),
     );
   });
 });
 
-describe('a guest that might not come back from a save', () => {
-  test('stays live unless cold is asked for', () => {
+describe('a guest that might not start from a save', () => {
+  test('is taken live unless cold is requested', () => {
     const seen = inspection({ missing: ['the kernel (/k)'] });
-    expect(planCapture(seen, wishes).mode).toBe('live');
-    expect(() => planCapture(seen, { ...wishes, mode: 'cold' })).toThrow(
-      /lacks the kernel \(\/k\); put it back, or use --mode live/,
+    expect(planCapture(seen, defaults).mode).toBe('live');
+    expect(() => planCapture(seen, { ...defaults, mode: 'cold' })).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(/lacks the kernel \(\/k\)$/),
+        hint: 'restore what is missing, or use --mode live',
+      }),
     );
   });
 
@@ -228,9 +236,9 @@ describe('a guest that might not come back from a save', () => {
   ])('has a device of the host on %s', (_, model, bus, isDetached) => {
     const controller = `<controller type='pci' index='0' model='${model}'/>`;
     const seen = inspection({}, disk('vda') + controller + device(bus));
-    const plan = () => planCapture(seen, { ...wishes, mode: 'cold' });
+    const plan = () => planCapture(seen, { ...defaults, mode: 'cold' });
     if (isDetached) expect(plan().detaches).toHaveLength(1);
-    else expect(plan).toThrow(/0000:06:12.5 .* root bus/);
+    else expect(plan).toThrow(/0000:06:12.5, .* root bus/);
   });
 });
 
@@ -250,41 +258,46 @@ describe('the method', () => {
       'copy',
     ],
   ])('with %s', (_, seen, method) => {
-    expect(planCapture(seen, wishes).method).toBe(method);
+    expect(planCapture(seen, defaults).method).toBe(method);
   });
 
-  test('rebase is refused where an undefine loses what cannot be put back', () => {
+  test('rebase is rejected if an undefine would lose something for good', () => {
     const seen = inspection({ hasManagedSave: true });
-    expect(() => planCapture(seen, { ...wishes, method: 'rebase' })).toThrow(/--method copy/);
+    expect(() => planCapture(seen, { ...defaults, method: 'rebase' })).toThrow(
+      expect.objectContaining({ hint: 'use --method copy' }),
+    );
   });
 
   test('a transient domain is not undefined', () => {
-    expect(planCapture(inspection({ persistent: false }), wishes)).toMatchObject({
+    expect(planCapture(inspection({ persistent: false }), defaults)).toMatchObject({
       method: 'rebase',
       undefines: [],
     });
   });
 });
 
-test('cold detaches what cannot be saved, and nothing else', () => {
+test('cold mode detaches only devices that QEMU cannot save', () => {
   const pci = `<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' bus='0x06' slot='0x02' function='0x0'/></source></hostdev>`;
   const mdev = `<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>`;
   const usb = `<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>`;
   const vf = `<interface type='hostdev' managed='yes'><mac address='52:54:00:6d:90:02'/><source><address type='pci' domain='0x0000' bus='0x07' slot='0x00' function='0x1'/></source></interface>`;
   const seen = inspection({}, disk('vda') + pci + mdev + usb + vf);
-  const detached = planCapture(seen, { ...wishes, mode: 'cold' }).detaches.map(({ xml }) => xml);
+  const detached = planCapture(seen, { ...defaults, mode: 'cold' }).detaches.map(({ xml }) => xml);
   expect(detached).toHaveLength(3);
   expect(detached.join()).toContain('0x06');
   expect(detached.join()).toContain('c2177883-f1bb-47f0-914d-32a22e3a8804');
   expect(detached.join()).toContain('<interface type="hostdev"');
-  expect(planCapture(seen, wishes).detaches).toEqual([]);
+  expect(planCapture(seen, defaults).detaches).toEqual([]);
 });
 
-test('a path that libvirt would lose in a managed save is not taken cold', () => {
+test('cold mode rejects a path that libvirt would not restore from a managed save', () => {
   const tab = inspection({}, disk('vda', '', "<source file='/d/a&#9;b'/>"));
-  expect(planCapture(tab, wishes).mode).toBe('live');
-  expect(() => planCapture(tab, { ...wishes, mode: 'cold' })).toThrow(
-    /has a disk with a tab .*; use --mode live/,
+  expect(planCapture(tab, defaults).mode).toBe('live');
+  expect(() => planCapture(tab, { ...defaults, mode: 'cold' })).toThrow(
+    expect.objectContaining({
+      message: expect.stringMatching(/path of a disk contains a tab/),
+      hint: 'use --mode live',
+    }),
   );
 });
 
@@ -302,15 +315,18 @@ describe('a disk outside this host', () => {
   });
 
   test('is taken live', () => {
-    expect(planCapture(seen(), wishes)).toMatchObject({ mode: 'live', method: 'rebase' });
+    expect(planCapture(seen(), defaults)).toMatchObject({ mode: 'live', method: 'rebase' });
   });
 
   test('is not taken cold', () => {
-    expect(() => planCapture(seen(), { ...wishes, mode: 'cold' })).toThrow(
-      /disk vda .* is not all on this host \(rbd:pool\/web\), .*; use --mode live/,
+    expect(() => planCapture(seen(), { ...defaults, mode: 'cold' })).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(/disk vda is not completely on this host \(rbd:pool\/web\)/),
+        hint: 'use --mode live',
+      }),
     );
     const shared = rbd.replace('</disk>', '<shareable/></disk>');
-    expect(() => planCapture(seen({}, shared), wishes)).toThrow(/live is not possible either/);
+    expect(() => planCapture(seen({}, shared), defaults)).toThrow(/live is not possible: /);
   });
 
   test.each([
@@ -320,10 +336,10 @@ describe('a disk outside this host', () => {
       disk('vdb', `<backingStore type='network'><format type='raw'/></backingStore>`),
       '/d/vdb',
     ],
-  ])('a disk that is not taken, and %s, is in the way of a save as well', (_, second, where) => {
+  ])('a disk that is not taken, but %s, prevents a save as well', (_, second, where) => {
     const domain = inspection({}, disk('vda') + second);
-    expect(planCapture(domain, wishes).mode).toBe('live');
-    const cold = () => planCapture(domain, { ...wishes, mode: 'cold' });
-    expect(cold).toThrow(`disk vdb of domain web01 is not all on this host (${where}), and`);
+    expect(planCapture(domain, defaults).mode).toBe('live');
+    const cold = () => planCapture(domain, { ...defaults, mode: 'cold' });
+    expect(cold).toThrow(`disk vdb is not completely on this host (${where}), and`);
   });
 });

@@ -1,4 +1,4 @@
-// In which order the volumes of a domain are taken, and when they are no point in time.
+// The order in which the volumes of a domain are taken, and when they are not of one point in time.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -86,26 +86,26 @@ async function take({
   }
 }
 
-test('a guest that is not frozen stands still while its volumes are taken one after the other', async () => {
+test('`takeVolumes` pauses an unfrozen guest while it takes volumes one after the other', async () => {
   expect(await take({ active: true })).toEqual({ consistency: 'crash', freezeMs: null });
   expect(calls).toEqual(['suspend', 'a-vp', 'b-vp', 'resume']);
 });
 
-test('a guest that is off is left alone; its disks are clean but for a managed save', async () => {
+test('`takeVolumes` does not touch a guest that is off, and its image is `offline`-consistent', async () => {
   expect((await take({ active: false })).consistency).toBe('offline');
   expect(calls).toEqual(['a-vp', 'b-vp']);
 });
 
-test('the disks under a managed save are as a running guest left them', async () => {
+test('`takeVolumes` of a domain with a managed save makes a `crash`-consistent image', async () => {
   expect((await take({ active: false, hasManagedSave: true })).consistency).toBe('crash');
 });
 
-test('a guest that was started meanwhile is not taken', async () => {
+test('`takeVolumes` rejects a guest that was started meanwhile', async () => {
   const taking = take({ active: false, activeAfter: true });
   await expect(taking).rejects.toMatchObject({ code: 'VOLUMES', retryable: true });
 });
 
-test('a disk that another client moved to another volume is not taken from the old one', async () => {
+test('`takeVolumes` rejects a disk that another client moved to another volume', async () => {
   const taking = take({ active: true, seen: ['/dev/vg', '/dev/other'] });
   await expect(taking).rejects.toMatchObject({ code: 'DOMAIN_BUSY', retryable: true });
   expect(calls).toEqual([]);

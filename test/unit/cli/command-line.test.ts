@@ -130,7 +130,10 @@ describe('wrong usage exits 2, with one message and one hint', () => {
     [['inspect'], /missing required argument 'domain'\nhint: see virt-publish inspect --help\n/],
     [['chain', 'commit'], /missing .* 'domain'\nhint: see virt-publish chain commit --help\n/],
     [['chain', 'pull', 'x', '--bandwidth', 'fast'], /\nhint: see virt-publish chain pull --help\n/],
-    [['recover', 'deadbeef'], /no run that has left anything is deadbeef/],
+    [
+      ['recover', 'deadbeef'],
+      /no run in the state directory has the id or the domain UUID deadbeef/,
+    ],
     [['chain', 'pul'], /unknown command 'pul' .*\nhint: see virt-publish chain --help\n/],
     [
       ['nosuch', 'list', '--name', 'show'],

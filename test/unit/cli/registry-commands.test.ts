@@ -167,15 +167,23 @@ describe('alias, show, pull, delete', () => {
   });
 
   it.each([
-    ['none/x', 2, 'there is no folder %/none; make it, or name another path'],
-    ['none/x --format qcow2', 2, 'there is no folder %/none; make it, or name another path'],
+    ['none/x', 2, 'the folder %/none does not exist; hint: make it, or name another path'],
+    [
+      'none/x --format qcow2',
+      2,
+      'the folder %/none does not exist; hint: make it, or name another path',
+    ],
     ['data/x', 2, '%/data is no folder'],
     ['data/', 2, '%/data is not a directory, or lies below a file; name another directory'],
     ['fifo', 2, '%/fifo is a FIFO, and only a file can be replaced'],
     [`${'n'.repeat(300)}`, 2, 'cannot be written: ENAMETOOLONG'],
     ['full/x', 31, 'free some space, or name a file on a larger file system'],
     ['full/dir/', 31, 'free some space, or name a file on a larger file system'],
-    ['closed/x', 2, 'this user may not write in %/closed; get that right, or name another path'],
+    [
+      'closed/x',
+      2,
+      'this user may not write in %/closed; hint: get that right, or name another path',
+    ],
   ])('pull to %s is exit %d, with one error', (path, exitCode, message) => {
     preparePlaces();
     const ran = virtPublishAs(NOBODY, 'pull', webId, ...path.split(' '));
@@ -198,7 +206,7 @@ describe('alias, show, pull, delete', () => {
     const { status, stdout, stderr } = virtPublish('show', 'nothing');
     expect({ status, stdout }).toEqual({ status: 40, stdout: '' });
     expect(stderr).toMatch(/^virt-publish: .*nothing/);
-    expect(stderr).toContain('see what there is with: virt-publish list');
+    expect(stderr).toContain('hint: list the images with: virt-publish list');
     expect(virtPublish('show', 'wbe').stderr).toContain('did you mean "web"?');
     expect(virtPublish('show', 'web/last').stderr).toContain('"web/latest"');
     expect(virtPublish('alias', 'log', 'web/lates').stderr).toContain('did you mean "web/latest"?');

@@ -1,4 +1,4 @@
-// What lies below an image is found in its header, in each format that knows backing files.
+// `followHeaders` finds the files below an image, in each format with backing files.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,14 +16,17 @@ function make(name: string, format: string, below?: [string, string]): string {
   return path;
 }
 
-test.each(['qcow2', 'qcow', 'qed', 'vmdk'])('%s', async (format) => {
-  const base = make(`base.${format}`, format);
-  const top = make(`top.${format}`, format, [`base.${format}`, format]);
-  expect(await followHeaders(base)).toEqual({ paths: [base], unread: null });
-  expect(await followHeaders(top)).toEqual({ paths: [top, base], unread: null });
-});
+test.each(['qcow2', 'qcow', 'qed', 'vmdk'])(
+  '`followHeaders` finds the backing file of a %s image',
+  async (format) => {
+    const base = make(`base.${format}`, format);
+    const top = make(`top.${format}`, format, [`base.${format}`, format]);
+    expect(await followHeaders(base)).toEqual({ paths: [base], unread: null });
+    expect(await followHeaders(top)).toEqual({ paths: [top, base], unread: null });
+  },
+);
 
-test('what cannot be read is told, and what is outside this host is no file of it', async () => {
+test('`followHeaders` reports an unreadable file, and ignores a backing file outside this host', async () => {
   const lost = make('lost', 'qcow2', ['/nowhere/base.qcow2', 'qcow2']);
   expect(await followHeaders(lost)).toEqual({
     paths: [lost, '/nowhere/base.qcow2'],

@@ -1,9 +1,10 @@
-// A layer that a header names as `file:` or `json:` gets the command that names its path.
+// The error for a layer that a header names with `file:` or `json:` has the command that records its path.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { PublishError } from '#built/core/errors.js';
 import { layerBelow } from '#built/domain/chain/layer-below.js';
 import { namedFile } from '#built/domain/chain/local-spelling.js';
 import type { LocalDisk } from '#built/domain/choose-disk.js';
@@ -26,11 +27,11 @@ async function messageOf(path: string): Promise<string> {
     layerBelow({ disk, depth: 0, path, format: 'qcow2', facts });
     return '';
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return error instanceof PublishError ? `${error.message}; ${error.hint}` : String(error);
   }
 }
 
-describe('the command of the message, run by a shell, makes the layer known', () => {
+describe('the command in the hint, run by a shell, makes the layer readable', () => {
   const base = join(dir, 'base.qcow2');
   const json = (value: object) => `json:${JSON.stringify(value)}`;
   it.each([
@@ -43,7 +44,7 @@ describe('the command of the message, run by a shell, makes the layer known', ()
     qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', spelling, '-F', 'qcow2', overlay, '1M');
     const message = await messageOf(overlay);
     expect(message).toMatch(
-      /^disk vda has a backing file that is no local path \(.*take it live, /s,
+      /^disk vda has a backing file that is no local path \(.*use --mode live, /s,
     );
     const command = /: (qemu-img rebase -u .*)$/s.exec(message)?.[1] ?? 'false';
     execFileSync('bash', ['-c', command]);
@@ -52,11 +53,11 @@ describe('the command of the message, run by a shell, makes the layer known', ()
     expect(facts).toMatchObject({ fullBackingFile: base, backingFormat: 'qcow2' });
   });
 
-  it('is not given for a layer on another host', async () => {
+  it('is missing for a layer on another host', async () => {
     const overlay = join(dir, 'remote.qcow2');
     const remote = 'nbd://127.0.0.1/x';
     qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', remote, '-F', 'raw', overlay, '1M');
-    expect(await messageOf(overlay)).toMatch(/; start the domain, and take it live$/);
+    expect(await messageOf(overlay)).toMatch(/; start the domain, then use --mode live$/);
   });
 });
 
@@ -72,6 +73,6 @@ it.each([
   ['json:{"file":{"driver":"https","filename":"/x"}}', undefined],
   ['json:{', undefined],
   ['/plain', undefined],
-])('%s', (name, expected) => {
+])('`namedFile` of %s', (name, expected) => {
   expect(namedFile(name)).toEqual(expected && { format: undefined, ...expected });
 });

@@ -1,4 +1,4 @@
-// Volumes of a pool are where libvirt says; what it cannot say counts as outside this host.
+// `placeVolumes` uses the path that libvirt reports for a volume; others count as outside this host.
 import { expect, test } from 'vitest';
 import { placeVolumes } from '#built/domain/remote-disk.js';
 import { LibvirtError } from '#built/libvirt/errors.js';
@@ -17,18 +17,21 @@ const place = async (
   return first;
 };
 
-test.each(['file', 'block'] as const)('a %s', async (type) => {
-  expect(await place(async () => ({ type, path: '/p/v' }))).toMatchObject({
-    ...{ type, source: '/p/v', remote: null },
-  });
-});
+test.each(['file', 'block'] as const)(
+  '`placeVolumes` uses the path of a %s volume',
+  async (type) => {
+    expect(await place(async () => ({ type, path: '/p/v' }))).toMatchObject({
+      ...{ type, source: '/p/v', remote: null },
+    });
+  },
+);
 
-test('an object of a cluster', async () => {
+test('`placeVolumes` counts an object of a cluster as outside this host', async () => {
   const found = await place(async () => ({ type: 'other', path: 'p/v' }));
   expect(found).toMatchObject({ source: null, remote: { protocol: 'volume', node: null } });
 });
 
-test('a pool that is not started', async () => {
+test('`placeVolumes` counts a volume of a stopped pool as outside this host', async () => {
   const refusal = {
     code: 55,
     domain: 18,
@@ -39,7 +42,7 @@ test('a pool that is not started', async () => {
   expect(found?.remote?.label).toMatch(/^volume v of pool p \(not active/);
 });
 
-test('a volume that QEMU reaches itself', async () => {
+test('`placeVolumes` counts a volume that QEMU accesses directly as outside this host', async () => {
   const never = () => Promise.reject(new Error('asked for'));
   expect((await place(never, " mode='direct'"))?.remote?.label).toContain('direct');
 });

@@ -1,4 +1,4 @@
-// Which disk of a domain its system is on, and what is said of those that were passed over.
+// The choice of the root disk, and the reasons for the disks that were passed over.
 import { describe, expect, test } from 'vitest';
 import { chooseDisks } from '#built/domain/choose-disk.js';
 import { describeRoot } from '#built/domain/root-disk.js';
@@ -34,43 +34,43 @@ describe('the root disk', () => {
       'the first writable one behind one that is read-only',
       { sda: { readonly: true }, vdb: {} },
       'vdb',
-      'vdb is taken for the root disk: sda is read-only; name another with --disk',
+      'vdb is taken for the root disk: sda is read-only; choose another with --disk',
     ],
     [
       'the first one behind a writable seed',
       { sda: { seed: SEED }, vdb: {}, vdc: {} },
       'vdb',
-      `vdb is taken for the root disk: sda is ${SEED}; name another with --disk`,
+      `vdb is taken for the root disk: sda is ${SEED}; choose another with --disk`,
     ],
     [
       'a read-only disk rather than a seed',
       { sda: { seed: SEED }, vdb: { readonly: true } },
       'vdb',
-      `vdb is taken for the root disk: sda is ${SEED}; name another with --disk`,
+      `vdb is taken for the root disk: sda is ${SEED}; choose another with --disk`,
     ],
     [
       'the first in the boot order',
       { vda: { order: 2 }, vdb: {}, vdc: { order: 1 } },
       'vdc',
-      'vdc is taken for the root disk: vda comes later in the boot order, vdb has no boot order; name another with --disk',
+      'vdc is taken for the root disk: vda comes later in the boot order, vdb has no boot order; choose another with --disk',
     ],
     [
       'a read-only disk that the guest boots from',
       { vda: {}, vdb: { order: 1, readonly: true } },
       'vdb',
-      'vdb is taken for the root disk: vda has no boot order; name another with --disk',
+      'vdb is taken for the root disk: vda has no boot order; choose another with --disk',
     ],
     [
       'the second in the boot order behind a read-only medium',
       { vda: { order: 2 }, sda: { order: 1, readonly: true } },
       'vda',
-      'vda is taken for the root disk: sda is read-only; name another with --disk',
+      'vda is taken for the root disk: sda is read-only; choose another with --disk',
     ],
     [
       'no seed, though it is first in the boot order',
       { sda: { order: 1, seed: SEED }, vda: {} },
       'vda',
-      `vda is taken for the root disk: sda is ${SEED}; name another with --disk`,
+      `vda is taken for the root disk: sda is ${SEED}; choose another with --disk`,
     ],
     ['no CD-ROM', { sda: { device: 'cdrom', order: 1 }, vda: {} }, 'vda', null],
   ])('is %s', (_, shapes, target, reason) => {
@@ -79,13 +79,13 @@ describe('the root disk', () => {
     expect(describeRoot(domain.disks)).toBe(reason);
   });
 
-  test('is the first of several that are named', () => {
+  test('is the first of several named disks in root order', () => {
     const domain = domainOf({ sda: { readonly: true }, vdb: {} });
     expect(chooseDisks(domain, ['sda', 'vdb']).map(({ target }) => target)).toEqual(['vdb', 'sda']);
   });
 });
 
-/** The begin of a disk with these texts in it. */
+/** The first bytes of a disk with these texts in it. */
 function head(texts: Readonly<Record<number, string>>, ext = false): Buffer {
   const bytes = Buffer.alloc(64 * 1024);
   for (const [at, text] of Object.entries(texts)) bytes.write(text, Number(at), 'latin1');
@@ -106,6 +106,6 @@ test.each<[string, Buffer, string | null]>([
   ['a vfat partition of data', head({ 43: 'DATA       ', 54: 'FAT16' }), null],
   ['an ext root file system', head({ 1144: 'rootfs' }, true), null],
   ['an empty disk', head({}), null],
-])('%s is a seed or not', (_, bytes, expected) => {
+])('`describeSeed` of %s', (_, bytes, expected) => {
   expect(describeSeed(bytes)).toBe(expected);
 });

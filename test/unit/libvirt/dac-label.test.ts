@@ -1,4 +1,4 @@
-// Whom QEMU runs as, and whether libvirt hands it its files: read from live XML.
+// Reads from live XML the user that QEMU runs as, and whether libvirt gives it its files.
 import { expect, test } from 'vitest';
 import { parseDacLabel } from '#built/libvirt/xml/dac-label.js';
 
@@ -9,7 +9,7 @@ function domain(seclabel: string, disk = ''): string {
 
 const DYNAMIC = `<seclabel type='dynamic' model='dac' relabel='yes'><label>+64055:+108</label><imagelabel>+64055:+108</imagelabel></seclabel>`;
 
-test('the ids of a label are read, and a name instead of a number is not guessed', () => {
+test('`parseDacLabel` reads numeric ids, and ignores names', () => {
   expect(parseDacLabel(domain(DYNAMIC))).toEqual({
     ...{ label: { uid: 64055, gid: 108, groups: [] }, relabels: true },
   });
@@ -26,6 +26,6 @@ test.each([
   ['static', "<seclabel type='static' model='dac' relabel='no'/>", '', false],
   ['a disk of its own', DYNAMIC, "<seclabel model='dac' relabel='no'/>", false],
   ['a disk, for another driver', DYNAMIC, "<seclabel model='selinux' relabel='no'/>", true],
-])('libvirt hands files to QEMU or not: %s', (_, own, disk, relabels) => {
+])('`parseDacLabel` reads whether libvirt gives files to QEMU: %s', (_, own, disk, relabels) => {
   expect(parseDacLabel(domain(own, disk)).relabels).toBe(relabels);
 });

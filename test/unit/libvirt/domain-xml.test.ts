@@ -1,4 +1,4 @@
-// Reading domain XML: rich live XML, inactive XML with names that hurt, and almost nothing.
+// `parseDomainXml`: rich live XML, stored XML with special characters, and minimal XML.
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
@@ -9,7 +9,7 @@ const fixture = (name: string): Promise<string> =>
 describe('a rich live domain', async () => {
   const domain = parseDomainXml(await fixture('rich-live'));
 
-  test('has its machine, firmware and TPM', () => {
+  test('has a machine type, firmware and a TPM', () => {
     expect(domain).toMatchObject({
       name: 'db01.corp.example',
       uuid: '4dea22b3-1d52-d8f3-2516-782e98ab3fa0',
@@ -31,7 +31,7 @@ describe('a rich live domain', async () => {
     });
   });
 
-  test('has a disk with a chain of three and a mirror that is ready', () => {
+  test('has a disk with three layers and a ready mirror', () => {
     expect(domain.disks[1]).toEqual({
       target: 'vda',
       bus: 'virtio',
@@ -100,7 +100,7 @@ describe('a rich live domain', async () => {
     expect(domain.disks[4]).toMatchObject({ target: 'fda', device: 'floppy', source: null });
   });
 
-  test('has its host devices, each with an address for people', () => {
+  test('has host devices, each with a readable address', () => {
     expect(
       domain.hostdevs.map(({ element, kind, managed, address }) => [
         element,
@@ -127,7 +127,7 @@ describe('a rich live domain', async () => {
   });
 });
 
-test('an inactive domain keeps names that hurt as they are', async () => {
+test('`parseDomainXml` keeps special characters in names and paths', async () => {
   const domain = parseDomainXml(await fixture('awkward-inactive'));
   expect(domain).toMatchObject({
     name: `a b;c "d" 'e' <f> &amp; grün 猫 😀`,
@@ -156,7 +156,7 @@ test('an inactive domain keeps names that hurt as they are', async () => {
   });
 });
 
-test('numbers in names stay text, and what is missing has a default', async () => {
+test('`parseDomainXml` keeps numeric names as text, and has defaults for missing elements', async () => {
   expect(parseDomainXml(await fixture('minimal-007'))).toMatchObject({
     name: '007',
     machine: null,
@@ -170,7 +170,7 @@ test('numbers in names stay text, and what is missing has a default', async () =
   });
 });
 
-test('a legacy mirror and every answer to "ready" are understood', () => {
+test('`parseDomainXml` reads a legacy mirror and all values of "ready"', () => {
   const mirror = (attributes: string) =>
     parseDomainXml(
       `<domain><devices><disk type='file'><mirror ${attributes}/></disk></devices></domain>`,
@@ -188,7 +188,7 @@ test.each([
   ['of a network', '<network><name>top-secret</name></network>'],
   ['empty', ''],
   ['no XML', 'top-secret'],
-])('XML that is %s is refused, without a word of it in the message', (_, xml) => {
+])('`parseDomainXml` rejects XML that is %s, without quoting it', (_, xml) => {
   const refusal = (() => {
     try {
       parseDomainXml(xml);
@@ -201,7 +201,7 @@ test.each([
   expect(refusal).not.toContain('top-secret');
 });
 
-test('entities that nobody defined and code points that do not exist stay text', () => {
+test('`parseDomainXml` keeps undefined entities and invalid code points as text', () => {
   const xml = '<domain><name>&nope; &#x110000; &#65;&#x42;</name></domain>';
   expect(parseDomainXml(xml).name).toBe('&nope; &#x110000; AB');
 });

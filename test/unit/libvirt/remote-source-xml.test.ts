@@ -1,4 +1,4 @@
-// Where a disk lies that is no file of this host: in words, and as QEMU's programs open it.
+// Sources outside this host: their label, and the node that qemu-img opens.
 import { expect, test } from 'vitest';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 
@@ -39,7 +39,7 @@ test.each([
   expect(remote).toMatchObject({ label, node });
 });
 
-test('what takes a secret of libvirt opens for nobody else', () => {
+test('a source that needs a secret of libvirt has no node', () => {
   const tls = disk(
     'network',
     `<source protocol='nbd' name='w' tls='yes'>${host("name='h'")}</source>`,
@@ -53,7 +53,7 @@ test('what takes a secret of libvirt opens for nobody else', () => {
   expect(auth.remote).toMatchObject({ label: 'nbd://h/w', node: null });
 });
 
-test('files and block devices are on this host, a volume is where its pool says', () => {
+test('files and block devices are on this host; the pool decides for a volume', () => {
   expect(disk('file', "<source file='/a'/>")).toMatchObject({ remote: null, volume: null });
   expect(disk('block', "<source dev='/dev/a'/>")).toMatchObject({ remote: null, volume: null });
   expect(disk('volume', "<source pool='p' volume='v' mode='direct'/>")).toMatchObject({

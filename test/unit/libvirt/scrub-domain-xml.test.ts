@@ -1,4 +1,4 @@
-// The XML that is published: the shape of the machine is there, and nothing of the host.
+// The published XML: it has the shape of the machine, and nothing of the host.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseDomainXml, scrubDomainXml } from '#built/libvirt/xml/domain-xml.js';
@@ -9,7 +9,7 @@ const rich = await readFile(
 );
 const scrubbed = scrubDomainXml(rich);
 
-test('nothing that names the host, the owner or a secret is left', () => {
+test('`scrubDomainXml` removes everything that names the host, the owner or a secret', () => {
   const told = [
     ...['db01', 'corp', 'ACME', 'alice', 'ledger', '555', 'SN-4242', 'hunter2', 'TOKEN'],
     ...['52:54:00', '10.11.12.13', '192.0.2.17', 'br-', 'vnet7', 'mon1', 'pool/', 'cpuset'],
@@ -19,14 +19,14 @@ test('nothing that names the host, the owner or a secret is left', () => {
   expect(told.filter((word) => withoutTags.toLowerCase().includes(word.toLowerCase()))).toEqual([]);
 });
 
-test('no name, UUID, title, metadata, label, command line or device alias is left', () => {
+test('`scrubDomainXml` removes names, UUIDs, titles, metadata, labels, command lines and aliases', () => {
   const gone =
     'name|uuid|genid|title|description|metadata|sysinfo|emulator|source|alias|mac|address';
   const more = 'seclabel|qemu:commandline|nvram|auth|secret|backingStore|mirror|listen|cputune';
   expect(scrubbed.match(new RegExp(`<(?:${gone}|${more})[ />]`, 'g'))).toBeNull();
 });
 
-test('the shape of the machine is kept, and reads back', () => {
+test('`scrubDomainXml` keeps the shape of the machine', () => {
   const { disks, ...domain } = parseDomainXml(scrubbed);
   expect(domain).toMatchObject({
     type: 'kvm',
@@ -60,7 +60,7 @@ test('the shape of the machine is kept, and reads back', () => {
   }
 });
 
-test('a secret in an allowed place is dropped by its looks', () => {
+test('`scrubDomainXml` removes a value that looks like a secret in an allowed place', () => {
   const out = scrubDomainXml(
     "<domain type='/etc/passwd'><vcpu>10.0.0.1</vcpu><cpu mode='52:54:00:12:34:56'>" +
       '<model>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</model><vendor>fe80::1</vendor></cpu>' +
@@ -69,7 +69,7 @@ test('a secret in an allowed place is dropped by its looks', () => {
   expect(out.match(/passwd|10\.0|52:54|4dea|fe80|@|a\s*b/g)).toBeNull();
 });
 
-test('it is the same each time, and scrubbing it again changes nothing', () => {
+test('`scrubDomainXml` is deterministic and idempotent', () => {
   expect(scrubDomainXml(rich)).toBe(scrubbed);
   expect(scrubDomainXml(scrubbed)).toBe(scrubbed);
 });

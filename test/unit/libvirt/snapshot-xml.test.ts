@@ -1,4 +1,4 @@
-// Reading the XML of snapshots: which disks, which files, and the domain as it was.
+// `parseSnapshotXml`: the disks, the files, and the domain of a snapshot.
 import { expect, test } from 'vitest';
 import { parseDomainXml } from '#built/libvirt/xml/domain-xml.js';
 import { parseSnapshotXml } from '#built/libvirt/xml/snapshot-xml.js';
@@ -15,7 +15,7 @@ const XML = `<domainsnapshot><name>a &amp; b</name><description>mine</descriptio
 <devices>${DISK('/i/old')}</devices></domain>
 <inactiveDomain><name>web</name><devices>${DISK('/i/none')}</devices></inactiveDomain></domainsnapshot>`;
 
-test('what it made, what it froze, and what it left out', () => {
+test('`parseSnapshotXml` reads overlays, internal snapshots and disks that are not covered', () => {
   const { domainXml, ...snapshot } = parseSnapshotXml(XML);
   expect(snapshot).toEqual({
     ...{
@@ -36,7 +36,7 @@ test('what it made, what it froze, and what it left out', () => {
   });
 });
 
-test('the least that libvirt writes, and what is no snapshot', () => {
+test('`parseSnapshotXml` reads minimal XML, and rejects other XML', () => {
   const least = parseSnapshotXml('<domainsnapshot><name>s</name></domainsnapshot>');
   const empty = { description: null, state: null, createdAt: null, memory: 'no', disks: [] };
   expect(least).toEqual({ name: 's', domainXml: null, ...empty });

@@ -1,4 +1,4 @@
-// What a start needs of its host, as live XML names it: every row of the table, and what stands beside it.
+// `startNeeds`: what a start needs on its host, for every row of the table.
 import { expect, test } from 'vitest';
 import { startNeeds } from '#built/libvirt/xml/start-needs-xml.js';
 
@@ -72,7 +72,7 @@ test.each<[string, string, string[]]>([
   ],
   ['shared memory', "<shmem name='m'><server path='/run/m'/></shmem>", ['path /run/m']],
   [
-    'a TPM of somebody else',
+    'an external TPM',
     "<tpm><backend type='external'><source type='unix' mode='connect' path='/t'/></backend></tpm>",
     ['path /t'],
   ],
@@ -98,18 +98,18 @@ test.each<[string, string, string[]]>([
     ['folder /g/s'],
   ],
   ['a vsock', "<vsock><cid auto='yes'/></vsock>", ['path /dev/vhost-vsock']],
-])('a start needs what the live XML names: %s', (_, devices, needs) => {
+])('`startNeeds` finds in live XML: %s', (_, devices, needs) => {
   expect(needsOf(devices)).toEqual(needs);
 });
 
-test('a start needs emulator, kernel, firmware and KVM', () => {
+test('`startNeeds` finds emulator, kernel, firmware and KVM', () => {
   const os = `<loader>/fw.fd</loader><kernel>/k</kernel><initrd>/i</initrd><dtb>/d</dtb><acpi><table type='slic'>/a</table></acpi>`;
   expect(needsOf('<emulator>/qemu</emulator>', os, 'kvm').sort()).toEqual(
     ['/a', '/d', '/dev/kvm', '/fw.fd', '/i', '/k', '/qemu'].map((path) => `path ${path}`),
   );
 });
 
-test("the firmware's variables are made of their template where they are gone", () => {
+test('`startNeeds` accepts the template instead of missing UEFI variables', () => {
   const [need] = startNeeds(
     "<domain type='qemu'><os><nvram template='/vars'>/web.fd</nvram></os></domain>",
   );

@@ -1,4 +1,4 @@
-// libvirt's status file: what is read of it, and that a user's own XML cannot pretend anything.
+// `parseStatus`: the facts that it reads, which a user's XML cannot forge.
 import { expect, test } from 'vitest';
 import { parseStatus } from '#built/libvirt/status-xml.js';
 
@@ -12,7 +12,7 @@ function status(own: string, domain = ''): string {
 </domstatus>`;
 }
 
-test('the agent timeout and the process of a running domain are read', () => {
+test('`parseStatus` reads the agent timeout and the pid of a running domain', () => {
   expect(parseStatus(status('<agentTimeout>7</agentTimeout>'), UUID)).toEqual({
     ...{ pid: 22105, agentTimeoutS: 7 },
   });
@@ -20,12 +20,12 @@ test('the agent timeout and the process of a running domain are read', () => {
   expect(parseStatus(status(''), UUID)?.agentTimeoutS).toBe(-2);
 });
 
-test('what a user wrote into the domain is no agent timeout', () => {
+test('`parseStatus` ignores an agent timeout inside the domain element', () => {
   const metadata = '<metadata><agentTimeout>1</agentTimeout></metadata>';
   expect(parseStatus(status('', metadata), UUID)?.agentTimeoutS).toBe(-2);
 });
 
-test('the status of another domain with this name, or no status at all, says nothing', () => {
+test('`parseStatus` ignores the status of another domain with this name, and other text', () => {
   expect(parseStatus(status(''), 'other')).toBeUndefined();
   expect(parseStatus('', UUID)).toBeUndefined();
   expect(parseStatus('<domain/>', UUID)).toBeUndefined();

@@ -1,4 +1,4 @@
-// When a freeze is undone by a thaw, when it is over by itself, and when the thaw must wait.
+// The undo of a freeze: when it thaws, when the freeze has ended already, and when it has to wait.
 import { beforeEach, expect, test } from 'vitest';
 import { LibvirtError, VIR_ERR } from '#built/libvirt/errors.js';
 import { agentLimit, freeze } from '#built/run/acts/freeze-act.js';
@@ -56,7 +56,7 @@ function undo({ rebooted = false, data = { runtime: RUNTIME } as object | null }
   return freeze.undo({ host, name: 'web', uuid: 'u', rebooted } as never, data as never);
 }
 
-test('a thaw waits for the agent for a limited time, and the domain has its own limit again', async () => {
+test('the undo of a freeze limits its wait for the agent, and restores the limit of the domain', async () => {
   await undo();
   expect(calls).toEqual(['thaw within 10 s']);
   expect(guest.timeoutS).toBe(-2);
@@ -68,7 +68,7 @@ test('a thaw waits for the agent for a limited time, and the domain has its own 
 test.each([
   ['was switched off', { active: false }],
   ['has crashed', { state: 'crashed' }],
-])('a guest that %s needs no thaw', async (_, change) => {
+])('the undo of a freeze does not thaw a guest that %s', async (_, change) => {
   Object.assign(guest, change);
   expect(await undo()).toBeUndefined();
   expect(calls).toEqual([]);
@@ -78,15 +78,18 @@ test.each([
   ['is paused', { state: 'paused' }],
   ['sleeps', { state: 'pmsuspended' }],
   ['is in a managed save', { active: false, saved: true }],
-])('a guest that %s is thawed later, since its memory keeps the freeze', async (how, change) => {
-  Object.assign(guest, change);
-  const failure = await undo().catch((error: unknown) => error);
-  expect(failure).toBeInstanceOf(NotYet);
-  expect(failure).toMatchObject({ isParked: true, message: expect.stringContaining(how) });
-  expect(calls).toEqual([]);
-});
+])(
+  'the undo of a freeze waits for a guest that %s, whose memory keeps the freeze',
+  async (how, change) => {
+    Object.assign(guest, change);
+    const failure = await undo().catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(NotYet);
+    expect(failure).toMatchObject({ isParked: true, message: expect.stringContaining(how) });
+    expect(calls).toEqual([]);
+  },
+);
 
-test('an agent whose channel nobody has open may come back', async () => {
+test('the undo of a freeze may be retried while no agent has the channel open', async () => {
   Object.assign(guest, { connected: false, thaw: unresponsive });
   await expect(undo()).rejects.toMatchObject({ name: 'NotYet', isParked: false });
 });
@@ -101,19 +104,19 @@ test.each([
     true,
   ],
   ['the same QEMU process', {}, BOOTED, false],
-])('a thaw that fails is over or not: %s', async (_, change, reason, isOver) => {
+])('a failed thaw counts as done, or fails: %s', async (_, change, reason, isOver) => {
   Object.assign(guest, { thaw: unresponsive, reason, ...change });
   if (isOver) expect(await undo()).toBeUndefined();
   else await expect(undo()).rejects.toThrow('Guest agent is not responding');
 });
 
-test('a guest that booted after its host did is thawed, also by a journal of an earlier version', async () => {
+test('a guest that booted after its host needs no thaw, also with a journal of an earlier version', async () => {
   Object.assign(guest, { thaw: unresponsive, reason: BOOTED });
   expect(await undo({ rebooted: true, data: null })).toBeUndefined();
   await expect(undo({ data: null })).rejects.toThrow('not responding');
 });
 
-test('an agent limit that somebody else has set since stays', async () => {
+test('the undo of an agent limit keeps a limit that another client has set since', async () => {
   const lift = () =>
     agentLimit.undo({ host: { domain: async () => domain }, name: 'web', uuid: 'u' } as never, {
       previousS: 30,

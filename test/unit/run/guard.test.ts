@@ -1,4 +1,4 @@
-// What a guard knows without files, and how it is started.
+// The guard: its memory of the run without files, and its command line.
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -53,16 +53,16 @@ test.each([
   ['has lost the line of an act', onDisk.slice(0, 3), [thaw, define]],
   ['has lost its first lines', onDisk.slice(3), [define, thaw]],
   ['has lost an act that it says was undone', [...onDisk.slice(0, 3), undone], [define]],
-])('a guard whose journal %s knows what is to be undone, with its data', (_, disk, pending) => {
+])('a guard whose journal %s knows the pending acts with their data', (_, disk, pending) => {
   expect(pendingOf(disk)).toEqual(pending);
 });
 
-test('a message that was cut is none', () => {
+test('an incomplete message is ignored', () => {
   expect(parseMessage('{"type":"undone","act":"fre')).toBeUndefined();
   expect(parseMessage('{"type":"released"}')).toEqual({ type: 'released' });
 });
 
-test('under systemd the guard gets a scope of its own, and else it is a plain child', () => {
+test('the guard has a scope of its own under systemd, and is a plain child elsewhere', () => {
   const uri = 'qemu:///system';
   expect(scopedGuardCommand(uri, { booted: '/nowhere', isRoot: true })).toBeUndefined();
   for (const [isRoot, manager] of [
@@ -78,7 +78,7 @@ test('under systemd the guard gets a scope of its own, and else it is a plain ch
   }
 });
 
-test('the command that puts a guest back names a file that is there, though the folder is gone', async () => {
+test('a recovery command names an existing file although the run folder was removed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
   const runPath = join(folder, 'state', 'runs', 'r');
   const journal = await Journal.create(join(folder, 'journal.ndjson'));
@@ -101,14 +101,14 @@ test('the command that puts a guest back names a file that is there, though the 
   await rm(folder, { recursive: true });
 });
 
-test('no act is announced in a journal that was removed', async () => {
+test('an act is not begun if its journal was removed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
   const journal = await Journal.create(join(folder, 'journal.ndjson'));
   await journal.write({ type: 'run', facts });
   await rm(folder, { recursive: true });
   const announced = journal.write({ type: 'intent', act: 'freeze', data: null });
   await expect(announced).rejects.toMatchObject({ code: 'WORK_DIR' });
-  // What is undone is no failure: nobody reads that journal any more.
+  // An undo is no failure: no process reads that journal any more.
   await journal.write({ type: 'undone', act: 'freeze', data: null });
   await journal.close();
 });

@@ -1,4 +1,4 @@
-// The commands that mend what an undo could not, as a shell reads them.
+// The recovery commands of acts, as a shell reads them, and the undo of commit, pause and undefine.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import type { GuestContext } from '#built/run/acts/guest-context.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 
-test('a device is attached again by a command that can be pasted, whatever its XML has', () => {
+test('the recovery command of `detach` can be pasted into a shell, whatever the XML contains', () => {
   const bin = mkdtempSync(join(tmpdir(), 'vp-unit-'));
   writeFileSync(join(bin, 'virsh'), '#!/bin/sh\necho "$@"\nexec cat /dev/stdin\n');
   chmodSync(join(bin, 'virsh'), 0o755);
@@ -36,7 +36,7 @@ test.each([
   ['a name with a space', 'a b', UUID],
   ['a name with letters beyond ASCII', 'büro', UUID],
   ['a command', '$(reboot)', UUID],
-])('a domain whose name is %s is named so that virsh finds it and no other', (_, name, ref) => {
+])('a recovery command names a domain called %s so that virsh finds no other', (_, name, ref) => {
   const host = new Host('qemu+unix:///system?socket=/run/a&b', { callMs: 1 });
   const context: GuestContext = { host, name, uuid: UUID };
   const virsh = "virsh -c 'qemu+unix:///system?socket=/run/a&b'";
@@ -82,23 +82,23 @@ function contextOf(seen: { layers: string[]; into: string; rebooted?: boolean })
 }
 
 test.each([
-  ['of the run itself is ended', { layers: ['/top', '/base'], into: '/base' }, ['abort']],
-  ['into another layer stays', { layers: ['/top', '/mid', '/base'], into: '/mid' }, []],
-  ['on another chain stays', { layers: ['/new', '/base'], into: '/base' }, []],
+  ['aborts the job of the run', { layers: ['/top', '/base'], into: '/base' }, ['abort']],
+  ['keeps a job into another layer', { layers: ['/top', '/mid', '/base'], into: '/mid' }, []],
+  ['keeps a job on another chain', { layers: ['/new', '/base'], into: '/base' }, []],
   [
-    'begun after a restart of the host stays',
+    'keeps a job that began after a restart of the host',
     { layers: ['/top', '/base'], into: '/base', rebooted: true },
     [],
   ],
-])('a commit %s', async (_, seen, calls) => {
+])('the undo of a commit %s', async (_, seen, calls) => {
   const made = contextOf(seen);
-  const told = await commit.undo(made.context, { target: 'vda', removed: ['/top'], into: '/base' });
+  const note = await commit.undo(made.context, { target: 'vda', removed: ['/top'], into: '/base' });
   expect(made.calls).toEqual(calls);
-  if (seen.layers.includes('/top')) expect(told).toBeUndefined();
-  else expect(told).toContain('the chain is shorter');
+  if (seen.layers.includes('/top')) expect(note).toBeUndefined();
+  else expect(note).toContain('the chain is shorter');
 });
 
-test('a guest that is paused after a restart of the host is not resumed', async () => {
+test('the undo of a pause does not resume a guest after a restart of the host', async () => {
   for (const [rebooted, calls] of [
     [true, []],
     [false, ['resume']],
@@ -109,7 +109,7 @@ test('a guest that is paused after a restart of the host is not resumed', async 
   }
 });
 
-test('an undefined domain is defined again from memory when its saved files are gone', async () => {
+test('the undo of an undefine uses the XML in memory if the saved files are missing', async () => {
   const calls: string[] = [];
   let isDefined = false;
   const domain = {

@@ -1,4 +1,4 @@
-// The scope journals before it acts, undoes newest first, and lets no failure stop the other undos.
+// The scope journals each act before it begins, and undoes newest first, whatever fails.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ function openScope(): GuestScope<null> {
 
 const entries = () => readJournal(join(folder, 'journal.ndjson'));
 
-test('the intent is on disk before the act begins, and done after it', async () => {
+test('`perform` writes the intent before the act begins, and `done` after it', async () => {
   const scope = openScope();
   await scope.perform(define, { a: 1 }, async () => {
     expect((await entries()).map(({ type }) => type)).toEqual(['intent']);
@@ -52,7 +52,7 @@ test('the intent is on disk before the act begins, and done after it', async () 
   expect(scope.isPending).toBe(true);
 });
 
-test('an act that fails is undone all the same', async () => {
+test('`restore` undoes an act that failed', async () => {
   const scope = openScope();
   const failure = scope.perform(define, 'x', () => Promise.reject(new Error('no')));
   await expect(failure).rejects.toThrow('no');
@@ -60,7 +60,7 @@ test('an act that fails is undone all the same', async () => {
   expect(log).toEqual(['undo define "x"']);
 });
 
-test('newest first, and one that fails stops no other', async () => {
+test('`restore` undoes newest first, and a failed undo does not stop the others', async () => {
   const scope = openScope();
   for (const one of [define, mirror, freeze]) await scope.perform(one, null, async () => undefined);
   failing.add('mirror');
@@ -73,7 +73,7 @@ test('newest first, and one that fails stops no other', async () => {
   expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: null }]);
 });
 
-test('what failed stays pending and is tried again', async () => {
+test('a failed undo stays pending, and the next `restore` retries it', async () => {
   const scope = openScope();
   await scope.perform(define, null, async () => undefined);
   failing.add('define');
@@ -85,7 +85,7 @@ test('what failed stays pending and is tried again', async () => {
   expect(pendingActs(await entries())).toEqual([]);
 });
 
-test('a settled act is not undone', async () => {
+test('`restore` does not undo an act that is marked as undone', async () => {
   const scope = openScope();
   await scope.perform(mirror, null, async () => undefined);
   await scope.markUndone(mirror);
@@ -93,7 +93,7 @@ test('a settled act is not undone', async () => {
   expect(log).toEqual([]);
 });
 
-test('an act that is renewed in its work is undone with its newest data alone, and unsure until it is done', async () => {
+test('a renewed act is undone once with its newest data, and is unsure until it is done', async () => {
   const scope = openScope();
   await scope.perform(define, { autostart: true }, async () => {
     await scope.renew(define, { autostart: false });
@@ -106,7 +106,7 @@ test('an act that is renewed in its work is undone with its newest data alone, a
   expect(pendingActs(await entries())).toEqual([]);
 });
 
-test('of several acts of one name the journal knows which are left, and all are settled at once', async () => {
+test('the journal distinguishes acts of one name, and `markUndone` marks all of them', async () => {
   const scope = openScope();
   for (const target of ['vda', 'vdb', 'vdc'])
     await scope.perform(mirror, { target }, async () => undefined);
@@ -126,7 +126,7 @@ test('of several acts of one name the journal knows which are left, and all are 
   expect(scope.isPending).toBe(false);
 });
 
-test('a scope made from a journal undoes what the dead run left', async () => {
+test('a scope made from a journal undoes the pending acts of a dead run', async () => {
   const first = openScope();
   await first.perform(define, { xml: 'p' }, async () => undefined);
   await first.perform(mirror, { target: 'vda' }, async () => undefined);
@@ -138,7 +138,7 @@ test('a scope made from a journal undoes what the dead run left', async () => {
   expect(log).toEqual(['undo define {"xml":"p"}']);
 });
 
-test('tells when an act was taken back, before the journal knew; and now where none was', async () => {
+test('`undo` resolves to the moment of the undo, before the journal entry; to now if nothing was pending', async () => {
   const scope = openScope();
   await scope.perform(freeze, null, async () => undefined);
   const before = performance.now();
@@ -153,7 +153,7 @@ test('tells when an act was taken back, before the journal knew; and now where n
   expect(await scope.undo(mirror)).toBeGreaterThan(after);
 });
 
-test('what an act keeps out of the journal reaches the undo and the listeners, and no file', async () => {
+test('secret data of an act reaches the undo and the listeners, and no file', async () => {
   const secretive = { ...define, toJournal: ({ path }: { path: string }) => ({ path }) };
   const scope = new GuestScope({
     ...{ journal, context: null, onNote: (note: string) => log.push(note) },
@@ -170,7 +170,7 @@ test('what an act keeps out of the journal reaches the undo and the listeners, a
   expect(await readFile(join(folder, 'journal.ndjson'), 'utf8')).not.toContain('password');
 });
 
-test('an undo that may pass soon is tried for a while, and one of a parked guest is not', async () => {
+test('`restore` retries an undo that may pass soon, and not that of a parked guest', async () => {
   const tries = { soon: 0, parked: 0 };
   const failing = (name: 'soon' | 'parked', times: number) => ({
     ...act(name),

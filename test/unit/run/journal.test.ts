@@ -1,4 +1,4 @@
-// A journal is read whole, whatever its last line looks like.
+// The journal: its mode, incomplete lines, and the order of pending acts.
 import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,12 +25,12 @@ const facts = {
   scratch: '/s',
 };
 
-test('nobody but its owner can read it', async () => {
+test('the journal has mode 0600', async () => {
   await (await Journal.create(path)).close();
   expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
-test('a torn last line is no entry, and a reopened journal goes on after it', async () => {
+test('an incomplete last line is no entry, and a reopened journal appends after it', async () => {
   const journal = await Journal.create(path);
   await journal.write({ type: 'run', facts });
   await journal.write({ type: 'intent', act: 'freeze', data: null });
@@ -47,7 +47,7 @@ test('a torn last line is no entry, and a reopened journal goes on after it', as
   expect(pendingActs(entries)).toEqual([]);
 });
 
-test('a journal of nothing but a torn line says nothing', async () => {
+test('a journal with only an incomplete line has no entries', async () => {
   const journal = await Journal.create(path);
   await journal.close();
   await appendFile(path, '{"type":"ru');
@@ -55,7 +55,7 @@ test('a journal of nothing but a torn line says nothing', async () => {
   expect(runFacts([])).toBeUndefined();
 });
 
-test('of two acts of one name the newer is taken back first', () => {
+test('`undone` removes the newer of two acts of one name', () => {
   const time = '';
   expect(
     pendingActs([

@@ -1,4 +1,4 @@
-// The lock of a domain: one holder, who is named, and none that is dead; the same for every program.
+// The lock of a domain: one holder, which is named and lives; the same for every program.
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ const module = new URL('../../../build/run/lock/lock.js', import.meta.url).href;
 
 afterEach(() => rm(file, { force: true, recursive: true }));
 
-test('the second is told who holds it, and gets it when the first lets go', async () => {
+test('a second run gets an error that names the holder, and the lock after the release', async () => {
   const first = await lockDomain(domain, 'run-1');
   await expect(lockDomain(domain, 'run-2')).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
@@ -38,13 +38,13 @@ test('the second is told who holds it, and gets it when the first lets go', asyn
   await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
-test('other domains are free', async () => {
+test('the lock of a domain leaves other domains free', async () => {
   const first = await lockDomain(domain, 'run-1');
   const other = await lockDomain({ name: 'web02', uuid: randomUUID() }, 'run-2');
   await Promise.all([first.release(), other.release()]);
 });
 
-test('a holder that is killed does not keep it, also while its child lives', async () => {
+test('a killed holder releases the lock, also while its child lives', async () => {
   const script = `const { lockDomain } = await import(${JSON.stringify(module)});
     await lockDomain(${JSON.stringify(domain)}, 'run-3');
     const { spawn } = await import('node:child_process');
@@ -61,7 +61,7 @@ test('a holder that is killed does not keep it, also while its child lives', asy
   process.kill(Number(stdout), 'SIGKILL');
 });
 
-test('a program that is no Node holds the same lock, in a network namespace of its own', async () => {
+test('a program other than Node, in another network namespace, holds the same lock', async () => {
   const holder = { runId: 'run-5', role: 'run', pid: 1, since: '2026-01-01T00:00:00Z' };
   const child = await holdLock(file, JSON.stringify(holder), 'unshare', '--net');
   await expect(lockDomain(domain, 'next')).rejects.toMatchObject({
@@ -78,7 +78,7 @@ test('a program that is no Node holds the same lock, in a network namespace of i
   await lock.release();
 });
 
-test('a holder whose file says rubbish, endlessly, or nothing is busy at once', async () => {
+test('a lock file with garbage, endless or no content makes the domain busy at once', async () => {
   const child = await holdLock(file, '');
   const odd = { runId: '\u001b[2J', role: 'run', pid: 1, since: 'now' };
   const endless = `{"runId":"${'x'.repeat(1_000_000)}"}`;
@@ -87,7 +87,7 @@ test('a holder whose file says rubbish, endlessly, or nothing is busy at once', 
     const refused = lockDomain(domain, 'next', { waitMs: 60_000 });
     await expect(refused).rejects.toMatchObject({
       ...busy,
-      message: expect.stringContaining('does not say who it is'),
+      message: expect.stringContaining('its lock file does not name'),
     });
   }
   await endHolder(child);
@@ -107,7 +107,7 @@ test('a lock file that is a link, a pipe or a folder is an error at once', async
   await expect(lockDomain(domain, 'next')).rejects.toMatchObject(error);
 });
 
-test('locks lie in a folder that its user alone can enter, in the first place that there is', async () => {
+test('lock files are in a folder with mode 0700, in the first suitable directory', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
   const usual = join(folder, 'above/locks');
   expect(lockFolder(['/run/no-such-folder/virt-publish', usual])).toBe(usual);

@@ -1,4 +1,4 @@
-// What the undos leave alone of what another client did to the domain meanwhile.
+// The undos keep what another client did to the domain meanwhile.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -67,26 +67,26 @@ const undefineData = {
   saved: { xml: xmlWith('/old', '<title>as it was</title>'), metadata: null },
 };
 
-test('a disk that goes on in another file is defined with it, and all else from the saved XML', async () => {
+test('the undo of an undefine keeps the new file of a disk, and takes all else from the saved XML', async () => {
   const seen = { live: xmlWith('/new'), stored: xmlWith('/new'), persistent: false };
   const { context, calls } = contextOf(seen);
   expect(await undefine.undo(context, undefineData)).toContain('vda');
   expect(calls).toEqual([xmlWith('/new', '<title>as it was</title>')]);
 });
 
-test('a domain whose disks did not move is defined from the saved XML, byte for byte', async () => {
+test('the undo of an undefine defines the saved XML byte for byte if no disk changed', async () => {
   const { context, calls } = contextOf({ live: xmlWith('/old'), persistent: false });
   expect(await undefine.undo(context, undefineData)).toBeUndefined();
   expect(calls).toEqual([undefineData.saved.xml]);
 });
 
-test('a domain that another client defined, with an autostart mark, stays as it is', async () => {
+test('the undo of an undefine keeps a domain that another client defined with autostart', async () => {
   const { context, calls } = contextOf({ live: xmlWith('/new'), autostart: true });
   expect(await undefine.undo(context, undefineData)).toBeUndefined();
   expect(calls).toEqual([]);
 });
 
-test('replaceDisks keeps disks that the other XML does not have', () => {
+test('`replaceDisks` keeps disks that the other XML does not have', () => {
   const xml = xmlWith('/old');
   expect(replaceDisks(xml, '<domain><devices/></domain>', ['vda'])).toBe(xml);
 });
@@ -103,7 +103,7 @@ test.each([
   [true, / --shallow /, /^virsh -c test blockcopy web vda --dest \/disk\.qcow2 --format qcow2/],
   [false, /--pivot && virsh -c test destroy web$/, /^virsh -c test start web --paused && /],
 ])(
-  'a mirror that was pivoted is not undone: the command copies the delta back (active: %s)',
+  'the undo of a pivoted mirror fails with a command that copies the delta back (active: %s)',
   async (active, ...patterns) => {
     const { context, calls } = contextOf({ active, live: xmlWith(mirrorData.delta) });
     const failure = await mirror.undo(context, mirrorData).then(
@@ -116,7 +116,7 @@ test.each([
   },
 );
 
-test('a mirror that is gone, on a disk that is the old file, needs no undo', async () => {
+test('the undo of a mirror does nothing if the mirror ended and the disk has its old file', async () => {
   const { context, calls } = contextOf({ live: xmlWith('/disk.qcow2') });
   expect(await mirror.undo(context, mirrorData)).toBeUndefined();
   expect(calls).toEqual([]);
@@ -126,9 +126,9 @@ const byUser = { state: 'paused', reason: 1 };
 const bySave = { state: 'paused', reason: 3 };
 
 test.each([
-  ['the guest that the run paused is resumed', 7, ['resume']],
-  ['a guest that was started since, and paused by another client, stays paused', 8, []],
-])('%s', async (_, id, expected) => {
+  ['resumes the guest that the run paused', 7, ['resume']],
+  ['keeps a guest paused that another client started and paused since', 8, []],
+])('the undo of a pause %s', async (_, id, expected) => {
   const { context, calls } = contextOf({ state: byUser, id });
   await pause.undo(context, { guestId: 7 });
   expect(calls).toEqual(expected);
@@ -137,13 +137,13 @@ test.each([
 test.each([
   ['by the save that failed is resumed', bySave, ['resume']],
   ['by another client stays paused', byUser, []],
-])('a guest that is paused %s', async (_, state, expected) => {
+])('the undo of a save: a guest that is paused %s', async (_, state, expected) => {
   const { context, calls } = contextOf({ state });
   await save.undo(context, {});
   expect(calls).toEqual(expected);
 });
 
-test('a backup that another client has running is not ended by the undo of a save', async () => {
+test('the undo of a save does not abort a backup of another client', async () => {
   const { context, calls } = contextOf({ job: 9 });
   await save.undo(context, {});
   expect(calls).toEqual([]);
@@ -158,7 +158,7 @@ afterEach(() => rm(folder, { recursive: true }));
 test.each([
   ['writes to', '<>'],
   ['reads', '<'],
-])('a file that another process %s has that user', async (_, redirection) => {
+])('`findFileUsers` finds a file that another process %s', async (_, redirection) => {
   const path = join(folder, 'vda.delta.qcow2');
   await writeFile(path, 'x');
   await writeFile(join(folder, 'unused'), 'x');

@@ -1,4 +1,4 @@
-// What is read from the journals of dead runs, without any libvirt.
+// Recovery from the journals of dead runs, without libvirt.
 import { randomUUID } from 'node:crypto';
 import {
   chmod,
@@ -55,7 +55,7 @@ async function makeRun(bootId?: string, machineId?: string, scratch?: string) {
   return { runId, path, domain, journal };
 }
 
-test('a run whose domain lock nobody holds is dead; held in its name, it is going', async () => {
+test('a run is dead if its domain lock is free, and running if the lock names it', async () => {
   const { runId, domain, journal } = await makeRun();
   await journal.write({ type: 'intent', act: 'mirror', data: {} });
   await journal.close();
@@ -79,7 +79,7 @@ test('a run whose domain lock nobody holds is dead; held in its name, it is goin
   await other.release();
 });
 
-test('a run of another boot is dead, whoever holds the lock', async () => {
+test('a run of another boot is dead, whatever process holds the lock', async () => {
   const { domain, runId, journal } = await makeRun('another boot');
   await journal.close();
   const lock = await lockDomain(domain, runId);
@@ -87,7 +87,7 @@ test('a run of another boot is dead, whoever holds the lock', async () => {
   await lock.release();
 });
 
-test('a run that touched nothing is cleared away with its scratch files', async () => {
+test('`recover` removes a run without pending acts, with its scratch files', async () => {
   const { journal, path, runId } = await makeRun();
   await journal.close();
   await mkdir(join(path, 'below'));
@@ -98,7 +98,7 @@ test('a run that touched nothing is cleared away with its scratch files', async 
   expect(await recoverRuns(await config())).toEqual([]);
 });
 
-test('a folder without an entry is a run that starts, as long as its process lives', async () => {
+test('a run folder without an entry is a starting run while its process lives', async () => {
   const runId = randomUUID();
   const path = join(stateDir, 'runs', runId);
   const lock = await lockDomain({ name: 'web', uuid: randomUUID() }, runId);
@@ -109,7 +109,7 @@ test('a folder without an entry is a run that starts, as long as its process liv
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
-test('whoever mends a domain is waited for, and a run is not', async () => {
+test('`lockDomain` waits for a guard or a recover, and not for a run', async () => {
   const domain = { name: 'web', uuid: randomUUID() };
   const guard = await lockDomain(domain, 'dead', { role: 'guard' });
   setTimeout(() => void guard.release(), 150);
@@ -121,7 +121,7 @@ test('whoever mends a domain is waited for, and a run is not', async () => {
   expect(await askLock(domain.uuid)).toBe('free');
 });
 
-test('the last act is unsure until it is done or taken back', () => {
+test('the last act is unsure until it is done or undone', () => {
   const time = '';
   const intent = { type: 'intent', time, act: 'freeze', data: null } as const;
   expect(unsureActs([intent])).toEqual([{ act: 'freeze', data: null }]);
@@ -129,7 +129,7 @@ test('the last act is unsure until it is done or taken back', () => {
   expect(unsureActs([intent, { type: 'undone', time, act: 'freeze' }])).toEqual([]);
 });
 
-test('a run that its guard has taken over is told so', async () => {
+test('`assertNotTakenOver` throws if the guard has restored the guest', async () => {
   const { journal, path } = await makeRun();
   await journal.close();
   await assertNotTakenOver(path, 'quiesce');
@@ -138,7 +138,7 @@ test('a run that its guard has taken over is told so', async () => {
   await expect(refused).rejects.toMatchObject({ code: 'MIRROR', retryable: true });
 });
 
-test('volume snapshots of an image that was active, or may have been, are not taken back', async () => {
+test('`recover` keeps the volume snapshots of an image that was or may have been active', async () => {
   const point = { means: 'overlay', mark: 'vp-1', volumes: [], aliases: [] };
   const unsure = await makeRun();
   const active = await makeRun();
@@ -157,7 +157,7 @@ test('volume snapshots of an image that was active, or may have been, are not ta
   expect(await readdir(join(stateDir, 'runs'))).toEqual([unsure.runId]);
 });
 
-test('a run of another host is left alone, and an unreadable one holds no other up', async () => {
+test('`recover` skips a run of another host, and an unreadable run does not stop the others', async () => {
   const foreign = await makeRun('its own boot', 'another machine');
   const torn = await makeRun();
   const good = await makeRun();
@@ -183,7 +183,7 @@ test('a run of another host is left alone, and an unreadable one holds no other 
   expect(states.sort()).toEqual(['foreign', 'unreadable', 'unreadable']);
 });
 
-test('a run that another user may have written is told and skipped, and nothing of it is read', async () => {
+test('`recover` reports and skips a run that another user may have written, and reads nothing of it', async () => {
   const precious = join(stateDir, 'precious');
   await mkdir(precious);
   const runs = [await makeRun('', undefined, precious), await makeRun('', undefined, precious)];
@@ -205,7 +205,7 @@ test('a run that another user may have written is told and skipped, and nothing 
   expect(await readdir(join(stateDir, 'runs'))).toHaveLength(3);
 });
 
-test('a state directory of another user is refused', async () => {
+test('`recover` rejects a state directory of another user', async () => {
   await (await makeRun()).journal.close();
   for (const path of [stateDir, join(stateDir, 'runs')]) {
     await chown(path, OTHER, OTHER);
@@ -215,7 +215,7 @@ test('a state directory of another user is refused', async () => {
   }
 });
 
-test('of a scratch folder that a run could not have made nothing is removed, and the run is', async () => {
+test('`recover` removes a run but not a scratch folder that the run cannot have made', async () => {
   const precious = join(stateDir, 'precious');
   await mkdir(precious);
   await writeFile(join(precious, 'file'), '');
@@ -228,7 +228,7 @@ test('of a scratch folder that a run could not have made nothing is removed, and
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
-test('a run whose work directory is gone, or is a file now, is mended', async () => {
+test('`recover` recovers a run whose work directory is missing or a file', async () => {
   await writeFile(join(stateDir, 'file'), '');
   await symlink('loop', join(stateDir, 'loop'));
   for (const workDir of ['none', 'file', 'loop']) {
@@ -244,23 +244,24 @@ test('a run whose work directory is gone, or is a file now, is mended', async ()
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
-test('a domain whose run died after the mending and before the lock is mended again', async () => {
+test('`lockWholeDomain` recovers again if a run died between the recovery and the lock', async () => {
   const { domain, journal, runId: dead } = await makeRun();
   await journal.write({ type: 'intent', act: 'undefine', data: {} });
-  const mends: string[] = [];
+  const attempts: string[] = [];
   const recoverEarlier = async () => {
-    mends.push(typeof (await askLock(domain.uuid)) === 'string' ? 'free' : 'held');
-    if (mends.length === 2) await journal.write({ type: 'undone', act: 'undefine' });
+    attempts.push(typeof (await askLock(domain.uuid)) === 'string' ? 'free' : 'held');
+    if (attempts.length === 2) await journal.write({ type: 'undone', act: 'undefine' });
     return [];
   };
   const lock = await lockWholeDomain(domain, { stateDir, runId: 'next', recoverEarlier });
-  expect(mends).toEqual(['free', 'free']);
+  expect(attempts).toEqual(['free', 'free']);
   await lock.release();
   await journal.write({ type: 'intent', act: 'undefine', data: {} });
   const refused = lockWholeDomain(domain, { stateDir, runId: 'next', recoverEarlier });
   await expect(refused).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
-    message: expect.stringContaining(`recover ${dead}`),
+    message: expect.stringContaining(`after run ${dead}`),
+    hint: `run virt-publish recover ${dead} first`,
   });
   expect(await askLock(domain.uuid)).toBe('free');
   const told = lockWholeDomain(domain, {
@@ -277,20 +278,21 @@ async function config() {
   return loadConfig({ env: {}, overrides: { stateDir } });
 }
 
-test('a run is named by its id or the beginning of it; an id of no run is an error', async () => {
+test('`resolveRefs` accepts an id or its beginning, and rejects an id without a run', async () => {
   const { runId, domain, journal } = await makeRun();
   await journal.close();
   const names = [runId, domain.name, domain.uuid, 'another-domain', 'db'];
   expect(await resolveRefs(stateDir, [...names, runId.slice(0, 8)])).toEqual([...names, runId]);
   for (const unknown of [randomUUID(), `${runId.slice(0, 8)}-ffff`, '00000000'])
     await expect(resolveRefs(stateDir, [domain.name, unknown])).rejects.toMatchObject({
-      ...{ code: 'USAGE', message: expect.stringMatching(`is ${unknown}, .*status .*: ${runId}$`) },
+      ...{ code: 'USAGE', message: expect.stringMatching(`UUID ${unknown} \\(${runId}\\)$`) },
+      hint: 'run virt-publish status to list the runs',
     });
   expect(await resolveRefs(join(stateDir, 'none'), [])).toEqual([]);
-  await expect(resolveRefs(join(stateDir, 'none'), ['00000000'])).rejects.toThrow('none has');
+  await expect(resolveRefs(join(stateDir, 'none'), ['00000000'])).rejects.toThrow(/UUID 00000000$/);
 });
 
-test('the beginning of several ids is an error', async () => {
+test('`resolveRefs` rejects the beginning of several ids', async () => {
   for (const end of ['0', '1']) {
     const runId = `aaaaaaaa-0000-4000-8000-00000000000${end}`;
     await mkdir(join(stateDir, 'runs', runId), { recursive: true });

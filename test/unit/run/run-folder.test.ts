@@ -1,4 +1,4 @@
-// State, work and run folders: passable by QEMU's user whoever makes them, and never another user's.
+// State, work and run folders: QEMU's user can pass them, and no other user can change them.
 import { randomUUID } from 'node:crypto';
 import {
   chmod,
@@ -16,11 +16,16 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isTrustedFolder, makeRunFolder, prepareFolder } from '#built/host/files/own-folders.js';
+import {
+  isTrustedFolder,
+  makeFolders,
+  makeRunFolder,
+  PRIVATE,
+  prepareFolder,
+} from '#built/host/files/own-folders.js';
 import { removeFolder } from '#built/host/files/remove-folder.js';
 import { Host } from '#built/libvirt/host.js';
 import { withProbeFolder } from '#built/operations/doctor/probe-folder.js';
-import { RecordCache } from '#built/registry/catalog/record-cache.js';
 import { withScratchFolder } from '#built/run/journal/scratch-folder.js';
 import { withRun } from '#built/run/open-run.js';
 import { DirectoryStore } from '#built/store/directory/directory-store.js';
@@ -75,17 +80,13 @@ const firstUses: [string, () => Promise<unknown>][] = [
     },
   ],
   [
-    'a list of an S3 registry',
-    async () =>
-      new RecordCache(`${stateDir}/cache/registries/x`, { minBytes: 0, fraction: 0 }).write(
-        '00',
-        [],
-      ),
+    'the first write to an S3 registry',
+    async () => makeFolders(`${stateDir}/cache/registries/x`, PRIVATE),
   ],
 ];
 
 test.each(firstUses)(
-  'QEMU passes to the delta whatever made the state directory: %s',
+  'QEMU can reach the delta if the state directory was made by %s',
   async (_, first) => {
     for (const mask of [0o022, 0o077]) {
       await withUmask(mask, async () => {
@@ -100,7 +101,7 @@ test.each(firstUses)(
   },
 );
 
-test('a state and a work directory that an earlier version closed are opened', async () => {
+test('state and work directories that an earlier version closed are opened', async () => {
   const workDir = join(folder, 'work');
   await mkdir(join(stateDir, 'runs'), { recursive: true });
   await mkdir(join(workDir, `import-${randomUUID()}`), { recursive: true });
@@ -111,14 +112,14 @@ test('a state and a work directory that an earlier version closed are opened', a
   });
 });
 
-test('a closed directory that holds other files of its owner stays closed', async () => {
+test('a closed directory with other files of its owner stays closed', async () => {
   const workDir = join(folder, 'home');
   await mkdir(workDir, { mode: 0o700 });
   await writeFile(join(workDir, 'letter'), '');
   await startRun(workDir, async () => expect(await modeOf(workDir)).toBe(0o700));
 });
 
-test('only a run whose file QEMU opens has a folder that others pass', async () => {
+test('a run folder has mode 0711 only if QEMU opens a file in it', async () => {
   const workDir = join(folder, 'work');
   const look = async (scratch: string) => {
     const [runId = ''] = await readdir(join(stateDir, 'runs'));
@@ -129,7 +130,7 @@ test('only a run whose file QEMU opens has a folder that others pass', async () 
   await startRun(workDir, offline, false);
 });
 
-test('the run folder is the scratch folder too if the work directory is `runs`, however spelled', async () => {
+test('one folder serves as run and scratch folder if the work directory is `runs`, by any path', async () => {
   await mkdir(join(stateDir, 'runs'), { recursive: true });
   await symlink(stateDir, join(folder, 'link'));
   for (const workDir of [`${stateDir}/runs/`, `${folder}/link/runs`])
@@ -138,7 +139,7 @@ test('the run folder is the scratch folder too if the work directory is `runs`, 
     });
 });
 
-test('a work directory that is a file is refused before there is a journal', async () => {
+test('a work directory that is a file is rejected before the journal exists', async () => {
   const file = join(folder, 'file');
   await writeFile(file, '');
   for (const workDir of [file, join(file, 'below'), '/dev/null'])
@@ -149,7 +150,7 @@ test('a work directory that is a file is refused before there is a journal', asy
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
 
-test('a directory that another user could change is refused, with the reason', async () => {
+test('a directory that another user could change is rejected with the reason', async () => {
   const path = join(folder, 'shared');
   await mkdir(path);
   await symlink(path, join(folder, 'link'));
@@ -178,7 +179,7 @@ test('a directory that another user could change is refused, with the reason', a
   expect(await isTrustedFolder(join(folder, 'none'))).toBe(false);
 });
 
-test('a folder that was planted under the name of a run is refused and left as it is', async () => {
+test('a planted folder with the name of a run is rejected and not changed', async () => {
   const path = join(folder, randomUUID());
   await symlink(folder, path);
   await expect(makeRunFolder(path, 0o711)).rejects.toMatchObject({ code: 'WORK_DIR' });
@@ -188,7 +189,7 @@ test('a folder that was planted under the name of a run is refused and left as i
   expect(await modeOf(join(folder, 'made'))).not.toBe(0o711);
 });
 
-test('a folder is removed with all it holds, and nothing that a link leads to', async () => {
+test('a folder is removed with its content, and not the target of a link in it', async () => {
   const kept = join(folder, 'kept');
   await mkdir(kept);
   await writeFile(join(kept, 'file'), 'kept');

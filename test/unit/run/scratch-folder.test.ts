@@ -1,4 +1,4 @@
-// A folder that a dead process left is removed; a live one's, and one that nobody can judge, stay.
+// The scratch folder of a dead process is removed; that of a living or unknown process stays.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ async function startOwner(): Promise<ChildProcess> {
   return child;
 }
 
-test('kept while its process lives, removed after kill -9, also by the next one', async () => {
+test('a scratch folder stays while its process lives, and the next process removes it after kill -9', async () => {
   const child = await startOwner();
   await sweepScratch(workDir);
   expect(await readdir(workDir)).toHaveLength(1);

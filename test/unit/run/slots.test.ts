@@ -1,4 +1,4 @@
-// Places for snapshots on a host: no more than there are, one for who waits, none kept by the dead.
+// Slots for snapshots on a host: a limit, a wait with a message, and no slot held by a dead process.
 import { execFile } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ function wish(runId: string, more: object = {}) {
   return { notes, options: { ...usual, ...more } };
 }
 
-test('the third waits for the two, is told who they are, and goes when one ends', async () => {
+test('a third snapshot waits for two, reports their runs, and starts when one ends', async () => {
   const script = `const { takeSlot } = await import(${JSON.stringify(module)});
     const signal = new AbortController().signal;
     const usual = { domain: 'of-dead', maxConcurrent: 2, timeoutMs: 1, signal, onWait: String };
@@ -54,13 +54,13 @@ test('the third waits for the two, is told who they are, and goes when one ends'
   await Promise.all([two.release(), three.release()]);
 });
 
-test('a place that a process holds whose file does not say who it is: busy, and named so', async () => {
+test('a slot whose lock file names no run counts as taken, and the error says so', async () => {
   const path = join(lockFolder(), 'slot-1.lock');
   const child = await holdLock(path, 'rubbish');
   const late = wish('late', { maxConcurrent: 1, timeoutMs: 1 }).options;
   await expect(takeSlot(late)).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
-    message: expect.stringContaining('a process whose lock file does not say who it is had them'),
+    message: expect.stringContaining('taken by a process that its lock file does not name'),
   });
   await endHolder(child);
   await rm(path);

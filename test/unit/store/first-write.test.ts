@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunEvent } from '#built/core/events.js';
-import { FirstWrite } from '#built/store/first-write.js';
+import { FirstWrite } from '#built/store/capabilities/first-write.js';
 import type { ObjectStore } from '#built/store/object-store.js';
 
 let folder: string;

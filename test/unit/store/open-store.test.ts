@@ -56,7 +56,7 @@ test.each([
   ['file:///srv/a?b', 'write %3F for a ?'],
   ['file:///srv/a#b', 'write %3F for a ?'],
 ])('%j is refused, with what to write', async (url, cure) => {
-  const refused = { code: 'USAGE', message: expect.stringContaining(cure) };
+  const refused = { code: 'USAGE', hint: expect.stringContaining(cure) };
   await expect(openStore(url, OPTIONS)).rejects.toMatchObject(refused);
 });
 
@@ -71,6 +71,7 @@ test.each([
   await expect(openStore(url, OPTIONS)).rejects.toMatchObject({
     code: 'USAGE',
     message: expect.not.stringContaining('hunter2'),
+    hint: expect.not.stringContaining('hunter2'),
   });
 });
 
@@ -79,6 +80,7 @@ test('a password in an endpoint is refused and not repeated', async () => {
   await expect(openStore('s3://bucket/x', { ...OPTIONS, s3 })).rejects.toMatchObject({
     code: 'CONFIG',
     message: expect.not.stringContaining('hunter2'),
+    hint: expect.not.stringContaining('hunter2'),
   });
 });
 

@@ -3,7 +3,7 @@ import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { PublishError } from '../../../core/errors.ts';
 
-// What is not reachable by all of the world: RFC 6890 and the registries of IANA.
+// Addresses that are not public: RFC 6890 and the registries of IANA.
 const NOT_PUBLIC: readonly [string, number][] = [
   ...(
     [
@@ -50,8 +50,8 @@ export function isPublic(address: string): boolean {
 }
 
 /**
- * A lookup for sockets that gives public addresses only: what was checked is what is connected to,
- * whatever the name's server answers a second time.
+ * A lookup for sockets that returns public addresses only. The checked address is the one that is
+ * connected to, even if the name server answers differently a second time.
  */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {

@@ -1,4 +1,4 @@
-// What the headers of an HTTP answer say about the bytes: names, encodings, whether it is a page. Pure.
+// Reads names, encodings and page types from the headers of an HTTP answer. Pure.
 import type { IncomingHttpHeaders } from 'node:http';
 import { basename } from 'node:path';
 
@@ -12,7 +12,7 @@ const ENCODINGS = new Map<string, Encoding>([
   ['zstd', 'zstd'],
 ]);
 
-/** More in a row are nothing that an honest server sends. */
+/** No honest server sends more in a row. */
 const MAX_ENCODINGS = 4;
 
 /**
@@ -40,16 +40,16 @@ function words(header: string | undefined): string[] {
   return list.filter((word) => !UNENCODED.has(word));
 }
 
-/** `chunked` is Node's own to take away. */
+/** Node itself removes `chunked`. */
 function transfers(headers: IncomingHttpHeaders): string[] {
   return words(headers['transfer-encoding']).filter((word) => word !== 'chunked');
 }
 
-/** Types of what a server says in words, and of several bodies in one; none of a disk. */
+/** Types of pages, texts and multipart answers, which no disk image has. */
 const NO_DISK =
   /^(text\/(html|xml)|application\/(xhtml\+xml|xml|json|problem\+json)|multipart\/.*)$/;
 
-/** The type of an answer that is a page, an error or a listing; undefined for what may be a disk. */
+/** Returns the type of a page, an error or a listing; undefined if the answer may be a disk image. */
 export function pageTypeOf(headers: IncomingHttpHeaders): string | undefined {
   const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   return type !== undefined && NO_DISK.test(type) ? type : undefined;

@@ -1,4 +1,4 @@
-// Takes the encodings off the body of an HTTP answer, each within the bounds of the download.
+// Decodes the body of an HTTP answer, each layer within the limit of the download.
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from 'node:zlib';
 import { messageOf, PublishError } from '../../../core/errors.ts';
@@ -15,7 +15,7 @@ interface DecodeOptions {
 
 /**
  * Returns the decoded bytes. The stream fails with DOWNLOAD if they cannot be decoded,
- * IMAGE_REFUSED where any layer has more than `maxBytes`, what `body` fails with.
+ * with IMAGE_REFUSED if a layer has more than `maxBytes`, and with the error of `body`.
  */
 export function decodeAnswer(
   body: Readable,

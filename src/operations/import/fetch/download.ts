@@ -1,4 +1,4 @@
-// Fetches an untrusted URL: http and https alone, no way into the local network, bounded in size and time.
+// Fetches an untrusted URL: only http and https, no local network, limited in size and time.
 import { get as httpGet, type IncomingMessage, type RequestOptions } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { isIP } from 'node:net';
@@ -11,29 +11,29 @@ import { type Encoding, encodingsOf, nameOf, namesOf, pageTypeOf } from './answe
 export interface DownloadOptions {
   allowPrivate: boolean;
   maxBytes: number;
-  /** Silence after which it is given up. */
+  /** How long the server may send nothing. */
   idleMs: number;
-  /** An answer whose type is a page or a text is taken too. */
+  /** Accepts answers whose type is a page or a text too. */
   anyType?: boolean;
   /** Fires at the deadline of the download, or when the caller aborts. */
   signal: AbortSignal;
 }
 
 export interface Download {
-  /** As it was sent: still encoded. */
+  /** The body as it was sent: still encoded. */
   body: Readable;
   /** Bytes of the body, if the server says so. */
   length: number | undefined;
-  /** Of the body, the outermost first. */
+  /** Encodings of the body, the outermost first. */
   encodings: readonly Encoding[];
-  /** What the URL, each redirect and the server call the file. */
+  /** The names of the file: of the URL, of each redirect, and of the server. */
   names: readonly string[];
 }
 
 const MAX_REDIRECTS = 5;
 
 /**
- * Opens the URL. Each redirect is held against the same rules as the first address.
+ * Opens the URL. Each redirect must obey the same rules as the first address.
  * @throws DOWNLOAD (also for an encoding that cannot be decoded, and for a page), USAGE (no http
  * URL); what goes wrong later arrives on the stream.
  */

@@ -64,7 +64,7 @@ class SentBytes {
     return Readable.from(this.#counted(), { objectMode: false });
   }
 
-  /** The digest that is needed. @throws DOWNLOAD where not all bytes came. */
+  /** Returns the digest if one is needed. @throws PublishError DOWNLOAD if bytes are missing */
   finish(): string | undefined {
     const { length } = this.#answer;
     if (length === undefined || length === this.#bytes)

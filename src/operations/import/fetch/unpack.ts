@@ -1,4 +1,4 @@
-// Unpacks a stream by what its first bytes say: gzip here, xz and zstd by their own programs under limits.
+// Unpacks a stream by its first bytes: gzip in this process, xz and zstd by their programs under limits.
 import { spawn } from 'node:child_process';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -21,7 +21,7 @@ const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = 
   xz: ['xz', '-dcq', '-T1', `--memlimit-decompress=${MEMORY_MIB.xz}MiB`],
   zstd: ['zstd', '-dcq', `--memory=${MEMORY_MIB.zstd}MiB`],
 };
-/** What both say of a dictionary or window that is larger. */
+/** What both programs print if a dictionary or window is larger. */
 const NEEDS_MEMORY = /memory is required|memory usage limit|--memory=|window size|allocate memory/i;
 const LIMITS = ['--as=1073741824', '--core=0', '--nofile=16'];
 
@@ -31,7 +31,7 @@ export async function packingOf(bytes: ImageBytes): Promise<Packing | undefined>
   return PACKINGS.find((packing) => found.includes(packing));
 }
 
-/** The unpacked bytes. What goes wrong arrives on the stream, as IMAGE_REFUSED or INTERNAL. */
+/** Returns the unpacked bytes; the stream fails with IMAGE_REFUSED or INTERNAL. */
 export function unpack(packed: Readable, packing: Packing, signal: AbortSignal): Readable {
   if (packing === 'gzip') return unpackGzip(packed);
   return Readable.from(unpackBy(packing, packed, signal), { objectMode: false });

@@ -1,4 +1,4 @@
-// Writes a stream of unknown length into a sparse file, and stops before it takes what is not to be taken.
+// Writes a stream of unknown length into a sparse file, and stops at its limit and at the reserve.
 import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -17,11 +17,11 @@ export interface Bounds {
   onProgress?: (bytes: number) => void;
 }
 
-/** How much is written between two looks at the file system. */
+/** Bytes written between two checks of the free space. */
 const LOOK_EVERY_BYTES = 64 * 1024 * 1024;
 
 /**
- * Writes `source` as the new file `path`; runs of zeros become holes. The size of the file.
+ * Writes `source` as the new file `path`; runs of zeros become holes. Returns the size of the file.
  * @throws IMAGE_REFUSED beyond `maxBytes`, NO_SPACE before the reserve is touched and on a full file
  * system, what the stream fails with. The partial file is the caller's to remove.
  */

@@ -1,0 +1,29 @@
+// What a store may be able to do, and what was seen of it.
+import type { ObjectStore } from '../object-store.ts';
+
+export type Finding = Omit<Capability, 'name'>;
+
+export interface Probe {
+  store: ObjectStore;
+  folder: string;
+  signal: AbortSignal | undefined;
+}
+
+/** What came of trying. `supported` is null where the store has no such thing or it cannot be told. */
+export interface Capability {
+  name: CapabilityName;
+  supported: boolean | null;
+  /** What was found, and what follows where it does not work; one sentence for people. */
+  detail: string;
+}
+
+export type CapabilityName = (typeof CAPABILITIES)[number];
+
+export const CAPABILITIES = [
+  'create-only',
+  'create-only-parts',
+  'content-md5',
+  'checksum',
+  'part-copy',
+  'presigned',
+] as const;

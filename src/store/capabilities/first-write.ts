@@ -1,0 +1,115 @@
+// What a store can do that writing stands on: tried before the first write, and kept.
+import { createHash } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../core/errors.ts';
+import type { OnEvent } from '../../core/events.ts';
+import { orMissing, parseJson } from '../../host/files/file-errors.ts';
+import { isOwnFolder, makeFolders, PRIVATE } from '../../host/files/own-folders.ts';
+import type { CallOptions } from '../object-info.ts';
+import type { ObjectStore } from '../object-store.ts';
+import type { Capability } from './capability.ts';
+
+/** A server may be exchanged or upgraded: what was found counts for so long. */
+const VALID_MS = 30 * 24 * 3600 * 1000;
+
+/** Where a cache of what this registry holds and can do may lie, below `cacheDir`. */
+export function cacheFolder(cacheDir: string, store: ObjectStore): string {
+  const name = `${store.location?.server ?? ''}\n${store.url}`;
+  return join(cacheDir, 'registries', createHash('sha256').update(name).digest('hex').slice(0, 32));
+}
+
+/** What matters before a write, in the order of trying. */
+const MATTERS = ['create-only', 'create-only-parts', 'checksum'] as const;
+
+/** Tries, before the first write of a process, what is not known from before. */
+export class FirstWrite {
+  readonly #store: ObjectStore;
+  readonly #folder: string | undefined;
+  readonly #onEvent: OnEvent;
+  #found: Promise<readonly Capability[]> | undefined;
+
+  /** `folder`: where what was found is kept; nowhere if left out. */
+  constructor(store: ObjectStore, folder: string | undefined, onEvent: OnEvent) {
+    this.#store = store;
+    this.#folder = folder;
+    this.#onEvent = onEvent;
+  }
+
+  /**
+   * Warns once where a race has more than one winner. Never fails: a store that cannot be used says
+   * so in the write itself.
+   */
+  async check(options: CallOptions): Promise<void> {
+    await this.#abilities(options);
+  }
+
+  /** Whether the store refuses a part whose checksum is wrong. Never fails. */
+  async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
+    const found = await this.#abilities(options);
+    return found.some(({ name, supported }) => name === 'checksum' && supported === true);
+  }
+
+  #abilities(options: CallOptions): Promise<readonly Capability[]> {
+    this.#found ??= this.#find(options);
+    return this.#found;
+  }
+
+  async #find({ signal }: CallOptions): Promise<readonly Capability[]> {
+    // NOTE: a directory's create is link(2): where there is none it fails, and never lets two win.
+    if (this.#store.moveIn !== undefined) return [];
+    try {
+      const found = (await this.#known()) ?? (await this.#probe(signal));
+      const createOnly = found.find(({ name }) => name === 'create-only');
+      if (createOnly?.supported === false)
+        this.#warn(`this registry is not safe for many: ${createOnly.detail}`);
+      const isBucket = this.#store.location !== undefined;
+      const untried = found.find(
+        ({ name, supported }) => name !== 'checksum' && supported === null,
+      );
+      if (isBucket && untried !== undefined) this.#warn(`${untried.name}: ${untried.detail}`);
+      return found;
+    } catch (error) {
+      this.#warn(`whether writes can be lost in a race could not be tried: ${messageOf(error)}`);
+      return [];
+    }
+  }
+
+  async #known(): Promise<readonly Capability[] | undefined> {
+    // What another user has put there could say of a store that no writes are lost in it.
+    if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
+    const text = await orMissing(readFile(this.#path(), 'utf8'));
+    const kept = parseJson(text ?? '') as { at?: number; abilities?: Capability[] } | undefined;
+    const age = Date.now() - (kept?.at ?? 0);
+    return age >= 0 && age < VALID_MS ? kept?.abilities : undefined;
+  }
+
+  async #probe(signal: AbortSignal | undefined): Promise<readonly Capability[]> {
+    const { probeCapabilities } = await import('./probe-capabilities.ts');
+    const abilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
+    const isSure = abilities.every(
+      ({ name, supported }) =>
+        supported !== null || (name !== 'create-only' && !this.#store.location),
+    );
+    if (this.#folder === undefined || !isSure) return abilities;
+    const temporary = `${this.#path()}.new`;
+    try {
+      makeFolders(dirname(temporary), PRIVATE);
+      await writeFile(temporary, JSON.stringify({ at: Date.now(), abilities }), { mode: 0o600 });
+      await rename(temporary, this.#path());
+    } catch (error) {
+      // Found out again by the next process: slower, not wrong.
+      if (!(error instanceof Error)) throw error;
+    }
+    return abilities;
+  }
+
+  #path(): string {
+    // Earlier ones told of crc32, and not of uploads.
+    return join(this.#folder ?? '', 'abilities-3.json');
+  }
+
+  #warn(message: string): void {
+    this.#onEvent({ type: 'note', level: 'warning', step: 'registry', message });
+  }
+}
