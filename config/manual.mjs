@@ -1,4 +1,5 @@
 // Writes the manual that ships: topics of `virt-publish explain`, completion scripts, man pages; part of `npm run build`.
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { marked } from 'marked';
@@ -195,8 +196,15 @@ function writePage(name, section, summary, markdown) {
   writeFileSync(`${root}dist/man/${name}.${section}`, page);
 }
 
+/** The day of the last commit: the same sources give the same pages. */
 function date() {
-  const epoch = process.env.SOURCE_DATE_EPOCH;
+  const epoch = process.env.SOURCE_DATE_EPOCH ?? lastCommit();
   const time = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000);
   return time.toISOString().slice(0, 10);
+}
+
+/** Seconds since 1970; `undefined` outside a clone. */
+function lastCommit() {
+  const git = spawnSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' });
+  return git.status === 0 ? git.stdout.trim() : undefined;
 }
