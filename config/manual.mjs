@@ -14,6 +14,8 @@ const { EXIT_CODES } = await load('cli/exit-codes');
 const { buildProgram } = await load('cli/program');
 const { readTopic, titleOf, TOPICS } = await load('explain/topics');
 
+const DATE = date();
+
 /** An option is a term with its text below it; marked-man makes a bullet of it. */
 const TERM = '§';
 
@@ -183,7 +185,7 @@ function writePage(name, section, summary, markdown) {
   const page = roff
     .replace(
       /^\.TH .*$/m,
-      `.TH "${name.toUpperCase()}" "${section}" "${date()}" "${version}" "${manual}"`,
+      `.TH "${name.toUpperCase()}" "${section}" "${DATE}" "${version}" "${manual}"`,
     )
     // Narrow columns of a table cannot be adjusted to both sides.
     .replace(/^\.TH .*$/m, '$&\n.nh\n.ad l')
