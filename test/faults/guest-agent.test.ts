@@ -1,4 +1,4 @@
-// Guests whose file systems somebody else has frozen, agents that lie, and what of an agent's domain a run may change.
+// Guest agents: foreign freezes, wrong answers, resets and ends during a freeze, and the agent timeout.
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ function agentTimeout({ name }: TestDomain): string | undefined {
   return /<agentTimeout>(-?\d+)</.exec(status)?.[1];
 }
 
-test('no command leaves another agent timeout behind than the domain had', async () => {
+test('every command restores the agent timeout of the domain', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const commands = [
     ['inspect', domain.name],
@@ -52,7 +52,7 @@ test('no command leaves another agent timeout behind than the domain had', async
   await domain.destroy();
 });
 
-test('a guest that somebody else has frozen is taken as filesystem-consistent, and stays frozen', async () => {
+test('a guest frozen by another client is published as filesystem-consistent, and stays frozen', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
   await domain.virsh('domfsfreeze');
@@ -122,7 +122,7 @@ test('an image is filesystem-consistent only if the agent froze a file system an
   await domain.destroy();
 });
 
-test('a Windows guest, whose freeze takes long, has a longer deadline, and no other guest has it', async () => {
+test('a Windows guest has a longer freeze deadline than other guests', async () => {
   const { domain, agent } = await lyingGuest();
   agent.onCommand = (command) => (command === FREEZE ? sleep(8000) : undefined);
   const env = {
@@ -152,7 +152,7 @@ test('a Windows guest, whose freeze takes long, has a longer deadline, and no ot
   await domain.destroy();
 });
 
-test('a guest that is paused while it is frozen is taken, and thawed when it runs again', async () => {
+test('a guest that is paused during its freeze is published, and thawed when it runs again', async () => {
   const { domain, agent } = await lyingGuest();
   const before = await photograph(domain);
   agent.onCommand = (command) => (command === FREEZE ? domain.virsh('suspend') : undefined);
@@ -175,7 +175,7 @@ test('a guest that is paused while it is frozen is taken, and thawed when it run
   await domain.destroy();
 });
 
-test('a guest that is reset while it is frozen is no failure: its agent comes back thawed', async () => {
+test('a guest that is reset during its freeze is published as crash-consistent', async () => {
   const { domain, agent } = await lyingGuest();
   agent.onCommand = (command) => {
     if (command !== FREEZE) return undefined;
@@ -190,7 +190,7 @@ test('a guest that is reset while it is frozen is no failure: its agent comes ba
   await domain.destroy();
 });
 
-test('an agent that ends inside the freeze: loud, and the pending thaw can be lived with or given up', async () => {
+test('an agent that ends during the freeze is exit 50, and `recover --abandon-thaw` abandons the thaw', async () => {
   const { domain, agent } = await lyingGuest();
   agent.answers.set(FREEZE, 'close');
   const ran = await runCli(['snapshot', domain.name], { sandbox });
@@ -213,7 +213,7 @@ test('an agent that ends inside the freeze: loud, and the pending thaw can be li
   await domain.destroy();
 });
 
-test('a thaw that is pending is over when the domain was started anew', async () => {
+test('`recover` drops a pending thaw after a new start of the domain', async () => {
   const { domain, agent } = await lyingGuest();
   agent.answers.set(FREEZE, 'close');
   const ran = await runCli(['snapshot', domain.name], { sandbox });

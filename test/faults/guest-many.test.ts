@@ -1,4 +1,4 @@
-// Many runs at once, and secrets that must not come out anywhere.
+// Concurrent runs, and secrets that no output may contain.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { expectNothingLeft, imagesIn } from './whole.ts';
 
 const DOMAINS = 5;
 
-test('ten snapshots at once, two on each of five domains: five succeed, five are told busy', async () => {
+test('of ten concurrent snapshots, two for each of five domains, five succeed and five find the domain busy', async () => {
   const sandbox = await makeSandbox();
   const domains = [];
   for (let made = 0; made < DOMAINS; made += 1) {
@@ -38,7 +38,7 @@ test('ten snapshots at once, two on each of five domains: five succeed, five are
   await Promise.all(domains.map((domain) => domain.destroy()));
 }, 300_000);
 
-test('a secret is found in no output, log, journal, record or error', async () => {
+test('no output, log, journal, record or error contains a secret', async () => {
   const vnc = 'Vnc5ecrt';
   const planted = 'planted-environment-5ecret';
   const sandbox = await makeSandbox();

@@ -1,4 +1,4 @@
-// The journal cannot be written any more, from any entry on: the guest is whole, and no image is half.
+// The journal becomes unwritable at any entry: the guest is restored, and no image is incomplete.
 import { beforeAll, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -46,7 +46,7 @@ async function breakAt(args: readonly string[], point: string, code: string): Pr
 }
 
 test.each(['live', 'cold'])(
-  '%s: a journal that takes no entry any more, from each of its entries on',
+  'a %s run restores the guest if its journal becomes unwritable at any entry',
   async (mode) => {
     const args = ['snapshot', domain.name, '--mode', mode, '--quiet'];
     const table: string[] = [];

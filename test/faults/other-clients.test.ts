@@ -1,4 +1,4 @@
-// Another client acts on the domain at the points of a run's journal: no wrong image, and what the client did stays.
+// Another client acts on the domain at each point of a run's journal: no image is wrong, and its act stays.
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -114,7 +114,7 @@ test.concurrent.each([
   ['live', LIVE],
   ['cold', COLD],
 ])(
-  '%s: whatever another client does at whichever point, it stays, and no image is wrong',
+  '%s: an act of another client at any point stays, and no image is wrong',
   async (mode, acts) => {
     const scene = await makeScene();
     const args = ['snapshot', scene.domain.name, '--all-disks', '--mode', mode, '--json'];
@@ -133,7 +133,7 @@ test.concurrent.each([
   900_000,
 );
 
-test('whatever another client does to a guest around its freeze, it is not left frozen', async () => {
+test('no guest stays frozen, whatever another client does around its freeze', async () => {
   const scene = await makeScene({ system: true });
   const args = ['snapshot', scene.domain.name, '--disk', 'vdb', '--json'];
   const points = ['intent:freeze', 'done:freeze', 'undone:freeze'];

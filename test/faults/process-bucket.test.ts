@@ -1,4 +1,4 @@
-// Runs into a bucket that die, or lose a layer, while the image is made of its layers and sent.
+// Runs into a bucket that die, or whose layers change, while the image is streamed from its layers.
 import { rename, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ListPartsCommand } from '@aws-sdk/client-s3';
@@ -85,7 +85,7 @@ function runIdOf(events: readonly Record<string, unknown>[]): string {
 
 let published = '';
 
-test('killed in the middle of the upload: --resume makes the rest of the image of the same layers', async () => {
+test('`recover --resume` completes a killed upload from the same layers', async () => {
   const ticks = await domain.ticks();
   await dieSlowly();
   expect(await partsThere()).toBe(1);
@@ -110,7 +110,7 @@ test('killed in the middle of the upload: --resume makes the rest of the image o
   await expectSoundImage(file, 'qcow2', { ticks, marker: 'bucket' });
 });
 
-test('a layer that was written to meanwhile: --resume says which, and makes no image', async () => {
+test('`recover --resume` reports a changed layer, and publishes nothing', async () => {
   await dieSlowly();
   await touchBase();
   const ran = await runCli(['recover', '--resume', '--json'], { sandbox, env });
@@ -126,7 +126,7 @@ test('a layer that was written to meanwhile: --resume says which, and makes no i
   await expectNothingHalf([published]);
 });
 
-test('a layer that is written to while the image is sent fails the run', async () => {
+test('a run fails if a layer is written to during the upload', async () => {
   const { done } = await startSlowly();
   await touchBase();
   const ran = await done;

@@ -1,4 +1,4 @@
-// An upload that another process began: the parts that are there and right are kept, all others are sent.
+// Resuming the upload of another process: correct parts are kept, all others are sent.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ function counting(store: ObjectStore, sent: number[]): ObjectStore {
 }
 
 test.each(['s3', 's3 with checksums', 'directory'])(
-  '%s: right parts are kept; wrong, short and missing ones are sent',
+  '%s: a resumed upload keeps correct parts, and sends wrong, short and missing ones',
   async (kind) => {
     const folder = await makeFolder('vp-test-resume');
     const bucket = await createBucket();

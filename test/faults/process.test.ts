@@ -1,4 +1,4 @@
-// The process is killed at each point of its journal: the guard has the guest whole at once, recover clears the rest.
+// A run is killed at each point of its journal: the guard restores the guest at once, `recover` removes the rest.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -28,7 +28,7 @@ test.concurrent.each([
   ['live', 'qcow2-on-raw'],
   ['cold', 'qcow2'],
 ] as const)(
-  '%s: SIGKILL, SIGKILL with the guard, and SIGTERM at each point',
+  '%s: the guest is restored after SIGKILL, SIGKILL with the guard, and SIGTERM at each point',
   async (mode, shape) => {
     const sandbox = await makeSandbox();
     const domain = await createDomain({ shape, autostart: true, vncPassword: 'Vnc-5ecr' });

@@ -1,4 +1,4 @@
-// A dry run foresees what the run would be refused with: work and state directory, QEMU's way, space.
+// `snapshot --dry-run` reports the errors of a run: work and state directory, QEMU's access, space.
 import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -67,7 +67,7 @@ test('`snapshot --dry-run` accepts a directory that a run creates or opens, and 
   expect((await snapshot(...closed)).exitCode).toBe(0);
 });
 
-test('the state directory counts; JSON has the plan beside the error', async () => {
+test('`snapshot --dry-run --json` checks the state directory, and has the plan beside the error', async () => {
   const env = { VIRT_PUBLISH_STATE_DIR: join(dir, 'foreign') };
   const args = ['snapshot', domain.name, '--dry-run', '--json', '--mode', 'cold'];
   const ran = await runCli(args, { sandbox, env });

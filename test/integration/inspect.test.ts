@@ -1,4 +1,4 @@
-// A domain is inspected whatever stands in the way of a snapshot; nothing of it is touched.
+// `inspect` reports a domain with all obstacles to a snapshot, and changes nothing.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -22,7 +22,7 @@ const RBD = `<disk type='network' device='disk'><driver name='qemu' type='raw'/>
 <target dev='vdc' bus='virtio'/></disk>`;
 const CDROM = `<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>`;
 
-test('off, with a disk that cannot be taken; busy with a block job; with snapshots', async () => {
+test('`inspect` reports a domain that is off, a remote disk, a block job, and snapshots', async () => {
   sandbox = await makeSandbox();
   const { dir, disk, paths } = await makeChain();
   const domain = await createDomainOn(dir, [disk, await makeDataDisk(dir, 'raw')], {

@@ -1,4 +1,4 @@
-// One name that hurts shells, XML, qemu-img's options and virsh alike, for everything that has a name.
+// Special characters in domain names and paths, for shells, XML, qemu-img's options and virsh.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -37,7 +37,7 @@ async function publish(domain: TestDomain, ...flags: string[]): Promise<string> 
   return String((ran.events.at(-1) as { image: { id: string } }).image.id);
 }
 
-test('a domain, its chain of three, work directory, registry, image and files', async () => {
+test('special characters work in the names of domain, layers, work directory, registry, image and files', async () => {
   sandbox = await makeSandbox();
   const dir = join(await makeFolder('vp-test'), HURTING);
   await mkdir(dir, { mode: 0o711 });

@@ -1,4 +1,4 @@
-// Sealing: virt-sysprep works on the run's own image, in its place among the steps, and never half.
+// `--sysprep`: virt-sysprep seals the run's own image between its checks, and no incomplete seal is published.
 // NOTE: a small program stands for the real one, whose appliance takes longer to boot than all of
 // this. It takes the real one's arguments, and really changes the image, through qemu-io.
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -53,7 +53,7 @@ async function expectUntouched(): Promise<void> {
   expect(await sha256Of(domain.diskPath())).toBe(disk);
 }
 
-test('the image is sealed between its checks and the upload, and says how; the disk stays', async () => {
+test('`--sysprep` seals the image between its checks and the upload, records it, and keeps the disk', async () => {
   const { env, log } = await withSysprep('exit 0');
   const list = 'defaults,-ssh-userdir';
   const bucket = await createBucket();
@@ -77,7 +77,7 @@ test('the image is sealed between its checks and the upload, and says how; the d
   await expectUntouched();
 });
 
-test('without virt-sysprep, or with operations that it has not: one clear error, before all else', async () => {
+test('`--sysprep` is rejected first if virt-sysprep or an operation is missing', async () => {
   const tools = await makeFolder('vp-test-bin');
   const { env } = await withSysprep('exit 0');
   const missing = await failToPublish([domain.name, '--sysprep'], {
@@ -96,7 +96,7 @@ test('without virt-sysprep, or with operations that it has not: one clear error,
   await expectNoRunLeft(sandbox);
 });
 
-test('a sealing that fails, damages the image or takes too long publishes nothing', async () => {
+test('a run publishes nothing if virt-sysprep fails, damages the image or takes too long', async () => {
   const home = await makeSandbox();
   const fail = await withSysprep(
     "echo 'virt-sysprep: error: no operating systems were found' >&2; exit 1",
@@ -120,7 +120,7 @@ test('a sealing that fails, damages the image or takes too long publishes nothin
   await expectUntouched();
 });
 
-test('killed in the middle: recover --resume publishes nothing, and ends what still seals', async () => {
+test('`recover --resume` publishes nothing of a run killed during virt-sysprep, and ends that program', async () => {
   const home = await makeSandbox();
   const { env } = await withSysprep(': >"$LIBGUESTFS_TMPDIR/half"; while :; do sleep 0.1; done');
   const { child, done } = await startCli(['snapshot', domain.name, '--sysprep'], {

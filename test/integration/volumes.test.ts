@@ -1,4 +1,4 @@
-// Volume-backed domains: snapshots that the pool makes, an image that names them, and nothing where it fails.
+// Volume snapshots: made by the pool, named by the image, and removed if the run fails.
 import { access, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,7 +42,7 @@ async function snapshotNames(): Promise<string[]> {
   return (await domain.virsh('snapshot-list', '--name')).split('\n').filter(Boolean);
 }
 
-test('a disk that is no volume, and flags that are about data, are refused before all else', async () => {
+test('`--volume-snapshots` rejects a disk that is no volume, and flags for image data', async () => {
   const sandbox = await makeSandbox();
   const plain = await failToPublish([domain.name, ...TAKE], { sandbox });
   expect(plain).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
@@ -52,7 +52,7 @@ test('a disk that is no volume, and flags that are about data, are refused befor
   expect(await imagesIn(sandbox)).toEqual([]);
 });
 
-test('a dry run says what becomes of each volume, and touches nothing', async () => {
+test('`--dry-run` shows the snapshot of each volume, and changes nothing', async () => {
   pool = await createDirPool(domain.dir);
   before = await photograph(domain);
   const sandbox = await makeSandbox();
@@ -71,7 +71,7 @@ async function killAt(at: string, signal: 'SIGKILL' | 'SIGINT', sandbox: Sandbox
 }
 
 test.each(['done:freeze', 'point:taken', 'point:captured'])(
-  'killed at %s: recover thaws the guest, takes the snapshots back, and there is no image',
+  '`recover` of a run killed at %s thaws the guest and removes the snapshots',
   async (at) => {
     const sandbox = await makeSandbox();
     await domain.agent.writeFile('/data/marker', at);
@@ -89,7 +89,7 @@ test.each(['done:freeze', 'point:taken', 'point:captured'])(
   },
 );
 
-test('frozen for longer than it may be: thawed, the snapshots are taken back, nothing is published', async () => {
+test('a freeze that exceeds its limit is thawed, the snapshots are removed, nothing is published', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1' };
   const late = await failToPublish([domain.name, ...TAKE], { sandbox, env });
@@ -100,7 +100,7 @@ test('frozen for longer than it may be: thawed, the snapshots are taken back, no
   await expectNothingLeft(sandbox);
 });
 
-test('interrupted with the snapshots taken: they are taken back before it ends', async () => {
+test('an interrupted run removes its volume snapshots before it ends', async () => {
   const sandbox = await makeSandbox();
   await killAt('point:captured', 'SIGINT', sandbox);
   await untilWhole(domain, before, 0);
@@ -109,7 +109,7 @@ test('interrupted with the snapshots taken: they are taken back before it ends',
   await expectNothingLeft(sandbox);
 });
 
-test('killed while libvirt makes the snapshot: its end is waited for, and it is taken back', async () => {
+test('`recover` waits for a snapshot that libvirt is making, and removes it', async () => {
   const sandbox = await makeSandbox();
   const env = { VIRT_PUBLISH_TEST_AT: 'point:taking=SIGSTOP,guard' };
   const args = ['snapshot', domain.name, '--volume-snapshots', '--quiesce', 'off'];
@@ -139,7 +139,7 @@ test('killed while libvirt makes the snapshot: its end is waited for, and it is 
   await expectRunning();
 });
 
-test('the image names what the pool has: frozen at one point in time, and whole', async () => {
+test('the image names the snapshots in the pool, of one point in time and complete', async () => {
   const sandbox = await makeSandbox();
   await domain.agent.writeFile('/data/marker', 'before');
   const ticks = await domain.ticks();
@@ -205,7 +205,7 @@ test('the image names what the pool has: frozen at one point in time, and whole'
   await expectRunning();
 });
 
-test('recover leaves the overlay where the guest is off, or somebody reads the volume, and says so', async () => {
+test('`recover` keeps an overlay if the guest is off or the volume has readers, and reports it', async () => {
   const sandbox = await makeSandbox();
   const [below = ''] = await chainOf('vda');
   await killAt('point:captured', 'SIGKILL', sandbox);
