@@ -94,19 +94,19 @@ test('a commit killed at any point leaves the chain unchanged or shorter, and a 
     await untilWhole(domain, before, 100);
     expect(await layers()).toEqual(paths);
   }
-  // libvirt has pivoted, and the run is as good as done; the guest just stands still for the flush.
+  // libvirt has pivoted, and the guest is paused only for the flush.
   const env = { VIRT_PUBLISH_TEST_AT: 'done:pause=SIGKILL' };
   await (await startCli(argsOf(['commit']), { sandbox, env })).done;
   const runs = async () => (await domain.state()) === 'running';
   await waitFor('the guest to run on', runs, { timeoutMs: 2000 });
-  // The guard has found that out, and has nobody to tell it to.
+  // The guard noted it in the journal, and `recover` reports it.
   expect(await recover()).toContain('the chain is shorter');
   const [base = ''] = paths.slice(-1);
   expect(await layers()).toEqual([base]);
   expect(await domain.inactiveXml()).toContain(`<source file='${base}'`);
   await domain.waitForTick();
   await domain.shutdown();
-  // The bytes of every layer have come down, through all that was begun and given up before.
+  // The bytes of every layer are in the base, after all the aborted jobs before.
   for (const [index, at] of [128, 140, 152, 164].entries()) {
     const read = `read -P ${index + 1} ${at}M 8M`;
     const said = await must('qemu-io', ['-f', 'raw', '-r', '-c', read, base]);

@@ -25,7 +25,7 @@ test('a live run ends with exit 31 if the state directory is full at any point o
     VIRT_PUBLISH_WORK_DIR: join(sandbox.dir, 'work'),
   };
   const codes: (number | null)[] = [];
-  // Folders, lock, journal, saved XML: each of them is the first without room in one of these.
+  // Folders, lock, journal, saved XML: each of them is the first without space in one of these.
   for (const freeKib of [0, 1, 2, 4, 8, 64]) {
     await must('rm', ['-rf', join(disk.path, 'full'), join(disk.path, 'state')]);
     await fill(disk, freeKib);

@@ -84,7 +84,7 @@ async function lyingGuest(): Promise<{ domain: TestDomain; agent: FakeAgent }> {
   return { domain, agent };
 }
 
-/** Freeze and thaw, and what comes of it. */
+/** The answers to freeze and thaw, and the message that they cause. */
 const LIES: [string, [string, FakeAnswer][], string][] = [
   ['freezes no file system', [[FREEZE, { return: 0 }]], 'froze no file system'],
   ['answers the freeze with an error', [[FREEZE, { error: 'no' }]], 'the freeze failed'],
@@ -139,7 +139,7 @@ test('a Windows guest has a longer freeze deadline than other guests', async () 
     const ran = await runCli(['snapshot', domain.name], { sandbox, env });
     expect(ran.exitCode, ran.stderr).toBe(0);
     expect(await newestImage(), `${id}: ${ran.stderr}`).toMatchObject(consistency);
-    // The agent works off what it was asked for in order.
+    // The agent processes its commands in order.
     await waitFor('the last thaw', async () => agent.commands.at(-1) === THAW);
   }
   agent.onCommand = (command) => (command === FREEZE ? sleep(16_000) : undefined);
@@ -162,7 +162,7 @@ test('a guest that is paused during its freeze is published, and thawed when it 
   expect(ran.stderr).toContain('frozen until it runs again');
   expect(await domain.state()).toBe('paused');
   expect(await domain.info('Persistent')).toBe('yes');
-  // A guest that stands still is no obstacle to the next run.
+  // A paused guest does not prevent the next run.
   const next = await runCli(['snapshot', domain.name], { sandbox });
   expect(next.exitCode, next.stderr).toBe(0);
   expect(agent.commands.filter((command) => command === THAW)).toEqual([]);

@@ -15,7 +15,7 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   libvirtd = await startPrivateLibvirtd(4);
-  // All of this file happens on this libvirtd.
+  // All tests of this file use this libvirtd.
   lab().uri = libvirtd.uri;
   domain = await createDomain({ shape: 'qcow2', autostart: true });
   before = await photograph(domain);

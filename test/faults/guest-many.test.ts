@@ -20,7 +20,7 @@ test('of ten concurrent snapshots, two for each of five domains, five succeed an
   const before = await Promise.all(domains.map(photograph));
   const ran = await Promise.all(
     domains.flatMap(({ name }) =>
-      // Slow enough that the second one comes while the first one works.
+      // Slow enough that the second run starts while the first one works.
       [0, 1].map(() => runCli(['snapshot', name, '--bandwidth', '1', '--json'], { sandbox })),
     ),
   );
@@ -63,7 +63,7 @@ test('no output, log, journal, record or error contains a secret', async () => {
   keep(await (await startCli(logged, { sandbox, env: dies })).done);
   const [run = ''] = await readdir(join(sandbox.stateDir, 'runs'));
   said.push(await readFile(join(sandbox.stateDir, 'runs', run, 'journal.ndjson'), 'utf8'));
-  // Where the password is meant to be, and readable by nobody else.
+  // The only intended place of the password, with mode 0600.
   const xml = await readFile(join(sandbox.stateDir, 'runs', run, 'domain.xml'), 'utf8');
   expect(xml).toContain(vnc);
   keep(await runCli(['status', '--json'], { sandbox, env }));

@@ -20,7 +20,7 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
-/** A guest whose disk grows on this file system: the first to be paused if it runs full. */
+/** A guest whose disk grows on this file system: it is paused first if the file system is full. */
 async function guestBeside(disk: SmallDisk): Promise<TestDomain> {
   const dir = join(disk.path, 'beside');
   await mkdir(dir, { mode: 0o711 });
@@ -64,7 +64,7 @@ test.each(['mirror', 'convert'])(
     const ran = await done;
     expect(ran.exitCode, ran.stdout).toBe(31);
     expect(ran.events.at(-1)).toMatchObject({ code: 'NO_SPACE' });
-    // The filler goes on until the run has ended: what it took by then is its own.
+    // The filler continues until the run has ended, so its files do not count.
     expect(least).toBeGreaterThan(RESERVE / 2);
     await expectWhole(domain, before);
     await expectWhole(beside, besideBefore);
@@ -113,7 +113,7 @@ test('a run publishes nothing if the disk is full when the mirror is ended', asy
   const env = {
     VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
     VIRT_PUBLISH_RESERVE_FRACTION: '0',
-    // Stopped before the freeze, the mirror is ready and follows what the guest writes.
+    // When the run is stopped before the freeze, the mirror is ready and follows the guest's writes.
     VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP',
   };
   const args = ['snapshot', domain.name, '--work-dir', disk.path, '--json'];

@@ -17,7 +17,7 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
-/** One domain for the tests that leave it as it was. */
+/** One domain for the tests that restore it. */
 let shared: TestDomain | undefined;
 async function lasting(): Promise<TestDomain> {
   shared ??= await createDomain({ shape: 'qcow2', autostart: true });
@@ -121,7 +121,7 @@ test('a run retries undos that libvirt rejects, and else prints a recovery comma
       undoFailures: string[];
     };
     expect(undoFailures.length, message).toBeGreaterThan(0);
-    // The command must work without the hook, and with nothing but a shell.
+    // The command must work in a plain shell, without the hook.
     await must('sh', ['-c', recoveryCommand.at(-1) ?? 'false']);
     await untilWhole(domain, before, 2000);
     const recovered = await runCli(['recover', '--json'], { sandbox });
@@ -212,9 +212,9 @@ test('a detached host device is attached again after a save, a failed save, a ki
   expect(never.ran.exitCode, never.ran.stdout).toBe(50);
   const { recoveryCommand } = never.ran.events.at(-1) as { recoveryCommand: string[] };
   expect(recoveryCommand.join()).toMatch(/bus="0x06".*\| virsh .* attach-device .* --live$/);
-  const mended = await moves({}, ['recover', '--json']);
-  expect(mended.ran.exitCode, mended.ran.stdout).toBe(0);
-  expect(mended.moved).toEqual(['attached']);
+  const recovered = await moves({}, ['recover', '--json']);
+  expect(recovered.ran.exitCode, recovered.ran.stdout).toBe(0);
+  expect(recovered.moved).toEqual(['attached']);
   await expectWhole(domain, before);
   await expectNothingLeft(sandbox);
 });

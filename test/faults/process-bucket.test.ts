@@ -30,7 +30,7 @@ beforeAll(async () => {
   registry = ['--registry', `s3://${bucket}/gold`];
 });
 
-/** A slow run, when the first of its parts is in the bucket, and others are to come. */
+/** Starts a slow run; resolves when the first of its parts is in the bucket and others are missing. */
 async function startSlowly() {
   const flags = [...registry, '--name', 'web', '--upload-rate', '2', '--json'];
   const run = await startCli(['snapshot', domain.name, ...flags], { sandbox, env });
@@ -39,7 +39,7 @@ async function startSlowly() {
 }
 
 async function partsThere(): Promise<number> {
-  // Not those that only try what the server can do.
+  // Not the uploads of capability probes.
   const upload = (await listUploads(bucket)).find(({ Key }) => Key?.includes('/images/'));
   if (!upload) return 0;
   const command = { Bucket: bucket, Key: upload.Key, UploadId: upload.UploadId };
@@ -62,13 +62,13 @@ function basePath(): string {
   return join(domain.dir, 'base.qcow2');
 }
 
-/** As whoever writes into a layer leaves it. */
+/** Changes a layer like a client that writes into it. */
 async function touchBase(): Promise<void> {
   const now = new Date();
   await utimes(basePath(), now, now);
 }
 
-/** Nothing of an image is there, but for those that are active. */
+/** Expects no data of images that are not active. */
 async function expectNothingHalf(active: readonly string[]): Promise<void> {
   await expectWhole(domain, before);
   await expectNoRunLeft(sandbox);
@@ -77,7 +77,7 @@ async function expectNothingHalf(active: readonly string[]): Promise<void> {
   expect(data.filter((key) => !active.some((id) => key.includes(id)))).toEqual([]);
 }
 
-/** Which is the image's id too. */
+/** The run's id is also the image's id. */
 function runIdOf(events: readonly Record<string, unknown>[]): string {
   const { runs } = events.at(-1) as { runs: [{ runId: string }] };
   return runs[0].runId;
@@ -90,7 +90,7 @@ test('`recover --resume` completes a killed upload from the same layers', async 
   await dieSlowly();
   expect(await partsThere()).toBe(1);
 
-  // A layer that cannot be read just now is no reason to give the image up.
+  // An unreadable layer is no reason to abandon the image.
   await rename(basePath(), `${basePath()}.away`);
   const early = await runCli(['recover', '--resume', '--json'], { sandbox, env });
   expect(early.exitCode, early.stdout + early.stderr).toBe(41);
@@ -118,7 +118,7 @@ test('`recover --resume` reports a changed layer, and publishes nothing', async 
   expect(ran.events.at(-1)).toMatchObject({ runs: [{ image: 'killed' }] });
   const changed = /the layers of the image are no longer what they were .*base\.qcow2/;
   expect(ran.stdout).toMatch(changed);
-  // Those who read the registry are not told of the host's files.
+  // The record does not name files of the host.
   const killed = runIdOf(ran.events);
   const shown = await runCli(['show', killed, '--json', ...registry], { sandbox, env });
   expect(shown.stdout).toContain('and could not be resumed: INTEGRITY');

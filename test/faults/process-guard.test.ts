@@ -37,7 +37,7 @@ test('the guard thaws the guest of a run that is stopped during the freeze, and 
   const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'done:freeze=SIGSTOP' };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
   await waitFor('the freeze', async () => (await flawOf(domain, before))?.includes('persistent'));
-  // twice the deadline and two seconds of slack
+  // Twice the deadline, and two seconds.
   await untilWhole(domain, before, 8000);
   const status = await runCli(['status', '--json'], { sandbox });
   expect(status.stdout).toContain('"state":"running"');
@@ -55,7 +55,7 @@ test('a run releases the guest at the freeze deadline if the freeze has no answe
   const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox, env });
   expect(ran.exitCode, ran.stdout).toBe(13);
   expect(ran.stdout).toContain('the guest was held for longer than 2000 ms');
-  // It was the run, and not its guard, which acts later.
+  // The run released the guest, not its guard, which acts later.
   expect(ran.stdout).not.toContain('its guard restored the guest');
   await expectWhole(domain, before);
   await expectNothingLeft(sandbox);
@@ -183,7 +183,7 @@ test('the guard restores the guest soon, even if another process holds the lock 
   await expectNothingLeft(sandbox);
 });
 
-/** The folder of the run goes while the domain is undefined, as by a cleaner of temporary files. */
+/** Removes the folder of the run while the domain is undefined, like a cleaner of temporary files. */
 async function startWithoutFolder(at: string): Promise<Awaited<ReturnType<typeof startCli>>> {
   const env = { VIRT_PUBLISH_TEST_AT: `${at}=SIGSTOP` };
   const started = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });

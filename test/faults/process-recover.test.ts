@@ -15,7 +15,7 @@ interface Dead {
   sandbox: Sandbox;
 }
 
-/** Every test leaves it whole, running or off. */
+/** Every test restores it, running or off. */
 let shared: TestDomain | undefined;
 
 /** A run that died, with its guard, at this point. */
@@ -54,7 +54,7 @@ async function recover(sandbox: Sandbox, ...args: string[]) {
   return ran;
 }
 
-/** As after a power cut: the journal tells of another boot, the domain is gone. */
+/** Simulates a power cut: the journal has another boot id, and the domain is missing. */
 async function otherBoot({ sandbox, domain }: Dead): Promise<void> {
   const [run = ''] = await readdir(join(sandbox.stateDir, 'runs'));
   const path = join(sandbox.stateDir, 'runs', run, 'journal.ndjson');
@@ -77,7 +77,7 @@ test('`status` shows a dead run, `recover` recovers it, and a second `recover` d
       },
     ],
   });
-  // A recover that dies itself leaves less to do for the next one.
+  // A `recover` that dies leaves the rest to the next one.
   const env = { VIRT_PUBLISH_TEST_AT: 'undone:mirror=SIGKILL' };
   expect((await runCli(['recover'], { sandbox, env })).exitCode).toBeNull();
   const less = await runCli(['status'], { sandbox });

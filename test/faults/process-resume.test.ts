@@ -27,7 +27,7 @@ async function s3Store(bucket: string): Promise<ObjectStore> {
   });
 }
 
-/** The store, telling which parts are sent to uploads that are gone on with. */
+/** Wraps the store; records which parts are sent to resumed uploads. */
 function counting(store: ObjectStore, sent: number[]): ObjectStore {
   const resumeUpload: ObjectStore['resumeUpload'] = (key, uploadId) => {
     const upload = store.resumeUpload(key, uploadId);
