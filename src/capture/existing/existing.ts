@@ -52,7 +52,7 @@ async function stateOfDisk(
 
 async function fileState(path: string): Promise<unknown> {
   const facts = await stat(path).catch(() => undefined);
-  if (facts === undefined) return 'gone';
+  if (facts === undefined) return 'missing';
   const { dev, ino, size, mtimeMs } = facts;
   return { dev, ino, size, mtimeMs };
 }
