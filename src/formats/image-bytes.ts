@@ -11,7 +11,7 @@ export interface ImageBytes {
 /** No header, table or descriptor that is looked at is larger. */
 const MAX_PIECE = 4 * 1024 * 1024;
 
-/** Opens a regular file for the time of `work`. @throws USAGE where it is none, or not readable. */
+/** Opens a regular file for the time of `work`. @throws USAGE if it is none, or not readable. */
 export async function withImageBytes<T>(
   path: string,
   work: (bytes: ImageBytes) => Promise<T>,

@@ -9,7 +9,7 @@ export type KnownFormat = Exclude<DiskFormat, 'raw' | 'iso'>;
 export interface Signature {
   /** As it is told to people. */
   name: string;
-  /** Where it is one of ours. */
+  /** If it is one of ours. */
   format?: KnownFormat | 'iso';
   /** What a raw disk may hold: a partition table, an ISO file system. */
   inRaw?: true;

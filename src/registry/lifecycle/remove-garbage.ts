@@ -6,7 +6,7 @@ import { changeRecord, lookAtRecord } from '../record/image-records.ts';
 import { isUnreadable } from '../record/unreadable.ts';
 import type { Garbage } from './image-garbage.ts';
 
-/** False, with nothing removed, where its image has moved on since it was found. */
+/** Returns false, with nothing removed, if its image has changed since it was found. */
 export async function removeGarbage(
   store: ObjectStore,
   garbage: Garbage,

@@ -1,4 +1,4 @@
-// What a record, a name, a tag, a property or an alias may be: our own input and somebody else's bytes. Pure.
+// What a record may hold, whether this program or another client wrote it. Pure.
 import { DISK_FORMATS, VISIBILITIES } from '../../core/model.ts';
 import { IMAGE_STATUSES, type ImageDisk, type ImageObject, type ImageRecord } from './image.ts';
 import { volumeSnapshots } from './image-objects.ts';
@@ -142,7 +142,7 @@ function tagsProblem(tags: readonly unknown[]): string | undefined {
   if (bad !== undefined) return `the tag ${describe(bad)} is not 1 to ${MAX_NAME} characters`;
   const seen = new Set<unknown>();
   const twice = tags.find((tag) => seen.size === seen.add(tag).size);
-  return twice === undefined ? undefined : `the tag ${describe(twice)} is there twice`;
+  return twice === undefined ? undefined : `the tag ${describe(twice)} occurs twice`;
 }
 
 function propertiesProblem(properties: Readonly<Record<string, unknown>>): string | undefined {

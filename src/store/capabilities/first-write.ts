@@ -13,7 +13,7 @@ import type { Capability } from './capability.ts';
 /** A server may be exchanged or upgraded: what was found counts for so long. */
 const VALID_MS = 30 * 24 * 3600 * 1000;
 
-/** Where a cache of what this registry holds and can do may lie, below `cacheDir`. */
+/** Returns the folder below `cacheDir` that keeps what is known of this registry. */
 export function cacheFolder(cacheDir: string, store: ObjectStore): string {
   const name = `${store.location?.server ?? ''}\n${store.url}`;
   return join(cacheDir, 'registries', createHash('sha256').update(name).digest('hex').slice(0, 32));
@@ -22,14 +22,14 @@ export function cacheFolder(cacheDir: string, store: ObjectStore): string {
 /** What matters before a write, in the order of trying. */
 const MATTERS = ['create-only', 'create-only-parts', 'checksum'] as const;
 
-/** Tries, before the first write of a process, what is not known from before. */
+/** Probes, before the first write of a process, what is not known yet. */
 export class FirstWrite {
   readonly #store: ObjectStore;
   readonly #folder: string | undefined;
   readonly #onEvent: OnEvent;
   #found: Promise<readonly Capability[]> | undefined;
 
-  /** `folder`: where what was found is kept; nowhere if left out. */
+  /** `folder` keeps the results; nothing is kept if it is left out. */
   constructor(store: ObjectStore, folder: string | undefined, onEvent: OnEvent) {
     this.#store = store;
     this.#folder = folder;
@@ -37,7 +37,7 @@ export class FirstWrite {
   }
 
   /**
-   * Warns once where a race has more than one winner. Never fails: a store that cannot be used says
+   * Warns once if a race has more than one winner. Never fails: a store that cannot be used says
    * so in the write itself.
    */
   async check(options: CallOptions): Promise<void> {
@@ -56,7 +56,7 @@ export class FirstWrite {
   }
 
   async #find({ signal }: CallOptions): Promise<readonly Capability[]> {
-    // NOTE: a directory's create is link(2): where there is none it fails, and never lets two win.
+    // NOTE: a directory's create is link(2): a file system without it fails, and never lets two win.
     if (this.#store.moveIn !== undefined) return [];
     try {
       const found = (await this.#known()) ?? (await this.#probe(signal));
@@ -105,7 +105,7 @@ export class FirstWrite {
   }
 
   #path(): string {
-    // Earlier ones told of crc32, and not of uploads.
+    // Earlier formats had other probes.
     return join(this.#folder ?? '', 'abilities-3.json');
   }
 

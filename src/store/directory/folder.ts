@@ -13,7 +13,7 @@ const FOLDER_MODE = 0o750;
 const SHARED_MODE = 0o2770;
 const IS_SHARED = 0o2020;
 
-/** What `openFolder` does with a folder that is missing, and one that is there. */
+/** What `openFolder` does with a folder that is missing, and with one that exists. */
 export interface FolderUse {
   /** Makes what is missing below the root, each folder durable in its parent, and checks the owners of the rest. */
   forWriting: boolean;

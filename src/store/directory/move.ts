@@ -14,7 +14,7 @@ export async function moveFile(root: string, from: string, key: string): Promise
   const file = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   return withFile(file, async () => {
     const facts = await file.stat();
-    // Under another name somebody could go on writing into what is published.
+    // By another name of the file a process could write into what is published.
     if (!facts.isFile() || facts.nlink !== 1) return false;
     const target = await factsOf(root, dirname(key));
     if (target?.dev !== facts.dev) return false;

@@ -1,4 +1,4 @@
-// Who made what is in a directory registry: this user, the registry's owner or group, or somebody who planted it.
+// Who made an entry of a directory registry: this user, the registry's owner or group, or a user who planted it.
 import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';

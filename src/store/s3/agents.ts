@@ -33,7 +33,7 @@ export async function makeAgents(url: string, caFile: string | undefined): Promi
   return { ...proxyAgents(proxy, options), proxy: proxy.origin };
 }
 
-/** PEMs of the usual authorities and the one of the file; undefined where there is no file. */
+/** PEMs of the usual authorities and the one of the file; undefined if there is no file. */
 export async function trusted(caFile: string | null | undefined): Promise<string[] | undefined> {
   return caFile ? [...rootCertificates, await readCa(caFile)] : undefined;
 }

@@ -120,7 +120,7 @@ export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand
   return new GetObjectCommand(input);
 }
 
-/** The Date header of an answer; `undefined` where it has none that can be read. */
+/** The Date header of an answer; `undefined` if it has none that can be read. */
 export async function readServerDate(
   client: S3,
   bucket: string,
@@ -142,7 +142,7 @@ export async function readServerDate(
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-/** What went wrong is told by the status, whatever stands in the body (as a relay's page). */
+/** The status of a failure decides, whatever its body holds (a relay's page, for example). */
 function emptyIf(isFailure: boolean): (error: unknown) => Buffer {
   return (error) => {
     if (isFailure && error instanceof NotS3Answer) return Buffer.alloc(0);

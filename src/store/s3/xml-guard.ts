@@ -1,4 +1,4 @@
-// Holds that an answer which the SDK parses as a whole is small, and no deeper than any of S3's.
+// Checks, before the SDK parses an answer, that it is small and not nested deeper than any of S3's.
 import type { Readable } from 'node:stream';
 
 /** A page of a thousand keys of a KiB, each character of them escaped, is half of it. */
@@ -6,7 +6,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** S3's own have six levels. */
 const MAX_DEPTH = 32;
 
-/** What is no answer of S3: trying again gives the same. */
+/** The answer is not S3's; a retry would get the same. */
 export class NotS3Answer extends Error {
   override readonly name = 'NotS3Answer';
 }

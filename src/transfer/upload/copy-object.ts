@@ -34,7 +34,7 @@ const COPY_PART_MIB = 256;
 
 /**
  * Copies, and then reads back what is there now and holds it against the record.
- * @throws INTEGRITY where it differs, UPLOAD, REGISTRY, INTERRUPTED; no upload is left open.
+ * @throws INTEGRITY if it differs, UPLOAD, REGISTRY, INTERRUPTED; no upload is left open.
  */
 export async function copyObject(request: CopyObjectRequest): Promise<CopyWay> {
   const { to, key, signal } = request;

@@ -8,7 +8,7 @@ import { isCold } from '../../host/io/is-cold.ts';
 
 /**
  * `direct`: whether it is read past the page cache; if left out, where it does not lie in it.
- * @throws UPLOAD where the file is not there or is none.
+ * @throws UPLOAD if the file is not there or is none.
  */
 export async function fileSource(
   path: string,

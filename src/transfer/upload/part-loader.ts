@@ -47,14 +47,14 @@ export class PartLoader {
     this.#free = takePieces(atOnce);
   }
 
-  /** @throws UPLOAD where the source ends within the part, and what reading it throws. */
+  /** @throws UPLOAD if the source ends within the part, and what reading it throws. */
   async load(part: PlannedPart): Promise<LoadedPart> {
     const memory = this.#free.pop();
     if (memory === undefined)
       throw new PublishError('INTERNAL', 'more parts are loaded than memory was reserved for', {
         step: 'upload',
       });
-    // Where that fails the memory is nobody's: a read that hangs may still write to it.
+    // If that fails the memory is nobody's: a read that hangs may still write to it.
     const isWhole = part.end - part.start <= memory.byteLength;
     return isWhole ? this.#loadWhole(part, memory) : this.#loadPieces(part, memory);
   }
