@@ -4,7 +4,7 @@ import { messageOf, PublishError } from '../core/errors.ts';
 
 export interface ImageBytes {
   readonly size: number;
-  /** `length` bytes from `offset`, fewer where the file ends before. */
+  /** `length` bytes from `offset`, fewer if the file ends before. */
   at(offset: number, length: number): Promise<Buffer>;
 }
 

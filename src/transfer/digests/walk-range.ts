@@ -5,7 +5,7 @@ import type { RangeReader } from '../../host/io/image-source.ts';
 
 /**
  * Calls `use` with the bytes `start` to `end`, in order, as long as a piece of `memory` at a time;
- * a piece is read anew when its `use` has resolved.
+ * a piece's memory is reused when its `use` has resolved.
  * @throws UPLOAD if the source ends before `end`, and what reading and `use` throw.
  */
 export async function walkRange(

@@ -1,4 +1,4 @@
-// One object from a registry to another: by the server itself where both are its own, else through here.
+// Copies one object between stores: by the server itself if both are its buckets, else through this process.
 import { eachBounded } from '../../core/bounded.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
