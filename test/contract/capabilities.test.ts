@@ -15,7 +15,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     await place.store.checkAccess();
   });
 
-  test('all is tried, found as it is, and taken away', async () => {
+  test('the probes find what the store can do, and leave nothing', async () => {
     const isBucket = name === 'S3';
     const link = place.store.presign === undefined ? null : true;
     expect(supported(await probeCapabilities(place.store))).toEqual({
@@ -30,7 +30,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await place.openUploads()).toEqual([]);
   });
 
-  test('a store that lets two writers of one key win is found out', async () => {
+  test('the probe detects a store that lets two writers of one key win', async () => {
     const swift = forgetful(place.store);
     const [ability] = await probeCapabilities(swift, { only: ['create-only'] });
     expect(ability).toMatchObject({ name: 'create-only', supported: false });
@@ -38,7 +38,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await place.keys()).toEqual([]);
   });
 
-  test('what cannot be tried is told as such', async () => {
+  test('what cannot be probed is reported as unknown', async () => {
     const startUpload = () => Promise.reject(new Error('out of order'));
     const broken = disguised(place.store, { startUpload });
     const found = await probeCapabilities(broken, { only: ['content-md5'] });
