@@ -5,8 +5,8 @@ import { probeCapabilities } from '#built/store/capabilities/probe-capabilities.
 import type { ObjectStore } from '#built/store/object-store.js';
 import { PLACES, type Place } from './places.ts';
 
-const supported = (abilities: readonly Capability[]) =>
-  Object.fromEntries(abilities.map(({ name, supported }) => [name, supported]));
+const supported = (capabilities: readonly Capability[]) =>
+  Object.fromEntries(capabilities.map(({ name, supported }) => [name, supported]));
 
 describe.each(PLACES)('$name', ({ name, make }) => {
   let place: Place;
@@ -32,9 +32,9 @@ describe.each(PLACES)('$name', ({ name, make }) => {
 
   test('the probe detects a store that lets two writers of one key win', async () => {
     const swift = forgetful(place.store);
-    const [ability] = await probeCapabilities(swift, { only: ['create-only'] });
-    expect(ability).toMatchObject({ name: 'create-only', supported: false });
-    expect(ability?.detail).toMatch(/^16 of 16 writers of one key/);
+    const [capability] = await probeCapabilities(swift, { only: ['create-only'] });
+    expect(capability).toMatchObject({ name: 'create-only', supported: false });
+    expect(capability?.detail).toMatch(/^16 of 16 writers of one key/);
     expect(await place.keys()).toEqual([]);
   });
 

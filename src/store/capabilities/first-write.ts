@@ -41,16 +41,16 @@ export class FirstWrite {
    * so in the write itself.
    */
   async check(options: CallOptions): Promise<void> {
-    await this.#abilities(options);
+    await this.#capabilities(options);
   }
 
   /** Whether the store refuses a part whose checksum is wrong. Never fails. */
   async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
-    const found = await this.#abilities(options);
+    const found = await this.#capabilities(options);
     return found.some(({ name, supported }) => name === 'checksum' && supported === true);
   }
 
-  #abilities(options: CallOptions): Promise<readonly Capability[]> {
+  #capabilities(options: CallOptions): Promise<readonly Capability[]> {
     this.#found ??= this.#find(options);
     return this.#found;
   }
@@ -79,34 +79,33 @@ export class FirstWrite {
     // What another user has put there could say of a store that no writes are lost in it.
     if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
-    const kept = parseJson(text ?? '') as { at?: number; abilities?: Capability[] } | undefined;
+    const kept = parseJson(text ?? '') as { at?: number; capabilities?: Capability[] } | undefined;
     const age = Date.now() - (kept?.at ?? 0);
-    return age >= 0 && age < VALID_MS ? kept?.abilities : undefined;
+    return age >= 0 && age < VALID_MS ? kept?.capabilities : undefined;
   }
 
   async #probe(signal: AbortSignal | undefined): Promise<readonly Capability[]> {
     const { probeCapabilities } = await import('./probe-capabilities.ts');
-    const abilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
-    const isSure = abilities.every(
+    const capabilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
+    const isSure = capabilities.every(
       ({ name, supported }) =>
         supported !== null || (name !== 'create-only' && !this.#store.location),
     );
-    if (this.#folder === undefined || !isSure) return abilities;
+    if (this.#folder === undefined || !isSure) return capabilities;
     const temporary = `${this.#path()}.new`;
     try {
       makeFolders(dirname(temporary), PRIVATE);
-      await writeFile(temporary, JSON.stringify({ at: Date.now(), abilities }), { mode: 0o600 });
+      await writeFile(temporary, JSON.stringify({ at: Date.now(), capabilities }), { mode: 0o600 });
       await rename(temporary, this.#path());
     } catch (error) {
       // Found out again by the next process: slower, not wrong.
       if (!(error instanceof Error)) throw error;
     }
-    return abilities;
+    return capabilities;
   }
 
   #path(): string {
-    // Earlier formats had other probes.
-    return join(this.#folder ?? '', 'abilities-3.json');
+    return join(this.#folder ?? '', 'capabilities-1.json');
   }
 
   #warn(message: string): void {

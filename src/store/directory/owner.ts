@@ -37,7 +37,7 @@ function planted(path: string, reason: string): PublishError {
 
 /**
  * Who owns what this process makes there: a file server may know it as another user (root_squash).
- * No file can be made in it: nobody.
+ * If no file can be made in it, returns undefined.
  */
 async function uidOfNew(at: RegistryFolder['at']): Promise<number | undefined> {
   const path = at(`${randomUUID()}.new`);

@@ -56,7 +56,7 @@ async function retry<T>(
   try {
     return await attempt(1);
   } catch (error) {
-    if (!isRetryable(error) || signal?.aborted) throw ended(error, signal, step);
+    if (!isRetryable(error) || signal?.aborted) throw errorToThrow(error, signal, step);
     first = error;
   }
   const again = (n: number) => (n === 1 ? Promise.reject(first) : attempt(n));
@@ -70,11 +70,11 @@ async function retry<T>(
       shouldRetry: ({ error }) => isRetryable(error) && !signal?.aborted,
     });
   } catch (error) {
-    throw ended(error, signal, step);
+    throw errorToThrow(error, signal, step);
   }
 }
 
-function ended(error: unknown, signal: AbortSignal | undefined, step: Step): unknown {
+function errorToThrow(error: unknown, signal: AbortSignal | undefined, step: Step): unknown {
   return signal?.aborted && !(error instanceof PublishError) ? interruption(signal, step) : error;
 }
 

@@ -1,4 +1,4 @@
-// What every answer of S3 has: what lacks it was cut short, or came from something else on the way.
+// What every answer of S3 has; an answer without it is incomplete, or came from something else on the way.
 import { createHash } from 'node:crypto';
 import { PublishError, type Step } from '../../core/errors.ts';
 import { isMd5, unquote } from '../etag.ts';

@@ -160,7 +160,7 @@ const PASSING_CODES = new Set([
 
 /**
  * 5xx, 408 and 429 pass (S3 gives `RequestTimeout` as 400, `SlowDown` as 503); other 4xx do not,
- * nor does what the server cannot do at all. A success that the SDK could not read was cut short.
+ * nor does what the server cannot do at all. A success that the SDK could not read is incomplete.
  */
 function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
   if (status === undefined) return { says: text };

@@ -71,7 +71,7 @@ export class Digester {
       env: {},
       execArgv: [],
     });
-    this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#settle(id, hex));
+    this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#resolveDigest(id, hex));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));
     this.#worker.on('exit', () => this.#fail('its thread ended'));
     this.#worker.unref();
@@ -107,7 +107,7 @@ export class Digester {
     });
   }
 
-  #settle(id: number, hex: string): void {
+  #resolveDigest(id: number, hex: string): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();

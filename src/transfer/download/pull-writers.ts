@@ -29,7 +29,7 @@ export async function openWriters(file: FileHandle, atOnce: number): Promise<Wri
         await work(writer);
         await writer.finish();
       } finally {
-        await writer.settle();
+        await writer.waitForWrites();
         memory.giveBack(pieces);
       }
     },
