@@ -58,7 +58,7 @@ describe('the first write', () => {
     const tried = creates();
     expect(await warnings(store, cache)).toHaveLength(1);
     expect(creates()).toBe(tried);
-    const file = join(cache, 'abilities-3.json');
+    const file = join(cache, 'capabilities-1.json');
     const found = JSON.parse(await readFile(file, 'utf8'));
     await writeFile(file, JSON.stringify({ ...found, at: found.at - 31 * 24 * 3600_000 }));
     expect(await warnings(store, cache)).toHaveLength(1);
