@@ -12,13 +12,12 @@ export class NotS3Answer extends Error {
 }
 
 /**
- * The whole body.
+ * Returns the whole body.
  *
- * NOTE: the SDK reads such a body without a limit, and its parser takes time by the square of the
- * depth, in which nothing else of the process runs.
- * @throws NotS3Answer
+ * NOTE: the SDK reads such a body without a limit.
+ * @throws NotS3Answer if it is too large
  */
-export async function readAnswer(body: Readable): Promise<Buffer> {
+export async function readBounded(body: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -28,12 +27,14 @@ export async function readAnswer(body: Readable): Promise<Buffer> {
       throw new NotS3Answer(`it has more than ${MAX_ANSWER_BYTES} bytes`);
     chunks.push(chunk);
   }
-  const answer = Buffer.concat(chunks);
-  assertShallow(answer);
-  return answer;
+  return Buffer.concat(chunks);
 }
 
-/** @throws NotS3Answer */
+/**
+ * NOTE: the SDK's parser takes time by the square of the depth, in which nothing else of the process
+ * runs.
+ * @throws NotS3Answer if elements nest too deep, or entities are defined
+ */
 export function assertShallow(xml: Buffer): void {
   let depth = 0;
   for (let at = xml.indexOf('<'); at !== -1; at = xml.indexOf('<', at + 1)) {
