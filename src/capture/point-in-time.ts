@@ -78,8 +78,8 @@ async function whileHeld(
 function heldBy(run: CaptureRun, hold: GuestHold): GuestHoldControl | undefined {
   const release = () => releaseOnControl(run, hold);
   if (hold.how === 'paused') return { how: 'paused', since: hold.since, release };
-  const { byUs, since } = hold.frozen;
-  return byUs ? { how: 'frozen', since, release } : undefined;
+  const { byRun, since } = hold.frozen;
+  return byRun ? { how: 'frozen', since, release } : undefined;
 }
 
 /** Freezes or pauses the guest; undefined if it keeps running, or is paused already. */

@@ -24,7 +24,7 @@ export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
 /** A guest whose file systems are frozen. */
 export interface FrozenGuest {
   /** False if another client froze them, which also thaws them. */
-  byUs: boolean;
+  byRun: boolean;
   /** When the freeze was requested, or seen (`performance.now()`). */
   since: number;
 }
@@ -68,7 +68,7 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
   const { domain, scope, freezeLimitMs } = run;
   const limit = await neededAgentLimit(domain, freezeLimitMs);
   if (limit) {
-    await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
+    await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.limitS));
   }
   if (await isFrozen(domain, freezeLimitMs)) return frozenAlready(run);
   const runtime = await domain.runtime();
@@ -79,7 +79,7 @@ async function freezeUnlessFrozen(run: FreezeRun): Promise<FrozenGuest | undefin
       const deadline = { host: run.host, ms: freezeLimitMs + SLACK_MS };
       return [asked, await withHoldDeadline(deadline, () => domain.fsFreeze())] as const;
     });
-    if (count > 0) return { byUs: true, since };
+    if (count > 0) return { byRun: true, since };
   } catch (error) {
     // Another client froze the guest first, and a thaw here would end its freeze.
     if (!isFrozenAnswer(error)) throw error;
@@ -96,7 +96,7 @@ function frozenAlready({ onEvent }: FreezeRun): FrozenGuest {
   const message =
     "another client has frozen the guest's file systems; they are taken as they are, and stay frozen";
   onEvent({ type: 'note', level: 'info', step: 'quiesce', message });
-  return { byUs: false, since: performance.now() };
+  return { byRun: false, since: performance.now() };
 }
 
 /**
@@ -106,12 +106,12 @@ function frozenAlready({ onEvent }: FreezeRun): FrozenGuest {
  * @throws PublishError QUIESCE if the policy is `require` and they were not frozen until now.
  */
 export async function thawGuest(run: FreezeRun, frozen: FrozenGuest): Promise<Thawed> {
-  const { obstacle, at } = frozen.byUs ? await thaw(run) : await lookForThaw(run);
+  const { obstacle, at } = frozen.byRun ? await thaw(run) : await lookForThaw(run);
   await run.scope.undo(agentLimit);
   if (obstacle !== undefined) notFrozen(run, obstacle);
   return {
     consistency: obstacle === undefined ? 'filesystem' : 'crash',
-    freezeMs: frozen.byUs ? Math.round(at - frozen.since) : null,
+    freezeMs: frozen.byRun ? Math.round(at - frozen.since) : null,
   };
 }
 

@@ -44,6 +44,7 @@ Examples:
   virt-publish list
   virt-publish pull web/latest web.qcow2
   virt-publish status                              runs that are running, or crashed
+  virt-publish explain MIRROR                      what an error code means, and what to do
 `;
 
 /**

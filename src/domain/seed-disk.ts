@@ -38,7 +38,8 @@ export async function markSeeds(
 async function seedOf(disk: DiskDescription, limits: TimeLimits): Promise<string | null> {
   const { source, obstacle, encrypted } = disk;
   if (source === null || obstacle !== null || encrypted) return null;
-  const late = () => new PublishError('QEMU_IMG', `reading ${source} took too long`);
+  const late = () =>
+    new PublishError('QEMU_IMG', `reading ${source} took longer than its deadline`);
   try {
     const head = await inTime({ ...limits, late }, () => readHead(source, disk.format, limits));
     return head && describeSeed(head);

@@ -1,4 +1,4 @@
-// Holds that what is handed out is one flat image, which leads nobody who opens it to another file.
+// Checks that data which leaves the registry is one flat image, whose header names no other file.
 import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { INSPECTORS } from './inspect-image.ts';
@@ -7,7 +7,7 @@ import { findSignatures, type KnownFormat, type Signature } from './signatures.t
 
 /**
  * `format`: what the image is said to be; undefined for bytes that are no disk. Reads a few bounded
- * pieces, as `inspectImage`, and makes the same refusals of a header.
+ * pieces, as `inspectImage`, and refuses the same headers.
  *
  * NOTE: the data of a raw disk is the guest's, which may hold a file system, an archive or an image
  * of any kind. It is refused only for a header that leads to other files: a program that guesses

@@ -4,14 +4,14 @@ import { messageOf, PublishError } from '../core/errors.ts';
 
 export interface ImageBytes {
   readonly size: number;
-  /** `length` bytes from `offset`, fewer where the file ends before. */
+  /** `length` bytes from `offset`, fewer if the file ends before. */
   at(offset: number, length: number): Promise<Buffer>;
 }
 
 /** No header, table or descriptor that is looked at is larger. */
 const MAX_PIECE = 4 * 1024 * 1024;
 
-/** Opens a regular file for the time of `work`. @throws USAGE where it is none, or not readable. */
+/** Opens a regular file for the time of `work`. @throws USAGE if it is none, or not readable. */
 export async function withImageBytes<T>(
   path: string,
   work: (bytes: ImageBytes) => Promise<T>,

@@ -26,7 +26,7 @@ export const INSPECTORS: Readonly<Record<KnownFormat, (bytes: ImageBytes) => Pro
 /**
  * Reads a few bounded pieces of the file and starts no program. `expected` is what the user says
  * the format is; `maxVirtualBytes` is what a guest may be shown at most.
- * @throws IMAGE_REFUSED, USAGE where it is another format than expected.
+ * @throws IMAGE_REFUSED, USAGE if it is another format than expected.
  */
 export async function inspectImage(
   bytes: ImageBytes,

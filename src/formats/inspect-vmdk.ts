@@ -6,7 +6,7 @@ const SECTOR = 512;
 const SUBFORMATS = ['monolithicSparse', 'streamOptimized'];
 const MAX_DESCRIPTOR_BYTES = 1024 * 1024;
 const MAX_GRAIN_SECTORS = 2 ** 16;
-/** The directory's place is told by a footer: a stream is written without going back. */
+/** A footer has the place of the grain directory: a stream is written without seeking back. */
 const AT_END = 0xffffffffffffffffn;
 const FOOTER_FROM_END = 1024;
 
@@ -59,7 +59,7 @@ async function readDescriptor(bytes: ImageBytes, header: Buffer): Promise<string
   if (start + length > bytes.size) throw damaged('its descriptor lies beyond its end');
   const text = (await bytes.at(start, length)).toString('latin1');
   const end = text.indexOf('\0');
-  // What stands behind the end is read by nobody, unless somebody means another to read it.
+  // No reader needs text after the end; it is there only to be read by another program.
   if (end >= 0 && /[^\0]/.test(text.slice(end)))
     throw imageRefused('has text after its descriptor', DO_NOT_USE);
   return end < 0 ? text : text.slice(0, end);

@@ -63,7 +63,7 @@ const TESTS: readonly [string, (bytes: ImageBytes) => Promise<boolean>][] = [
   ['tar (OVA)', isTar],
 ];
 
-/** The names of what the file is packed with, as it is told to people; none for a disk. */
+/** Returns what the file is packed with, in words for people; nothing for a disk. */
 export async function findPackings(bytes: ImageBytes): Promise<string[]> {
   const head = await bytes.at(0, 32);
   const marked = MARKS.filter(([, mark]) => head.subarray(0, mark.byteLength).equals(mark));
@@ -131,11 +131,11 @@ async function isTar(bytes: ImageBytes): Promise<boolean> {
   if (header.toString('latin1', 257, 262) === 'ustar') return true;
   if (header.byteLength < TAR_HEADER || header[0] === 0) return false;
   const { start, end } = TAR_CHECKSUM;
-  const told = /^ *([0-7]{1,7})[ \0]/.exec(header.toString('latin1', start, end))?.[1];
-  if (told === undefined) return false;
+  const stated = /^ *([0-7]{1,7})[ \0]/.exec(header.toString('latin1', start, end))?.[1];
+  if (stated === undefined) return false;
   header.fill(' ', start, end);
   const unsigned = header.reduce((sum, byte) => sum + byte, 0);
   // Some old tars add signed bytes.
   const signed = header.reduce((sum, byte) => sum + ((byte << 24) >> 24), 0);
-  return [unsigned, signed].includes(Number.parseInt(told, 8));
+  return [unsigned, signed].includes(Number.parseInt(stated, 8));
 }

@@ -7,22 +7,22 @@ import { findPackings } from './packed-signatures.ts';
 export type KnownFormat = Exclude<DiskFormat, 'raw' | 'iso'>;
 
 export interface Signature {
-  /** As it is told to people. */
+  /** In words for people. */
   name: string;
-  /** Where it is one of ours. */
+  /** If it is a supported disk format. */
   format?: KnownFormat | 'iso';
   /** What a raw disk may hold: a partition table, an ISO file system. */
   inRaw?: true;
-  /** It names other files to whoever guesses its format, and there is no inspector for it. */
+  /** Its header may name other files, and there is no inspector for it. */
   leads?: true;
-  /** It stands at the end of the file, where QEMU does not look for it. */
+  /** It is at the end of the file, where QEMU does not look. */
   atEnd?: true;
   /** Text, which is taken for a raw disk only if the caller says so. */
   isText?: true;
 }
 
 interface Mark extends Signature {
-  /** From the start; from the end where negative. */
+  /** From the start; from the end if negative. */
   offset: number;
   bytes: Buffer;
 }

@@ -6,7 +6,7 @@ import { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } from './ffi/constants.ts';
 export interface AgentLimit {
   /** The limit of the domain before. */
   previousS: number;
-  ours: number;
+  limitS: number;
 }
 
 /**
@@ -21,20 +21,20 @@ export async function neededAgentLimit(
   domain: Domain,
   ms: number,
 ): Promise<AgentLimit | undefined> {
-  const ours = Math.ceil(ms / 1000);
+  const limitS = Math.ceil(ms / 1000);
   const status = await domain.status();
   const previousS = status?.agentTimeoutS ?? VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK;
-  const isLimited = previousS >= 0 && previousS <= ours;
-  return isLimited ? undefined : { previousS, ours };
+  const isLimited = previousS >= 0 && previousS <= limitS;
+  return isLimited ? undefined : { previousS, limitS };
 }
 
 /** Restores the former limit, unless another client has set a new one since. */
 export async function liftAgentLimit(
   domain: Domain,
-  { previousS, ours }: AgentLimit,
+  { previousS, limitS }: AgentLimit,
 ): Promise<void> {
   const now = (await domain.status())?.agentTimeoutS;
-  if (now === undefined || now === ours) await domain.agentSetResponseTimeout(previousS);
+  if (now === undefined || now === limitS) await domain.agentSetResponseTimeout(previousS);
 }
 
 /**
@@ -49,7 +49,7 @@ export async function withAgentLimit<T>(
   const limit = await neededAgentLimit(domain, ms);
   if (limit === undefined) return work();
   try {
-    await domain.agentSetResponseTimeout(limit.ours);
+    await domain.agentSetResponseTimeout(limit.limitS);
     return await work();
   } finally {
     await liftAgentLimit(domain, limit);

@@ -2,16 +2,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isAbandoned, reportLoaded, type ThreadState } from '../host/native/thread-end.ts';
 import type { LibvirtErrorFields } from './errors.ts';
+import { assertNoNul, CallFailure, CSession } from './ffi/c-session.ts';
 import { type Method, makeCall } from './ffi/calls.ts';
 import type { Reply, Request } from './ffi/protocol.ts';
-import { assertNoNul, CallFailure, Session } from './ffi/session.ts';
 
 // NOTE: no libvirt event loop is registered, on purpose. Without one libvirt sends no keepalive
 // and expects none, delivers no events, and starts no thread of its own; so each call here is one
 // request and one answer on this thread. The price: only the caller's deadline (`callTimeoutMs`)
 // detects a libvirtd that hangs, and only polling detects the end of a job.
 
-const session = new Session();
+const session = new CSession();
 const state: ThreadState = workerData;
 
 parentPort?.on('message', (request: Request) => {

@@ -28,9 +28,9 @@ export interface CopiedImage {
 }
 
 /**
- * NOTE: there is no `queued` record before the data, as a new image has: nobody waits for it, and
- * one that a dead copy left would take the id for good. Objects without a record are seen by nobody,
- * are taken up by the next try, and otherwise go with `gc`.
+ * NOTE: there is no `queued` record before the data, unlike for a new image: no client waits for
+ * it, and one that a crashed copy left would take the id for good. Objects without a record are
+ * unseen; the next copy continues with them, or `gc` removes them.
  * @throws IMAGE_STATUS (not active here, or not free there), INTEGRITY, UPLOAD, REGISTRY, INTERRUPTED
  */
 export async function copyImage(request: CopyImageRequest): Promise<CopiedImage> {
@@ -50,7 +50,7 @@ export async function copyImage(request: CopyImageRequest): Promise<CopiedImage>
   return { image: await createRecord(request), way };
 }
 
-/** The same image, where it is there already. @throws IMAGE_STATUS where its id is taken. */
+/** Returns the same image if the target has it. @throws IMAGE_STATUS if its id is taken */
 async function findThere(
   to: ObjectStore,
   { id, data }: ImageRecord,

@@ -41,13 +41,13 @@ export async function uploadData(
     onProgress,
     moveFrom,
     resume,
-    digests: told,
+    digests: given,
   }: UploadRequest,
 ): Promise<UploadedObject> {
   assertObjectName(name);
   const algorithms = digestAlgorithms(hash);
   const key = imageFolder(id) + name;
-  const known = knownDigests(algorithms, told);
+  const known = knownDigests(algorithms, given);
   if (resume) {
     const there = await findUploaded(store, { key, source, algorithms, signal });
     if (there) return { name, ...there, moved: false };
@@ -63,14 +63,14 @@ export async function uploadData(
   return { name, ...(await uploadImage(store, sent)), moved: false };
 }
 
-/** Undefined where one of them is not among what was told. */
+/** Returns undefined if one of them was not given. */
 function knownDigests(
   algorithms: readonly DigestAlgorithm[],
-  told: Readonly<Record<string, string>> = {},
+  given: Readonly<Record<string, string>> = {},
 ): Digests | undefined {
-  const { sha256 } = told;
-  if (sha256 === undefined || !algorithms.every((name) => name in told)) return undefined;
-  return { ...told, sha256 };
+  const { sha256 } = given;
+  if (sha256 === undefined || !algorithms.every((name) => name in given)) return undefined;
+  return { ...given, sha256 };
 }
 
 /** See Registry.putArtefact. */
@@ -88,7 +88,7 @@ export async function putArtefact(
 
 /**
  * Asks the store for each object, and adds what it says of them.
- * @throws INTEGRITY where one is missing or has another size.
+ * @throws INTEGRITY if one is missing or has another size.
  */
 export function checkObjects(
   store: ObjectStore,

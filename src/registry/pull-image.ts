@@ -11,7 +11,7 @@ import { describe, fileNameOf, usage } from './record/names.ts';
 
 /** Which disk of an image of several. */
 export interface DiskChoice {
-  /** Its target; it can be left out where there is only one. */
+  /** Its target; it can be left out if there is only one. */
   disk?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export function objectToPull(
   return artefactOf(image, artefact) ?? diskData(image, disk);
 }
 
-/** @throws USAGE where the image has no such artefact, naming those that it has. */
+/** @throws USAGE if the image has no such artefact, naming those that it has */
 function artefactOf(
   { id, artefacts }: ImageRecord,
   name: string | undefined,

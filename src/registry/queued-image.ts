@@ -1,4 +1,4 @@
-// An image's record around the work that makes its data: queued before, killed with the reason where it fails.
+// An image's record around the work that makes its data: queued before, killed with the reason if it fails.
 import { messageOf, publicReason } from '../core/errors.ts';
 import { type OnEvent, runStep } from '../core/events.ts';
 import type { Digests } from '../transfer/digests/digests.ts';
@@ -21,12 +21,12 @@ export async function withQueuedImage<T>(
   try {
     return await work();
   } catch (error) {
-    await rollBack(registry, { id: fields.id, reason: publicReason(error) }, onEvent);
+    await discard(registry, { id: fields.id, reason: publicReason(error) }, onEvent);
     throw error;
   }
 }
 
-async function rollBack(
+async function discard(
   registry: Registry,
   { id, reason }: { id: string; reason: string },
   onEvent: OnEvent,
@@ -43,7 +43,7 @@ async function rollBack(
   }
 }
 
-/** Glance's fields: md5 as `checksum`, and the strongest digest that was asked for. */
+/** Returns Glance's fields: md5 as `checksum`, and the strongest digest that was requested. */
 export function hashFields({ md5, sha512, sha256 }: Digests) {
   return {
     checksum: md5 ?? null,

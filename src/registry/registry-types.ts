@@ -44,7 +44,7 @@ export type NewImage = Pick<ImageRecord, 'name' | 'disk_format'> &
   >;
 
 /**
- * What is known once the data is there. `size` is the data's; null for an image whose data are
+ * What is known once the data is stored. `size` is the data's; null for an image whose data are
  * volume snapshots, which its properties name.
  */
 export type ActiveFields = { data: ImageObject | null } & Partial<
@@ -66,18 +66,18 @@ export interface UploadDataOptions extends CallOptions {
   /** Digests beside sha256. */
   hash?: readonly string[];
   onProgress?: ((bytes: number) => void) | undefined;
-  /** The source's file may be moved into the registry, where that can be done; it is gone then. */
+  /** The source's file may be moved into the registry, if that is possible; it has no name of its own then. */
   moveFrom?: string | undefined;
   /** Goes on with what an earlier process left of this upload. */
   resume?: boolean | undefined;
-  /** In hex, by algorithm, where they are known: the source is not read for them. */
+  /** In hex, by algorithm, if they are known: the source is not read for them. */
   digests?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {
   digests: Digests;
   etag: string | null;
-  /** True where the file was taken in without being copied. */
+  /** True if the file was moved into the registry without a copy. */
   moved: boolean;
 }
 

@@ -100,17 +100,17 @@ export async function openRegistry(url: string, options: RegistryOptions = {}): 
 export class Registry {
   readonly url: string;
   readonly #store: ObjectStore;
-  /** The same with nothing tried again: probes want the first answer. */
+  /** The same with nothing retried: probes want the first answer. */
   readonly #bare: ObjectStore;
   readonly #policy: UploadPolicy;
   readonly #firstWrite: FirstWrite | undefined;
   readonly #isDefault: boolean;
-  readonly #tell: OnEvent | undefined;
+  readonly #report: OnEvent | undefined;
   #making: Promise<void> | undefined;
-  /** Tells `onEvent` of what cannot be read, each once. */
+  /** Reports what cannot be read to `onEvent`, each once. */
   readonly #warn: OnUnreadable;
 
-  /** `store` makes each request once; the registry tries again by `policy`. */
+  /** `store` makes each request once; the registry retries by `policy`. */
   constructor(
     store: ObjectStore,
     policy: UploadPolicy,
@@ -122,17 +122,17 @@ export class Registry {
   ) {
     const folder = cacheDir === undefined ? undefined : cacheFolder(cacheDir, store);
     const warned = new Set<string>();
-    const tell = onEvent && listener(onEvent);
-    this.#tell = tell;
+    const report = onEvent && listener(onEvent);
+    this.#report = report;
     this.#isDefault = isDefault;
     this.#warn = ({ message, hint }) => {
       if (warned.size === warned.add(message).size) return;
       const text = `${message}; ${hint}`;
-      tell?.({ type: 'note', level: 'warning', step: 'registry', message: text });
+      report?.({ type: 'note', level: 'warning', step: 'registry', message: text });
     };
-    // Nobody listens: nobody would be warned.
-    if (tell !== undefined) this.#firstWrite = new FirstWrite(store, folder, tell);
-    const onWait = tell && waitNotes(store, tell);
+    // Without a listener there is no one to warn.
+    if (report !== undefined) this.#firstWrite = new FirstWrite(store, folder, report);
+    const onWait = report && waitNotes(store, report);
     this.#store = new RetryingStore(store, { ...policy, onWait });
     this.#bare = store;
     this.#policy = { ...policy, rate: new RateLimit((policy.rateMib ?? 0) * 1024 * 1024) };
@@ -161,7 +161,7 @@ export class Registry {
   async assertExists(options: CallOptions = {}): Promise<void> {
     if (this.#isDefault || (await assertRegistry(this.#store, options))) return;
     const message = `nothing is published at ${this.url} yet: its bucket is empty`;
-    this.#tell?.({ type: 'note', level: 'warning', step: 'registry', message });
+    this.#report?.({ type: 'note', level: 'warning', step: 'registry', message });
   }
 
   /** Loads what an upload needs, in the background: for who waits for something else meanwhile. */
@@ -170,13 +170,13 @@ export class Registry {
     this.#store.prepare?.();
   }
 
-  /** Tries what the store can do, in a folder that goes again. @throws where it cannot be used. */
+  /** Probes what the store can do, below a prefix that is removed again. @throws if it cannot be used */
   async probeCapabilities(options: ProbeOptions = {}): Promise<Capability[]> {
     const { probeCapabilities } = await import('../store/capabilities/probe-capabilities.ts');
     return probeCapabilities(this.#bare, options);
   }
 
-  /** The server's own clock, to the second; `undefined` where there is no server. */
+  /** The server's own clock, to the second; `undefined` if there is no server. */
   async serverTime(options: CallOptions = {}): Promise<Date | undefined> {
     return this.#store.serverTime?.(options);
   }
@@ -206,7 +206,7 @@ export class Registry {
     return changeRecord(this.#store, id, change, options);
   }
 
-  /** One that is `saving` already is left as it is. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
+  /** An image that is `saving` already gets no new version. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
   async markSaving(id: string, options: CallOptions = {}): Promise<ImageRecord> {
     await this.#firstWrite?.check(options);
     return saveRecord(this.#store, id, options);
@@ -218,8 +218,8 @@ export class Registry {
   }
 
   /**
-   * What is left of an image that failed goes: its record says `killed` and why, its uploads are
-   * aborted, its objects removed. An image that became active stays as it is.
+   * Removes what a failed image left: its record becomes `killed` with the reason, its uploads are
+   * aborted, its objects removed. An image that became active is not changed.
    */
   discardImage(
     id: string,
@@ -231,7 +231,7 @@ export class Registry {
 
   /**
    * Makes the image one that readers see, after asking the store that its objects are there.
-   * @throws INTEGRITY where one is not, or has another size; IMAGE_STATUS
+   * @throws INTEGRITY if one is not, or has another size; IMAGE_STATUS
    */
   async activateImage(
     id: string,
@@ -253,7 +253,7 @@ export class Registry {
   }
 
   /**
-   * Stores the data of an image as `images/<id>/<name>`: moved where that may and can be, else
+   * Stores the data of an image as `images/<id>/<name>`: moved if that is allowed and possible, else
    * uploaded in parts. Digests are computed on the way.
    * @throws UPLOAD, INTEGRITY, REGISTRY, INTERRUPTED; no part of an upload is left behind.
    */
@@ -350,7 +350,7 @@ export class Registry {
     return verifyImage(this.#store, image, { ...options, policy: this.#policy });
   }
 
-  /** Deletes what the policy does not keep. @throws USAGE where it keeps nothing */
+  /** Deletes what the policy does not keep. @throws USAGE if it keeps nothing */
   pruneImages(policy: RetentionPolicy, options: PruneOptions = {}): Promise<Pruned[]> {
     return pruneImages(this.#store, policy, this.#walk(options));
   }
@@ -360,7 +360,7 @@ export class Registry {
     return this.pruneImages({ last: count }, { ...options, like: image });
   }
 
-  /** What no record owns, told piece by piece, and removed where that is asked for. */
+  /** Yields what no record owns, and removes it first if `remove` is set. */
   collectGarbage(options: GarbageOptions): AsyncGenerator<Garbage> {
     const checkpoints = this.#checkpoints;
     return collectGarbage(this.#store, { onUnreadable: this.#warn, checkpoints, ...options });
@@ -392,7 +392,7 @@ export class Registry {
 
   /**
    * The data of one disk, or one artefact, as a file, verified. @throws IMAGE_STATUS unless it is
-   * active, INTEGRITY, USAGE (the file is there, several disks, no such artefact), REGISTRY,
+   * active, INTEGRITY, USAGE (the file exists, several disks, no such artefact), REGISTRY,
    * NO_SPACE, INTERRUPTED
    */
   async pullImage(
@@ -421,7 +421,7 @@ export class Registry {
 
   /**
    * A link to the data of one disk that works without credentials for `expiresSeconds` seconds. It is a
-   * secret. @throws IMAGE_STATUS unless it is active, USAGE where the registry is a directory
+   * secret. @throws IMAGE_STATUS unless it is active, USAGE if the registry is a directory
    */
   async presignImage(
     ref: string,
@@ -435,7 +435,7 @@ export class Registry {
   /**
    * Points the alias to an active image, which is not deleted meanwhile (see pointAlias).
    * @throws IMAGE_STATUS, IMAGE_NOT_FOUND, PRECONDITION_LOST
-   * where somebody else moved it at the same time
+   * if another client moved it at the same time
    */
   async setAlias(alias: string, imageId: string, options: MoveOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
@@ -448,7 +448,7 @@ export class Registry {
     return removeAlias(this.#store, alias, options);
   }
 
-  /** Where the alias points; `undefined` where it points nowhere. @throws USAGE */
+  /** Returns where the alias points; `undefined` if it points nowhere. @throws USAGE */
   async resolveAlias(alias: string, options: CallOptions = {}): Promise<AliasRecord | undefined> {
     const record = await readAlias(this.#store, alias, options);
     return record?.image_id === null ? undefined : record;
@@ -472,12 +472,12 @@ export class Registry {
     return listAliasRecords(this.#store, { onUnreadable: this.#warn, ...options });
   }
 
-  /** Before the first image of this process. A bucket needs nothing but to be told of. */
+  /** Runs before the first image of this process. A bucket needs no preparation; it is reported. */
   async #makeIfNew(options: CallOptions): Promise<void> {
-    if (this.#tell === undefined && this.directory === null) return;
+    if (this.#report === undefined && this.directory === null) return;
     this.#making ??= makeRegistry(this.#store, options).then((isNew) => {
       const message = `made a new registry at ${this.url}`;
-      if (isNew) this.#tell?.({ type: 'note', level: 'info', step: 'registry', message });
+      if (isNew) this.#report?.({ type: 'note', level: 'info', step: 'registry', message });
     });
     await this.#making;
   }

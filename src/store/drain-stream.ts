@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 
 /**
- * Gives every chunk to `take`, and waits where that says so.
+ * Gives every chunk to `take`, and waits for the promise that it returns, if any.
  * @throws what the stream or `take` fails with; the stream is destroyed then.
  *
  * NOTE: by its events, for a stream that is iterated over joins all the chunks it has into a new

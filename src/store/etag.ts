@@ -1,4 +1,4 @@
-// What an ETag says about the bytes behind it, where it has a shape that says anything. Pure.
+// What an ETag says about the bytes of its object, if it has a form that says anything. Pure.
 import { createHash } from 'node:crypto';
 import type { ObjectInfo } from './object-info.ts';
 import type { PartInfo } from './object-store.ts';
@@ -21,13 +21,13 @@ export function multipartEtag(parts: readonly PartInfo[]): string | undefined {
   return `${whole.digest('hex')}-${parts.length}`;
 }
 
-/** True where `etag` could be told from `expected`, both are multipart ETags, and they differ. */
+/** Returns true if both are multipart ETags and they differ; false if they cannot be compared. */
 export function etagsDiffer(etag: string | null, expected: string | undefined): boolean {
   if (etag === null || expected === undefined || !/^[0-9a-f]{32}-\d+$/i.test(etag)) return false;
   return etag.toLowerCase() !== expected;
 }
 
-/** An ETag without its quotes; null where there is none (Ceph 16 and 18 answer Complete with ""). */
+/** An ETag without its quotes; null if there is none (Ceph 16 and 18 answer Complete with ""). */
 export function unquote(etag: string | undefined): string | null {
   const bare = etag?.replace(/^"|"$/g, '') ?? '';
   return bare === '' ? null : bare;

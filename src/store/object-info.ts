@@ -4,7 +4,7 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** One object. `etag` is the store's own, without quotes; null where it has none. Sizes in bytes. */
+/** One object. `etag` is the store's own, without quotes; null if it has none. Sizes in bytes. */
 export interface ObjectInfo {
   key: string;
   size: number;

@@ -1,4 +1,4 @@
-// What a registry needs of the place it lives in: one interface in tiers, for a bucket or a directory.
+// The interface of a store, in tiers: a bucket and a directory implement it.
 import type { Readable } from 'node:stream';
 import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
 import type { OpenUpload, PartCheck, PartUpload } from './part-upload.ts';
@@ -31,14 +31,14 @@ export interface ListOptions extends CallOptions {
 }
 
 /**
- * Reading. Keys are relative to the registry's prefix: segments joined by `/`. An object that is
- * not there is `undefined`; everything else that goes wrong is raised, so that an outage never
- * looks like an absence.
+ * Reading. Keys are relative to the registry's prefix: segments joined by `/`. A missing
+ * object is `undefined`; every other failure is thrown, so that an outage never looks like a
+ * missing object.
  */
 export interface ReadTier {
-  /** What the user named, as `s3://bucket/prefix` or a path; never holds credentials. */
+  /** What the user named: `s3://bucket/prefix` or a path; never holds credentials. */
   readonly url: string;
-  /** Where a bucket's objects are for its own server; only buckets have it. */
+  /** The bucket as its own server knows it; a directory has none. */
   readonly location?: StoreLocation;
   /**
    * One cheap request that shows a missing bucket, refused credentials or an unreachable server, or
@@ -49,12 +49,12 @@ export interface ReadTier {
   isVacant?(options?: CallOptions): Promise<boolean>;
   /** A small object, whole. @throws INTEGRITY if it is larger than `maxBytes`. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
-  /** The object as a stream; `undefined` where it is not there. Errors arrive on the stream. */
+  /** The object as a stream; `undefined` if it does not exist. Errors arrive on the stream. */
   openRead(key: string, options?: RangeOptions): Promise<Readable | undefined>;
   stat(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
   /** Every object whose key starts with `prefix`, sorted by the UTF-8 bytes of the key. */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
-  /** The same, as many at once as come at once: for walks over very many keys. */
+  /** The same, a page at a time: for walks over very many keys. */
   listPages(prefix: string, options?: ListOptions): AsyncIterable<readonly ObjectInfo[]>;
   /**
    * What stands directly below, up to and with the next `/`: for `images/` the folders
@@ -81,7 +81,7 @@ export interface WriteTier {
    * Takes a local file into the store without copying it, and removes it from where it was.
    * Resolves to false, with nothing changed, where that cannot be done (another file system, a
    * file with other names). Only stores that can do so have it.
-   * @throws PRECONDITION_LOST where the key exists.
+   * @throws PRECONDITION_LOST if the key exists.
    */
   moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
   /** Loads, in the background, what the first upload needs. */
@@ -98,7 +98,7 @@ export interface StoreLimits {
 
 export interface MultipartTier {
   readonly limits: StoreLimits;
-  /** True where bytes travel, and the far end can check each part. */
+  /** True if parts travel over a network, and the store can check each one. */
   readonly wantsPartMd5: boolean;
   startUpload(key: string, options?: CreateOptions): Promise<PartUpload>;
   /** A handle on an upload that was started before, perhaps by another process. No request is made. */
@@ -107,7 +107,7 @@ export interface MultipartTier {
 }
 
 export interface PruneTier {
-  /** Removes objects; those that are not there count as removed. */
+  /** Removes objects; a missing one counts as removed. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
   /** What a crash left beside the objects and uploads; only a directory can have such files. */
   listStrays?(options?: CallOptions): AsyncIterable<ObjectInfo>;
@@ -132,17 +132,17 @@ export interface LinkAnswer {
   body: Uint8Array;
 }
 
-/** What only some stores can do at all; whether it works is tried, see abilities.ts. */
+/** What only some stores can do; capabilities/ probes whether it works. */
 export interface ExtraTier {
   /** What the server says the time is, to the second. */
   serverTime?(options?: CallOptions): Promise<Date | undefined>;
   /** A link that reads one object without credentials. */
   presign?(key: string, options: PresignOptions): Promise<string>;
-  /** What whoever has a link is answered. */
+  /** Returns what a client that has only the link receives. */
   followLink?(link: string, options?: CallOptions): Promise<LinkAnswer>;
 }
 
 export interface ObjectStore extends ReadTier, WriteTier, MultipartTier, PruneTier, ExtraTier {}
 
-/** What `read` loads at most, unless it is told otherwise. */
+/** The default of `maxBytes` in `read`. */
 export const SMALL_OBJECT_BYTES = 16 * 1024 * 1024;

@@ -14,7 +14,7 @@ export interface OpenStoreOptions extends PlaceOptions {
 /**
  * Opens `s3://bucket[/prefix]`, `file:///directory` or a directory's path. No request is made; the
  * AWS SDK is loaded for a bucket only.
- * @throws USAGE where the URL is none of these, CONFIG where an S3 option cannot be used.
+ * @throws USAGE if the URL is none of these, CONFIG if an S3 option cannot be used.
  */
 export async function openStore(url: string, options: OpenStoreOptions): Promise<ObjectStore> {
   const place = parseRegistryUrl(url);

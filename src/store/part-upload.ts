@@ -4,9 +4,9 @@ import type { CallOptions, ObjectInfo, StoreLocation } from './object-info.ts';
 
 export type PartCheck = 'none' | 'md5' | 'crc32c';
 
-/** One part as it is sent. `open` gives a new stream of exactly `length` bytes on each call. */
+/** One part to send. `open` returns a new stream of exactly `length` bytes on each call. */
 export interface PartBody {
-  /** Where the part stands in the object, in bytes. */
+  /** Where the part starts in the object, in bytes. */
   start: number;
   length: number;
   /** In hex; the store refuses the part if it received something else. */
@@ -45,16 +45,16 @@ export interface PartUpload {
   /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
   copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
   /**
-   * Makes the object of exactly these parts. Where the answer was lost or makes no sense, the
+   * Makes the object of exactly these parts. If the answer was lost or makes no sense, the
    * object itself is looked at, since only that tells.
-   * @throws PRECONDITION_LOST where the key exists and the store can tell.
+   * @throws PRECONDITION_LOST if the key exists and the store can tell.
    */
   complete(parts: readonly PartInfo[], options?: CallOptions): Promise<ObjectInfo>;
-  /** Throws the upload and its parts away; no error where it is gone already. */
+  /** Removes the upload and its parts; no error if it does not exist. */
   abort(options?: CallOptions): Promise<void>;
-  /** The parts that are there, by number; empty where the upload is gone. */
+  /** Returns the parts that the store has, by number; none if the upload does not exist. */
   listParts(options?: CallOptions): Promise<PartInfo[]>;
-  /** When its last part came, by the store's clock; null where it has none or is gone. */
+  /** Returns when its last part was stored, by the store's clock; null if it has none or does not exist. */
   touchedAt(options?: CallOptions): Promise<Date | null>;
 }
 

@@ -60,7 +60,7 @@ function schemeCure(url: string): string {
   return `only s3:// and file:// are known; write s3://bucket/prefix for a bucket, or ${path}`;
 }
 
-// NOTE: it is not repeated where it may hold a password (user:secret@host), not even in the cure.
+// NOTE: a URL that may hold a password (user:secret@host) is not repeated, not even in the hint.
 function urlError(url: string, cure: string, cause?: unknown): PublishError {
   const isSecret = url.includes('@');
   const shown = isSecret ? 'the registry URL' : `the registry ${JSON.stringify(url)}`;

@@ -1,4 +1,4 @@
-// The thread that computes one digest, of memory that it shares with whoever reads.
+// The thread that computes one digest, of memory that it shares with the reader.
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 

@@ -40,7 +40,7 @@ const prune: Work = async (store, { wanted }) => {
 const rollback: Work = (store) => rollbackAlias(store, ALIAS);
 const gc: Work = (store) => all(collectGarbage(store, { olderThanMs: -60_000, remove: true }));
 
-/** What must hold of alias and image, whoever was first. */
+/** What must hold of alias and image, whichever command was first. */
 async function assertWhole(
   store: ObjectStore,
   { wanted }: Images,
@@ -130,12 +130,12 @@ describe('in a directory', () => {
     },
   );
 
-  test('a prune or a set that is held up for the whole of the other leaves none either', async () => {
+  test('a `prune` or `alias set` that is delayed past the whole other one leaves no alias on a deleted image', async () => {
     const seen = await holdUp([set, prune], inOwnCopy, async () => images);
     expect([...seen].sort()).toEqual(['moved, not ended', 'not moved, ended']);
   });
 
-  test('no order of set and gc loses the alias or the image', async () => {
+  test('no order of the requests of `alias set` and `gc` loses the alias or the image', async () => {
     const seen = await tryAll([
       set,
       async (store, images) => {
@@ -146,7 +146,7 @@ describe('in a directory', () => {
     expect([...seen.keys()]).toEqual(['moved, not ended']);
   });
 
-  test('of an `alias set` that died at any request a delete leaves no alias on a deleted image', async () => {
+  test('`delete` after an `alias set` that crashed at any request leaves no alias on a deleted image', async () => {
     for (let after = 0, made = Infinity; after <= made; after += 1) {
       await inOwnCopy(async (store) => {
         const works = [
@@ -163,7 +163,7 @@ describe('in a directory', () => {
     }
   });
 
-  test('a delete that died at any request leaves an image that set refuses, or that is as it was', async () => {
+  test('a `delete` that crashed at any request leaves an image that `alias set` refuses, or an unchanged one', async () => {
     for (let after = 0; ; after += 1) {
       const isOver = await inOwnCopy(async (store) => {
         const works = [
@@ -185,7 +185,7 @@ describe('in a directory', () => {
     }
   });
 
-  test('with force, a move that is under way is lost, not left on a deleted image', async () => {
+  test('`delete --force` makes a concurrent `alias set` fail', async () => {
     const forced: Work = (store, { wanted }) => deleteImage(store, wanted, { force: true });
     for (let before = 0; before < 9; before += 1) {
       await inOwnCopy(async (store) => {
@@ -203,7 +203,7 @@ describe('in a directory', () => {
     }
   });
 
-  test('two processes: never both with exit 0', async () => {
+  test('`alias set` and `delete` in two processes never both exit with 0', async () => {
     const root = await folder();
     const registry = await openRegistry(root);
     await registry.checkAccess();
@@ -222,7 +222,7 @@ describe('in a directory', () => {
 });
 
 describe('in a bucket', () => {
-  test('a set or a delete that is held up for the whole of the other leaves no alias behind', async () => {
+  test('an `alias set` or `delete` that is delayed past the whole other one leaves no alias on a deleted image', async () => {
     const place = await (PLACES[1]?.make() ?? Promise.reject(new Error('no bucket')));
     const registry = await openRegistry(place.url, place.options);
     const { old } = await makeImages(registry);

@@ -67,7 +67,7 @@ describe('a profile', () => {
     },
   );
 
-  test('comes after a flag and a variable, and is silent about keys that are set too', async () => {
+  test('yields to a flag and a variable, and warns of no keys beside it', async () => {
     expectListed(await list({ ...env, ...keys, AWS_PROFILE: 'own' }));
     expectListed(await list(env, '--profile', 'lost', '--endpoint', endpoint));
     const other = { ...env, AWS_ENDPOINT_URL: 'http://127.0.0.1:1' };
@@ -76,7 +76,7 @@ describe('a profile', () => {
     expectListed(await list(other, '--profile', 'own', '--endpoint', endpoint));
   });
 
-  test('that is missing, or names a section that is, is told by its name', async () => {
+  test('that is missing, or names a missing section, is named in the error', async () => {
     const missing = await list(env, '--profile', 'nobody');
     expect(missing.exitCode).toBe(2);
     expect(missing.stdout).toContain('there is no AWS profile nobody');
@@ -86,7 +86,7 @@ describe('a profile', () => {
   });
 });
 
-test('AWS_ENDPOINT_URL_S3 goes before AWS_ENDPOINT_URL, and either is enough', async () => {
+test('AWS_ENDPOINT_URL_S3 has precedence over AWS_ENDPOINT_URL, and either is enough', async () => {
   expectListed(await list({ ...keys, AWS_ENDPOINT_URL: endpoint }));
   const both = { AWS_ENDPOINT_URL: 'http://127.0.0.1:1', AWS_ENDPOINT_URL_S3: endpoint };
   expectListed(await list({ ...keys, ...both }));
@@ -129,7 +129,7 @@ describe('a proxy', () => {
   });
   afterAll(() => void proxy.close());
 
-  test('is asked for http and for https, for lists and for data, unless NO_PROXY has the host', async () => {
+  test('serves http and https, lists and data, unless NO_PROXY has the host', async () => {
     const plain = { ...keys, AWS_ENDPOINT_URL: endpoint, HTTP_PROXY: url };
     expectListed(await list(plain));
     expect(seen.length).toBeGreaterThan(1);
@@ -148,7 +148,7 @@ describe('a proxy', () => {
     expect(seen).toEqual([]);
   });
 
-  test('that cannot be reached is named, without its password; one that is no URL is refused', async () => {
+  test('that is unreachable is named without its password; one that is no URL is refused', async () => {
     const env = { ...keys, AWS_ENDPOINT_URL: endpoint };
     const dead = { ...env, HTTP_PROXY: 'http://user:hunter2@127.0.0.1:1' };
     const refused = await list(dead, '--config', await noRetries());
@@ -167,7 +167,7 @@ async function noRetries(): Promise<string> {
   return file;
 }
 
-describe('what does not answer is said after two seconds, while it is waited for', () => {
+describe('a wait of two seconds is reported', () => {
   const waits = async (env: Record<string, string>, ...flags: string[]) => {
     const sandbox = await makeSandbox();
     const args = ['list', '--json', '--registry', place.url, ...flags];
@@ -177,7 +177,7 @@ describe('what does not answer is said after two seconds, while it is waited for
     return { ran, begun };
   };
 
-  test('a server that takes connections and says nothing', async () => {
+  test('for a server that accepts connections and does not answer', async () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
@@ -187,13 +187,13 @@ describe('what does not answer is said after two seconds, while it is waited for
     silent.close();
   });
 
-  test('a server that refuses connections, with that as the reason', async () => {
+  test('for a server that refuses connections, with the reason', async () => {
     const { ran } = await waits({ ...keys, AWS_ENDPOINT_URL: 'http://127.0.0.1:1' });
     expect(String(ran.events[0]?.message)).toContain('ECONNREFUSED');
   });
 });
 
-test('a service for credentials that hangs is given up, and nothing of the SDK is on standard error', async () => {
+test('a credential service that hangs ends at a deadline, and the SDK writes nothing to standard error', async () => {
   const silent = createServer(() => undefined);
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
@@ -213,7 +213,7 @@ test('a service for credentials that hangs is given up, and nothing of the SDK i
   expect(container.stderr).toMatch(/^virt-publish: no credentials were given within 20 s/);
 });
 
-test('without keys the look-up of an instance role ends, and says that there are none', async () => {
+test('without keys the look-up of an instance role ends with "no credentials"', async () => {
   const started = performance.now();
   const env = { AWS_ENDPOINT_URL: endpoint, AWS_EC2_METADATA_DISABLED: undefined };
   const ran = await runCli(['list', '--registry', place.url], { env });

@@ -5,8 +5,8 @@ import { probeCapabilities } from '#built/store/capabilities/probe-capabilities.
 import type { ObjectStore } from '#built/store/object-store.js';
 import { PLACES, type Place } from './places.ts';
 
-const supported = (abilities: readonly Capability[]) =>
-  Object.fromEntries(abilities.map(({ name, supported }) => [name, supported]));
+const supported = (capabilities: readonly Capability[]) =>
+  Object.fromEntries(capabilities.map(({ name, supported }) => [name, supported]));
 
 describe.each(PLACES)('$name', ({ name, make }) => {
   let place: Place;
@@ -15,7 +15,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     await place.store.checkAccess();
   });
 
-  test('all is tried, found as it is, and taken away', async () => {
+  test('the probes find what the store can do, and leave nothing', async () => {
     const isBucket = name === 'S3';
     const link = place.store.presign === undefined ? null : true;
     expect(supported(await probeCapabilities(place.store))).toEqual({
@@ -30,15 +30,15 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await place.openUploads()).toEqual([]);
   });
 
-  test('a store that lets two writers of one key win is found out', async () => {
+  test('the probe detects a store that lets two writers of one key win', async () => {
     const swift = forgetful(place.store);
-    const [ability] = await probeCapabilities(swift, { only: ['create-only'] });
-    expect(ability).toMatchObject({ name: 'create-only', supported: false });
-    expect(ability?.detail).toMatch(/^16 of 16 writers of one key/);
+    const [capability] = await probeCapabilities(swift, { only: ['create-only'] });
+    expect(capability).toMatchObject({ name: 'create-only', supported: false });
+    expect(capability?.detail).toMatch(/^16 of 16 writers of one key/);
     expect(await place.keys()).toEqual([]);
   });
 
-  test('what cannot be tried is told as such', async () => {
+  test('what cannot be probed is reported as unknown', async () => {
     const startUpload = () => Promise.reject(new Error('out of order'));
     const broken = disguised(place.store, { startUpload });
     const found = await probeCapabilities(broken, { only: ['content-md5'] });

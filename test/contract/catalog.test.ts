@@ -27,7 +27,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     return { place: other, registry: opened };
   }
 
-  test('a query filters, sorts and pages; hidden and killed images are asked for', async () => {
+  test('a query filters, sorts and pages; hidden and killed images are listed on request only', async () => {
     const { registry } = await another();
     const small = await publish(registry, { name: 'a', tags: ['x'], owner: 'me' }, { size: 10 });
     const large = await publish(registry, { name: 'b', tags: ['x', 'y'] }, { size: 5000 });
@@ -52,7 +52,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await registry.queryImages({}, { marker: large.id })).images).toHaveLength(1);
   });
 
-  test('a change is a next version; what is protected, aliased or wrong is refused', async () => {
+  test('a change is a next version; `delete` refuses protected images, `update` stale and contradictory changes', async () => {
     const { id } = await publish(registry, { name: 'change', tags: ['a'] });
     const changed = await registry.changeImage(id, {
       name: 'changed',
@@ -70,7 +70,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await expect(both).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  test('deactivated images are not pulled; each refused transition names itself', async () => {
+  test('deactivated images are not pulled, and each refused transition is named', async () => {
     const folder = await scratchFolder();
     const { id } = await publish(registry, { name: 'out of use' });
     expect(await registry.deactivateImage(id)).toMatchObject({ status: 'deactivated', version: 4 });
@@ -97,7 +97,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     });
   });
 
-  test('a flipped bit is found by verify, refused by pull, and not by --quick', async () => {
+  test('`verify` finds a flipped bit, `verify --quick` does not, and `pull` refuses it', async () => {
     const folder = await scratchFolder();
     const { id } = await publish(registry, { name: 'flip' }, { size: 3 * MIB, artefact: '<x/>' });
     expect(await registry.verifyImage(id)).toMatchObject({ problems: [], unmarked: null });
@@ -121,7 +121,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await registry.pullImage(id, join(folder, 'out'));
   });
 
-  test('quick verify finds what is gone or of another size, and cannot say of another ETag', async () => {
+  test('`verify --quick` finds missing objects and other sizes, and reports another ETag as a doubt', async () => {
     const folder = await scratchFolder();
     const gone = await publish(registry, { name: 'gone' }, { artefact: '<x/>' });
     await place.store.remove([`images/${gone.id}/domain.xml`]);
@@ -143,7 +143,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(image.status).toBe('active');
   });
 
-  test('a full verify gives an image back that it finds whole, and leaves one with another reason', async () => {
+  test('`verify` reactivates a damaged image that is whole again, and no image deactivated for another reason', async () => {
     const { id } = await publish(registry, { name: 'healed' });
     await flipBit(place, `images/${id}/vda.raw`, 1);
     await registry.verifyImage(id);
@@ -156,7 +156,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await registry.verifyImage(id)).image.status).toBe('deactivated');
   });
 
-  test('an alias has a history and goes back in it', async () => {
+  test('an alias has a history, and `alias rollback` goes back in it', async () => {
     const one = await publish(registry, { name: 'one' });
     const two = await publish(registry, { name: 'two' });
     await registry.setAlias('back', one.id);
@@ -187,7 +187,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await expect(registry.rollbackAlias('back')).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
   });
 
-  test('prune keeps what the policy, an alias or protection keeps, and deletes the rest', async () => {
+  test('`prune` keeps what the policy, an alias or protection keeps, and deletes the rest', async () => {
     const { registry } = await another();
     const properties = { instance_uuid: 'a-domain' };
     const images = [];
@@ -223,7 +223,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     );
   });
 
-  test('prune deletes no image for one whose date cannot be true', async () => {
+  test('`prune` deletes no image in favour of one whose date cannot be true', async () => {
     const { registry, place } = await another();
     const ahead = await publish(registry, { name: 'web' });
     const behind = await publish(registry, { name: 'web' });
@@ -251,7 +251,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(pruned.find(({ image }) => image.id === ahead.id)).toMatchObject({ wrongDate: true });
   });
 
-  test('a copy has the same id and bytes, is active when whole, and made once', async () => {
+  test('`copy` keeps id and bytes, activates the whole image, and copies it once', async () => {
     const target = await another();
     const image = await publish(
       registry,
@@ -279,7 +279,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     });
   });
 
-  test('a damaged image is not copied as a whole one', async () => {
+  test('`copy` refuses a damaged image', async () => {
     const target = await another();
     const { id } = await publish(registry, { name: 'bad copy' }, { size: MIB });
     await flipBit(place, `images/${id}/vda.raw`, 7);
@@ -305,7 +305,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await back.getImage(id)).data?.sha256).toBe(data?.sha256);
   });
 
-  test('the sums are what sha256sum says of a pulled tree', async () => {
+  test('`sums` prints what sha256sum computes of a pulled tree', async () => {
     const image = await publish(registry, { name: 'sums' }, { artefact: '<domain/>' });
     const folder = await scratchFolder();
     await mkdir(join(folder, image.id));
@@ -316,7 +316,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(said.match(/: OK/g)).toHaveLength(2);
   });
 
-  test('the first write warns of nothing here, and leaves no probe', async () => {
+  test('the first write to a registry warns of nothing on this store, and leaves no probe', async () => {
     const fresh = await make();
     const events: RunEvent[] = [];
     const onEvent = (event: RunEvent) => events.push(event);

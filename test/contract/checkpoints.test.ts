@@ -1,5 +1,5 @@
 // Catalog checkpoints on a real S3 server: they spare requests, and no checkpoint changes what `list` shows.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -47,6 +47,16 @@ async function queueMany(registry: Registry, count: number): Promise<ImageRecord
   return byId(records);
 }
 
+/** Images of which `gc` removes nothing: their only object is a record that says `killed`. */
+async function plantKilled({ store }: Place, like: ImageRecord, count: number): Promise<void> {
+  const plant = async () => {
+    const record = { ...like, id: randomUUID(), status: 'killed', status_reason: 'planted' };
+    const key = `images/${record.id}/record/00000001.json`;
+    await store.create(key, Buffer.from(JSON.stringify(record)));
+  };
+  await Promise.all(Array.from({ length: count }, plant));
+}
+
 const byId = (records: readonly ImageRecord[]) =>
   [...records].sort((a, b) => (a.id < b.id ? -1 : 1));
 
@@ -92,7 +102,7 @@ test('`list` writes a checkpoint after many reads, and a fresh client then reads
   expect(then).toMatchObject({ reads: 3, writes: 0 });
 });
 
-describe('a checkpoint that is', () => {
+describe('`list` ignores a checkpoint that is', () => {
   beforeEach(async () => {
     await listFresh();
     expect(await checkpoints()).toEqual([FIRST]);
@@ -108,7 +118,7 @@ describe('a checkpoint that is', () => {
   const plants: [string, (lines: Line[], packed: Uint8Array) => Uint8Array][] = [
     ['empty', () => Buffer.alloc(0)],
     ['no gzip', () => Buffer.from('rubbish')],
-    ['cut short', (_, packed) => packed.subarray(0, packed.length / 2)],
+    ['incomplete', (_, packed) => packed.subarray(0, packed.length / 2)],
     ['damaged in the middle', (_, packed) => spoilt(packed)],
     ['of a later format', (lines) => file(lines, '{"format_version":2}')],
     ['a lie about each record', (lines) => file(lines.map(lie))],
@@ -119,11 +129,11 @@ describe('a checkpoint that is', () => {
     ],
     ['out of order', (lines) => file([...lines].reverse())],
     ['a list of something else', () => file([1, null, [], {}, 'x'])],
-    ['without an end of its line', () => gzipSync(`${HEADER}\n${'x'.repeat(20 * 1024 ** 2)}`)],
-    ['nested beyond measure', () => gzipSync(`${HEADER}\n${'['.repeat(1_000_000)}\n`)],
+    ['one line of 20 MiB', () => gzipSync(`${HEADER}\n${'x'.repeat(20 * 1024 ** 2)}`)],
+    ['a line of a million levels', () => gzipSync(`${HEADER}\n${'['.repeat(1_000_000)}\n`)],
   ];
 
-  test.each(plants)('%s changes nothing in the list', async (_what, plant) => {
+  test.each(plants)('%s', async (_what, plant) => {
     const packed = (await place.store.read(FIRST)) ?? Buffer.alloc(0);
     await place.store.create(SECOND, plant(await linesOf(FIRST), packed));
     const { records, events } = await listFresh();
@@ -131,7 +141,7 @@ describe('a checkpoint that is', () => {
     expect(events).toEqual([]);
   });
 
-  test('of an earlier time shows no record that was superseded since', async () => {
+  test('older than a change of a record', async () => {
     const registry = await openRegistry(place.url, place.options);
     const [one, ...rest] = expected as [ImageRecord, ...ImageRecord[]];
     const killed = await registry.killImage(one.id, 'since then');
@@ -140,14 +150,14 @@ describe('a checkpoint that is', () => {
     expect((await listFresh()).records).toEqual(byId([killed, ...rest]));
   });
 
-  test('broken is followed by a good one', async () => {
+  test('damaged, and writes the next one', async () => {
     await place.store.create(SECOND, Buffer.from('rubbish'));
     expect(await listFresh()).toMatchObject({ records: expected, writes: 1 });
     expect(await listFresh()).toMatchObject({ records: expected, reads: 0 });
     expect(await checkpoints()).toHaveLength(3);
   });
 
-  test('cut off on its way, or slow to start, changes nothing in the list', async () => {
+  test('cut off on its way, or answered by an error', async () => {
     for (const fault of ['cut', 'closed', 'reset', { status: 500, body: '' }] as const) {
       let times = 0;
       proxy.fault = (method, url) => {
@@ -166,7 +176,7 @@ function spoilt(packed: Uint8Array): Uint8Array {
   return copy;
 }
 
-describe('credentials that may not', () => {
+describe('`list` reports nothing with credentials that may not', () => {
   const deny = (...actions: string[]) => {
     const [bucket = ''] = place.url.slice('s3://'.length).split('/');
     const [Effect, Action] = actions.length > 0 ? ['Deny', actions] : ['Allow', ['s3:GetObject']];
@@ -176,7 +186,7 @@ describe('credentials that may not', () => {
     return s3Client().send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
   };
 
-  test('write a checkpoint list all the same, and say nothing of it', async () => {
+  test('write a checkpoint', async () => {
     await deny('s3:PutObject');
     const ran = await runCli(['list', '--registry', place.url, '--status', 'queued'], {
       env: s3Env(),
@@ -187,7 +197,7 @@ describe('credentials that may not', () => {
     await deny();
   });
 
-  test('read a checkpoint list all the same, and say nothing of it', async () => {
+  test('read a checkpoint', async () => {
     await listFresh();
     await deny('s3:GetObject');
     expect(await listFresh()).toMatchObject({ records: expected, events: [] });
@@ -195,7 +205,7 @@ describe('credentials that may not', () => {
   });
 });
 
-test('two clients that list at once write one checkpoint, and both list all', async () => {
+test('three clients that list at once all list everything', async () => {
   const s3 = place.options;
   const list = async () => all((await openRegistry(place.url, s3)).listImages({ all: true }));
   expect(await Promise.all([list(), list(), list()])).toEqual([expected, expected, expected]);
@@ -203,6 +213,9 @@ test('two clients that list at once write one checkpoint, and both list all', as
 });
 
 test('`gc` writes a checkpoint of what is new and removes the older ones; a dry run changes nothing', async () => {
+  const [like] = expected as [ImageRecord];
+  place = await bucketPlace();
+  await plantKilled(place, like, MANY);
   const registry = await openRegistry(place.url, place.options);
   await listFresh();
   const old = await all(registry.collectGarbage({ olderThanMs: 3600_000, remove: true }));
@@ -218,8 +231,7 @@ test('`gc` writes a checkpoint of what is new and removes the older ones; a dry 
   expect(await checkpoints()).toEqual([SECOND]);
   const listed = await listFresh();
   expect(listed).toMatchObject({ reads: 0, writes: 0 });
-  expect(listed.records.filter(({ status }) => status === 'killed')).toHaveLength(expected.length);
-  expect(listed.records).toHaveLength(expected.length + 1);
+  expect(listed.records).toHaveLength(MANY + 1);
 });
 
 test('every 256th image that becomes active writes a checkpoint', async () => {
@@ -231,7 +243,7 @@ test('every 256th image that becomes active writes a checkpoint', async () => {
   expect((await listFresh()).reads).toBe(0);
 });
 
-test('a mirror made by another tool lists from the checkpoint in a bucket, and without it in a directory', async () => {
+test('`list` of a mirror made by rclone uses the checkpoint in a bucket, and ignores it in a directory', async () => {
   await listFresh();
   const directory = join(await scratchFolder(), 'mirror');
   const bucket = await createBucket();
@@ -246,7 +258,7 @@ test('a mirror made by another tool lists from the checkpoint in a bucket, and w
   expect(await all(there.listImages({ all: true }))).toHaveLength(expected.length);
 });
 
-test('verify, prune, copy and names work on a registry with a checkpoint', async () => {
+test('`verify`, `prune`, `copy` and `show NAME` see images newer than the checkpoint', async () => {
   const registry = await openRegistry(place.url, place.options);
   const one = await publish(registry, { name: 'web' });
   await listFresh();

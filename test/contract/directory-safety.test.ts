@@ -133,7 +133,7 @@ describe('an upload', () => {
     await intact();
   });
 
-  test('folder that is a link is neither written to, nor listed, nor cleared', async () => {
+  test('folder that is a link is neither written to, nor listed, nor emptied', async () => {
     const name = '01234567-89ab-cdef-0123-456789abcdef.data';
     await writeFile(join(outside, name), 'data');
     await symlink(outside, uploads());
@@ -172,7 +172,7 @@ describe('a file', () => {
     },
   );
 
-  test('is moved in only by the descriptor that was looked at', async () => {
+  test('is moved in only by the descriptor that was checked', async () => {
     const image = join(outside, 'image');
     await symlink(victim, image);
     await expect(store.moveIn('a/b', image)).rejects.toMatchObject({ code: 'REGISTRY' });
@@ -194,7 +194,7 @@ describe('a registry that a group shares', () => {
     await chmod(root, 0o2775);
   });
 
-  test('takes what each member publishes, below folders that others of them made', async () => {
+  test('accepts images of each member, below folders that other members made', async () => {
     await store.create('images/a/record/00000001.json', Buffer.from('{}'));
     for (const folder of ['.uploads', 'images', 'images/a', 'images/a/record']) {
       const { mode, gid } = await stat(join(root, folder));
@@ -206,7 +206,7 @@ describe('a registry that a group shares', () => {
     await store.remove(['images/b/record/00000001.json']);
   });
 
-  test('refuses a folder that somebody outside the group planted', async () => {
+  test('refuses a folder that a user outside the group planted', async () => {
     await chmod(root, 0o2777);
     await mkdir(join(root, 'images'), { mode: 0o777 });
     await chown(join(root, 'images'), OTHER_USER, OTHER_USER);
@@ -218,7 +218,7 @@ describe('a registry that a group shares', () => {
   });
 });
 
-test('a registry that belongs to another user is published to by root, without harm', async () => {
+test('root publishes to a registry of another user without changing its rights', async () => {
   await mkdir(uploads(), { mode: 0o777 });
   for (const path of [root, uploads()]) await chown(path, OTHER_USER, OTHER_USER);
   const registry = await openRegistry(root);

@@ -39,7 +39,7 @@ async function queued() {
   return { registry, id, path: join(root, 'images', id, 'vda.raw') };
 }
 
-test('a file is moved in, not copied: the same inode, with its digest, and gone from where it was', async () => {
+test('`uploadData` moves a file into the registry: the same inode, its digest, and no other name', async () => {
   const { registry, id, path } = await queued();
   const { ino } = await stat(file);
   const expected = execFileSync('sha256sum', [file], { encoding: 'utf8' }).split(' ')[0];
@@ -50,7 +50,7 @@ test('a file is moved in, not copied: the same inode, with its digest, and gone 
   expect(existsSync(file)).toBe(false);
 });
 
-test('a file of another file system is copied, and stays', async () => {
+test('`uploadData` copies a file of another file system, and keeps it', async () => {
   const other = await mkdtemp('/dev/shm/vp-contract-');
   shm.push(other);
   const there = join(other, 'image');
@@ -64,7 +64,7 @@ test('a file of another file system is copied, and stays', async () => {
   execFileSync('cmp', [there, path]);
 });
 
-test('a file with another name is copied: what is published must not change', async () => {
+test('`uploadData` copies a file with a second name, since a published file must not change', async () => {
   await link(file, join(folder, 'second-name'));
   const { registry, id, path } = await queued();
   const sent = await registry.uploadData(id, 'vda.raw', await fileSource(file), { moveFrom: file });
@@ -72,7 +72,7 @@ test('a file with another name is copied: what is published must not change', as
   execFileSync('cmp', [file, path]);
 });
 
-test('moving in does not replace what is there, and leaves the file', async () => {
+test('moving a file to an existing key fails, and keeps the file', async () => {
   const store = new DirectoryStore(root);
   await store.makePlace();
   await store.create('a/b', Buffer.from('first'));
@@ -81,7 +81,7 @@ test('moving in does not replace what is there, and leaves the file', async () =
   expect(Buffer.from((await store.read('a/b')) ?? []).toString()).toBe('first');
 });
 
-test('what is written is for the owner and the group alone', async () => {
+test('files of a registry are readable by owner and group alone', async () => {
   const { registry, id, path } = await queued();
   await registry.uploadData(id, 'vda.raw', await fileSource(file));
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
@@ -93,7 +93,7 @@ test('what is written is for the owner and the group alone', async () => {
   expect((await lstat(path)).mode & 0o777).toBe(0o640);
 });
 
-test('a symbolic link is neither read nor written through', async () => {
+test('a directory registry neither reads nor writes through a symbolic link', async () => {
   const store = new DirectoryStore(root);
   const outside = join(folder, 'outside');
   await mkdir(outside);
@@ -114,13 +114,13 @@ test('a symbolic link is neither read nor written through', async () => {
   expect(await readdir(outside)).toEqual(['secret']);
 });
 
-test('a path that is a file is no registry', async () => {
+test('a registry path that is a file is an error', async () => {
   await expect((await openRegistry(file)).checkAccess()).rejects.toMatchObject({
     code: 'REGISTRY',
   });
 });
 
-test('what a killed writer left is not listed as anything but an upload', async () => {
+test('the files of a killed writer are listed as an upload and nothing else', async () => {
   const store = new DirectoryStore(root);
   await store.makePlace();
   const upload = await store.startUpload('images/x/vda.raw');

@@ -15,7 +15,7 @@ import { all, publish } from './publish.ts';
 const KIB = 1024;
 const SIZES = { vda: 40 * KIB, vdb: 70 * KIB };
 
-describe.each(PLACES)('$name', ({ name: placeName, make }) => {
+describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, make }) => {
   let place: Place;
   let registry: Registry;
   let sandbox: Sandbox;
@@ -57,7 +57,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     return runCli(args, { sandbox, env });
   }
 
-  test('it is active only when every disk is there, and says of each what the store does', async () => {
+  test('becomes active only if every disk is stored, and has the ETag of each', async () => {
     const { id } = await registry.queueImage({ name: 'half', disk_format: 'raw' });
     await registry.markSaving(id);
     const disks = await upload(id);
@@ -79,7 +79,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(await registry.getImage(image.id)).toEqual(image);
   });
 
-  test('verify, quick verify and reactivate look at all; a copy and its sums have all', async () => {
+  test('is verified, reactivated, copied and summed with all of its disks', async () => {
     const image = await publishDisks('looked at');
     const { id } = image;
     expect((await registry.verifyImage(id)).problems).toEqual([]);
@@ -110,7 +110,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(said.match(/: OK/g)).toHaveLength(3);
   });
 
-  test('pull goes on where it ended, gets one by name, and shows what there is', async () => {
+  test('is pulled disk by disk, resumed, and one disk by its name', async () => {
     const { id, disks } = await publishDisks('to pull');
     const folder = join(await scratchFolder(), 'of');
     const one = await command('pull', id, `${folder}/`, '--disk', 'vdb');
@@ -139,7 +139,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await (await fetch(link.stdout.trim())).arrayBuffer()).byteLength).toBe(SIZES.vdb);
   });
 
-  test('gc owns every disk, each is found as a base, prune has a line of its own, delete takes all', async () => {
+  test('keeps all disks in `gc`, is a base by each, has its own line in `prune`, and is deleted as a whole', async () => {
     const properties = { instance_uuid: 'a-domain' };
     const image = await publishDisks('web');
     const { id } = await registry.changeImage(image.id, { setProperties: properties });
@@ -156,7 +156,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
   });
 });
 
-test('a directory that is there gets the only disk of an image too', async () => {
+test('`pull` into an existing directory writes the only disk of an image there', async () => {
   const sandbox = await makeSandbox();
   const folder = await scratchFolder();
   await writeFile(join(folder, 'in.raw'), randomBytes(512));

@@ -38,7 +38,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await registry.checkAccess();
   });
 
-  test('a dead run, its upload and its objects are found, and with them gone nothing is', async () => {
+  test('`gc` finds a crashed run, its upload and its objects, and nothing after they are removed', async () => {
     const kept = await publish(registry, { name: 'kept' }, { artefact: '<x/>' });
     const dead = await deadRun(registry, place);
     const orphan = randomUUID();
@@ -85,7 +85,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await all(registry.collectGarbage(ALL))).toEqual([]);
   });
 
-  test('gc beside publishes takes nothing of them, and one that takes all ends a publish as killed or lost', async () => {
+  test('`gc` removes nothing of concurrent publishes; with no minimum age it makes them fail, never damages them', async () => {
     let isOver = false;
     const collect = async (olderThanMs: number) => {
       while (!isOver) await all(registry.collectGarbage({ olderThanMs, remove: true }));
@@ -106,7 +106,7 @@ describe.each(PLACES)('$name', ({ make }) => {
         expect((await registry.verifyImage(image.id)).problems, image.name).toEqual([]);
   });
 
-  test('what moved on since it was found is left alone', async () => {
+  test('`gc` does not remove what changed since it was found', async () => {
     const id = await deadRun(registry, place);
     const found = await all(registry.collectGarbage(ALL));
     expect(brief(found)).toContain('image ');
@@ -128,7 +128,7 @@ describe('directory', () => {
     await registry.checkAccess();
   });
 
-  test('one young part keeps a whole unfinished image', async () => {
+  test('one recent part keeps a whole unfinished image', async () => {
     const id = await deadRun(registry, place);
     const long = new Date(Date.now() - 48 * HOUR_MS);
     const age = async (paths: readonly string[]) => {
@@ -144,7 +144,7 @@ describe('directory', () => {
     expect(await registry.getImage(id)).toMatchObject({ status: 'saving' });
   });
 
-  test('files that a crash left go, and young ones stay', async () => {
+  test('`gc` removes old files of a crash, and keeps recent ones', async () => {
     await registry.queueImage({ name: 'makes the folders', disk_format: 'raw' });
     const uploads = join(place.url, '.uploads');
     const old = new Date(Date.now() - 48 * HOUR_MS);

@@ -83,7 +83,7 @@ describe('a list', () => {
   const LIST = /^GET .*list-type=2/;
   const endsNot = { code: 'REGISTRY', retryable: false };
 
-  test('whose token repeats is given up', async () => {
+  test('fails if a continuation token repeats', async () => {
     answer(LIST, (outgoing) => void outgoing.end(page(['images/a'], 'same')));
     const store = await openHostile();
     await expect(all(store.list('images/'))).rejects.toMatchObject(endsNot);
@@ -92,7 +92,7 @@ describe('a list', () => {
     expect(proxy.seen.length).toBeLessThan(6);
   });
 
-  test('whose pages are empty, or the same, under ever new tokens is given up', async () => {
+  test('fails if pages with new tokens are empty or repeat', async () => {
     let token = 0;
     const store = await openHostile();
     for (const keys of [[], ['images/a']]) {
@@ -102,13 +102,13 @@ describe('a list', () => {
     expect(proxy.seen.length).toBeLessThan(110);
   });
 
-  test('that has keys which were not asked for is not taken', async () => {
+  test('fails if it has keys outside the prefix', async () => {
     answer(LIST, (outgoing) => void outgoing.end(page(['aliases/a'], undefined)));
     const store = await openHostile();
     await expect(all(store.list('images/'))).rejects.toMatchObject({ code: 'REGISTRY' });
   });
 
-  test('whose page has no end, or elements without end in each other, is given up', async () => {
+  test('fails if a page is endless or nested without end', async () => {
     const store = await openHostile();
     const before = process.memoryUsage().rss;
     answer(LIST, (outgoing) => endless(outgoing, `<ListBucketResult>${' '.repeat(65_536)}`));
@@ -120,7 +120,7 @@ describe('a list', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(300 * MIB);
   });
 
-  test('that fails with such a body is told by its status', async () => {
+  test('fails by its status if an error has such a body', async () => {
     const store = await openHostile();
     for (const body of ['<a>'.repeat(1_000_000), '<!DOCTYPE html><html><p><p></html>']) {
       answer(LIST, (outgoing) => void outgoing.writeHead(503).end(body));
@@ -131,7 +131,7 @@ describe('a list', () => {
   });
 });
 
-test('a list of ever new keys is given up after a hundred thousand pages', async () => {
+test('a list fails after a hundred thousand pages', async () => {
   let page_ = 0;
   answer(/list-type=2/, (outgoing) => {
     page_ += 1;
@@ -145,7 +145,7 @@ test('a list of ever new keys is given up after a hundred thousand pages', async
   });
 });
 
-test('lists of folders, uploads and parts whose markers repeat are given up', async () => {
+test('lists of folders, uploads and parts fail if a marker repeats', async () => {
   const store = await openHostile();
   const more = '<IsTruncated>true</IsTruncated>';
   answer(/delimiter/, (outgoing) => void outgoing.end(page([], 'same')));
@@ -162,7 +162,7 @@ test('lists of folders, uploads and parts whose markers repeat are given up', as
 describe('a record', () => {
   const RECORD = /^GET .*record/;
 
-  test('whose body has no end is not read on', async () => {
+  test('with an endless body is not read to memory', async () => {
     const before = process.memoryUsage().rss;
     answer(RECORD, (outgoing) =>
       endless(outgoing.writeHead(200, { etag: '"x"' }), '{'.repeat(65_536)),
@@ -172,7 +172,7 @@ describe('a record', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(300 * MIB);
   });
 
-  test('whose body is shorter than it says, or comes a byte at a time, is an outage', async () => {
+  test('with an incomplete or trickling body is an outage', async () => {
     answer(RECORD, (outgoing) => {
       outgoing.writeHead(200, { 'content-length': 100 }).write('{', () => outgoing.destroy());
     });
@@ -186,7 +186,7 @@ describe('a record', () => {
     await expect(registry.getImage(id)).rejects.toMatchObject({ code: 'REGISTRY' });
   });
 
-  test('whose head has no end is an outage', async () => {
+  test('with endless headers is an outage', async () => {
     answer(RECORD, (outgoing) => {
       const { socket } = outgoing;
       socket?.write('HTTP/1.1 200 OK\r\n');
@@ -206,7 +206,7 @@ describe('the data of an image', () => {
   const DATA = /^GET .*vda.raw/;
   const bytes = Buffer.alloc(65_536, 1);
 
-  test('that has no end is neither pulled, verified nor copied on', async () => {
+  test('that is endless ends `pull`, `verify` and `copy`', async () => {
     answer(DATA, (outgoing) => endless(outgoing.writeHead(206, { etag: '"x"' }), bytes));
     const registry = await openHostileRegistry();
     const pull = registry.pullImage(id, join(folder, 'endless'));
@@ -225,7 +225,7 @@ describe('the data of an image', () => {
     await registry.reactivateImage(id);
   });
 
-  test('that comes a byte at a time is an outage, for pull and verify', async () => {
+  test('that trickles is an outage for `pull` and `verify`', async () => {
     answer(DATA, (outgoing) => {
       outgoing.writeHead(206, { 'content-length': 3 * MIB, etag: '"x"' });
       const timer = setInterval(() => outgoing.write('a'), 100);
@@ -238,7 +238,7 @@ describe('the data of an image', () => {
     await expect(registry.verifyImage(id)).rejects.toMatchObject({ code: 'REGISTRY' });
   });
 
-  test('whose size is another one than the record says is damaged', async () => {
+  test("with another size than the record's is damaged", async () => {
     answer(/^HEAD .*vda.raw/, (outgoing) => {
       outgoing.writeHead(200, { 'content-length': 9_000_000_000_000_000, etag: '"x"' }).end();
     });

@@ -11,7 +11,7 @@ const MIB = 1024 ** 2;
 /** More than a part here, and other parts than rclone's. */
 const SIZE = 21 * MIB;
 
-test('a mirror by rclone lists, verifies and pulls, and a quick look takes no ETag for damage', async () => {
+test('a mirror made by rclone lists, verifies and pulls, and `verify --quick` takes no other ETag for damage', async () => {
   const place = await bucketPlace();
   const registry = await openRegistry(place.url, place.options);
   const { id } = await publish(registry, { name: 'mirrored' }, { size: SIZE });

@@ -65,7 +65,7 @@ describe.each(['directory', 'empty directory', 'S3'])('%s', (kind) => {
     }
   });
 
-  test('every command that reads or changes images ends with 44, and makes nothing', async () => {
+  test('every command that reads or changes images exits with 44, and creates nothing', async () => {
     const { run } = await runIn({ env });
     for (const command of READERS) {
       const { exitCode, stderr, stdout } = await run(...command.split(' '), '--registry', url);
@@ -76,7 +76,7 @@ describe.each(['directory', 'empty directory', 'S3'])('%s', (kind) => {
     expect(existsSync(url)).toBe(kind === 'empty directory');
   });
 
-  test('the first import makes it and says so, once; after that it is one', async () => {
+  test('the first `import` creates the registry and reports it once', async () => {
     const { run } = await runIn({ env });
     const first = await run('import', image, '--name', 'x', '--registry', url);
     expect(first.exitCode, first.stderr).toBe(0);
@@ -98,7 +98,7 @@ describe.each(['directory', 'empty directory', 'S3'])('%s', (kind) => {
     expect((await run('list', '--registry', url)).exitCode).toBe(0);
   });
 
-  test('checkAccess makes nothing', async () => {
+  test('`checkAccess` creates nothing', async () => {
     await (
       await openRegistry(url, kind === 'S3' ? (await bucketPlace()).options : {})
     ).checkAccess();
@@ -106,7 +106,7 @@ describe.each(['directory', 'empty directory', 'S3'])('%s', (kind) => {
   });
 });
 
-test('a directory below a missing one is not made, and that is said before the image is sent', async () => {
+test('a directory below a missing one is an error before the image is sent', async () => {
   const { run } = await runIn();
   const url = join(folder, 'missing', 'registry');
   for (const command of [['import', image, '--name', 'x'], ['list']]) {
@@ -118,14 +118,14 @@ test('a directory below a missing one is not made, and that is said before the i
   expect(existsSync(join(folder, 'missing'))).toBe(false);
 });
 
-test('a bucket with nothing in it is an empty registry, which is said', async () => {
+test('an empty bucket is an empty registry, which is reported', async () => {
   const { run } = await runIn({ env: s3Env() });
   const listed = await run('list', '--quiet', '--registry', `s3://${await createBucket()}/any`);
   expect(listed.exitCode, listed.stderr).toBe(0);
   expect(listed.stderr).toContain('its bucket is empty');
 });
 
-test('the default registry is an empty one before the first image, which makes it', async () => {
+test('the default registry is empty until the first image creates it', async () => {
   const { run, sandbox } = await runIn();
   const url = join(sandbox.stateDir, 'registry');
   const listed = await run('list', '--json');

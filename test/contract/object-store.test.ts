@@ -43,7 +43,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await store.checkAccess();
   });
 
-  test('what is created is there, whole, and only once', async () => {
+  test('`create` stores an object once, and refuses an existing key', async () => {
     await store.create('once/a.json', bytes('first'), { contentType: 'application/json' });
     await expect(store.create('once/a.json', bytes('second'))).rejects.toMatchObject({
       code: 'PRECONDITION_LOST',
@@ -53,7 +53,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await store.stat('once/a.json')).toMatchObject({ key: 'once/a.json', size: 5 });
   });
 
-  test('what is not there is undefined, in every way of asking', async () => {
+  test('a missing object is `undefined` for `read`, `openRead` and `stat`', async () => {
     expect(await store.read('none/a')).toBeUndefined();
     expect(await store.openRead('none/a')).toBeUndefined();
     expect(await store.stat('none/a')).toBeUndefined();
@@ -61,7 +61,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await expect(store.remove(['none/a', 'none/b'])).resolves.toBeUndefined();
   });
 
-  test('of fifty writers of one key exactly one wins, and its bytes are there', async () => {
+  test('of fifty writers of one key exactly one wins, and its bytes are stored', async () => {
     const writers = Array.from({ length: 50 }, (_, n) => bytes(`writer ${n}`));
     const results = await Promise.allSettled(writers.map((body) => store.create('race/x', body)));
     const won = results.flatMap((result, n) => (result.status === 'fulfilled' ? [n] : []));
@@ -72,7 +72,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(Buffer.from((await store.read('race/x')) ?? [])).toEqual(writers[won[0] ?? -1]);
   });
 
-  test('a range is what was asked for', async () => {
+  test('`openRead` returns exactly the requested range', async () => {
     await store.create('range/x', bytes('0123456789'));
     expect(String(await content(store, 'range/x'))).toBe('0123456789');
     expect(String(await content(store, 'range/x', { start: 3, end: 7 }))).toBe('3456');
@@ -96,7 +96,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await store.stat(key)).toBeUndefined();
   });
 
-  test('more than a page is listed, in the order of bytes, and from any key on', async () => {
+  test('`list` has more than a page, in the order of bytes, after any key', async () => {
     const names = Array.from(
       { length: 1203 },
       (_, n) => `many/${n % 7}/${String(n).padStart(5, '0')}`,
@@ -153,14 +153,14 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await store.stat('multi/empty')).toMatchObject({ size: 0 });
   });
 
-  test('a part that is not what its md5 says is refused', async () => {
+  test('`putPart` refuses a part with a wrong md5', async () => {
     const upload = await store.startUpload('multi/md5');
     const sending = upload.putPart(1, part(0, bytes('these bytes'), md5(bytes('other bytes'))));
     await expect(sending).rejects.toMatchObject({ code: 'INTEGRITY', retryable: true });
     await upload.abort();
   });
 
-  test('a part whose source breaks is an error at once, with the reason', async () => {
+  test('`putPart` fails at once if its source breaks, with the reason', async () => {
     const upload = await store.startUpload('multi/broken');
     const open = () =>
       new Readable({
@@ -174,7 +174,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await upload.abort();
   });
 
-  test('parts that are not there make no object', async () => {
+  test('`complete` refuses parts that were not sent', async () => {
     const upload = await store.startUpload('multi/gap');
     const one = await upload.putPart(1, part(0, randomBytes(5 * MIB)));
     const missing = { number: 2, size: 5, etag: md5(bytes('never')) };
@@ -205,7 +205,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await place.openUploads()).toEqual([]);
   });
 
-  test('an object too large to be a record is not read into memory', async () => {
+  test('`read` does not load an object beyond `maxBytes`', async () => {
     const upload = await store.startUpload('large/x');
     const one = await upload.putPart(1, part(0, randomBytes(17 * MIB)));
     await upload.complete([one]);
@@ -213,7 +213,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await store.remove(['large/x']);
   });
 
-  test('a signal that has fired ends every call', async () => {
+  test('a fired signal ends every call', async () => {
     const signal = AbortSignal.abort();
     const code = { code: 'INTERRUPTED' };
     await expect(store.create('signal/x', bytes('x'), { signal })).rejects.toMatchObject(code);
@@ -224,7 +224,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await place.openUploads()).toEqual([]);
   });
 
-  test('a signal ends a read that is under way', async () => {
+  test('a signal ends a read in progress', async () => {
     const upload = await store.startUpload('signal/long');
     await upload.complete([await upload.putPart(1, part(0, randomBytes(64 * MIB)))]);
     const controller = new AbortController();

@@ -37,7 +37,7 @@ describe('S3', () => {
     published = await publish(registry);
   });
 
-  test('a link gives the data to who has nothing else', async () => {
+  test('a link reads the data without credentials', async () => {
     const { url } = await registry.presignImage(published.id, { expiresSeconds: 60 });
     const answer = await fetch(url);
     expect(answer.status).toBe(200);
@@ -49,7 +49,7 @@ describe('S3', () => {
     expect(url).not.toContain(s3Env().AWS_SECRET_ACCESS_KEY);
   });
 
-  test('one that was changed is refused, and so is one that is over', async () => {
+  test('a link that was changed or has expired is refused', async () => {
     const { url } = await registry.presignImage(published.id, { expiresSeconds: 1 });
     const longer = url.replace('X-Amz-Expires=1', 'X-Amz-Expires=9999');
     expect((await fetch(longer)).status).toBe(403);
@@ -60,7 +60,7 @@ describe('S3', () => {
     expect((await fetch(url)).status).toBe(403);
   });
 
-  test('the command prints it and nothing else', async () => {
+  test('`url` prints the link and nothing else', async () => {
     const env = s3Env();
     const args = ['url', published.id, '--expires', '2m', '--registry', place.url];
     const ran = await runCli(args, { env });
@@ -79,7 +79,7 @@ describe('S3', () => {
   });
 });
 
-test('a directory gives no links, and says so', async () => {
+test('`url` of a directory registry is an error', async () => {
   const place = await placeOf('directory');
   const registry = await openRegistry(place.url);
   const { id } = await publish(registry);

@@ -1,4 +1,4 @@
-// What `pull` never hands out, never replaces, and never writes through, whoever else may write there.
+// What `pull` never hands out, replaces or writes through, in folders that other users may write to.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
@@ -39,7 +39,7 @@ beforeEach(async () => {
   await writeFile(victim, "root's own", { mode: 0o600 });
 });
 
-/** An active image with these very bytes, as whoever may write to the registry can make one. */
+/** An active image with these bytes, as any client that may write to the registry can make one. */
 async function publish(bytes: Uint8Array, disk_format: DiskFormat): Promise<ImageRecord> {
   const { id } = await registry.queueImage({ name: 'image', disk_format });
   await registry.markSaving(id);
@@ -131,7 +131,7 @@ describe('a target that is no file', () => {
       }),
   };
 
-  test.each(Object.keys(MAKE))('stays as it is with and without overwrite: %s', async (kind) => {
+  test.each(Object.keys(MAKE))('is not changed with and without --overwrite: %s', async (kind) => {
     const { id } = await publish(qcow2(), 'qcow2');
     const file = join(folder, 'target');
     await MAKE[kind]?.(file);
@@ -152,7 +152,7 @@ describe('a target that is no file', () => {
     expect(await readFile(victim, 'utf8')).toBe("root's own");
   });
 
-  test('a device is answered with the way to write to it', async () => {
+  test('a device is refused with a hint how to write to it', async () => {
     const { id } = await publish(qcow2(), 'qcow2');
     const file = join(folder, 'target');
     execFileSync('mknod', [file, 'b', '7', '200']);

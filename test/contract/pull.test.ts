@@ -54,7 +54,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     image = await publish(registry, data);
   });
 
-  test('the file is the image, holes are holes, nothing is left beside it', async () => {
+  test('`pull` writes the image with its holes, and nothing beside it', async () => {
     const file = join(folder, 'whole');
     const seen: number[] = [];
     await registry.pullImage(image.id, file, { onProgress: (bytes) => seen.push(bytes) });
@@ -66,7 +66,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     execFileSync('cmp', [data, file]);
   });
 
-  test('an interrupted one is kept, and gone on with', async () => {
+  test('`pull` keeps a partial file when interrupted, and resumes it', async () => {
     const file = join(folder, 'interrupted');
     const controller = new AbortController();
     const notes: string[] = [];
@@ -94,7 +94,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await leftovers('interrupted')).toEqual([]);
   });
 
-  test('a partial file that was harmed meanwhile is fetched anew', async () => {
+  test('`pull` fetches a damaged partial file again', async () => {
     const file = join(folder, 'harmed');
     const controller = new AbortController();
     const onProgress = (bytes: number) => bytes > 30 * MIB && controller.abort();
@@ -108,7 +108,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     execFileSync('cmp', [data, file]);
   });
 
-  test('a partial file of another image is not gone on with', async () => {
+  test('`pull` does not resume a partial file of another image', async () => {
     const file = join(folder, 'other');
     const wrong = { key: 'images/x', size: 42 * MIB, sha256: '0'.repeat(64), etag: null };
     await writeFile(`${file}.partial`, randomBytes(42 * MIB));
@@ -118,7 +118,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     execFileSync('cmp', [data, file]);
   });
 
-  test('two at once into one file: one is told to wait', async () => {
+  test('of two pulls into one file at once one is refused', async () => {
     const file = join(folder, 'twice');
     const both = await Promise.allSettled([
       registry.pullImage(image.id, file),
@@ -167,7 +167,7 @@ describe('behind a proxy', () => {
 
   const gets = () => proxy.seen.filter((line) => /^GET .*disk\.raw/.test(line)).length;
 
-  test('the second pull fetches only what the first did not', async () => {
+  test('a second `pull` fetches only what the first did not', async () => {
     const file = join(folder, 'outage');
     let left = 4;
     proxy.fault = (method, url) => {
@@ -186,7 +186,7 @@ describe('behind a proxy', () => {
     execFileSync('cmp', [data, file]);
   });
 
-  test('an object that is replaced under a pull is noticed, and nothing is left', async () => {
+  test('`pull` fails if the object is replaced meanwhile, and leaves nothing', async () => {
     const file = join(folder, 'replaced');
     const other = join(folder, 'other-data');
     await writeFile(other, randomBytes(42 * MIB));

@@ -48,7 +48,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     return registry.activateImage(id, { data: { name: 'vda.raw', size, sha256: digests.sha256 } });
   }
 
-  test('queued, saving, active, alias, list, pull, delete', async () => {
+  test('an image goes from queued to active, is found by alias, pulled and deleted', async () => {
     const size = 100 * MIB + 4711;
     const file = await randomFile('big.img', size);
     const queued = await registry.queueImage({
@@ -137,7 +137,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await registry.deleteImage(queued.id)).toMatchObject({ status: 'deleted' });
   });
 
-  test('an empty image goes the same way', async () => {
+  test('an empty image is published and pulled', async () => {
     const { id } = await publish('empty', 0);
     const file = join(folder, 'empty.pulled');
     await registry.pullImage(id, file);
@@ -163,7 +163,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await registry.deleteImage(id);
   });
 
-  test('an image whose data is not there, or has another size, does not become active', async () => {
+  test('an image whose data is missing or has another size does not become active', async () => {
     const { id } = await registry.queueImage({ name: 'bare', disk_format: 'raw' });
     await registry.markSaving(id);
     const data = { name: 'vda.raw', size: 11, sha256: 'a'.repeat(64) };
@@ -176,14 +176,14 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect(await registry.getImage(id)).toMatchObject({ status: 'saving', version: 2 });
   });
 
-  test('an image that several mark as saving at once gets one version for it', async () => {
+  test('`markSaving` by several clients at once adds one version', async () => {
     const { id } = await registry.queueImage({ name: 'saved', disk_format: 'raw' });
     const marked = await Promise.all([1, 2, 3, 4].map(() => registry.markSaving(id)));
     marked.push(await registry.markSaving(id));
     expect(marked.map(({ version }) => version)).toEqual([2, 2, 2, 2, 2]);
   });
 
-  test('updates made at once are all kept, each as a version', async () => {
+  test('concurrent updates are all kept, each as a version', async () => {
     const { id, version } = await publish('updates');
     await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
@@ -195,7 +195,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect([...record.tags].sort()).toEqual(Array.from({ length: 20 }, (_, n) => `t${n}`).sort());
   });
 
-  test('of many who expect the same version exactly one wins', async () => {
+  test('of many clients that expect the same version exactly one wins', async () => {
     const { id, version } = await publish('expect');
     const results = await Promise.allSettled(
       Array.from({ length: 20 }, (_, n) =>
@@ -252,7 +252,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await registry.deleteImage(queued.id);
   });
 
-  test('several of one name are told apart by their ids', async () => {
+  test('several images of one name must be named by id', async () => {
     const twins = [await publish('twin'), await publish('twin')];
     for (const { id } of twins) {
       await expect(registry.getImage('twin')).rejects.toMatchObject({
@@ -272,7 +272,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await registry.pullImage(id, join(folder, 'safe.pulled'));
   });
 
-  test('a bit flipped in the store is found by pull, and no file is left', async () => {
+  test('`pull` finds a bit that was flipped in the store, and leaves no file', async () => {
     const { id } = await publish('flipped', 3 * MIB);
     await flipBit(place, `images/${id}/vda.raw`, 2 * MIB);
     const file = join(folder, 'flipped.pulled');
@@ -283,7 +283,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect((await readdir(folder)).filter((name) => name.startsWith('flipped.pulled'))).toEqual([]);
   });
 
-  test("a record that is somebody else's bytes is an error that names it", async () => {
+  test('a record that cannot be read is an error that names its key', async () => {
     const { id } = await publish('broken');
     const { store } = place;
     const key = `images/${id}/record/00000004.json`;
@@ -328,7 +328,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     await registry.deleteImage(id);
   });
 
-  test('a hundred images are listed in the order of their ids', async () => {
+  test('`listImages` yields a hundred images in the order of their ids', async () => {
     const before = (await all(registry.listImages())).length;
     const made = await Promise.all(
       Array.from({ length: 100 }, (_, n) =>

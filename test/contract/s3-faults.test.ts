@@ -75,7 +75,7 @@ describe('access', () => {
     return error;
   }
 
-  test('a bucket that is not there is named', async () => {
+  test('a missing bucket is named', async () => {
     expect(await refusal('s3://no-such-bucket-here/x', place.options)).toMatchObject({
       code: 'REGISTRY',
       retryable: false,
@@ -86,7 +86,7 @@ describe('access', () => {
   test.each([
     ['a wrong secret', { AWS_SECRET_ACCESS_KEY: SECRET }],
     ['an unknown key', { AWS_ACCESS_KEY_ID: SECRET }],
-  ])('%s is told as wrong credentials', async (_what, wrong) => {
+  ])('%s is reported as wrong credentials', async (_what, wrong) => {
     const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = process.env;
     Object.assign(process.env, wrong);
     try {
@@ -100,7 +100,7 @@ describe('access', () => {
     }
   });
 
-  test('a server that is not there is named', async () => {
+  test('an unreachable server is named', async () => {
     const endpoint = `http://127.0.0.1:${await closedPort()}`;
     expect(await refusal('s3://bucket/x', { s3: { endpoint } })).toMatchObject({
       code: 'REGISTRY',
@@ -109,7 +109,7 @@ describe('access', () => {
     });
   });
 
-  test('a server that gives no answer is given up at the deadline', async () => {
+  test('a request without an answer ends at its deadline', async () => {
     spoil(1, /^GET/, 'stall');
     const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
     const registry = await openRegistry(place.url, {
@@ -124,7 +124,7 @@ describe('access', () => {
     });
   });
 
-  test('https needs the CA file, and goes with it', async () => {
+  test('https to a private authority needs the CA file, and works with it', async () => {
     const { tlsEndpoint, caFile } = lab().s3;
     expect(await refusal(place.url, { s3: { endpoint: tlsEndpoint } })).toMatchObject({
       code: 'REGISTRY',
@@ -147,7 +147,7 @@ describe('access', () => {
 });
 
 describe('records', () => {
-  test('a create whose answer is lost is ours when asked again', async () => {
+  test('`create` succeeds if its answer was lost', async () => {
     spoil(1, /^PUT .*record/, 'lose');
     const registry = await throughProxy();
     const { id } = await registry.queueImage({ name: 'lost', disk_format: 'raw' });
@@ -157,7 +157,7 @@ describe('records', () => {
     expect(await registry.getImage(id)).toMatchObject({ version: 1, name: 'lost' });
   });
 
-  test('a create whose request is lost, while somebody else wins, is lost', async () => {
+  test('`create` fails if its request was lost and another client wins', async () => {
     const store = await storeThroughProxy();
     spoil(1, /^PUT .*taken/, 'reset');
     let theirs: Promise<unknown> = Promise.resolve();
@@ -178,7 +178,7 @@ describe('records', () => {
     expect(lost === undefined).toBe(there === 'theirs');
   });
 
-  test('SlowDown, resets and 500 are tried again, a refusal is not', async () => {
+  test('SlowDown, resets and 500 are retried, a refusal is not', async () => {
     const registry = await throughProxy();
     const body = '<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>';
     for (const fault of [{ status: 503, body }, { status: 500, body: '' }, 'reset'] as const) {
@@ -215,7 +215,7 @@ describe('uploads', () => {
     ['the completion says 200 and means an error', 1, /^POST .*uploadId/, LIES],
     ['the completion took effect and lies', 1, /^POST .*uploadId/, { ...LIES, after: true }],
     ['the completion is answered 500', 2, /^POST .*uploadId/, { status: 500, body: '' }],
-  ] as const)('goes through where %s', async (_what, times, fits, fault) => {
+  ] as const)('an upload succeeds although %s', async (_what, times, fits, fault) => {
     const registry = await throughProxy();
     const { id } = await registry.queueImage({ name: 'faulty', disk_format: 'raw' });
     await registry.markSaving(id);
@@ -234,7 +234,7 @@ describe('uploads', () => {
     await registry.deleteImage(id);
   });
 
-  test('is given up, with nothing left, where a part fails for good', async () => {
+  test('an upload whose part fails for good is aborted', async () => {
     const registry = await throughProxy();
     const { id } = await registry.queueImage({ name: 'given-up', disk_format: 'raw' });
     proxy.fault = (_method, url) =>
@@ -250,7 +250,7 @@ describe('uploads', () => {
     expect((await place.keys()).filter((key) => key.endsWith('vda.raw'))).toEqual([]);
   });
 
-  test('a part that stalls is tried again at its deadline', async () => {
+  test('a part that stalls is retried at its deadline', async () => {
     const registry = await throughProxy({ upload: { ...QUICK, partMs: 1500 } });
     const { id } = await registry.queueImage({ name: 'stalled', disk_format: 'raw' });
     spoil(1, /partNumber=2/, 'stall');
@@ -259,7 +259,7 @@ describe('uploads', () => {
     expect(await place.openUploads()).toEqual([]);
   });
 
-  test('says so where it cannot even be aborted', async () => {
+  test('an upload that cannot be aborted is named in the error', async () => {
     const registry = await throughProxy();
     const { id } = await registry.queueImage({ name: 'stuck', disk_format: 'raw' });
     proxy.fault = (method, url) =>
@@ -276,7 +276,7 @@ describe('uploads', () => {
   });
 });
 
-test('a pull whose connection breaks goes on where it broke', async () => {
+test('`pull` resumes where its connection broke', async () => {
   const registry = await throughProxy();
   const { id } = await registry.queueImage({ name: 'pull', disk_format: 'raw' });
   await registry.markSaving(id);

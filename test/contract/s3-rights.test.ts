@@ -40,7 +40,7 @@ describe('a server that answers 501 to conditional writes', () => {
       env: s3Env(),
     });
 
-  test('is used as one that ignores them, with the same warning', async () => {
+  test('is used like one that ignores them, with the same warning', async () => {
     proxy = await startFaultyProxy(lab().s3.endpoint);
     proxy.fault = (_method, _url, headers) => (headers['if-none-match'] ? REFUSED : undefined);
     const imported = await run('import', image, '--name', 'x', '--alias', 'web');
@@ -53,7 +53,7 @@ describe('a server that answers 501 to conditional writes', () => {
     expect(await keysLike('.probe/')).toEqual([]);
   });
 
-  test('at the end of an upload alone is found out before the data is sent', async () => {
+  test('at the end of an upload alone is detected before the data is sent', async () => {
     proxy = await startFaultyProxy(lab().s3.endpoint);
     proxy.fault = (method, _url, headers) =>
       method === 'POST' && headers['if-none-match'] ? REFUSED : undefined;
@@ -95,7 +95,7 @@ describe('credentials that may not delete objects', () => {
     expect(await listUploads(bucket)).toEqual([]);
   });
 
-  test('delete an image by its record, and are told what is left and how it goes', async () => {
+  test('delete an image by its record, and report what remains and how to remove it', async () => {
     const id = (await run('import', image, '--name', 'x')).stdout.trim();
     const refused = await run('delete', id);
     expect(refused.exitCode).toBe(44);

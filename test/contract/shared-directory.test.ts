@@ -62,7 +62,7 @@ async function expectShared(): Promise<void> {
   }
 }
 
-test('what one publishes the other lists, verifies, pulls, changes and deletes, whatever their umask', async () => {
+test("users of one group list, verify, pull, change and delete each other's images, whatever their umask", async () => {
   await mkdir(root);
   await chown(root, 0, GROUP);
   await chmod(root, 0o2770);
@@ -81,7 +81,7 @@ test('what one publishes the other lists, verifies, pulls, changes and deletes, 
   await expectShared();
 });
 
-test('who may not write or not read is told which of the two', async () => {
+test('a user without the right to write or to read is told which one', async () => {
   await mkdir(root);
   await chown(root, ANNA, GROUP);
   await chmod(root, 0o2770);
@@ -108,7 +108,7 @@ test('who may not write or not read is told which of the two', async () => {
   }
 });
 
-test('registryMode is the mode of a registry that is made, which its group then shares', async () => {
+test('`registryMode` is the mode of a new registry, which its group then shares', async () => {
   const team = join(folder, 'team');
   await mkdir(team);
   await chown(team, 0, GROUP);

@@ -68,7 +68,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await place.store.create(key, Buffer.from(text));
   }
 
-  test('a record that cannot be read is told, and nothing of its image is used or removed', async () => {
+  test('a record that cannot be read is reported, and nothing of its image is used or removed', async () => {
     for (const [what, make] of BAD) {
       told = [];
       registry = await openRegistry(place.url, {
@@ -117,7 +117,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     await expect(registry.getImage(bad.id)).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' });
   });
 
-  test('what is no version at all in the place of the record keeps the image as well', async () => {
+  test('an object in the record folder that is no version keeps the image too', async () => {
     for (const version of [1, 2, 3]) await place.store.remove([keyOf(bad, version)]);
     for (const name of ['next.json', '00000000.json', '1.json']) {
       const key = `images/${bad.id}/record/${name}`;
@@ -136,7 +136,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await place.keys()).filter((key) => key.includes(bad.id))).toEqual([keyOf(bad, 1)]);
   });
 
-  test('an alias that cannot be read is told, holds every image, and is cured by a move', async () => {
+  test('an alias that cannot be read is reported, protects every image, and is repaired by a move', async () => {
     await registry.setAlias('sound', good.id);
     await registry.setAlias('odd', bad.id);
     for (const text of [
@@ -163,7 +163,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(await registry.resolveAlias('odd')).toBeUndefined();
   });
 
-  test('a version out of turn is followed by the next one, of more digits where it must be', async () => {
+  test('a version out of turn is followed by the next one, with more digits if needed', async () => {
     await registry.setAlias('jump', good.id);
     const jump = 99_999_999;
     await plant(keyOf(bad, jump), JSON.stringify({ ...bad, version: jump }));
@@ -185,7 +185,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await registry.deleteImage(bad.id)).version).toBe(jump + 2);
   });
 
-  test('where no version can follow, each change says so, and --force is the way out', async () => {
+  test('after the last possible version each change fails, and --force removes the image or alias', async () => {
     await registry.setAlias('last', good.id);
     await plant(keyOf(bad, MAX_VERSION), JSON.stringify({ ...bad, version: MAX_VERSION }));
     const alias = { ...(await registry.resolveAlias('last')), version: MAX_VERSION };
@@ -205,7 +205,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     // Nine digits more are no version: they change nothing.
     await plant(`images/${bad.id}/record/9${MAX_VERSION}.json`, '{}');
     expect(await registry.getImage(bad.id)).toMatchObject({ status: 'active' });
-    // The way back to what it was before stays until somebody takes it.
+    // The older version, which is the way back, is no garbage.
     await all(registry.collectGarbage(ALL));
     expect(await place.keys()).toContain(keyOf(bad, 3));
     await registry.removeAlias('last', { force: true });
@@ -224,7 +224,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(await registry.getImage(good.id)).toMatchObject({ version: 3 });
   });
 
-  test('a record or an alias of a later format is refused by that name, with a later program as the cure', async () => {
+  test('a record or an alias of a later format is refused, and the hint names a later program', async () => {
     const text = async (key: string) =>
       Buffer.from((await place.store.read(key)) ?? []).toString('utf8');
     const later = (stored: string) => JSON.stringify({ ...JSON.parse(stored), format_version: 2 });
@@ -270,7 +270,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     });
   });
 
-  test('the commands go on with exit 0, and say what they left out', async () => {
+  test('commands that skip an unreadable record exit with 0 and report it', async () => {
     await plant(keyOf(bad), '{"id":"cut sho');
     const env = placeName === 'S3' ? s3Env() : {};
     const run = (...args: string[]) => runCli([...args, '--registry', place.url], { env });

@@ -9,7 +9,7 @@ import { all } from './publish.ts';
 
 const mapping = JSON.stringify([{ source_type: 'snapshot', snapshot_id: 'gold/web01' }]);
 
-describe.each(PLACES)('$name', ({ name: placeName, make }) => {
+describe.each(PLACES)('an image of volume snapshots ($name)', ({ name: placeName, make }) => {
   let place: Place;
   let registry: Registry;
   let sandbox: Sandbox;
@@ -34,7 +34,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     return runCli(args, { sandbox, env });
   }
 
-  test('it is active with size 0; one that names no volumes is not', async () => {
+  test('is active with size 0; an image without data and volumes is not', async () => {
     const image = await publishVolumes('volumes');
     expect(image).toMatchObject({ status: 'active', size: 0, data: null });
     expect(await registry.getImage(image.id)).toEqual(image);
@@ -49,7 +49,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     });
   });
 
-  test('pull and url say where the data is; what lies beside it can be pulled', async () => {
+  test('makes `pull` and `url` name its volumes; its artefacts can be pulled', async () => {
     const { id } = await publishVolumes('to pull');
     const folder = await scratchFolder();
     for (const file of [join(folder, 'file'), `${join(folder, 'folder')}/`]) {
@@ -62,7 +62,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(xml.exitCode, xml.stderr).toBe(0);
   });
 
-  test('show, list, verify, sums, copy, deactivate and gc take it like any other', async () => {
+  test('works with show, list, verify, sums, copy, deactivate and gc', async () => {
     const image = await publishVolumes('looked at');
     const { id } = image;
     expect((await command('show', id)).stdout).toMatch(/size +0 B \(0 bytes\)/);

@@ -1,4 +1,4 @@
-// A commit and a pull are killed in their midst: the guest runs on, on the chain it had, with no block job.
+// `chain commit` and `chain pull` are killed or interrupted: the guest keeps its chain and has no block job.
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeChain } from '../support/chains.ts';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -48,28 +48,31 @@ function argsOf([verb = '', ...flags]: readonly string[]): string[] {
   return ['chain', verb, domain.name, ...flags.map((flag) => named[flag] ?? flag)];
 }
 
-test.each(CASES)('%s %j: kill -9, with the guard alive and dead', async (act, args) => {
-  const slow = [...argsOf(args), '--bandwidth', '1', '--quiet'];
+test.each(CASES)(
+  '`chain %s` %j, killed with and without its guard, leaves the chain unchanged',
+  async (act, args) => {
+    const slow = [...argsOf(args), '--bandwidth', '1', '--quiet'];
 
-  const first = await startCli(slow, { sandbox });
-  await waitFor('the job', () => domain.blockJob());
-  process.kill(-(first.child.pid ?? 0), 'SIGKILL');
-  await first.done;
-  await untilWhole(domain, before, 2000);
-  expect(await recover()).toContain('recovered, no image');
+    const first = await startCli(slow, { sandbox });
+    await waitFor('the job', () => domain.blockJob());
+    process.kill(-(first.child.pid ?? 0), 'SIGKILL');
+    await first.done;
+    await untilWhole(domain, before, 2000);
+    expect(await recover()).toContain('recovered, no image');
 
-  const env = { VIRT_PUBLISH_TEST_AT: `done:${act}=SIGKILL,guard` };
-  expect((await (await startCli(slow, { sandbox, env })).done).exitCode).toBeNull();
-  expect(await domain.blockJob()).not.toBeNull();
-  const status = await runCli(['status'], { sandbox });
-  expect(status.stdout).toContain(`guest (${act})`);
-  await recover();
-  await untilWhole(domain, before, 100);
+    const env = { VIRT_PUBLISH_TEST_AT: `done:${act}=SIGKILL,guard` };
+    expect((await (await startCli(slow, { sandbox, env })).done).exitCode).toBeNull();
+    expect(await domain.blockJob()).not.toBeNull();
+    const status = await runCli(['status'], { sandbox });
+    expect(status.stdout).toContain(`guest (${act})`);
+    await recover();
+    await untilWhole(domain, before, 100);
 
-  expect(await layers()).toEqual(paths);
-});
+    expect(await layers()).toEqual(paths);
+  },
+);
 
-test('Ctrl-C ends the job, and a second command meanwhile finds the domain busy', async () => {
+test('Ctrl-C ends the block job of `chain`, and a concurrent command finds the domain busy', async () => {
   const args = [...argsOf(['pull']), '--bandwidth', '1'];
   const { child, done } = await startCli(args, { sandbox });
   await waitFor('the job', () => domain.blockJob());
@@ -82,7 +85,7 @@ test('Ctrl-C ends the job, and a second command meanwhile finds the domain busy'
   expect(await layers()).toEqual(paths);
 });
 
-test('killed at each point: it is as before, or done; and what was never killed ends it', async () => {
+test('a commit killed at any point leaves the chain unchanged or shorter, and a later commit completes it', async () => {
   const unfinished = ['intent:commit', 'point:pivot'];
   for (const point of unfinished) {
     const env = { VIRT_PUBLISH_TEST_AT: `${point}=SIGKILL,guard` };
@@ -91,19 +94,19 @@ test('killed at each point: it is as before, or done; and what was never killed 
     await untilWhole(domain, before, 100);
     expect(await layers()).toEqual(paths);
   }
-  // libvirt has pivoted, and the run is as good as done; the guest just stands still for the flush.
+  // libvirt has pivoted, and the guest is paused only for the flush.
   const env = { VIRT_PUBLISH_TEST_AT: 'done:pause=SIGKILL' };
   await (await startCli(argsOf(['commit']), { sandbox, env })).done;
   const runs = async () => (await domain.state()) === 'running';
   await waitFor('the guest to run on', runs, { timeoutMs: 2000 });
-  // The guard has found that out, and has nobody to tell it to.
+  // The guard noted it in the journal, and `recover` reports it.
   expect(await recover()).toContain('the chain is shorter');
   const [base = ''] = paths.slice(-1);
   expect(await layers()).toEqual([base]);
   expect(await domain.inactiveXml()).toContain(`<source file='${base}'`);
   await domain.waitForTick();
   await domain.shutdown();
-  // The bytes of every layer have come down, through all that was begun and given up before.
+  // The bytes of every layer are in the base, after all the aborted jobs before.
   for (const [index, at] of [128, 140, 152, 164].entries()) {
     const read = `read -P ${index + 1} ${at}M 8M`;
     const said = await must('qemu-io', ['-f', 'raw', '-r', '-c', read, base]);

@@ -1,5 +1,5 @@
-// Loaded by `NODE_OPTIONS=--import`: from the entry that FAIL_JOURNAL="done:mirror=EIO" names, the journal takes
-// no entry any more.
+// Loaded by `NODE_OPTIONS=--import`: from the entry of FAIL_JOURNAL="done:mirror=EIO" on, writes to the journal
+// fail.
 import { open } from 'node:fs/promises';
 
 const [, point, code] = /^(.+)=([A-Z]+)$/.exec(process.env.FAIL_JOURNAL ?? '') ?? [];
@@ -17,7 +17,7 @@ if (point !== undefined) {
   };
 }
 
-/** As the test hook names an entry; undefined for a text that is none. */
+/** Returns the test hook's name of an entry; undefined for other text. */
 function nameOf(text) {
   if (!/^\s*\{"time":.*"type":"(run|intent|done|undone|point)"/.test(String(text)))
     return undefined;

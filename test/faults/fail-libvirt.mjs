@@ -1,6 +1,6 @@
-// Loaded by `NODE_OPTIONS=--import`: makes calls to libvirt fail, as FAIL_LIBVIRT="defineXML=1,blockJobAbort=9" says.
+// Loaded by `NODE_OPTIONS=--import`: makes libvirt calls fail, by FAIL_LIBVIRT="defineXML=1,blockJobAbort=9".
 // "defineXML=9+1" lets the first such call through.
-// HANG_LIBVIRT="fsFreeze": the first such call is made, and its answer never comes.
+// HANG_LIBVIRT="fsFreeze": the first such call is made, but its result is never returned.
 import { Connection } from '../../build/libvirt/connection.js';
 import { Domain } from '../../build/libvirt/domain.js';
 import { LibvirtError } from '../../build/libvirt/errors.js';

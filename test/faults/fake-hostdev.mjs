@@ -1,4 +1,4 @@
-// Loaded by `NODE_OPTIONS=--import`: the domain has a PCI device of the host, which no lab has; FAKE_HOSTDEV names the file that says where it is.
+// Loaded by `NODE_OPTIONS=--import`: pretends that the domain has a PCI host device; FAKE_HOSTDEV names the file with its state.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { Domain } from '../../build/libvirt/domain.js';
 
@@ -12,7 +12,7 @@ Domain.prototype.getXMLDesc = async function withDevice(flags) {
     ? xml.replace('</devices>', `${process.env.FAKE_HOSTDEV_XML}</devices>`)
     : xml;
 };
-// This host has no such device, and nobody is to look for it.
+// This host has no such device, so its existence is not checked.
 Domain.prototype.seesDaemon = async () => false;
 Domain.prototype.detachDeviceFlags = async (xml) => move('detached', xml);
 Domain.prototype.attachDeviceFlags = async (xml) => move('attached', xml);

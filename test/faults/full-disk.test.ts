@@ -1,4 +1,4 @@
-// A file system without room for what a command writes first: exit 31, the guest is whole, and nothing stays.
+// Full file systems: a command ends with exit 31, restores the guest, and leaves no files.
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -13,7 +13,7 @@ const NO_RESERVE = {
   VIRT_PUBLISH_RESERVE_FRACTION: '0',
 };
 
-test('the state directory has room for a part of what a live run notes: exit 31 until it has enough', async () => {
+test('a live run ends with exit 31 if the state directory is full at any point of its journal', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'qcow2', autostart: true });
   const before = await photograph(domain);
@@ -25,7 +25,7 @@ test('the state directory has room for a part of what a live run notes: exit 31 
     VIRT_PUBLISH_WORK_DIR: join(sandbox.dir, 'work'),
   };
   const codes: (number | null)[] = [];
-  // Folders, lock, journal, saved XML: each of them is the first without room in one of these.
+  // Folders, lock, journal, saved XML: each of them is the first without space in one of these.
   for (const freeKib of [0, 1, 2, 4, 8, 64]) {
     await must('rm', ['-rf', join(disk.path, 'full'), join(disk.path, 'state')]);
     await fill(disk, freeKib);
@@ -80,7 +80,7 @@ describe('commands without a guest', () => {
     expect(await readdir(join(disk.path, 'work'))).toEqual([]);
   });
 
-  test('a cache that cannot be written is ignored', async () => {
+  test('`list` ignores a cache that cannot be written', async () => {
     const env = {
       VIRT_PUBLISH_STATE_DIR: join(disk.path, 'state'),
       VIRT_PUBLISH_REGISTRY: join(sandbox.stateDir, 'registry'),
@@ -90,7 +90,7 @@ describe('commands without a guest', () => {
     expect(ran.events.at(-1)).toMatchObject({ images: [{ id }] });
   });
 
-  test('standard output on a full file system: exit 31', async () => {
+  test('a command ends with exit 31 if standard output is on a full file system', async () => {
     const command = `'${process.execPath}' '${CLI}' list > '${disk.path}/list' && exit 0`;
     const { exitCode, stderr } = await run('sh', ['-c', command], {
       env: { ...process.env, ...sandbox.env },

@@ -1,4 +1,4 @@
-// Guests whose file systems somebody else has frozen, agents that lie, and what of an agent's domain a run may change.
+// Guest agents: foreign freezes, wrong answers, resets and ends during a freeze, and the agent timeout.
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ function agentTimeout({ name }: TestDomain): string | undefined {
   return /<agentTimeout>(-?\d+)</.exec(status)?.[1];
 }
 
-test('no command leaves another agent timeout behind than the domain had', async () => {
+test('every command restores the agent timeout of the domain', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const commands = [
     ['inspect', domain.name],
@@ -52,7 +52,7 @@ test('no command leaves another agent timeout behind than the domain had', async
   await domain.destroy();
 });
 
-test('a guest that somebody else has frozen is taken as filesystem-consistent, and stays frozen', async () => {
+test('a guest frozen by another client is published as filesystem-consistent, and stays frozen', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
   await domain.virsh('domfsfreeze');
@@ -84,7 +84,7 @@ async function lyingGuest(): Promise<{ domain: TestDomain; agent: FakeAgent }> {
   return { domain, agent };
 }
 
-/** Freeze and thaw, and what comes of it. */
+/** The answers to freeze and thaw, and the message that they cause. */
 const LIES: [string, [string, FakeAnswer][], string][] = [
   ['freezes no file system', [[FREEZE, { return: 0 }]], 'froze no file system'],
   ['answers the freeze with an error', [[FREEZE, { error: 'no' }]], 'the freeze failed'],
@@ -122,7 +122,7 @@ test('an image is filesystem-consistent only if the agent froze a file system an
   await domain.destroy();
 });
 
-test('a Windows guest, whose freeze takes long, has a longer deadline, and no other guest has it', async () => {
+test('a Windows guest has a longer freeze deadline than other guests', async () => {
   const { domain, agent } = await lyingGuest();
   agent.onCommand = (command) => (command === FREEZE ? sleep(8000) : undefined);
   const env = {
@@ -139,7 +139,7 @@ test('a Windows guest, whose freeze takes long, has a longer deadline, and no ot
     const ran = await runCli(['snapshot', domain.name], { sandbox, env });
     expect(ran.exitCode, ran.stderr).toBe(0);
     expect(await newestImage(), `${id}: ${ran.stderr}`).toMatchObject(consistency);
-    // The agent works off what it was asked for in order.
+    // The agent processes its commands in order.
     await waitFor('the last thaw', async () => agent.commands.at(-1) === THAW);
   }
   agent.onCommand = (command) => (command === FREEZE ? sleep(16_000) : undefined);
@@ -152,7 +152,7 @@ test('a Windows guest, whose freeze takes long, has a longer deadline, and no ot
   await domain.destroy();
 });
 
-test('a guest that is paused while it is frozen is taken, and thawed when it runs again', async () => {
+test('a guest that is paused during its freeze is published, and thawed when it runs again', async () => {
   const { domain, agent } = await lyingGuest();
   const before = await photograph(domain);
   agent.onCommand = (command) => (command === FREEZE ? domain.virsh('suspend') : undefined);
@@ -162,7 +162,7 @@ test('a guest that is paused while it is frozen is taken, and thawed when it run
   expect(ran.stderr).toContain('frozen until it runs again');
   expect(await domain.state()).toBe('paused');
   expect(await domain.info('Persistent')).toBe('yes');
-  // A guest that stands still is no obstacle to the next run.
+  // A paused guest does not prevent the next run.
   const next = await runCli(['snapshot', domain.name], { sandbox });
   expect(next.exitCode, next.stderr).toBe(0);
   expect(agent.commands.filter((command) => command === THAW)).toEqual([]);
@@ -175,7 +175,7 @@ test('a guest that is paused while it is frozen is taken, and thawed when it run
   await domain.destroy();
 });
 
-test('a guest that is reset while it is frozen is no failure: its agent comes back thawed', async () => {
+test('a guest that is reset during its freeze is published as crash-consistent', async () => {
   const { domain, agent } = await lyingGuest();
   agent.onCommand = (command) => {
     if (command !== FREEZE) return undefined;
@@ -190,7 +190,7 @@ test('a guest that is reset while it is frozen is no failure: its agent comes ba
   await domain.destroy();
 });
 
-test('an agent that ends inside the freeze: loud, and the pending thaw can be lived with or given up', async () => {
+test('an agent that ends during the freeze is exit 50, and `recover --abandon-thaw` abandons the thaw', async () => {
   const { domain, agent } = await lyingGuest();
   agent.answers.set(FREEZE, 'close');
   const ran = await runCli(['snapshot', domain.name], { sandbox });
@@ -213,7 +213,7 @@ test('an agent that ends inside the freeze: loud, and the pending thaw can be li
   await domain.destroy();
 });
 
-test('a thaw that is pending is over when the domain was started anew', async () => {
+test('`recover` drops a pending thaw after a new start of the domain', async () => {
   const { domain, agent } = await lyingGuest();
   agent.answers.set(FREEZE, 'close');
   const ran = await runCli(['snapshot', domain.name], { sandbox });

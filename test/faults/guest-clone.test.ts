@@ -1,4 +1,4 @@
-// The cold path where the file system shares blocks: the guest goes on before the image is made from a clone.
+// The cold mode on a file system with reflinks: the guest runs again before the image is made from a clone.
 import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -31,7 +31,7 @@ async function isStopped(pid: number | undefined): Promise<boolean> {
   return / T /.test(await readFile(`/proc/${pid}/stat`, 'utf8'));
 }
 
-test('the guest runs again before the clones of its disks are read, and a kill then costs nothing', async () => {
+test('a cold run starts the guest before it reads the clones, and a kill afterwards does not touch the guest', async () => {
   const disk = await makeSmallDisk(800, 'xfs');
   const sandbox = await makeSandbox();
   const domain = await guestOn(join(disk.path, 'guest'));

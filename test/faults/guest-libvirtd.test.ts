@@ -1,4 +1,4 @@
-// libvirtd itself goes away in the middle of a run, or has no room for a managed save.
+// libvirtd restarts or stops during a run, or has no space for a managed save.
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -15,7 +15,7 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   libvirtd = await startPrivateLibvirtd(4);
-  // All of this file happens on this libvirtd.
+  // All tests of this file use this libvirtd.
   lab().uri = libvirtd.uri;
   domain = await createDomain({ shape: 'qcow2', autostart: true });
   before = await photograph(domain);
@@ -29,7 +29,7 @@ async function expectKilled(): Promise<void> {
   expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
 }
 
-test('libvirtd is restarted in the middle of the copy: the guest is whole', async () => {
+test('a run restores the guest after a restart of libvirtd during the mirror', async () => {
   const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
   const { done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
@@ -42,7 +42,7 @@ test('libvirtd is restarted in the middle of the copy: the guest is whole', asyn
   await expectKilled();
 });
 
-test('the run and its guard are killed, and libvirtd restarted: recover mends it', async () => {
+test('`recover` restores the guest after run and guard were killed and libvirtd restarted', async () => {
   const env = { VIRT_PUBLISH_TEST_AT: 'done:mirror=SIGKILL,guard' };
   await (await startCli(['snapshot', domain.name, '--bandwidth', '4'], { sandbox, env })).done;
   await libvirtd.restart();
@@ -52,7 +52,7 @@ test('the run and its guard are killed, and libvirtd restarted: recover mends it
   await expectKilled();
 });
 
-test('the run is killed while libvirtd is away: the guard waits for it', async () => {
+test('the guard waits for libvirtd if the run is killed while libvirtd is stopped', async () => {
   const args = ['snapshot', domain.name, '--bandwidth', '4', '--json'];
   const { child, done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
@@ -65,7 +65,7 @@ test('the run is killed while libvirtd is away: the guard waits for it', async (
   await expectKilled();
 });
 
-test('a managed save that runs out of space: exit 31, and the guest runs on', async () => {
+test('a managed save that runs out of space is exit 31, and the guest keeps running', async () => {
   const ran = await runCli(['snapshot', domain.name, '--mode', 'cold', '--json'], { sandbox });
   expect(ran.exitCode, ran.stdout).toBe(31);
   await expectWhole(domain, before);

@@ -1,4 +1,4 @@
-// Many runs at once, and secrets that must not come out anywhere.
+// Concurrent runs, and secrets that no output may contain.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { expectNothingLeft, imagesIn } from './whole.ts';
 
 const DOMAINS = 5;
 
-test('ten snapshots at once, two on each of five domains: five succeed, five are told busy', async () => {
+test('of ten concurrent snapshots, two for each of five domains, five succeed and five find the domain busy', async () => {
   const sandbox = await makeSandbox();
   const domains = [];
   for (let made = 0; made < DOMAINS; made += 1) {
@@ -20,7 +20,7 @@ test('ten snapshots at once, two on each of five domains: five succeed, five are
   const before = await Promise.all(domains.map(photograph));
   const ran = await Promise.all(
     domains.flatMap(({ name }) =>
-      // Slow enough that the second one comes while the first one works.
+      // Slow enough that the second run starts while the first one works.
       [0, 1].map(() => runCli(['snapshot', name, '--bandwidth', '1', '--json'], { sandbox })),
     ),
   );
@@ -38,7 +38,7 @@ test('ten snapshots at once, two on each of five domains: five succeed, five are
   await Promise.all(domains.map((domain) => domain.destroy()));
 }, 300_000);
 
-test('a secret is found in no output, log, journal, record or error', async () => {
+test('no output, log, journal, record or error contains a secret', async () => {
   const vnc = 'Vnc5ecrt';
   const planted = 'planted-environment-5ecret';
   const sandbox = await makeSandbox();
@@ -63,7 +63,7 @@ test('a secret is found in no output, log, journal, record or error', async () =
   keep(await (await startCli(logged, { sandbox, env: dies })).done);
   const [run = ''] = await readdir(join(sandbox.stateDir, 'runs'));
   said.push(await readFile(join(sandbox.stateDir, 'runs', run, 'journal.ndjson'), 'utf8'));
-  // Where the password is meant to be, and readable by nobody else.
+  // The only intended place of the password, with mode 0600.
   const xml = await readFile(join(sandbox.stateDir, 'runs', run, 'domain.xml'), 'utf8');
   expect(xml).toContain(vnc);
   keep(await runCli(['status', '--json'], { sandbox, env }));

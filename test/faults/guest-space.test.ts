@@ -1,4 +1,4 @@
-// Disks that fill up or turn read-only below a run: it gives itself up, and nobody's guest is paused.
+// File systems that fill up or become read-only during a run: the run aborts, and no guest is paused.
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
@@ -20,7 +20,7 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
-/** A guest whose disk grows on this file system: the first to be paused if it runs full. */
+/** A guest whose disk grows on this file system: it is paused first if the file system is full. */
 async function guestBeside(disk: SmallDisk): Promise<TestDomain> {
   const dir = join(disk.path, 'beside');
   await mkdir(dir, { mode: 0o711 });
@@ -36,7 +36,7 @@ async function guestBeside(disk: SmallDisk): Promise<TestDomain> {
 }
 
 test.each(['mirror', 'convert'])(
-  'somebody fills the work directory during the %s: given up before the reserve is touched',
+  'a run aborts before free space falls below the reserve during the %s',
   async (step) => {
     const disk = await makeSmallDisk(400);
     const beside = await guestBeside(disk);
@@ -64,7 +64,7 @@ test.each(['mirror', 'convert'])(
     const ran = await done;
     expect(ran.exitCode, ran.stdout).toBe(31);
     expect(ran.events.at(-1)).toMatchObject({ code: 'NO_SPACE' });
-    // The filler goes on until the run has ended: what it took by then is its own.
+    // The filler continues until the run has ended, so its files do not count.
     expect(least).toBeGreaterThan(RESERVE / 2);
     await expectWhole(domain, before);
     await expectWhole(beside, besideBefore);
@@ -81,7 +81,7 @@ test.each([
   ['mirror', 100],
   ['convert', 200],
 ])(
-  'no reserve at all, and the %s has no room: NO_SPACE, and the guest runs on',
+  'a run without a reserve ends with NO_SPACE if the %s has no space, and the guest keeps running',
   async (step, size) => {
     const disk = await makeSmallDisk(size);
     const domain = await createDomain({ shape: 'qcow2' });
@@ -106,14 +106,14 @@ test.each([
   },
 );
 
-test('a disk that is full just when the mirror is ended publishes nothing', async () => {
+test('a run publishes nothing if the disk is full when the mirror is ended', async () => {
   const disk = await makeSmallDisk(200);
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
   const env = {
     VIRT_PUBLISH_RESERVE_MIN_BYTES: '0',
     VIRT_PUBLISH_RESERVE_FRACTION: '0',
-    // Stopped before the freeze, the mirror is ready and follows what the guest writes.
+    // When the run is stopped before the freeze, the mirror is ready and follows the guest's writes.
     VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP',
   };
   const args = ['snapshot', domain.name, '--work-dir', disk.path, '--json'];
@@ -130,7 +130,7 @@ test('a disk that is full just when the mirror is ended publishes nothing', asyn
   await disk.remove();
 });
 
-test('a registry elsewhere that fills up before the upload: NO_SPACE, and nothing of it stays', async () => {
+test('a run ends with NO_SPACE if the registry fills up before the upload, and leaves no data there', async () => {
   const disk = await makeSmallDisk(200);
   const domain = await createDomain({ shape: 'qcow2' });
   const env = {
@@ -155,7 +155,7 @@ test('a registry elsewhere that fills up before the upload: NO_SPACE, and nothin
   await disk.remove();
 });
 
-test('the state and work directory turn read-only: the guest is whole all the same', async () => {
+test('a run restores the guest if state and work directory become read-only', async () => {
   const disk = await makeSmallDisk(200);
   const domain = await createDomain({ shape: 'qcow2', autostart: true });
   const before = await photograph(domain);
@@ -181,7 +181,7 @@ test('the state and work directory turn read-only: the guest is whole all the sa
   await disk.remove();
 });
 
-test('the directories turn read-only and the run is killed: the guard puts the guest back', async () => {
+test('the guard restores the guest of a killed run if the directories are read-only', async () => {
   const disk = await makeSmallDisk(200);
   const domain = await createDomain({ shape: 'qcow2', autostart: true });
   const before = await photograph(domain);

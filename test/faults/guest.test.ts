@@ -1,4 +1,4 @@
-// What can happen to a guest, its agent and libvirt's answers in the middle of a run.
+// Failures of the guest, its agent, libvirt's calls and qemu-img during a run.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
@@ -17,7 +17,7 @@ beforeEach(async () => {
   sandbox = await makeSandbox();
 });
 
-/** One domain for the tests that leave it as it was. */
+/** One domain for the tests that restore it. */
 let shared: TestDomain | undefined;
 async function lasting(): Promise<TestDomain> {
   shared ??= await createDomain({ shape: 'qcow2', autostart: true });
@@ -45,7 +45,7 @@ async function expectKilled(): Promise<void> {
 test.each([
   ['powers itself off', ['shutdown', '--mode', 'agent']],
   ['is destroyed', ['destroy']],
-])('a guest that %s in the middle of the copy stays defined, and off', async (_, command) => {
+])('a domain stays defined and off if its guest %s during the mirror', async (_, command) => {
   const domain = await createDomain({ shape: 'qcow2', autostart: true });
   const before = await photograph(domain);
   const [verb = '', ...flags] = command;
@@ -57,7 +57,7 @@ test.each([
   await domain.destroy();
 });
 
-test('an agent that hangs before the freeze is not asked to freeze: the image is crash-consistent', async () => {
+test('a run does not freeze a guest whose agent hangs; the image is crash-consistent', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const before = await photograph(domain);
   const script = '(sleep 0.3; killall -STOP qemu-ga; sleep 24; killall -CONT qemu-ga) &';
@@ -75,7 +75,7 @@ test('an agent that hangs before the freeze is not asked to freeze: the image is
   await domain.destroy();
 });
 
-test('--quiesce require with an agent that hangs publishes nothing', async () => {
+test('`--quiesce require` publishes nothing if the agent hangs', async () => {
   const domain = await createDomain({ shape: 'qcow2' });
   const env = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' };
   const args = ['snapshot', domain.name, '--bandwidth', '8', '--quiesce', 'require', '--json'];
@@ -89,7 +89,7 @@ test('--quiesce require with an agent that hangs publishes nothing', async () =>
   await domain.destroy();
 });
 
-test('libvirt refuses: once is mended, for ever is told with a command that works', async () => {
+test('a run retries undos that libvirt rejects, and else prints a recovery command that works', async () => {
   const domain = await lasting();
   const before = await photograph(domain);
   const snapshot = (fail: string) =>
@@ -121,7 +121,7 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
       undoFailures: string[];
     };
     expect(undoFailures.length, message).toBeGreaterThan(0);
-    // The command must work without the hook, and with nothing but a shell.
+    // The command must work in a plain shell, without the hook.
     await must('sh', ['-c', recoveryCommand.at(-1) ?? 'false']);
     await untilWhole(domain, before, 2000);
     const recovered = await runCli(['recover', '--json'], { sandbox });
@@ -131,7 +131,7 @@ test('libvirt refuses: once is mended, for ever is told with a command that work
   }
 });
 
-test('a layer of the chain that is missing is found before anything is touched', async () => {
+test('a run rejects a missing layer before it touches the domain', async () => {
   const domain = await createDomain({ shape: 'chain3' });
   const before = await photograph(domain);
   const [, base] = domain.disk().backing;
@@ -145,20 +145,23 @@ test('a layer of the chain that is missing is found before anything is touched',
   await domain.destroy();
 });
 
-test.each(['live', 'cold'])('%s: qemu-img is killed while it converts', async (mode) => {
-  const domain = await lasting();
-  const before = await photograph(domain);
-  const env = await slowQemuImg(1000);
-  const args = ['snapshot', domain.name, '--mode', mode, '--json'];
-  const { done } = await startCli(args, { sandbox, env });
-  process.kill(await waitFor('qemu-img', () => findConvert(sandbox.dir)), 'SIGKILL');
-  const ran = await done;
-  expect(ran.exitCode, ran.stdout).toBe(30);
-  await expectWhole(domain, before);
-  await expectKilled();
-});
+test.each(['live', 'cold'])(
+  'a %s run restores the guest if qemu-img is killed during the convert',
+  async (mode) => {
+    const domain = await lasting();
+    const before = await photograph(domain);
+    const env = await slowQemuImg(1000);
+    const args = ['snapshot', domain.name, '--mode', mode, '--json'];
+    const { done } = await startCli(args, { sandbox, env });
+    process.kill(await waitFor('qemu-img', () => findConvert(sandbox.dir)), 'SIGKILL');
+    const ran = await done;
+    expect(ran.exitCode, ran.stdout).toBe(30);
+    await expectWhole(domain, before);
+    await expectKilled();
+  },
+);
 
-test('kill -9 while a cold run converts: its qemu-img goes too, and the guest runs again', async () => {
+test('the guard of a killed cold run ends its qemu-img and starts the guest', async () => {
   const domain = await lasting();
   const before = await photograph(domain);
   const env = await slowQemuImg(500);
@@ -174,7 +177,7 @@ test('kill -9 while a cold run converts: its qemu-img goes too, and the guest ru
   await expectKilled();
 });
 
-test('a device of the host is attached again: after a save, a failed save, a death, and by recover', async () => {
+test('a detached host device is attached again after a save, a failed save, a kill, and by `recover`', async () => {
   const domain = await lasting();
   const before = await photograph(domain);
   const log = join(sandbox.dir, 'device');
@@ -209,9 +212,9 @@ test('a device of the host is attached again: after a save, a failed save, a dea
   expect(never.ran.exitCode, never.ran.stdout).toBe(50);
   const { recoveryCommand } = never.ran.events.at(-1) as { recoveryCommand: string[] };
   expect(recoveryCommand.join()).toMatch(/bus="0x06".*\| virsh .* attach-device .* --live$/);
-  const mended = await moves({}, ['recover', '--json']);
-  expect(mended.ran.exitCode, mended.ran.stdout).toBe(0);
-  expect(mended.moved).toEqual(['attached']);
+  const recovered = await moves({}, ['recover', '--json']);
+  expect(recovered.ran.exitCode, recovered.ran.stdout).toBe(0);
+  expect(recovered.moved).toEqual(['attached']);
   await expectWhole(domain, before);
   await expectNothingLeft(sandbox);
 });

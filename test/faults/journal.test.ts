@@ -1,4 +1,4 @@
-// The journal cannot be written any more, from any entry on: the guest is whole, and no image is half.
+// The journal becomes unwritable at any entry: the guest is restored, and no image is incomplete.
 import { beforeAll, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -6,10 +6,10 @@ import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { expectNothingLeft, imagesIn, untilWhole } from './whole.ts';
 
 const NODE_OPTIONS = `--import ${new URL('./fail-journal.mjs', import.meta.url).pathname}`;
-/** Of a disk that is full, broken, or was mounted read-only after an error. */
+/** The errors of a disk that is full, broken, or mounted read-only after an error. */
 const ERRORS = ['ENOSPC', 'EIO', 'EROFS'];
 
-/** `scripts/soak.sh` breaks all entries of a run. */
+/** `scripts/soak.sh` tests all entries of a run. */
 const EVERY_POINT = process.env.VIRT_PUBLISH_TEST_EVERY_POINT === '1';
 
 let domain: TestDomain;
@@ -22,7 +22,7 @@ beforeAll(async () => {
   sandbox = await makeSandbox();
 });
 
-/** The entries of an undisturbed run, in order; without the bare points, which no act hangs on. */
+/** The entries of an undisturbed run, in order; without points that belong to no act. */
 async function listPoints(args: readonly string[]): Promise<string[]> {
   const ran = await runCli(args, { sandbox, env: { VIRT_PUBLISH_TEST_AT: 'list' } });
   expect(ran.exitCode, ran.stderr).toBe(0);
@@ -34,7 +34,7 @@ async function breakAt(args: readonly string[], point: string, code: string): Pr
   const known = new Set((await imagesIn(sandbox)).map(({ id }) => id));
   const env = { NODE_OPTIONS, FAIL_JOURNAL: `${point}=${code}` };
   const ran = await runCli(args, { sandbox, env });
-  // At once: nothing that restores the guest waits for the journal.
+  // At once: no part of the restore waits for the journal.
   await untilWhole(domain, before, 100);
   const recovered = await runCli(['recover'], { sandbox });
   expect(recovered.exitCode, recovered.stderr).toBe(0);
@@ -46,10 +46,10 @@ async function breakAt(args: readonly string[], point: string, code: string): Pr
 }
 
 test.each(['live', 'cold'])(
-  '%s: a journal that takes no entry any more, from each of its entries on',
+  'a %s run restores the guest if its journal becomes unwritable at any entry',
   async (mode) => {
     const args = ['snapshot', domain.name, '--mode', mode, '--quiet'];
-    const table: string[] = [];
+    const table = ['mode  entry               error   exit code and image'];
     for (const [index, point] of (await listPoints(args)).entries()) {
       const code = ERRORS[index % ERRORS.length] ?? 'EIO';
       const ended = await breakAt(args, point, code).catch(

@@ -1,4 +1,4 @@
-// Another client acts on the domain at the points of a run's journal: no wrong image, and what the client did stays.
+// Another client acts on the domain at each point of a run's journal: no image is wrong, and its act stays.
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -27,7 +27,7 @@ interface Scene {
 
 const MARK = 'another client was here';
 
-/** What another client does while the run stands still; false if libvirt refused it. */
+/** The acts of another client while the run is stopped; false if libvirt rejected the act. */
 type Act = (scene: Scene) => Promise<boolean>;
 
 const ACTS: Readonly<Record<string, Act>> = {
@@ -69,8 +69,8 @@ async function virsh(domain: TestDomain, command: string, ...args: string[]): Pr
 interface Row {
   point: string;
   act: string;
-  /** Whether libvirt let the other client do it. */
-  did: boolean;
+  /** Whether libvirt accepted the act of the other client. */
+  accepted: boolean;
   exitCode: number | null;
   image: string;
   result: string;
@@ -101,7 +101,7 @@ const COLD = [
 
 const FREEZE = ['suspend', 'reset', 'destroy', 'snapshot'];
 
-/** One point for each state that a guest is in; `scripts/soak.sh` walks all points of a run. */
+/** One point for each state of the guest; `scripts/soak.sh` tests all points of a run. */
 const POINTS: Readonly<Record<string, readonly string[]>> = {
   live: ['intent:undefine', 'done:undefine', 'done:mirror', 'done:pause'],
   cold: ['intent:save', 'done:save'],
@@ -114,7 +114,7 @@ test.concurrent.each([
   ['live', LIVE],
   ['cold', COLD],
 ])(
-  '%s: whatever another client does at whichever point, it stays, and no image is wrong',
+  '%s: an act of another client at any point stays, and no image is wrong',
   async (mode, acts) => {
     const scene = await makeScene();
     const args = ['snapshot', scene.domain.name, '--all-disks', '--mode', mode, '--json'];
@@ -123,17 +123,17 @@ test.concurrent.each([
     const points = EVERY_POINT ? all : (POINTS[mode] ?? []);
     const rows = points.flatMap((point) => acts.map((act) => ({ point, act })));
     const table = await disturbAll(scene, args, rows);
-    // Each of them did happen.
+    // libvirt accepted each act at least once.
     for (const act of acts)
       expect(
-        table.some((row) => row.act === act && row.did),
+        table.some((row) => row.act === act && row.accepted),
         act,
       ).toBe(true);
   },
   900_000,
 );
 
-test('whatever another client does to a guest around its freeze, it is not left frozen', async () => {
+test('no guest stays frozen, whatever another client does around its freeze', async () => {
   const scene = await makeScene({ system: true });
   const args = ['snapshot', scene.domain.name, '--disk', 'vdb', '--json'];
   const points = ['intent:freeze', 'done:freeze', 'undone:freeze'];
@@ -174,7 +174,7 @@ async function makeScene({ system = false } = {}): Promise<Scene> {
   return { domain, sandbox, dir, definition, top, base, truth };
 }
 
-/** Its boot sector stops the processor: a BIOS that finds none tries again for ever. */
+/** Its boot sector halts the processor: a BIOS without a boot sector retries for ever. */
 async function makeIdleDisk(dir: string): Promise<TestDisk> {
   const raw = join(dir, 'idle.raw');
   const path = join(dir, 'idle.qcow2');
@@ -214,14 +214,14 @@ async function disturb(
   args: readonly string[],
   { point, act }: Pick<Row, 'point' | 'act'>,
 ): Promise<Row> {
-  const row: Row = { point, act, did: false, exitCode: null, image: 'none', result: 'ok' };
+  const row: Row = { point, act, accepted: false, exitCode: null, image: 'none', result: 'ok' };
   const { sandbox } = scene;
   try {
     const known = new Set((await imagesIn(sandbox)).map(({ id }) => id));
     const env = { VIRT_PUBLISH_TEST_AT: `${point}=SIGSTOP` };
     const { child, done } = await startCli(args, { sandbox, env });
     await waitFor(`the run to stop at ${point}`, () => isStopped(child.pid));
-    row.did = (await ACTS[act]?.(scene)) ?? false;
+    row.accepted = (await ACTS[act]?.(scene)) ?? false;
     child.kill('SIGCONT');
     const ran = await done;
     row.exitCode = ran.exitCode;
@@ -239,7 +239,7 @@ async function disturb(
   return row;
 }
 
-/** A guest that was suspended in its freeze is thawed when it runs again, and its run is over then. */
+/** A guest that was paused during its freeze is thawed when it runs again, after the end of its run. */
 async function thawLater({ domain, sandbox }: Scene): Promise<void> {
   await domain.virsh('resume');
   await waitFor('the thaw', async () => !(await domain.agent.frozen()), { timeoutMs: 15_000 });
@@ -253,10 +253,13 @@ async function isStopped(pid: number | undefined): Promise<boolean> {
   return /^State:\s+T/m.test(status);
 }
 
-/** The guest is as it was, but for what the other client did to it. */
-async function expectGuest({ domain, definition }: Scene, { point, act, did }: Row): Promise<void> {
-  const has = (other: string) => did && act === other;
-  // libvirt does not tell anybody that a guest which is paused was suspended once more.
+/** Expects a restored guest, except for the act of the other client. */
+async function expectGuest(
+  { domain, definition }: Scene,
+  { point, act, accepted }: Row,
+): Promise<void> {
+  const has = (other: string) => accepted && act === other;
+  // libvirt does not report that a paused guest was suspended again.
   const staysPaused = has('suspend') && point !== 'done:pause';
   expect(await domain.state()).toBe(
     has('destroy') ? 'shut off' : staysPaused ? 'paused' : 'running',
@@ -274,7 +277,7 @@ async function expectGuest({ domain, definition }: Scene, { point, act, did }: R
   expect(await domain.agent.frozen()).toBe(false);
 }
 
-/** The XML with the files of `vdb` left out, which another client may have changed. */
+/** Returns the XML without the files of `vdb`, which another client may have changed. */
 function withoutData(xml: string): string {
   const { disks, ...rest } = splitDisks(xml);
   return JSON.stringify({ rest, disks: disks.filter((disk) => !disk.includes("dev='vdb'")) });
@@ -285,7 +288,7 @@ function splitDisks(xml: string): { disks: string[]; text: string } {
   return { disks, text: xml.replaceAll(/<disk [\s\S]*?<\/disk>\s*/g, '') };
 }
 
-/** The next start goes on with what the guest has now: the same file, or an overlay on it. */
+/** Expects that the next start uses the present data: the same file, or an overlay on it. */
 async function expectNextStart(domain: TestDomain): Promise<void> {
   const live = await sourceOf(domain);
   const stored = await sourceOf(domain, '--inactive');
@@ -305,7 +308,7 @@ async function expectImage({ sandbox, truth }: Scene, id: string): Promise<void>
   expect(await sameContent(image, { path: truth, format: 'raw' })).toBe(true);
 }
 
-/** 50 is for a guest that needs help: one whose mirror was pivoted; its command helps. */
+/** Exit 50 occurs only for a pivoted mirror, and its recovery command works. */
 async function expectClearError(
   { sandbox }: Scene,
   row: Row,
@@ -320,7 +323,7 @@ async function expectClearError(
   expect(ran.exitCode, ran.stderr).toBe(0);
 }
 
-/** Brings the scene back to where every row begins. */
+/** Restores the scene to the start of a row. */
 async function tidy(scene: Scene): Promise<void> {
   const { domain, dir, definition, top } = scene;
   const file = join(dir, 'definition.xml');
@@ -343,7 +346,7 @@ async function tidy(scene: Scene): Promise<void> {
   await rm(join(dir, 'foreign.qcow2'), { force: true });
 }
 
-/** After a commit into the base: an overlay on it again, in the file that the definition names. */
+/** After a commit into the base: makes an overlay on it again, in the file that the XML names. */
 async function onNewTop({ domain, top }: Scene): Promise<void> {
   await rm(top, { force: true });
   const spec = `vdb,file=${top}`;
@@ -358,12 +361,12 @@ async function onNewTop({ domain, top }: Scene): Promise<void> {
   );
 }
 
-function print(mode: string, { point, act, did, exitCode, image, result }: Row): void {
+function print(mode: string, { point, act, accepted, exitCode, image, result }: Row): void {
   const words = [
     mode,
     point.padEnd(18),
     act.padEnd(9),
-    (did ? 'done' : 'refused').padEnd(7),
+    (accepted ? 'accepted' : 'rejected').padEnd(8),
     `exit ${exitCode}`.padEnd(7),
     image.padEnd(7),
     result,

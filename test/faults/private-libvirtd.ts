@@ -1,4 +1,4 @@
-// A libvirtd of a test's own, in a mount namespace of its own: it may be killed without harm to anybody.
+// A private libvirtd in its own mount namespace, which a test may kill.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,15 +9,15 @@ import { waitFor } from '../support/wait.ts';
 
 export interface PrivateLibvirtd {
   uri: string;
-  /** SIGKILL, and a new one comes up; the guests run on. */
+  /** Kills it with SIGKILL and starts a new one; the guests keep running. */
   restart(): Promise<void>;
 }
 
 /**
- * Starts it with managed saves on a file system of so many MiB. Its socket is seen from everywhere,
- * all else of its state by nobody but itself.
+ * Starts it with managed saves on a file system of so many MiB. Its socket is visible everywhere,
+ * all its other state only to itself.
  *
- * NOTE: tini stays while libvirtd comes and goes, and takes in the guests that it leaves behind.
+ * NOTE: tini keeps running across restarts of libvirtd, and adopts its guests.
  */
 export async function startPrivateLibvirtd(saveMib: number): Promise<PrivateLibvirtd> {
   const dir = await makeFolder('vp-test-libvirtd');

@@ -1,4 +1,4 @@
-// Runs into a bucket that die, or lose a layer, while the image is made of its layers and sent.
+// Runs into a bucket that die, or whose layers change, while the image is streamed from its layers.
 import { rename, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ListPartsCommand } from '@aws-sdk/client-s3';
@@ -30,7 +30,7 @@ beforeAll(async () => {
   registry = ['--registry', `s3://${bucket}/gold`];
 });
 
-/** A slow run, when the first of its parts is in the bucket, and others are to come. */
+/** Starts a slow run; resolves when the first of its parts is in the bucket and others are missing. */
 async function startSlowly() {
   const flags = [...registry, '--name', 'web', '--upload-rate', '2', '--json'];
   const run = await startCli(['snapshot', domain.name, ...flags], { sandbox, env });
@@ -39,7 +39,7 @@ async function startSlowly() {
 }
 
 async function partsThere(): Promise<number> {
-  // Not those that only try what the server can do.
+  // Not the uploads of capability probes.
   const upload = (await listUploads(bucket)).find(({ Key }) => Key?.includes('/images/'));
   if (!upload) return 0;
   const command = { Bucket: bucket, Key: upload.Key, UploadId: upload.UploadId };
@@ -62,13 +62,13 @@ function basePath(): string {
   return join(domain.dir, 'base.qcow2');
 }
 
-/** As whoever writes into a layer leaves it. */
+/** Changes a layer like a client that writes into it. */
 async function touchBase(): Promise<void> {
   const now = new Date();
   await utimes(basePath(), now, now);
 }
 
-/** Nothing of an image is there, but for those that are active. */
+/** Expects no data of images that are not active. */
 async function expectNothingHalf(active: readonly string[]): Promise<void> {
   await expectWhole(domain, before);
   await expectNoRunLeft(sandbox);
@@ -77,7 +77,7 @@ async function expectNothingHalf(active: readonly string[]): Promise<void> {
   expect(data.filter((key) => !active.some((id) => key.includes(id)))).toEqual([]);
 }
 
-/** Which is the image's id too. */
+/** The run's id is also the image's id. */
 function runIdOf(events: readonly Record<string, unknown>[]): string {
   const { runs } = events.at(-1) as { runs: [{ runId: string }] };
   return runs[0].runId;
@@ -85,12 +85,12 @@ function runIdOf(events: readonly Record<string, unknown>[]): string {
 
 let published = '';
 
-test('killed in the middle of the upload: --resume makes the rest of the image of the same layers', async () => {
+test('`recover --resume` completes a killed upload from the same layers', async () => {
   const ticks = await domain.ticks();
   await dieSlowly();
   expect(await partsThere()).toBe(1);
 
-  // A layer that cannot be read just now is no reason to give the image up.
+  // An unreadable layer is no reason to abandon the image.
   await rename(basePath(), `${basePath()}.away`);
   const early = await runCli(['recover', '--resume', '--json'], { sandbox, env });
   expect(early.exitCode, early.stdout + early.stderr).toBe(41);
@@ -110,7 +110,7 @@ test('killed in the middle of the upload: --resume makes the rest of the image o
   await expectSoundImage(file, 'qcow2', { ticks, marker: 'bucket' });
 });
 
-test('a layer that was written to meanwhile: --resume says which, and makes no image', async () => {
+test('`recover --resume` reports a changed layer, and publishes nothing', async () => {
   await dieSlowly();
   await touchBase();
   const ran = await runCli(['recover', '--resume', '--json'], { sandbox, env });
@@ -118,7 +118,7 @@ test('a layer that was written to meanwhile: --resume says which, and makes no i
   expect(ran.events.at(-1)).toMatchObject({ runs: [{ image: 'killed' }] });
   const changed = /the layers of the image were changed since it was planned .*base\.qcow2/;
   expect(ran.stdout).toMatch(changed);
-  // Those who read the registry are not told of the host's files.
+  // The record does not name files of the host.
   const killed = runIdOf(ran.events);
   const shown = await runCli(['show', killed, '--json', ...registry], { sandbox, env });
   expect(shown.stdout).toContain('and could not be resumed: INTEGRITY');
@@ -126,7 +126,7 @@ test('a layer that was written to meanwhile: --resume says which, and makes no i
   await expectNothingHalf([published]);
 });
 
-test('a layer that is written to while the image is sent fails the run', async () => {
+test('a run fails if a layer is written to during the upload', async () => {
   const { done } = await startSlowly();
   await touchBase();
   const ran = await done;

@@ -1,4 +1,4 @@
-// Runs on two disks that are killed where only such runs can be: half mirrored, paused, half published.
+// Runs with two disks, killed between their mirrors, while paused, and between their uploads.
 import { beforeAll, expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
 import { createDomain, type TestDomain } from '../support/domains.ts';
@@ -40,7 +40,7 @@ test.each([
   ['point:image', 'active'],
   ['point:uploaded', 'active'],
 ])(
-  'killed at %s: the guard has the guest whole, and --resume makes what can be',
+  'the guard restores the guest of a run killed at %s, and --resume publishes if possible',
   async (at, image) => {
     const env = { VIRT_PUBLISH_TEST_AT: `${at}=SIGKILL` };
     const ran = await (await startCli(args, { sandbox, env })).done;
@@ -52,7 +52,7 @@ test.each([
   },
 );
 
-test('killed with its guard while the guest is paused: recover lets it go', async () => {
+test('`recover` resumes the guest if run and guard were killed during the pause', async () => {
   const env = { VIRT_PUBLISH_TEST_AT: 'done:pause=SIGKILL,guard' };
   expect((await (await startCli(args, { sandbox, env })).done).exitCode).toBeNull();
   expect(await domain.state()).toBe('paused');
@@ -61,7 +61,7 @@ test('killed with its guard while the guest is paused: recover lets it go', asyn
   await domain.waitForTick();
 });
 
-test('a run that hangs while the guest is paused: its guard lets the guest go, and the run fails', async () => {
+test('the guard resumes the guest of a run that hangs during the pause, and the run fails', async () => {
   const env = {
     VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000',
     VIRT_PUBLISH_TEST_AT: 'done:pause=SIGSTOP',

@@ -1,4 +1,4 @@
-// The guard when its run hangs, is signalled as a group, or when the guard itself dies.
+// The guard: hanging runs, signals to the process group, removed folders, and the death of the guard.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -33,11 +33,11 @@ beforeEach(async () => {
 
 const SHORT = { VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '1000' };
 
-test('a run that is stopped while the guest is frozen: the guard thaws it, and the run fails', async () => {
+test('the guard thaws the guest of a run that is stopped during the freeze, and the run fails', async () => {
   const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'done:freeze=SIGSTOP' };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
   await waitFor('the freeze', async () => (await flawOf(domain, before))?.includes('persistent'));
-  // twice the deadline and two seconds of slack
+  // Twice the deadline, and two seconds.
   await untilWhole(domain, before, 8000);
   const status = await runCli(['status', '--json'], { sandbox });
   expect(status.stdout).toContain('"state":"running"');
@@ -49,19 +49,19 @@ test('a run that is stopped while the guest is frozen: the guard thaws it, and t
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
 });
 
-test('a freeze whose answer never comes: the run lets the guest go at the freeze deadline', async () => {
+test('a run releases the guest at the freeze deadline if the freeze has no answer', async () => {
   const hook = `--import ${new URL('./fail-libvirt.mjs', import.meta.url).href}`;
   const env = { ...SHORT, NODE_OPTIONS: hook, HANG_LIBVIRT: 'fsFreeze' };
   const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox, env });
   expect(ran.exitCode, ran.stdout).toBe(13);
   expect(ran.stdout).toContain('the guest was held for longer than 2000 ms');
-  // It was the run, and not its guard, which acts later.
+  // The run released the guest, not its guard, which acts later.
   expect(ran.stdout).not.toContain('its guard restored the guest');
   await expectWhole(domain, before);
   await expectNothingLeft(sandbox);
 });
 
-test('a run that is stopped just before the freeze publishes nothing either', async () => {
+test('a run that is stopped just before the freeze publishes nothing', async () => {
   const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: 'intent:freeze=SIGSTOP' };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
   await waitFor('the undefine', async () => (await flawOf(domain, before)) !== null);
@@ -72,7 +72,7 @@ test('a run that is stopped just before the freeze publishes nothing either', as
   expect((await imagesIn(sandbox)).map(({ status: is }) => is)).toEqual(['killed']);
 });
 
-test('what a stopped run still does when it goes on is put back too, also where it is killed', async () => {
+test('the acts of a run that continues after its guard acted are undone, also if it is killed', async () => {
   const at = 'intent:freeze=SIGSTOP;done:freeze=SIGKILL';
   const env = { ...SHORT, VIRT_PUBLISH_TEST_AT: at };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
@@ -86,7 +86,7 @@ test('what a stopped run still does when it goes on is put back too, also where 
   await expectNothingLeft(sandbox);
 });
 
-test('a cold run that is stopped: the guard starts the guest, and the run fails', async () => {
+test('the guard starts the guest of a stopped cold run, and the run fails', async () => {
   const env = {
     VIRT_PUBLISH_TIMEOUTS_FREEZE_MS: '100',
     VIRT_PUBLISH_TIMEOUTS_MIRROR_MS: '1000',
@@ -114,7 +114,7 @@ test.each([
   ['SIGTERM', ['--method', 'copy', '--bandwidth', '1'], {}],
   ['SIGHUP', [], MIB_BY_CONFIG],
 ] as const)(
-  '%s to the whole process group, twice: undone, exit 130 (and the mirror keeps its rate: %j)',
+  '%s twice to the process group undoes all and ends with exit 130 (the mirror keeps its rate: %j)',
   async (signal, flags, env) => {
     const args = ['snapshot', domain.name, ...flags, '--json'];
     const { child, done } = await startCli(args, { sandbox, env });
@@ -129,7 +129,7 @@ test.each([
   },
 );
 
-test('kill -9 of the whole process group in the middle of a mirror', async () => {
+test('the guard restores the guest after kill -9 of the process group during the mirror', async () => {
   const args = ['snapshot', domain.name, '--bandwidth', '1', '--json'];
   const { child, done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
@@ -140,7 +140,7 @@ test('kill -9 of the whole process group in the middle of a mirror', async () =>
   await expectNothingLeft(sandbox);
 });
 
-test('kill -9 in the middle of a managed save', async () => {
+test('the guard restores the guest after kill -9 during the managed save', async () => {
   const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
   const { child, done } = await startCli(args, { sandbox });
   await waitFor('the save', async () =>
@@ -154,7 +154,7 @@ test('kill -9 in the middle of a managed save', async () => {
   await expectNothingLeft(sandbox);
 });
 
-test('somebody who knows nothing of the dead run has the lock: the guard does not wait for long', async () => {
+test('the guard restores the guest soon, even if another process holds the lock of the domain', async () => {
   const runId = randomUUID();
   const uuid = (await domain.virsh('domuuid')).trim();
   const runPath = join(sandbox.stateDir, 'runs', runId);
@@ -183,7 +183,7 @@ test('somebody who knows nothing of the dead run has the lock: the guard does no
   await expectNothingLeft(sandbox);
 });
 
-/** The folder of the run goes while the domain is undefined, as by a cleaner of temporary files. */
+/** Removes the folder of the run while the domain is undefined, like a cleaner of temporary files. */
 async function startWithoutFolder(at: string): Promise<Awaited<ReturnType<typeof startCli>>> {
   const env = { VIRT_PUBLISH_TEST_AT: `${at}=SIGSTOP` };
   const started = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
@@ -197,7 +197,7 @@ async function startWithoutFolder(at: string): Promise<Awaited<ReturnType<typeof
 }
 
 test.each(['done:mirror', 'done:freeze'])(
-  'the folder of a run is removed at %s: the run defines its domain again from memory',
+  'a run whose folder is removed at %s defines its domain again from memory',
   async (at) => {
     const { child, done } = await startWithoutFolder(at);
     child.kill('SIGCONT');
@@ -209,7 +209,7 @@ test.each(['done:mirror', 'done:freeze'])(
   },
 );
 
-test('the folder of a run is removed and the run is killed: its guard restores the guest', async () => {
+test('the guard restores the guest of a killed run whose folder was removed', async () => {
   const { child, done } = await startWithoutFolder('done:freeze');
   child.kill('SIGKILL');
   await done;
@@ -219,7 +219,7 @@ test('the folder of a run is removed and the run is killed: its guard restores t
 test.each([
   ['a message that was cut', '{"type":"undone","act":"undef'],
   ['a line that is none', 'rubbish\n'],
-])('%s does not keep a guard from its guest, nor does a journal that is gone', async (_, end) => {
+])('the guard restores the guest after %s, and without a journal', async (_, end) => {
   const off = await createDomain({ shape: 'qcow2', state: 'off' });
   const whole = await photograph(off);
   const uuid = (await off.virsh('domuuid')).trim();
@@ -246,7 +246,7 @@ test.each([
   await expectWhole(off, whole);
 });
 
-test('the guard is killed: the run says so, and goes on to its end', async () => {
+test('a run reports the death of its guard, and continues to its end', async () => {
   const args = ['snapshot', domain.name, '--bandwidth', '16', '--json'];
   const { done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());
@@ -258,7 +258,7 @@ test('the guard is killed: the run says so, and goes on to its end', async () =>
   await expectNothingLeft(sandbox);
 });
 
-test('while a run goes, a second one and recover leave it alone', async () => {
+test('a second run and `recover` do not touch a running run', async () => {
   const args = ['snapshot', domain.name, '--bandwidth', '16', '--json'];
   const { done } = await startCli(args, { sandbox });
   await waitFor('the mirror', () => domain.blockJob());

@@ -1,4 +1,4 @@
-// A reader that stops, a Ctrl-Z, and a background job: none of them holds a guest.
+// Slow readers, Ctrl-Z and background jobs never hold a guest.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ test.each([
   await expectNothingLeft(sandbox);
 });
 
-test('a run goes on when nobody reads its pipes, and its reader still gets all output', async () => {
+test('a run continues while its pipes are not read, and a slow reader receives all output', async () => {
   const gate = join(sandbox.dir, 'gate');
   await must('mkfifo', [gate]);
   const command = `${process.execPath} ${CLI} snapshot ${domain.name} --json --verbose`;
@@ -61,7 +61,7 @@ test('a run goes on when nobody reads its pipes, and its reader still gets all o
   expect(ran.stdout.trimEnd().split('\n').at(-1)).toContain('"type":"result"');
 });
 
-test('a Ctrl-Z while the guest is frozen stops the run when the guest is as it was', async () => {
+test('a Ctrl-Z during the freeze stops the run after the guest is restored', async () => {
   const env = { VIRT_PUBLISH_TEST_AT: 'done:freeze=SIGTSTP' };
   const { child, done } = await startCli(['snapshot', domain.name, '--json'], { sandbox, env });
   await waitFor('the stop', () => isStopped(child.pid));
@@ -73,7 +73,7 @@ test('a Ctrl-Z while the guest is frozen stops the run when the guest is as it w
   expect(ran.stdout).toContain('stopping when the guest is as it was');
 });
 
-test('a Ctrl-Z while a saved guest is read stops neither that nor the start of the guest', async () => {
+test('a Ctrl-Z during the read of a saved guest stops neither the read nor the start of the guest', async () => {
   const env = { VIRT_PUBLISH_TEST_AT: 'done:save=SIGTSTP' };
   const args = ['snapshot', domain.name, '--mode', 'cold', '--json'];
   const { child, done } = await startCli(args, { sandbox, env });
@@ -83,7 +83,7 @@ test('a Ctrl-Z while a saved guest is read stops neither that nor the start of t
   expect((await done).exitCode).toBe(0);
 });
 
-test('a background job is not stopped by its own output, with `stty tostop`', async () => {
+test('`stty tostop` does not stop a background job at its output', async () => {
   const command = `${process.execPath} ${CLI} snapshot ${domain.name} --verbose`;
   const { done } = openTerminal(`bash -c 'stty tostop; set -m; ${command} & wait; echo ended $?'`);
   const ran = await done;

@@ -1,4 +1,4 @@
-// Recover from the journal alone: after a power cut, a vanished domain, and on to a finished image.
+// `recover` from the journal alone: after a power cut, for a vanished domain, and with --resume.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -15,7 +15,7 @@ interface Dead {
   sandbox: Sandbox;
 }
 
-/** Every test leaves it whole, running or off. */
+/** Every test restores it, running or off. */
 let shared: TestDomain | undefined;
 
 /** A run that died, with its guard, at this point. */
@@ -54,7 +54,7 @@ async function recover(sandbox: Sandbox, ...args: string[]) {
   return ran;
 }
 
-/** As after a power cut: the journal tells of another boot, the domain is gone. */
+/** Simulates a power cut: the journal has another boot id, and the domain is missing. */
 async function otherBoot({ sandbox, domain }: Dead): Promise<void> {
   const [run = ''] = await readdir(join(sandbox.stateDir, 'runs'));
   const path = join(sandbox.stateDir, 'runs', run, 'journal.ndjson');
@@ -63,7 +63,7 @@ async function otherBoot({ sandbox, domain }: Dead): Promise<void> {
   await domain.tryVirsh('destroy');
 }
 
-test('status tells of a dead run, recover mends it, and a second recover has nothing to do', async () => {
+test('`status` shows a dead run, `recover` recovers it, and a second `recover` does nothing', async () => {
   const { domain, before, sandbox } = await dieAt('done:freeze');
   const told = await runCli(['status', '--json'], { sandbox });
   expect(told.events.at(-1)).toMatchObject({
@@ -77,7 +77,7 @@ test('status tells of a dead run, recover mends it, and a second recover has not
       },
     ],
   });
-  // A recover that dies itself leaves less to do for the next one.
+  // A `recover` that dies leaves the rest to the next one.
   const env = { VIRT_PUBLISH_TEST_AT: 'undone:mirror=SIGKILL' };
   expect((await runCli(['recover'], { sandbox, env })).exitCode).toBeNull();
   const less = await runCli(['status'], { sandbox });
@@ -91,7 +91,7 @@ test('status tells of a dead run, recover mends it, and a second recover has not
   expect(image?.status_reason).toContain('freeze done');
 });
 
-test('recover leaves runs of other domains alone', async () => {
+test('`recover DOMAIN` does not touch runs of other domains', async () => {
   const { domain, sandbox } = await dieAt('done:undefine');
   await recover(sandbox, 'another-domain');
   expect(await domain.info('Persistent')).toBe('no');
@@ -99,7 +99,7 @@ test('recover leaves runs of other domains alone', async () => {
   expect(await domain.info('Persistent')).toBe('yes');
 });
 
-test('the guest was switched off meanwhile: it is defined, left off, and that is said', async () => {
+test('`recover` defines a domain whose guest was switched off, leaves it off, and reports it', async () => {
   const { domain, before, sandbox } = await dieAt('done:mirror');
   await domain.tryVirsh('destroy');
   const ran = await recover(sandbox);
@@ -108,7 +108,7 @@ test('the guest was switched off meanwhile: it is defined, left off, and that is
   await expectNothingLeft(sandbox);
 });
 
-test('after a power cut a domain with the autostart mark is defined and started', async () => {
+test('`recover` after a power cut defines and starts a domain with autostart', async () => {
   const dead = await dieAt('done:mirror');
   await otherBoot(dead);
   const ran = await recover(dead.sandbox);
@@ -118,7 +118,7 @@ test('after a power cut a domain with the autostart mark is defined and started'
   await expectNothingLeft(dead.sandbox);
 });
 
-test('after a power cut in a managed save the guest is started from it', async () => {
+test('`recover` after a power cut during a managed save starts the guest from it', async () => {
   const dead = await dieAt('done:save', ['--mode', 'cold']);
   await otherBoot(dead);
   await recover(dead.sandbox);
@@ -126,7 +126,7 @@ test('after a power cut in a managed save the guest is started from it', async (
   await expectNothingLeft(dead.sandbox);
 });
 
-test('the next snapshot of that domain mends it before all else, also where it vanished', async () => {
+test('`snapshot` first recovers a dead run of its domain, also if the domain vanished', async () => {
   const { domain, before, sandbox } = await dieAt('done:mirror');
   await domain.tryVirsh('destroy');
   const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox });
@@ -138,27 +138,30 @@ test('the next snapshot of that domain mends it before all else, also where it v
   expect(images.map(({ status }) => status).sort()).toEqual(['active', 'killed']);
 });
 
-test.each(['point:image', 'point:uploaded'])('died at %s: --resume publishes it', async (point) => {
-  const sandbox = await makeSandbox();
-  const domain = await createDomain();
-  const older = await runCli(['snapshot', domain.name, '--name', 'web'], { sandbox });
-  expect(older.exitCode, older.stderr).toBe(0);
-  await domain.agent.writeFile('/data/marker', 'resumed');
-  const ticks = await domain.ticks();
-  const wishes = ['--alias', 'web/latest', '--property', 'os_distro=tiny'];
-  await kill(domain, sandbox, point, [...wishes, '--name', 'web', '--keep', '1']);
-  const ran = await recover(sandbox, '--resume');
-  expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });
-  const images = await imagesIn(sandbox);
-  expect(images.find(({ id }) => id === older.stdout.trim())?.status).toBe('deleted');
-  const image = images.find(({ status }) => status === 'active');
-  expect(image?.properties).toMatchObject({ os_distro: 'tiny', snapshot_mode: 'live' });
-  await domain.destroy();
-  const file = await pull('web/latest', 'qcow2', sandbox);
-  await expectGoodImage(file, 'qcow2', { ticks, marker: 'resumed' });
-});
+test.each(['point:image', 'point:uploaded'])(
+  '`recover --resume` publishes a run that died at %s',
+  async (point) => {
+    const sandbox = await makeSandbox();
+    const domain = await createDomain();
+    const older = await runCli(['snapshot', domain.name, '--name', 'web'], { sandbox });
+    expect(older.exitCode, older.stderr).toBe(0);
+    await domain.agent.writeFile('/data/marker', 'resumed');
+    const ticks = await domain.ticks();
+    const wishes = ['--alias', 'web/latest', '--property', 'os_distro=tiny'];
+    await kill(domain, sandbox, point, [...wishes, '--name', 'web', '--keep', '1']);
+    const ran = await recover(sandbox, '--resume');
+    expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });
+    const images = await imagesIn(sandbox);
+    expect(images.find(({ id }) => id === older.stdout.trim())?.status).toBe('deleted');
+    const image = images.find(({ status }) => status === 'active');
+    expect(image?.properties).toMatchObject({ os_distro: 'tiny', snapshot_mode: 'live' });
+    await domain.destroy();
+    const file = await pull('web/latest', 'qcow2', sandbox);
+    await expectGoodImage(file, 'qcow2', { ticks, marker: 'resumed' });
+  },
+);
 
-test('died after it became active: the image stays, and the alias is told of or moved', async () => {
+test('`recover` keeps an image that is active, and reports or moves its alias', async () => {
   const { domain, sandbox } = await dieAt('point:active', ['--alias', 'web/latest']);
   const ran = await recover(sandbox);
   expect(ran.stdout).toContain('alias web/latest does not point to it');
@@ -171,14 +174,14 @@ test('died after it became active: the image stays, and the alias is told of or 
   expect(shown.exitCode, shown.stdout).toBe(0);
 });
 
-test('a run that died before its image was whole is killed, --resume or not', async () => {
+test('`recover` sets an incomplete image to killed, with and without --resume', async () => {
   const { sandbox } = await dieAt('point:captured');
   await recover(sandbox, '--resume');
   expect((await imagesIn(sandbox)).map(({ status }) => status)).toEqual(['killed']);
   await expectNothingLeft(sandbox);
 });
 
-test('after a power cut an image file is not trusted', async () => {
+test('`recover --resume` does not trust an image file after a power cut', async () => {
   const dead = await dieAt('point:image');
   await otherBoot(dead);
   await recover(dead.sandbox, '--resume');
@@ -186,7 +189,7 @@ test('after a power cut an image file is not trusted', async () => {
 });
 
 test.each(['done:mirror', 'point:image', 'point:uploaded'])(
-  'a bucket: died at %s, recover leaves no object but the record, and no upload',
+  '`recover` of a run that died at %s leaves only the record in the bucket, and no upload',
   async (point) => {
     const bucket = await createBucket();
     const env = s3Env();
@@ -207,7 +210,7 @@ test.each(['done:mirror', 'point:image', 'point:uploaded'])(
   },
 );
 
-test('a registry that cannot be reached: the guest is whole, the run stays until it can', async () => {
+test('`recover` restores the guest if the registry is unreachable, and keeps the run', async () => {
   const bucket = await createBucket();
   const env = s3Env();
   const { domain, before, sandbox } = await dieAt(

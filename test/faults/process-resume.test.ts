@@ -1,4 +1,4 @@
-// An upload that another process began: the parts that are there and right are kept, all others are sent.
+// Resuming the upload of another process: correct parts are kept, all others are sent.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ async function s3Store(bucket: string): Promise<ObjectStore> {
   });
 }
 
-/** The store, telling which parts are sent to uploads that are gone on with. */
+/** Wraps the store; records which parts are sent to resumed uploads. */
 function counting(store: ObjectStore, sent: number[]): ObjectStore {
   const resumeUpload: ObjectStore['resumeUpload'] = (key, uploadId) => {
     const upload = store.resumeUpload(key, uploadId);
@@ -54,7 +54,7 @@ function counting(store: ObjectStore, sent: number[]): ObjectStore {
 }
 
 test.each(['s3', 's3 with checksums', 'directory'])(
-  '%s: right parts are kept; wrong, short and missing ones are sent',
+  '%s: a resumed upload keeps correct parts, and sends wrong, short and missing ones',
   async (kind) => {
     const folder = await makeFolder('vp-test-resume');
     const bucket = await createBucket();

@@ -1,4 +1,4 @@
-// The process is killed at each point of its journal: the guard has the guest whole at once, recover clears the rest.
+// A run is killed at each point of its journal: the guard restores the guest at once, `recover` removes the rest.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type CliResult, makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -6,9 +6,9 @@ import { createDomain, type TestDomain } from '../support/domains.ts';
 import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
 import { expectNothingLeft, expectUnreadable, imagesIn, untilWhole } from './whole.ts';
 
-/** Of a guest that runs; one in a managed save takes as long as libvirt's start of it besides. */
+/** For a running guest; one in a managed save additionally needs libvirt's time to start it. */
 const WHOLE_WITHIN_MS = 2000;
-/** `scripts/soak.sh` dies all deaths at all points. */
+/** `scripts/soak.sh` tests all signals at all points. */
 const EVERY_POINT = process.env.VIRT_PUBLISH_TEST_EVERY_POINT === '1';
 
 type Death = 'SIGKILL' | 'SIGKILL,guard' | 'SIGTERM';
@@ -17,7 +17,7 @@ interface Row {
   mode: string;
   point: string;
   death: Death;
-  whole: string;
+  restored: string;
   image: string;
   result: string;
 }
@@ -28,7 +28,7 @@ test.concurrent.each([
   ['live', 'qcow2-on-raw'],
   ['cold', 'qcow2'],
 ] as const)(
-  '%s: SIGKILL, SIGKILL with the guard, and SIGTERM at each point',
+  '%s: the guest is restored after SIGKILL, SIGKILL with the guard, and SIGTERM at each point',
   async (mode, shape) => {
     const sandbox = await makeSandbox();
     const domain = await createDomain({ shape, autostart: true, vncPassword: 'Vnc-5ecr' });
@@ -39,7 +39,7 @@ test.concurrent.each([
     const limitMs = WHOLE_WITHIN_MS + (mode === 'cold' ? await startMs(domain) : 0);
     for (const death of ['SIGKILL', 'SIGKILL,guard', 'SIGTERM'] as const) {
       for (const point of points) {
-        // No act hangs on a bare point: the guard's own death and a polite one differ only at acts.
+        // Without an act at a point, the death of the guard and SIGTERM make no difference.
         if (!EVERY_POINT && death !== 'SIGKILL' && point.startsWith('point:')) continue;
         const row = await dieAt({ domain, before, sandbox, args, point, death, limitMs });
         table.push({ ...row, mode });
@@ -61,7 +61,7 @@ async function listPoints(args: readonly string[], sandbox: Sandbox): Promise<st
   return [...new Set(points)];
 }
 
-/** What libvirt takes to start the guest from a managed save on this machine. */
+/** Measures how long libvirt needs to start the guest from a managed save. */
 async function startMs(domain: TestDomain): Promise<number> {
   await domain.virsh('managedsave');
   const begun = performance.now();
@@ -70,7 +70,7 @@ async function startMs(domain: TestDomain): Promise<number> {
 }
 
 interface Case {
-  /** For the guard to have the guest whole. */
+  /** How long the guard may need to restore the guest. */
   limitMs: number;
   domain: TestDomain;
   before: GuestPhoto;
@@ -82,14 +82,14 @@ interface Case {
 
 async function dieAt(one: Case): Promise<Omit<Row, 'mode'>> {
   const { point, death } = one;
-  const row = { point, death, whole: '', image: '', result: 'ok' };
+  const row = { point, death, restored: '', image: '', result: 'ok' };
   try {
     const known = new Set((await imagesIn(one.sandbox)).map(({ id }) => id));
     const ran = await runUntilDead(one);
     await expectUnreadable(join(one.sandbox.stateDir, 'runs'));
     if (death === 'SIGKILL,guard') await recover(one.sandbox);
     const limit = death === 'SIGKILL' ? one.limitMs : 100;
-    row.whole = `${await untilWhole(one.domain, one.before, limit)} ms`;
+    row.restored = `${await untilWhole(one.domain, one.before, limit)} ms`;
     if (death === 'SIGKILL') await recover(one.sandbox);
     const image = (await imagesIn(one.sandbox)).find(({ id }) => !known.has(id));
     row.image = image?.status ?? 'none';
@@ -114,15 +114,16 @@ async function recover(sandbox: Sandbox): Promise<void> {
 }
 
 function print(rows: readonly Row[]): void {
-  const lines = rows.map(({ mode, point, death, whole, image, result }) =>
+  const lines = rows.map(({ mode, point, death, restored, image, result }) =>
     [
       mode.padEnd(5),
       point.padEnd(18),
       death.padEnd(14),
-      whole.padStart(8),
+      restored.padStart(8),
       image.padEnd(7),
       result,
     ].join('  '),
   );
-  process.stdout.write(`${lines.join('\n')}\n`);
+  const head = 'mode   point               signal          restored  image    result';
+  process.stdout.write(`${[head, ...lines].join('\n')}\n`);
 }

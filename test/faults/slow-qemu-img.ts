@@ -1,4 +1,4 @@
-// A qemu-img in front of the real one that converts slowly, so that a test can come in between.
+// A qemu-img that converts slowly, so that a test can act during the convert.
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from '../support/exec.ts';
@@ -21,7 +21,7 @@ exec ${real} convert -r ${kibPerSecond}k "$@"
   return { PATH: `${folder}:${process.env.PATH}`, VIRT_PUBLISH_SNAPSHOT_COMPRESS: 'zlib' };
 }
 
-/** The qemu-img that converts something below this folder; undefined where there is none. */
+/** Finds the qemu-img that converts a file below this folder; undefined if there is none. */
 export async function findConvert(folder: string): Promise<number | undefined> {
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');

@@ -1,4 +1,4 @@
-// Whether a guest is as it was, asked again and again; and what a run may leave in a registry.
+// Waits until a guest is restored, and checks what a run may leave in a registry.
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import type { Sandbox } from '../support/cli.ts';
 import type { TestDomain } from '../support/domains.ts';
 import { type GuestPhoto, photograph } from '../support/guest-photo.ts';
 
-/** What is wrong with the guest, in words; null where it is whole. */
+/** Returns what is wrong with the guest; null if it is restored. */
 export async function flawOf(domain: TestDomain, before: GuestPhoto): Promise<string | null> {
   try {
     const now = await photograph(domain);
@@ -29,7 +29,7 @@ export async function flawOf(domain: TestDomain, before: GuestPhoto): Promise<st
   }
 }
 
-/** Milliseconds until the guest is whole. @throws where it is not by then, with what is wrong. */
+/** Resolves to the milliseconds until the guest is restored. @throws after the limit, with what is wrong */
 export async function untilWhole(
   domain: TestDomain,
   before: GuestPhoto,
@@ -47,7 +47,7 @@ export async function untilWhole(
 
 const SETTLED: readonly string[] = ['killed', 'active', 'deleted'];
 
-/** No run, no scratch file; in the registry records alone, but for images that are active. */
+/** Expects no run and no scratch file, and in the registry only records and active images. */
 export async function expectNothingLeft(sandbox: Sandbox): Promise<void> {
   expect(await readdir(join(sandbox.stateDir, 'runs')).catch(() => [])).toEqual([]);
   const images = await imagesIn(sandbox);
@@ -60,7 +60,7 @@ export async function expectNothingLeft(sandbox: Sandbox): Promise<void> {
   expect(strays.filter((file) => !file.startsWith('aliases/'))).toEqual([]);
 }
 
-/** Every image of the sandbox's own registry, killed ones too. */
+/** Returns every image of the sandbox's registry, also killed ones. */
 export async function imagesIn(sandbox: Sandbox): Promise<ImageRecord[]> {
   const registry = await openRegistry(join(sandbox.stateDir, 'registry'));
   const images: ImageRecord[] = [];
@@ -75,7 +75,7 @@ async function filesBelow(folder: string): Promise<string[]> {
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
-/** No other user reads a file below the folder, or lists a folder in it, whatever a dead run has left. */
+/** Expects that no other user can read a file or list a folder below the folder. */
 export async function expectUnreadable(folder: string): Promise<void> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const rights = await Promise.all(

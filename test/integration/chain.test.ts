@@ -1,4 +1,4 @@
-// Chains of a real guest are shown and shortened; qemu-img and virsh are the judges.
+// `chain show`, `commit` and `pull` on a real guest, judged by qemu-img and virsh.
 import { existsSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -94,7 +94,7 @@ async function giveToImage(domain: TestDomain, snapshot: string, imageId: string
   await domain.virsh('snapshot-create', file, '--redefine');
 }
 
-test('a chain of four: shown, committed in the middle, pulled, kept from others, pivoted', async () => {
+test('`chain` shows four layers, commits, pulls and pivots them, and rejects layers in use', async () => {
   sandbox = await makeSandbox();
   const { dir, disk, paths } = await makeChain();
   const [top = '', second = '', middle = '', base = ''] = paths;

@@ -1,4 +1,4 @@
-// Nothing is published of layers that are replaced, or written to, between the inspection and the end of the read.
+// Nothing is published if a layer is replaced or written to between the inspection and the end of the read.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cleanUpLater } from '../support/cleanup.ts';
@@ -53,7 +53,7 @@ async function expectFailure(args: readonly string[], at: string, meddle: string
 const replaced = () => `cp --sparse=never ${base} ${base}.new && mv ${base}.new ${base}`;
 const written = () => `dd if=/dev/zero of=${base} bs=4k count=1 conv=notrunc,fsync status=none`;
 
-test('a layer that is replaced while qemu-img converts a delta', async () => {
+test('a run fails if a layer is replaced during the convert of a delta', async () => {
   await expectFailure(['--format', 'raw'], 'convert', replaced(), base);
   expect(await domain.state()).toBe('paused');
   expect(await domain.info('Persistent')).toBe('yes');
@@ -61,12 +61,12 @@ test('a layer that is replaced while qemu-img converts a delta', async () => {
   await domain.virsh('start', '--paused');
 });
 
-test('a layer that is written to while the guest is saved and read', async () => {
+test('a cold run fails if a layer is written to while the guest is saved', async () => {
   await expectFailure(['--mode', 'cold'], 'convert', written(), base);
   expect(await domain.state()).toBe('paused');
 });
 
-test('layers of a domain that is off: replaced before, written to meanwhile, and a device', async () => {
+test('an offline run fails if a layer is replaced or written to, also on a device', async () => {
   await domain.virsh('destroy');
   await expectFailure([], 'measure', replaced(), base);
   await expectFailure(['--format', 'raw'], 'convert', written(), base);
@@ -76,7 +76,7 @@ test('layers of a domain that is off: replaced before, written to meanwhile, and
   await expectFailure([], 'convert', `touch ${top}`, top);
 });
 
-test('what cannot be seen of a block device is said with --verbose', async () => {
+test('`--verbose` reports which changes of a block device are not detected', async () => {
   const ran = await runCli(['snapshot', domain.name, '--disk', 'vdb', '--verbose'], { sandbox });
   expect(ran.exitCode, ran.stderr).toBe(0);
   expect(ran.stderr).toContain(`${device} is a block device: only writes through that device`);

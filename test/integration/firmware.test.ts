@@ -1,4 +1,4 @@
-// A guest with UEFI and a vTPM: both are untouched by every way of taking it, and the variables can go along.
+// A guest with UEFI and a vTPM: every mode keeps both, and --with-nvram publishes the variables.
 import { copyFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -36,7 +36,7 @@ async function pullNvram(id: string, sandbox: Sandbox): Promise<string> {
   return file;
 }
 
-test('live by both methods and cold leave variables and vTPM alone, and --with-nvram takes the variables along', async () => {
+test('live and cold snapshots keep UEFI variables and vTPM, and `--with-nvram` publishes the variables', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ ...UEFI, shape: 'qcow2', devices: TPM });
   await domain.agent.writeFile('/data/marker', 'uefi');

@@ -1,4 +1,4 @@
-// Snapshots that a domain has are published as they were, while its guest writes on, and when it is off.
+// `--from-snapshot` publishes existing snapshots unchanged, while the guest writes, and when it is off.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox } from '../support/cli.ts';
@@ -56,7 +56,7 @@ const INTERNAL = 'before-1';
 // libvirt 11 refuses this name for a domain that runs.
 const QUOTED = "before, it's 2";
 
-test('an internal and an external snapshot, while the guest writes, and when it is off', async () => {
+test('`--from-snapshot` publishes internal and external snapshots, while the guest writes and when it is off', async () => {
   sandbox = await makeSandbox();
   const domain = await createDomain({
     ...{ shape: 'qcow2-on-raw', autostart: true, secondDisk: { format: 'qcow2' } },

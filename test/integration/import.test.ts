@@ -173,7 +173,7 @@ describe('a good image', () => {
     await must('cmp', [path, copy]);
     // What the store can do was tried before, and is known to the next one.
     const known = await readdir(join(sandbox.stateDir, 'cache', 'registries'), { recursive: true });
-    expect(known.filter((name) => name.endsWith('abilities-3.json')).length).toBe(1);
+    expect(known.filter((name) => name.endsWith('capabilities-1.json')).length).toBe(1);
   });
 });
 

@@ -1,4 +1,4 @@
-// The lab itself: domains of every shape come up, agents answer, S3 keeps what it is given.
+// The lab itself: domains of every shape start, agents answer, S3 stores objects.
 import { statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
@@ -64,7 +64,7 @@ describe('domains', () => {
     },
   );
 
-  test('backing chains are as the shapes say', async () => {
+  test('backing chains have the layers of their shape', async () => {
     const chain = await createDomain({ shape: 'chain3', state: 'off' });
     const below = chain.disk().backing.map((layer) => layer.path);
     const info = await imageInfo(chain.diskPath(), 'qcow2');
@@ -78,7 +78,7 @@ describe('domains', () => {
     expect(await imageCheck(relative.diskPath(), 'qcow2')).toMatchObject({ exitCode: 0 });
   });
 
-  test('a paused one with everything on it keeps its secrets in the stored XML', async () => {
+  test('a paused domain with all devices keeps its secrets in the stored XML', async () => {
     const domain = await createDomain({
       shape: 'raw',
       state: 'paused',
@@ -100,7 +100,7 @@ describe('domains', () => {
     expect((await domain.agent.exec('/bin/test', '-b', '/dev/vdb')).exitCode).toBe(0);
   });
 
-  test('agents that are not there, and one that hangs', async () => {
+  test('domains have missing agents, and one that hangs', async () => {
     const none = await createDomain({ agent: false });
     expect((await none.tryVirsh('domfsfreeze')).stderr).toContain('not configured');
     const absent = await createDomain({ agent: 'absent', transient: true });
@@ -114,7 +114,7 @@ describe('domains', () => {
     expect(await hung.state()).toBe('running');
   });
 
-  test('a managed save and a set clock', async () => {
+  test('a domain is saved, started, and its clock is set', async () => {
     const domain = await createDomain();
     const before = await domain.ticks();
     await domain.virsh('managedsave');
@@ -125,7 +125,7 @@ describe('domains', () => {
     expect(await domain.ticks()).toBeGreaterThan(before);
   });
 
-  test('an image boots, from a copy, and goes on counting', async () => {
+  test('an image boots from a copy and continues to count', async () => {
     const source = await createDomain({ shape: 'qcow2' });
     await source.waitForTick();
     await source.shutdown();
@@ -145,7 +145,7 @@ describe('domains', () => {
 });
 
 describe('S3', () => {
-  test('what is put is what rclone reads; the bucket goes with all that is in it', async () => {
+  test('rclone reads the stored objects, and a bucket is removed with its content', async () => {
     const bucket = await createBucket();
     const body = 'some bytes\n'.repeat(1000);
     await s3Client().send(new PutObjectCommand({ Bucket: bucket, Key: 'a/b.txt', Body: body }));
@@ -161,7 +161,7 @@ describe('S3', () => {
     expect(await rclone('lsd', 'lab:')).not.toContain(bucket);
   });
 
-  test('two servers that start at once choose different free ports', async () => {
+  test('concurrent servers choose different free ports', async () => {
     const servers = await Promise.all([startS3Server(), startS3Server()]);
     const all = [lab().s3, ...servers.map(({ access }) => access)];
     const ports = all.flatMap(({ endpoint, tlsEndpoint, tinyPartsEndpoint }) =>
@@ -176,7 +176,7 @@ describe('S3', () => {
     await Promise.all(servers.map((server) => server.stop()));
   });
 
-  test('a private server loses nothing when its gateway is killed', async () => {
+  test('a private server keeps its objects if its gateway is killed', async () => {
     const server = await startS3Server();
     const bucket = await createBucket(server.access);
     const client = s3Client(server.access);

@@ -1,4 +1,4 @@
-// An image has the layers that libvirt gives to QEMU, whatever headers and names say; qemu-img is the judge.
+// An image has the layers that libvirt gives to QEMU, whatever headers and names say, judged by qemu-img.
 import { existsSync } from 'node:fs';
 import { rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ async function layersShown(domain: TestDomain, target: string, sandbox: Sandbox)
   return chain.layers.map(({ path }) => path);
 }
 
-test('images, chain show and chain pull have the layers of the XML to their end, in every mode', async () => {
+test('images, `chain show` and `chain pull` use all layers of the XML, in every mode', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const { disks, truths, old, other, mid } = await makeDisks(dir);
@@ -97,7 +97,7 @@ test('images, chain show and chain pull have the layers of the XML to their end,
   await expectNoRunLeft(sandbox);
 });
 
-test('a layer that was replaced under its name refuses every mode before anything is touched', async () => {
+test('every mode rejects a replaced layer before it touches the domain', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const base = await makeNoise(join(dir, 'base.raw'));
@@ -146,7 +146,7 @@ async function expectTruthOfOne(id: string, truth: LayerFile, sandbox: Sandbox):
   expect(await sameContent({ path: file, format: 'qcow2' }, truth)).toBe(true);
 }
 
-test('a slice of a file is refused by name in every mode', async () => {
+test('every mode rejects a slice of a file and names the disk', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const big = await makeNoise(join(dir, 'big.raw'));
@@ -169,7 +169,7 @@ test('a slice of a file is refused by name in every mode', async () => {
   await refused('--all-disks');
 });
 
-test('a layer that is no file, and a circle of layers, are refused at once, by name', async () => {
+test('`snapshot` rejects a layer that is no file, and a circle of layers, and names the disk', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const fifo = join(dir, 'fifo');
@@ -206,7 +206,7 @@ test('a layer that is no file, and a circle of layers, are refused at once, by n
   }
 });
 
-test('a relative backing file below a folder that is a link is the one that the kernel finds', async () => {
+test('a relative backing file is resolved like in the kernel, also below a linked folder', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   for (const folder of ['deep', 'deep/real', 'bases', 'deep/bases']) {
@@ -224,7 +224,7 @@ test('a relative backing file below a folder that is a link is the one that the 
   await expectTruthOfOne((await publish([domain.name], { sandbox })).id, truth, sandbox);
 });
 
-test('the system disk is taken, and said to be, where read-only and seed disks stand before it', async () => {
+test('`snapshot` takes the system disk behind read-only and seed disks, and reports the choice', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const plain = join(dir, 'plain.img');
@@ -262,7 +262,7 @@ test('the system disk is taken, and said to be, where read-only and seed disks s
   expect(alone.events).toContainEqual(expect.objectContaining({ level: 'info', message: reason }));
 });
 
-test('a disk of size 0 is an image of size 0 in every mode, alone and beside others', async () => {
+test('a disk of size 0 becomes an image of size 0 in every mode, alone and with others', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test-layers');
   const path = join(dir, 'empty.qcow2');

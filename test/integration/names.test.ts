@@ -37,7 +37,7 @@ async function publish(domain: TestDomain, ...flags: string[]): Promise<string> 
   return String((ran.events.at(-1) as { image: { id: string } }).image.id);
 }
 
-test('a domain, its chain of three, work directory, registry, image and files', async () => {
+test('special characters work in the names of domain, layers, work directory, registry, image and files', async () => {
   sandbox = await makeSandbox();
   const dir = join(await makeFolder('vp-test'), HURTING);
   await mkdir(dir, { mode: 0o711 });

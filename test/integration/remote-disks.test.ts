@@ -1,4 +1,4 @@
-// Disks that are no file of this host: NBD, a file on top of NBD, and a volume of a pool.
+// Disks outside this host: NBD, a file on top of NBD, and a volume of a pool.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { cleanUpLater } from '../support/cleanup.ts';
@@ -62,7 +62,7 @@ async function volumeOfPool(dir: string): Promise<TestDisk> {
   return { ...disk, target: 'vdc', elsewhere: { type: 'volume', xml } };
 }
 
-test('they are taken live as one image, off where they can be read, and refused where they cannot', async () => {
+test('remote disks are published live, offline if they are readable, and else rejected', async () => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test');
   const disks = [await rootOverNbd(dir), await overlayOnNbd(dir), await volumeOfPool(dir)];

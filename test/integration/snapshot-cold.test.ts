@@ -1,4 +1,4 @@
-// The cold and the offline path: the image equals the disk, and the guest is in the state it was in.
+// The cold and the offline mode: the image equals the disk, and the guest's state is restored.
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { expectWhole, photograph } from '../support/guest-photo.ts';
 import { imageCheck, sameContent } from '../support/judges.ts';
 import { expectGoodImage, expectNoRunLeft, publish, pull } from '../support/publishing.ts';
 
-test('a running domain is saved, read, and goes on where it was', async () => {
+test('a cold snapshot saves a running domain, reads its disk, and starts it where it was', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'qcow2-on-qcow2', autostart: true });
   await domain.agent.writeFile('/data/marker', 'cold');
@@ -32,7 +32,7 @@ test('a running domain is saved, read, and goes on where it was', async () => {
   await expectGoodImage(await pull(id, 'qcow2', sandbox), 'qcow2', { ticks, marker: 'cold' });
 });
 
-test('cold is refused while something that a start needs is gone, and the guest runs on', async () => {
+test('`--mode cold` is rejected if a file for a start is missing, and the guest keeps running', async () => {
   const sandbox = await makeSandbox();
   const folder = await makeFolder('vp-test-needs');
   const [iso, logs] = [join(folder, 'cd.iso'), join(folder, 'log')];
@@ -59,7 +59,7 @@ test('cold is refused while something that a start needs is gone, and the guest 
   await domain.destroy();
 });
 
-test('a paused domain stays paused, and the image equals its disk', async () => {
+test('a paused domain stays paused in cold mode, and the image equals its disk', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'chain3', state: 'paused' });
   const before = await photograph(domain);
@@ -74,7 +74,7 @@ test('a paused domain stays paused, and the image equals its disk', async () => 
   await domain.waitForTick();
 });
 
-test('--mode auto takes a shareable disk cold, and says why', async () => {
+test('`--mode auto` takes a shareable disk cold, and reports the reason', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'raw', shareable: true });
   const before = await photograph(domain);
@@ -87,7 +87,7 @@ test('--mode auto takes a shareable disk cold, and says why', async () => {
   await expectWhole(domain, before);
 });
 
-test.each(DISK_SHAPES)('a domain on %s that is off is read and left off', async (shape) => {
+test.each(DISK_SHAPES)('a domain on %s that is off is published and stays off', async (shape) => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape, state: 'off', autostart: true });
   const before = await photograph(domain);
@@ -113,7 +113,7 @@ test.each([
   ['vhdx', 'none'],
   ['qcow2', 'zlib'],
   ['qcow2', 'zstd'],
-])('format %s with compression %s holds the same data', async (format, compress) => {
+])('format %s with compression %s has the same data', async (format, compress) => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ state: 'off' });
 
@@ -125,7 +125,7 @@ test.each([
   expect(await sameContent(domain.disk(), { path: file, format })).toBe(true);
 });
 
-test('a second disk of a running domain is taken cold as raw', async () => {
+test('`--mode cold --disk` publishes a second disk of a running domain as raw', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ secondDisk: { format: 'qcow2' } });
   const before = await photograph(domain);

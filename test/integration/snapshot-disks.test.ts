@@ -1,4 +1,4 @@
-// Several disks in one image: all of one moment, whether the guest was frozen, paused or asleep.
+// Several disks in one image are of one point in time, with a freeze, a pause or a managed save.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
@@ -85,7 +85,7 @@ function expectListed({ record }: Published): void {
   expect(record).toMatchObject({ size: listed[0]?.size, virtual_size: listed[0]?.virtual_size });
 }
 
-test('frozen: all disks of a running domain are of one moment, and the root disk boots', async () => {
+test('all disks of a frozen guest are of one point in time, and the root disk boots', async () => {
   const published = await publish([domain.name, '--all-disks'], { sandbox });
   await expectWhole(domain, before);
   await expectNoRunLeft(sandbox);
@@ -98,7 +98,7 @@ test('frozen: all disks of a running domain are of one moment, and the root disk
   await booted.destroy();
 });
 
-test('not frozen: the guest is paused for the moment, which is told; to S3', async () => {
+test('an unfrozen guest is paused for a moment, which is reported; to S3', async () => {
   const env = { ...s3Env(), VIRT_PUBLISH_REGISTRY: `s3://${await createBucket()}/golden` };
   const flags = ['--all-disks', '--quiesce', 'off', '--method', 'copy'];
   const published = await publish([domain.name, ...flags], { sandbox, env });
@@ -117,13 +117,13 @@ test('not frozen: the guest is paused for the moment, which is told; to S3', asy
   await expectOneMoment(published.id, env);
 });
 
-test('cold: several disks are of the moment of the save', async () => {
+test('several disks of a cold snapshot are of the moment of the save', async () => {
   const published = await publish([domain.name, '--all-disks', '--mode', 'cold'], { sandbox });
   await expectWhole(domain, before);
   await expectOneMoment(published.id);
 });
 
-test('a paused guest stays paused; two disks by name are taken, in boot order', async () => {
+test('a paused guest stays paused; two named disks are published in boot order', async () => {
   await domain.virsh('suspend');
   const paused = await photograph(domain);
   const flags = ['--disk', 'vdc', '--disk', 'vda'];
@@ -146,7 +146,7 @@ test('a paused guest stays paused; two disks by name are taken, in boot order', 
   expect(Number(await readFileFromImage(raw, '/count'))).toBeGreaterThan(0);
 });
 
-test('a disk that cannot be of one moment with the others is named, with what to ask for', async () => {
+test('the error for a disk that cannot be taken with others names it, and the hint those that can', async () => {
   const seed = await makeFileSystemDisk(domain.dir, 'vdd', 'raw');
   await domain.virsh('attach-disk', seed.path, 'vdd', '--mode', 'readonly');
   const refused = await failToPublish([domain.name, '--all-disks'], { sandbox });

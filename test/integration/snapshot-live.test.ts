@@ -1,4 +1,4 @@
-// The live path on every shape of disk: the image is good, and the guest has not noticed.
+// The live mode on every shape of disk: the image is valid, and the guest is unchanged.
 import { chmod, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli } from '../support/cli.ts';
@@ -63,7 +63,7 @@ const NONE = "<seclabel type='none' model='dac'/>";
 test.each([
   ['none of the domain', NONE, ''],
   ['not this disk', undefined, "<seclabel model='dac' relabel='no'/>"],
-])('a delta is given to QEMU where libvirt hands it %s', async (_, seclabel, ofDisk) => {
+])('a delta is given to QEMU if libvirt gives it %s', async (_, seclabel, ofDisk) => {
   const sandbox = await makeSandbox();
   const dir = await makeFolder('vp-test');
   const disk = await makeRootDisk(dir, 'qcow2');
@@ -80,7 +80,7 @@ test.each([
   expect((await imageCheck(await pull(id, 'qcow2', sandbox), 'qcow2')).exitCode).toBe(0);
 });
 
-test('method copy takes a domain without undefining it', async () => {
+test('`--method copy` does not undefine the domain', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'qcow2-on-qcow2' });
   await domain.agent.writeFile('/data/marker', 'copy');
@@ -112,7 +112,7 @@ test('a paused domain is mirrored and stays paused', async () => {
   await domain.waitForTick();
 });
 
-test('a transient domain is taken without an undefine, left transient, and never cold', async () => {
+test('a transient domain is published live without an undefine, stays transient, and is rejected cold', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ transient: true });
   await domain.agent.writeFile('/data/marker', 'transient');

@@ -1,4 +1,4 @@
-// What cannot be done is refused with the right code and a cure, and the guest never knows.
+// `snapshot` rejects impossible requests with the right code and a hint, and does not touch the guest.
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -27,13 +27,13 @@ async function expectNoActiveImage(): Promise<void> {
   expect(active).toBe(false);
 }
 
-test('an unknown domain', async () => {
+test('`snapshot` rejects an unknown domain', async () => {
   const error = await failToPublish(['no-such-domain'], { sandbox });
   expect(error).toMatchObject({ exitCode: 10, code: 'DOMAIN_NOT_FOUND' });
   expect(error.message).toContain('no-such-domain');
 });
 
-test('a domain with a running block job', async () => {
+test('`snapshot` rejects a domain with a running block job', async () => {
   const copy = join(domain.dir, 'foreign.qcow2');
   await domain.virsh('blockcopy', 'vda', copy, '--transient-job', '--bandwidth', '1');
   expect(await domain.blockJob('vda')).not.toBeNull();
@@ -44,13 +44,13 @@ test('a domain with a running block job', async () => {
   await expectWhole(domain, before);
 });
 
-test('a disk that does not exist', async () => {
+test('`snapshot` rejects a disk that does not exist', async () => {
   const error = await failToPublish([domain.name, '--disk', 'sdz'], { sandbox });
   expect(error).toMatchObject({ exitCode: 12, code: 'DISK_UNSUPPORTED' });
   expect(error.message).toContain('vda');
 });
 
-test('--with-nvram of a domain without UEFI', async () => {
+test('`--with-nvram` is rejected for a domain without UEFI', async () => {
   const error = await failToPublish([domain.name, '--with-nvram'], { sandbox });
   expect(error).toMatchObject({ exitCode: 2, code: 'USAGE' });
   expect(error).toMatchObject({
@@ -59,7 +59,7 @@ test('--with-nvram of a domain without UEFI', async () => {
   });
 });
 
-test('--quiesce require without an agent', async () => {
+test('`--quiesce require` is rejected without an agent', async () => {
   const mute = await createDomain({ agent: 'absent' });
   const photo = await photograph(mute);
   const error = await failToPublish([mute.name, '--quiesce', 'require'], { sandbox });
@@ -68,14 +68,14 @@ test('--quiesce require without an agent', async () => {
   await mute.destroy();
 });
 
-test('too little space', async () => {
+test('`snapshot` rejects a work directory with too little space', async () => {
   const env = { VIRT_PUBLISH_RESERVE_MIN_BYTES: String(2 ** 50) };
   const error = await failToPublish([domain.name], { sandbox, env });
   expect(error).toMatchObject({ exitCode: 31, code: 'NO_SPACE' });
   await expectWhole(domain, before);
 });
 
-test('a work directory that cannot be written to', async () => {
+test('`snapshot` rejects a work directory that is not writable', async () => {
   const readOnly = join(sandbox.dir, 'read-only');
   await mkdir(readOnly);
   // Permissions do not stop root: a read-only mount does.
@@ -90,7 +90,7 @@ test('a work directory that cannot be written to', async () => {
   await expectWhole(domain, before);
 });
 
-test('a work directory that QEMU cannot reach, below a folder that is not for us to open', async () => {
+test('`snapshot` ends with a hint if QEMU cannot reach the work directory', async () => {
   const closed = join(sandbox.dir, 'closed');
   await mkdir(closed);
   await writeFile(join(closed, 'letter'), 'of the owner of the folder');
@@ -102,7 +102,7 @@ test('a work directory that QEMU cannot reach, below a folder that is not for us
   expect(await readdir(join(closed, 'work'))).toEqual([]);
 });
 
-test('a work directory that another user could change, or that is a file', async () => {
+test('`snapshot` rejects a work directory that another user could change, or that is a file', async () => {
   const shared = join(sandbox.dir, 'shared');
   await mkdir(shared);
   await chmod(shared, 0o777);
@@ -118,7 +118,7 @@ test('a work directory that another user could change, or that is a file', async
   expect(await readdir(join(sandbox.stateDir, 'runs'))).toEqual([]);
 });
 
-test('a bucket that does not exist', async () => {
+test('`snapshot` rejects a bucket that does not exist', async () => {
   const flags = ['--registry', 's3://vp-test-no-such-bucket/images'];
   const error = await failToPublish([domain.name, ...flags], { sandbox, env: s3Env() });
   expect(error).toMatchObject({ exitCode: 44, code: 'REGISTRY' });
@@ -126,7 +126,7 @@ test('a bucket that does not exist', async () => {
   await expectWhole(domain, before);
 });
 
-test('wrong credentials', async () => {
+test('`snapshot` rejects wrong credentials', async () => {
   const bucket = await createBucket();
   const env = { ...s3Env(), AWS_SECRET_ACCESS_KEY: 'not-the-5ecret' };
   const error = await failToPublish([domain.name, '--registry', `s3://${bucket}`], {
@@ -140,7 +140,7 @@ test('wrong credentials', async () => {
   await expectWhole(domain, before);
 });
 
-test('a server that is not there', async () => {
+test('`snapshot` rejects an S3 server that does not answer', async () => {
   const env = { ...s3Env(), AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9' };
   const error = await failToPublish([domain.name, '--registry', 's3://images'], { sandbox, env });
   expect(error).toMatchObject({ exitCode: 44, code: 'REGISTRY' });
@@ -160,7 +160,7 @@ test.each([
   expect(ran.stdout).toBe('');
 });
 
-test('a remote libvirt', async () => {
+test('`snapshot` rejects a remote libvirt', async () => {
   const error = await failToPublish([domain.name, '--connect', 'qemu+ssh://elsewhere/system'], {
     sandbox,
   });
@@ -168,7 +168,7 @@ test('a remote libvirt', async () => {
   expect(error.hint).toBe('run virt-publish on that host');
 });
 
-test('after all of this no image is active, and the guest is as it was', async () => {
+test('no rejected snapshot left an active image or changed the guest', async () => {
   await expectNoActiveImage();
   await expectWhole(domain, before);
 });

@@ -1,4 +1,4 @@
-// The whole way into a real bucket: the command's flags arrive in the record, and others can read it.
+// `snapshot` into a real bucket: the record has the flags, and other clients can read the image.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import {
 import { createBucket, listKeys, listUploads, rclone, s3Env } from '../support/s3.ts';
 import { waitFor } from '../support/wait.ts';
 
-test('a running domain is published to a bucket with name, alias, tag and property', async () => {
+test('`snapshot` publishes a running domain to a bucket with name, alias, tag and property', async () => {
   const env = s3Env();
   const bucket = await createBucket();
   const sandbox = await makeSandbox();
@@ -81,7 +81,7 @@ test('a running domain is published to a bucket with name, alias, tag and proper
   expect(left).toEqual([`golden/images/${zipped.id}/vda.qcow2`]);
 });
 
-test('Ctrl-C in the middle of the mirror undoes everything and exits 130', async () => {
+test('Ctrl-C during the mirror undoes everything and exits 130', async () => {
   const env = s3Env();
   const bucket = await createBucket();
   const sandbox = await makeSandbox();
@@ -104,7 +104,7 @@ test('Ctrl-C in the middle of the mirror undoes everything and exits 130', async
   expect(listed.stdout).not.toContain('"status":"active"');
 });
 
-test('the second run on a domain is told who holds it', async () => {
+test('a second run on a domain gets an error that names the first', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'raw' });
   const before = await photograph(domain);
@@ -120,7 +120,7 @@ test('the second run on a domain is told who holds it', async () => {
   await expectWhole(domain, before);
 });
 
-test('a dry run says what would be done, and does nothing', async () => {
+test('`--dry-run` shows the plan, and changes nothing', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'chain3', autostart: true });
   const before = await photograph(domain);

@@ -1,4 +1,4 @@
-// Snapshots and checkpoints that people have already made of a domain: all there afterwards, to the byte.
+// Existing snapshots and checkpoints of a domain are unchanged after every mode.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { makeSandbox, runCli, type Sandbox, startCli } from '../support/cli.ts';
@@ -26,7 +26,7 @@ async function metadataOf(domain: TestDomain, files: readonly string[]): Promise
   return lines;
 }
 
-test('internal and external snapshots and a checkpoint outlive every way of taking the domain', async () => {
+test('every mode keeps internal and external snapshots and a checkpoint unchanged', async () => {
   const sandbox = await makeSandbox();
   const domain = await createDomain({ shape: 'qcow2', autostart: true, vncPassword: 'Vnc-5ecr' });
   await domain.agent.writeFile('/data/marker', 'snapshots');

@@ -223,8 +223,10 @@ test('the image names the volumes of the pool, frozen at one point in time, and 
   expect(verified.events.at(-1)).toMatchObject({ images: [{ result: 'ok', unseen }] });
   // A second one begins where the first went on; killed once it is active, it stays as it is.
   await killAt('point:active', 'SIGKILL', sandbox);
-  const mended = await runCli(['recover', '--json'], { sandbox });
-  expect(mended.events.at(-1)).toMatchObject({ runs: [{ outcome: 'recovered', image: 'active' }] });
+  const recovered = await runCli(['recover', '--json'], { sandbox });
+  expect(recovered.events.at(-1)).toMatchObject({
+    runs: [{ outcome: 'recovered', image: 'active' }],
+  });
   const second = (await imagesIn(sandbox)).find((image) => image.id !== id);
   expect(await chainOf('vda')).toHaveLength(3);
   const [first] = JSON.parse(second?.properties.block_device_mapping ?? '') as object[];
@@ -258,8 +260,8 @@ test('recover keeps the overlay if the guest is off, or a file reads the volume,
   const env = { VIRT_PUBLISH_TEST_AT: 'done:commit=SIGKILL' };
   expect((await runCli(['recover'], { sandbox, env })).exitCode).toBeNull();
   expect(await domain.liveXml()).toContain("job='active-commit'");
-  const mended = await runCli(['recover', '--json'], { sandbox });
-  expect(mended.exitCode, mended.stdout).toBe(0);
+  const recovered = await runCli(['recover', '--json'], { sandbox });
+  expect(recovered.exitCode, recovered.stdout).toBe(0);
   expect(await domain.liveXml()).not.toContain('<mirror');
   expect((await chainOf('vda'))[0]).toBe(below);
   expect(await snapshotNames()).toHaveLength(2);

@@ -1,4 +1,4 @@
-// Runs that are killed at random moments, again and again: the guest is whole each time, and nothing is left.
+// Runs are killed at random moments: the guest is restored each time, and no files are left.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { expectNothingLeft, untilWhole } from '../faults/whole.ts';
@@ -9,12 +9,12 @@ import { photograph } from '../support/guest-photo.ts';
 const minutes = Number(process.env.VIRT_PUBLISH_TEST_SOAK_MINUTES ?? 1);
 const seed = Number(process.env.VIRT_PUBLISH_TEST_SOAK_SEED ?? 1);
 
-/** Of a run on the tiny guest; some end before it, and that is a case too. */
+/** The longest run on the tiny guest; some end earlier, which is a case as well. */
 const LONGEST_MS = 2500;
 const WHOLE_WITHIN_MS = 10_000;
 
 test(
-  `kills at random moments for ${minutes} minutes, seed ${seed}`,
+  `the guest is restored after random kills for ${minutes} minutes, seed ${seed}`,
   async () => {
     const sandbox = await makeSandbox();
     const domain = await createDomain({ shape: 'qcow2', autostart: true });
@@ -35,7 +35,7 @@ test(
       await untilWhole(domain, before, WHOLE_WITHIN_MS).catch((error: unknown) => {
         throw new Error(`${what}: ${error}`);
       });
-      // Killed while it loads, it has no handler for the signal yet, and has done nothing.
+      // A run that is killed while it loads has no signal handler yet, and has done nothing.
       expect([0, 130, null], what).toContain(exitCode);
       const recovered = await runCli(['recover'], { sandbox });
       expect(recovered.exitCode, `${what}: ${recovered.stderr}`).toBe(0);
@@ -51,7 +51,7 @@ test(
   minutes * 60_000 + 120_000,
 );
 
-/** The same numbers, 0 to 1, for the same seed (mulberry32). */
+/** Returns a generator of numbers from 0 to 1, the same for the same seed (mulberry32). */
 function randomNumbers(start: number): () => number {
   let state = start;
   return () => {

@@ -1,4 +1,4 @@
-// Boots an image, to see that it does.
+// Boots an image to prove that it boots.
 import { join } from 'node:path';
 import { createDomainOn, type TestDomain } from './domains.ts';
 import { must } from './exec.ts';

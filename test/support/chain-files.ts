@@ -11,12 +11,12 @@ export interface ChainFile {
   format: string;
 }
 
-/** Their folder, a new one in `place`, is the caller's to remove. */
+/** Makes the files in a new folder in `place`, which the caller removes. */
 export function makeChainFiles(place = tmpdir()) {
   const folder = mkdtempSync(join(place, 'chains-'));
   const at = (name: string) => join(folder, name);
 
-  /** Random bytes at places of a raw file, which is `size` long. */
+  /** Writes random bytes at some offsets of a raw file of `size` bytes. */
   async function makeRaw(name: string, size: number, runs: [number, number][]): Promise<ChainFile> {
     const file = await open(at(name), 'w');
     for (const [offset, length] of runs) await file.write(randomBytes(length), 0, length, offset);

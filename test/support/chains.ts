@@ -1,4 +1,4 @@
-// A disk with a chain of four layers, each with bytes of its own that no guest writes to.
+// A disk with four layers, each with its own bytes that no guest writes to.
 import { join } from 'node:path';
 import { makeRootDisk, type TestDisk } from './disks.ts';
 import { must } from './exec.ts';
@@ -6,7 +6,7 @@ import { makeFolder } from './folders.ts';
 
 const SIZE_MIB = 192;
 
-/** Of a layer: the bytes that it alone has, behind the guest's file system. */
+/** The bytes that only one layer has, after the guest's file system. */
 const PATTERNS = [
   { name: 'base', at: 128 },
   { name: 'middle', at: 140 },
@@ -14,7 +14,7 @@ const PATTERNS = [
   { name: 'top', at: 164 },
 ] as const;
 
-/** `top.qcow2` on `disk.qcow2` on `middle.qcow2` on `disk.raw`, with `mib` of data in each. */
+/** Makes `top.qcow2` on `disk.qcow2` on `middle.qcow2` on `disk.raw`, with `mib` of data in each. */
 export async function makeChain(
   mib = 8,
 ): Promise<{ dir: string; disk: TestDisk; paths: string[] }> {

@@ -1,14 +1,14 @@
-// Takes away at the end of a test file what its tests made, also after a failed test.
+// Removes at the end of a test file what its tests made, also after a failed test.
 import { afterAll } from 'vitest';
 
 const undos = new Map<object, () => Promise<void>>();
 
-/** Keeps `undo` for the end of the test file, unless {@link cleanUp} is called for `owner` before. */
+/** Registers `undo` for the end of the test file, unless {@link cleanUp} is called for `owner` before. */
 export function cleanUpLater(owner: object, undo: () => Promise<void>): void {
   undos.set(owner, undo);
 }
 
-/** Runs what was kept for `owner`, once. */
+/** Runs what was registered for `owner`, once. */
 export async function cleanUp(owner: object): Promise<void> {
   const undo = undos.get(owner);
   undos.delete(owner);

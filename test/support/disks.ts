@@ -23,9 +23,9 @@ export interface TestDisk {
   format: 'qcow2' | 'raw';
   /** The files below it, nearest first. */
   backing: readonly { path: string; format: 'qcow2' | 'raw' }[];
-  /** In place of a file or device as it is: `<driver>`, `<source>` and more of a disk of this type. */
+  /** Replaces the plain file or device: `<driver>`, `<source>` and more of a disk of this type. */
   elsewhere?: { type: 'file' | 'network' | 'volume'; xml: string };
-  /** Detaches the loop device, if there is one; done by the domain's `destroy` too. */
+  /** Detaches the loop device, if any; the domain's `destroy` does it too. */
   release(): Promise<void>;
 }
 
@@ -58,8 +58,8 @@ export async function makeDataDisk(
 }
 
 /**
- * Makes a data disk with an empty ext4 in `dir`: raw, or a qcow2 on a compressed one, whose flat image
- * `qemu-img` alone can make.
+ * Makes a data disk with an empty ext4 in `dir`: raw, or a qcow2 on a compressed one, which only
+ * `qemu-img` can flatten.
  */
 export async function makeFileSystemDisk(
   dir: string,
@@ -101,7 +101,7 @@ const ROOT_DISKS: Record<DiskShape, (dir: string) => Promise<TestDisk>> = {
   'relative-backing': async (dir) => {
     await must('mkdir', ['-m', '711', join(dir, 'base')]);
     const base = await copyRoot(dir, 'base/base.qcow2', 'qcow2');
-    // a relative path is looked up from the folder of the overlay, not from the working directory
+    // A relative path is resolved from the folder of the overlay, not from the working directory.
     const path = await overlay(join(dir, 'disk.qcow2'), 'base/base.qcow2', 'qcow2');
     return fileDisk(path, 'qcow2', [{ path: base, format: 'qcow2' }]);
   },

@@ -8,16 +8,16 @@ export interface DomainXmlOptions {
   kernel: string;
   initrd: string;
   disks: readonly TestDisk[];
-  /** False: no channel. `absent`: a channel, and a guest that runs no agent behind it. */
+  /** False: no channel. `absent`: a channel, but no agent in the guest. */
   agent: boolean | 'absent';
   title?: string;
-  /** XML inside `<metadata>`, with a name space of its own. */
+  /** XML inside `<metadata>`, with its own namespace. */
   metadata?: string;
-  /** Eight characters at most, says VNC. */
+  /** VNC allows eight characters at most. */
   vncPassword?: string;
   mac?: string;
   memoryMib?: number;
-  /** All disks may be shared with other domains. */
+  /** Marks all disks as shareable. */
   shareable?: boolean;
   /** A PC with UEFI, whose variables are in `nvram.fd` of `dir`; BIOS if left out. */
   uefi?: boolean;
@@ -27,10 +27,10 @@ export interface DomainXmlOptions {
   seclabel?: string;
 }
 
-/** The XML to define: an emulated PC, since KVM is not to be had on every machine that runs tests. */
+/** Returns the XML of an emulated PC, since not every test machine has KVM. */
 export function domainXml(options: DomainXmlOptions): string {
   const { dir, disks } = options;
-  // The kernel's tests of its own ciphers take a fifth of a boot.
+  // The self-tests of the kernel's ciphers take a fifth of the boot.
   const commandLine = `console=ttyS0 root=/dev/vda quiet panic=1 cryptomgr.notests${
     options.agent === 'absent' ? ' tiny.agent=off' : ''
   }`;

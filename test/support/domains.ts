@@ -1,4 +1,4 @@
-// Makes real domains for tests: each with a random name, in a folder of its own, gone afterwards.
+// Makes real domains for tests, each with a random name and its own folder; they are removed afterwards.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
@@ -28,22 +28,22 @@ type XmlChoices = Pick<
 >;
 
 export interface DomainOptions extends XmlChoices {
-  /** Ends in something random, which keeps it apart from all others; `vp-test-` if left out. */
+  /** A random suffix is appended; `vp-test-` if left out. */
   name?: string;
   /** `qcow2-on-raw` if left out. */
   shape?: DiskShape;
-  /** Size of `vda`; the guest's file system stays as it is. */
+  /** Size of `vda`; the guest's file system keeps its size. */
   sizeMib?: number;
   /** Adds `vdb`. */
   secondDisk?: { format: 'qcow2' | 'raw'; sizeMib?: number };
   agent?: boolean | 'absent';
   autostart?: boolean;
   transient?: boolean;
-  /** `running` if left out; the guest has come up then, also before it is paused. */
+  /** `running` if left out; the guest has booted then, also before it is paused. */
   state?: 'running' | 'paused' | 'off';
 }
 
-/** Makes a domain, and waits until its guest is up. It goes with its test file, or on `destroy`. */
+/** Makes a domain, and waits until its guest has booted. It is removed with its test file, or by `destroy`. */
 export async function createDomain(options: DomainOptions = {}): Promise<TestDomain> {
   const dir = await makeFolder('vp-test');
   const disks = [await makeRootDisk(dir, options.shape ?? 'qcow2-on-raw', options.sizeMib)];
@@ -53,7 +53,7 @@ export async function createDomain(options: DomainOptions = {}): Promise<TestDom
   return createDomainOn(dir, disks, options);
 }
 
-/** As {@link createDomain}, on disks that are there already; `dir` goes with the domain. */
+/** {@link createDomain} with existing disks; `dir` is removed with the domain. */
 export async function createDomainOn(
   dir: string,
   disks: readonly TestDisk[],
@@ -118,36 +118,36 @@ export class TestDomain {
     cleanUpLater(this, () => this.#remove());
   }
 
-  /** virsh takes `-x` for an option. */
+  /** virsh would read a name like `-x` as an option. */
   get #ref(): string {
     return this.name.startsWith('-') ? this.uuid : this.name;
   }
 
-  /** `virsh COMMAND NAME ARGS`; its output. @throws where virsh fails. */
+  /** Runs `virsh COMMAND NAME ARGS`; resolves to its output. @throws if virsh fails */
   virsh(command: string, ...args: string[]): Promise<string> {
     return virsh(command, this.#ref, ...args);
   }
 
-  /** As {@link virsh}, whatever the exit code. */
+  /** {@link virsh} with any exit code. */
   tryVirsh(command: string, ...args: string[]): Promise<Ran> {
     return run('virsh', ['-q', '-c', lab().uri, command, this.#ref, ...args]);
   }
 
-  /** Waits for the guest's word on the console, and for the agent where there is one. */
+  /** Waits for the guest's message on the console, and for its agent if it has one. */
   async waitUntilUp(timeoutMs = 60_000): Promise<void> {
-    // A look at a file costs the guest less of the processor than asking libvirt does.
+    // Reading a file takes less processor time from the guest than a libvirt call.
     const isUp = async (): Promise<boolean> => this.console().includes('TINY-UP');
     await waitFor(`TINY-UP on the console of ${this.name}`, isUp, { timeoutMs });
     if (this.hasAgent) await this.agent.wait(timeoutMs);
   }
 
-  /** All that the guest wrote to its console, since the domain was made. */
+  /** The complete output of the guest's console since the domain was made. */
   console(): string {
     const file = join(this.dir, 'console.log');
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** What the guest's counter has reached: it grows by one a second. */
+  /** The value of the guest's counter, which grows by one per second. */
   async ticks(): Promise<number> {
     return lastTick(await this.agent.readFile('/data/ticks'));
   }
@@ -158,12 +158,12 @@ export class TestDomain {
     await waitFor('the next tick', async () => (await this.ticks()) > before, { timeoutMs });
   }
 
-  /** As `virsh domstate`: running, paused, shut off. */
+  /** Output of `virsh domstate`: running, paused, shut off. */
   async state(): Promise<string> {
     return (await this.virsh('domstate')).trim();
   }
 
-  /** The stored config with its secrets, byte for byte as libvirt gives it. */
+  /** The stored XML with its secrets, byte for byte. */
   inactiveXml(): Promise<string> {
     return this.virsh('dumpxml', '--inactive', '--security-info');
   }
@@ -172,13 +172,13 @@ export class TestDomain {
     return this.virsh('dumpxml');
   }
 
-  /** One line of `virsh dominfo`, as `Persistent` or `Autostart`. */
+  /** One value of `virsh dominfo`: `Persistent` or `Autostart`, for example. */
   async info(field: string): Promise<string> {
     const lines = await this.virsh('dominfo');
     return new RegExp(`^${field}: +(.*)$`, 'm').exec(lines)?.[1]?.trim() ?? '';
   }
 
-  /** What virsh says of a block job on that disk, null where there is none. */
+  /** virsh's output about a block job on that disk; null if there is none. */
   async blockJob(target = 'vda'): Promise<string | null> {
     const text = (await this.virsh('blockjob', target, '--info')).trim();
     return text === '' || text.startsWith('No current block job') ? null : text;
@@ -196,14 +196,14 @@ export class TestDomain {
     return this.disk(target).path;
   }
 
-  /** Switches the guest off through its agent, and waits until it is. */
+  /** Shuts the guest down through its agent, and waits until it is off. */
   async shutdown(timeoutMs = 60_000): Promise<void> {
     await this.virsh('shutdown', '--mode', 'agent');
     const isOff = async (): Promise<boolean> => (await this.state()) === 'shut off';
     await waitFor(`${this.name} to be off`, isOff, { timeoutMs });
   }
 
-  /** Takes the domain away with all that belongs to it, whatever state it is in. */
+  /** Removes the domain with all its files, in any state. */
   destroy(): Promise<void> {
     return cleanUp(this);
   }
@@ -223,7 +223,7 @@ export class TestDomain {
   }
 }
 
-/** Runs virsh against the lab's libvirt. @throws where it fails. */
+/** Runs virsh against the lab's libvirt. @throws if it fails */
 export function virsh(...args: string[]): Promise<string> {
   return must('virsh', ['-q', '-c', lab().uri, ...args]);
 }

@@ -2,7 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 
 export interface Ran {
-  /** Null where a signal ended the program. */
+  /** Null if a signal ended the program. */
   exitCode: number | null;
   stdout: string;
   stderr: string;
@@ -17,7 +17,7 @@ export interface RunOptions {
   signal?: AbortSignal;
 }
 
-/** Runs a program to its end, whatever its exit code. @throws where it cannot be started. */
+/** Runs a program to its end; resolves with any exit code. @throws if it cannot be started */
 export function run(
   command: string,
   args: readonly string[],
@@ -33,7 +33,7 @@ export function run(
   return collect(child, options.input);
 }
 
-/** Feeds a program its input and waits for its end. An abort ends the program and is no error. */
+/** Writes the input of a program and waits for its end. An abort ends the program and is no error. */
 export function collect(
   child: ChildProcessWithoutNullStreams,
   input?: string | Uint8Array,
@@ -49,13 +49,13 @@ export function collect(
     });
     child.on('error', (error) => (error.name === 'AbortError' ? undefined : reject(error)));
     child.on('close', (exitCode) => resolve({ exitCode, stdout, stderr }));
-    // a program may end without reading its input, which is its right
+    // A program may end without reading its input.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
   });
 }
 
-/** As {@link run}, but only the standard output of a success. @throws with what the program said. */
+/** Runs a program that must succeed; resolves to its standard output. @throws with its standard error */
 export async function must(
   command: string,
   args: readonly string[],

@@ -1,17 +1,17 @@
-// The host's side of a guest agent's channel, played by a test: an agent that answers as it is told to.
+// A guest agent that a test plays at the host's end of the channel, with answers that the test chooses.
 
 import { chmod } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { cleanUpLater } from './cleanup.ts';
 
-/** What it does with a command: the `return` of its answer, an `error`, no answer, or the end of the connection. */
+/** Its reaction to a command: the `return` of its answer, an `error`, no answer, or the end of the connection. */
 export type FakeAnswer = { return: unknown } | { error: string } | 'silence' | 'close' | 'rubbish';
 
 export class FakeAgent {
   readonly path: string;
-  /** By command; all others are answered as by an agent that is well. */
+  /** Answers by command; all others are answered like by a working agent. */
   readonly answers = new Map<string, FakeAnswer>();
-  /** All commands that it was given, but for the handshakes. */
+  /** All commands that it received, without the handshakes. */
   readonly commands: string[] = [];
   /** Called before a command is answered. */
   onCommand: (command: string) => Promise<unknown> | undefined = () => undefined;
@@ -36,7 +36,7 @@ export class FakeAgent {
     return `<channel type='unix'><source mode='connect' path='${this.path}'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>`;
   }
 
-  /** As an agent that is killed. */
+  /** Ends like an agent that is killed. */
   async end(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve));
@@ -47,7 +47,7 @@ export class FakeAgent {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
     let text = '';
-    // As the real one: a command waits until the one before it is answered.
+    // Like in the real agent, a command waits until the previous one is answered.
     let answered = Promise.resolve();
     socket.on('data', (data) => {
       text += data.toString('latin1').replaceAll('\xff', '');

@@ -19,7 +19,7 @@ export class GuestAgent {
     this.#virsh = virsh;
   }
 
-  /** One command of the QEMU guest agent's protocol, as `guest-ping`; gives its `return`. */
+  /** Sends one command of the QEMU guest agent's protocol; resolves to its `return`. */
   async call(
     execute: string,
     callArguments: Record<string, unknown> = {},
@@ -40,7 +40,7 @@ export class GuestAgent {
     await waitFor('the guest agent', ping, { timeoutMs });
   }
 
-  /** Whether the guest's file systems are frozen; all but a few other commands are refused then. */
+  /** Whether the guest's file systems are frozen; the agent rejects most commands then. */
   async frozen(): Promise<boolean> {
     return (await this.call('guest-fsfreeze-status')) === 'frozen';
   }
@@ -84,7 +84,7 @@ export class GuestAgent {
     return Buffer.concat(pieces).toString();
   }
 
-  /** Stops the agent's process (SIGSTOP): from then on a call hangs until libvirt gives up. */
+  /** Stops the agent's process (SIGSTOP): from then on a call hangs until libvirt's limit. */
   async hang(): Promise<void> {
     const script = '(sleep 0.3; killall -STOP qemu-ga) &';
     await this.call('guest-exec', { path: '/bin/sh', arg: ['-c', script] });

@@ -1,4 +1,4 @@
-// What a domain looks like from outside: taken before a run, and held against it afterwards.
+// The state of a domain from outside: recorded before a run, and compared afterwards.
 import { expect } from 'vitest';
 import type { TestDomain } from './domains.ts';
 
@@ -18,7 +18,7 @@ export async function photograph(domain: TestDomain): Promise<GuestPhoto> {
   };
 }
 
-/** The same config byte for byte, the same state, no block job, nothing frozen, and it lives. */
+/** Expects the same XML byte for byte, the same state, no block job, no freeze, and a guest that lives. */
 export async function expectWhole(domain: TestDomain, before: GuestPhoto): Promise<void> {
   expect(await photograph(domain)).toEqual(before);
   if (before.state === 'shut off') return;

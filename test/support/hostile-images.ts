@@ -144,7 +144,7 @@ export const PACKED_FILES: [string, Buffer][] = [
   ['tar (OVA)', put(raw(), 257, 'ustar')],
 ];
 
-/** Every trick that is known to work on somebody. */
+/** Every trick that is known to work on some program. */
 export const HOSTILE_IMAGES: readonly HostileImage[] = [
   { name: 'qcow2 with a backing file', bytes: qcow2({ backing: PASSWD }), says: /backing file/ },
   {

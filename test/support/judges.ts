@@ -13,13 +13,13 @@ export interface ImageInfo {
   'format-specific'?: { data: Record<string, unknown> };
 }
 
-/** What `qemu-img info` says; also of a disk in use. */
+/** The output of `qemu-img info`; also for a disk in use. */
 export async function imageInfo(path: string, format: string): Promise<ImageInfo> {
   const args = ['info', '--output=json', '--force-share', '-f', format, path];
   return JSON.parse(await must('qemu-img', args)) as ImageInfo;
 }
 
-/** Whether two images hold the same bytes, as the guest sees them. Both must be out of use. */
+/** Whether two images have the same content for a guest. Both must be unused. */
 export async function sameContent(
   one: { path: string; format: string },
   other: { path: string; format: string },
@@ -32,13 +32,13 @@ export async function sameContent(
   return ran.exitCode === 0;
 }
 
-/** `qemu-img check`: exit 0 is a sound image. Raw images cannot be checked (63). */
+/** Runs `qemu-img check`: exit 0 is a valid image. Raw images cannot be checked (63). */
 export function imageCheck(path: string, format: string): Promise<Ran> {
   return run('qemu-img', ['check', '-f', format, path], { timeoutMs: 600_000 });
 }
 
 /**
- * The image's file system as a guest would find it: a raw copy with its journal replayed.
+ * Makes a raw copy of the image with the journal of its file system replayed, like a guest would find it.
  * For {@link fsckExt4} and {@link readFileFromImage}.
  */
 export async function replayedCopy(path: string, format: string): Promise<string> {
@@ -48,15 +48,15 @@ export async function replayedCopy(path: string, format: string): Promise<string
   return copy;
 }
 
-/** A full check that changes nothing: exit 0 is a clean file system. */
+/** Runs a full check that changes nothing: exit 0 is a clean file system. */
 export function fsckExt4(raw: string): Promise<Ran> {
   return run('e2fsck', ['-f', '-n', raw]);
 }
 
-/** The text of a file in a raw ext4 image. @throws where it is not there. */
+/** Reads a file of a raw ext4 image. @throws if it does not exist */
 export async function readFileFromImage(raw: string, file: string): Promise<string> {
   const ran = await run('debugfs', ['-R', `cat ${file}`, raw]);
-  // debugfs exits 0 whatever happens; its first line on stderr is its version
+  // debugfs always exits 0; its first line on stderr is its version.
   if (ran.stderr.trim().split('\n').length > 1) {
     throw new Error(`debugfs: no ${file} in ${raw}: ${ran.stderr}`);
   }

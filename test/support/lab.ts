@@ -1,14 +1,14 @@
-// The lab that scripts/setup.sh brought up: its paths, its endpoints, its keys.
+// The lab that scripts/setup.sh made: its paths, endpoints and keys.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface S3Access {
   /** Plain http, path style. */
   endpoint: string;
-  /** https with a certificate that only `caFile` vouches for. */
+  /** https with a certificate that only `caFile` can verify. */
   tlsEndpoint: string;
   caFile: string;
-  /** The same buckets through a gateway that takes multipart parts of any size. */
+  /** The same buckets through a gateway that accepts parts of any size. */
   tinyPartsEndpoint: string;
   region: string;
   accessKeyId: string;
@@ -27,13 +27,13 @@ export interface Lab {
 
 let cached: Lab | undefined;
 
-/** The lab's facts, from the environment, else from `$VIRT_PUBLISH_LAB/env`. @throws if it is not up. */
+/** Reads the lab's facts from the environment, else from `$VIRT_PUBLISH_LAB/env`. @throws if it does not run */
 export function lab(): Lab {
   cached ??= readLab();
   return cached;
 }
 
-/** Endpoint and keys as an `env` file of scripts/s3-server.sh names them. */
+/** Reads endpoint and keys from an `env` file of scripts/s3-server.sh. */
 export function s3AccessOf(facts: ReadonlyMap<string, string>): S3Access {
   return {
     endpoint: need(facts, 'S3_ENDPOINT'),
@@ -46,7 +46,7 @@ export function s3AccessOf(facts: ReadonlyMap<string, string>): S3Access {
   };
 }
 
-/** The `export NAME=VALUE` lines of a file that a shell can source too. */
+/** Reads the `export NAME=VALUE` lines of a file for a shell. */
 export function readEnvFile(file: string): Map<string, string> {
   const facts = new Map<string, string>();
   for (const [, name, value] of readFileSync(file, 'utf8').matchAll(/^export (\w+)=(.*)$/gm)) {

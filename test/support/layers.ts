@@ -1,4 +1,4 @@
-// Small disks whose XML says which layers they have, of a domain that needs no guest system.
+// Small disks whose XML names their layers, for a domain without a guest system.
 import type { TestDisk } from './disks.ts';
 import { createDomainOn, type TestDomain } from './domains.ts';
 import { must } from './exec.ts';
@@ -10,13 +10,13 @@ export interface LayerFile {
 
 const SIZE = '4M';
 
-/** A raw file full of noise. */
+/** Makes a raw file of random bytes. */
 export async function makeNoise(path: string): Promise<LayerFile> {
   await must('dd', ['if=/dev/urandom', `of=${path}`, 'bs=1M', 'count=4', 'status=none']);
   return { path, format: 'raw' };
 }
 
-/** A qcow2 whose header names `below`, with a pattern of its own at `at` (as `1M`). */
+/** Makes a qcow2 whose header names `below`, with its own pattern at `at` (`1M`, for example). */
 export async function makeOverlay(path: string, below: LayerFile, at: string): Promise<LayerFile> {
   const backing = ['-b', below.path, '-F', below.format];
   await must('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, path, SIZE]);
@@ -24,14 +24,14 @@ export async function makeOverlay(path: string, below: LayerFile, at: string): P
   return { path, format: 'qcow2' };
 }
 
-/** `<backingStore>` of these layers, nearest first, and the mark that the chain ends there. */
+/** Returns `<backingStore>` of these layers, nearest first, with the mark of the chain's end. */
 export function backingXml([next, ...rest]: readonly LayerFile[], end = '<backingStore/>'): string {
   if (!next) return end;
   const { path, format } = next;
   return `<backingStore type='file'><format type='${format}'/><source file='${path}'/>${backingXml(rest, end)}</backingStore>`;
 }
 
-/** A disk with more in its XML than a source, as the layers that it has. */
+/** Returns a disk whose XML has more than a source, its layers for example. */
 export function diskOf(target: string, { path, format }: LayerFile, more: string): TestDisk {
   const xml = `<driver name='qemu' type='${format}'/><source file='${path}'/>${more}`;
   return {
@@ -41,7 +41,7 @@ export function diskOf(target: string, { path, format }: LayerFile, more: string
   };
 }
 
-/** What a disk of exactly these layers reads as, in a raw file; no header counts. */
+/** Writes the content of a disk of exactly these layers to a raw file, ignoring headers. */
 export async function truthOf(path: string, layers: readonly LayerFile[]): Promise<LayerFile> {
   const node = ([top, ...below]: readonly LayerFile[]): object | null => {
     if (!top) return null;
@@ -54,7 +54,7 @@ export async function truthOf(path: string, layers: readonly LayerFile[]): Promi
   return { path, format: 'raw' };
 }
 
-/** A domain on these disks; `running`: QEMU has them open, and the guest is not let run. */
+/** Makes a domain with these disks; `running`: QEMU has them open, and the guest is paused. */
 export async function createStill(
   dir: string,
   disks: readonly TestDisk[],
@@ -67,14 +67,14 @@ export async function createStill(
   return domain;
 }
 
-/** A qcow2 file whose header names itself as its backing file. */
+/** Makes a qcow2 file whose header names itself as its backing file. */
 export async function makeCircle(path: string): Promise<LayerFile> {
   await must('qemu-img', ['create', '-q', '-f', 'qcow2', path, SIZE]);
   await must('qemu-img', ['rebase', '-u', '-f', 'qcow2', '-b', path, '-F', 'qcow2', path]);
   return { path, format: 'qcow2' };
 }
 
-/** A qcow2 whose header names a part of `below` as its backing file. */
+/** Makes a qcow2 whose header names a part of `below` as its backing file. */
 export async function makeSliced(path: string, below: LayerFile): Promise<LayerFile> {
   const file = { driver: 'file', filename: below.path };
   const backing = JSON.stringify({ driver: 'raw', offset: 4096, size: 1024 ** 2, file });

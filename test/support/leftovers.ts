@@ -1,5 +1,5 @@
-// Removes the domains of test files that were killed: what one leaves behind would stand in the way
-// of later tests, since a disk whose file is missing may read anything.
+// Removes the domains of killed test files: they would disturb
+// later tests, since a disk whose file is missing may read anything.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ export function forgetDomain(uuid: string): void {
   rmSync(join(recordFolder(), uuid), { force: true });
 }
 
-/** Vitest's global setup: removes every recorded domain whose test process does not run any more. */
+/** Vitest's global setup: removes every recorded domain whose test process has ended. */
 export async function setup(): Promise<void> {
   mkdirSync(recordFolder(), { recursive: true });
   for (const uuid of readdirSync(recordFolder())) {

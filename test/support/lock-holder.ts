@@ -1,8 +1,8 @@
-// A program that is no Node and holds a lock file as the kernel has it.
+// A program other than Node that holds the kernel's lock on a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** F_OFD_SETLK of a write lock on the whole file; it is held until the program is killed. */
+/** Takes a write lock on the whole file (F_OFD_SETLK), and holds it until the program is killed. */
 const HOLDER = `
 import fcntl, os, struct, sys, time
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
@@ -15,7 +15,7 @@ print('held', flush=True)
 time.sleep(600)
 `;
 
-/** Takes the lock of a file and writes `content` to it. `before`: a program that starts it, with arguments. */
+/** Takes the lock of a file and writes `content` to it. `before`: a program, with arguments, that starts it. */
 export async function holdLock(
   path: string,
   content: string,

@@ -1,10 +1,10 @@
-// A qemu-img in front of the real one that runs something else first, so that a test comes in at a known moment.
+// A qemu-img that runs another command before the real one, so that a test can act at a known moment.
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from './exec.ts';
 import { makeFolder } from './folders.ts';
 
-/** An environment in which `meddle`, a line of shell, runs once, before the first `qemu-img COMMAND`. */
+/** Returns an environment in which `meddle`, a line of shell, runs once before the first `qemu-img COMMAND`. */
 export async function meddleAt(command: string, meddle: string): Promise<Record<string, string>> {
   const folder = await makeFolder('vp-test-bin');
   const real = (await must('sh', ['-c', 'command -v qemu-img'])).trim();

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { cleanUpLater } from './cleanup.ts';
 import { waitFor } from './wait.ts';
 
-/** A server on a port of its own of 127.0.0.1, gone with its test file. */
+/** Starts a server on a free port of 127.0.0.1; it ends with its test file. */
 export async function serveNbd(
   path: string,
   { format, name }: { format: 'qcow2' | 'raw'; name: string },

@@ -66,7 +66,7 @@ export async function pull(
   return file;
 }
 
-/** The image is sound, its file system clean, its counter whole, and it boots. */
+/** Expects a valid image with a clean file system and a complete counter, which boots. */
 export async function expectGoodImage(
   file: string,
   format: string,
@@ -79,7 +79,7 @@ export async function expectGoodImage(
   await booted.destroy();
 }
 
-/** All that can be said of an image without a boot. */
+/** Expects a valid image, without booting it. */
 export async function expectSoundImage(
   file: string,
   format: string,
@@ -93,7 +93,7 @@ export async function expectSoundImage(
   expect(await readFileFromImage(raw, '/data/marker')).toBe(marker);
 }
 
-/** Nothing of a run is left: no folder, no scratch file. */
+/** Expects that no run has left a folder or a scratch file. */
 export async function expectNoRunLeft(sandbox: Sandbox): Promise<void> {
   expect(await readdir(join(sandbox.stateDir, 'runs')).catch(() => [])).toEqual([]);
 }

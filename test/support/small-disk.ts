@@ -1,4 +1,4 @@
-// A small file system of a test's own, on a loop device, and somebody who fills it up.
+// A small file system of a test on a loop device, and a process that fills it.
 import { open, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,7 @@ const MAKE = {
   xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
 } as const;
 
-/** A file system of this size, open to QEMU's user; it goes with its test file. */
+/** Makes a file system of this size that QEMU's user can reach; it is removed with its test file. */
 export async function makeSmallDisk(
   sizeMib: number,
   type: keyof typeof MAKE = 'ext4',
@@ -44,7 +44,7 @@ export async function makeSmallDisk(
     path,
     free: () => freeOn(path),
     makeReadOnly: async () => {
-      // NOTE: a plain remount is refused while a file is open for writing; an error of the disk is not.
+      // NOTE: a plain remount fails while a file is open for writing; a disk error does not.
       await must('mount', ['-o', 'remount,abort', path]);
     },
     remove: () => cleanUp(owner),
@@ -52,8 +52,8 @@ export async function makeSmallDisk(
 }
 
 /**
- * Fills the disk to its last block, and then frees `freeKib` of it. A second pass takes what the
- * file system sets aside for metadata and frees with a sync.
+ * Fills the disk to its last block, then frees `freeKib`. A second pass fills what the
+ * file system reserves for metadata and frees with a sync.
  */
 export async function fill({ path }: SmallDisk, freeKib = 0): Promise<void> {
   const append = `of=${path}/full oflag=append conv=notrunc status=none`;
@@ -62,7 +62,7 @@ export async function fill({ path }: SmallDisk, freeKib = 0): Promise<void> {
   if (freeKib > 0) await must('truncate', ['-s', `-${freeKib}K`, join(path, 'full')]);
 }
 
-/** Writes a MiB every few milliseconds until `isOver`; resolves to the least that was ever free. */
+/** Writes a MiB every few milliseconds until `isOver`; resolves to the minimum of the free space. */
 export async function fillUp(disk: SmallDisk, isOver: () => boolean): Promise<number> {
   const file = await open(join(disk.path, 'filler'), 'w');
   let least = await disk.free();

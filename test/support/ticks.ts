@@ -1,8 +1,8 @@
 // Reads the counter that the tiny guest keeps in /data/ticks. Pure.
 
 /**
- * The last count in the text of `/data/ticks`, lines of "count unix-time".
- * @throws where a line is torn or a count is missing: then the disk it came from is not whole.
+ * Returns the last count in the text of `/data/ticks`, lines of "count unix-time".
+ * @throws if a line is incomplete or a count is missing: the disk is inconsistent then
  */
 export function lastTick(text: string): number {
   const lines = text.split('\n').slice(0, -1);

@@ -7,8 +7,8 @@ export interface WaitOptions {
 }
 
 /**
- * Polls until `probe` gives something other than undefined, null or false.
- * @throws after the deadline (60 s if left out), saying what was waited for.
+ * Polls until `probe` returns something other than undefined, null or false.
+ * @throws after the deadline (60 s if left out), naming what was waited for
  */
 export async function waitFor<T>(
   what: string,

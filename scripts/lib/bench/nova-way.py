@@ -104,7 +104,7 @@ def is_ready(domain, target):
             mirror = disk.find("mirror")
             if disk.find("target").get("dev") == target and mirror is not None:
                 return mirror.get("ready") == "yes"
-        raise RuntimeError("the block job of %s is gone" % target)
+        raise RuntimeError("the block job of %s has ended" % target)
     return True
 
 

@@ -72,10 +72,11 @@ export async function assertLayersUnused(
   if (modified.length === 0) return;
   const files = modified.map(({ path }) => path);
   const own = { uuid: domain.uuid, target, layers: layers.map(({ path }) => path), snapshot };
-  const gone = new Set(removed.map(({ path }) => path));
+  const removedPaths = new Set(removed.map(({ path }) => path));
   // An overlay that stays in the chain remains valid for its snapshot.
   const uses = (await findUses(host, files, own)).filter(
-    ({ how, path }) => (how !== 'overlay' || gone.has(path)) && (how !== 'unknown' || heldStill),
+    ({ how, path }) =>
+      (how !== 'overlay' || removedPaths.has(path)) && (how !== 'unknown' || heldStill),
   );
   if (uses.length === 0) return;
   const list = [...new Set(uses.map(describeUse))].join('; ');

@@ -93,7 +93,8 @@ async function start({ domain, plan, bandwidthMib }: ChainJob): Promise<void> {
   } catch (error) {
     if (!isLibvirtError(error)) throw error;
     const message = `libvirt did not start the ${kind} on disk ${target} of domain ${domain.name}: ${error.message}`;
-    throw new PublishError('CHAIN', message, { step: kind, cause: error });
+    const hint = 'read the log of libvirtd; the chain is unchanged';
+    throw new PublishError('CHAIN', message, { step: kind, cause: error, hint });
   }
 }
 
@@ -117,10 +118,10 @@ async function awaitEnd(job: ChainJob): Promise<void> {
   const stall = new StallWatch(timeouts.mirrorStallMs);
   const { mirrorMs: timeoutMs } = timeouts;
   if (await pollUntil(() => isAtEnd(job, stall), { timeoutMs, pollMs: POLL_MS, signal })) return;
-  throw failed(job, `was not done after ${timeoutMs / 1000} s; raise timeouts.mirrorMs`);
+  throw failed(job, `was not done after ${timeoutMs / 1000} s`, 'raise timeouts.mirrorMs');
 }
 
-/** An active commit waits at its end for the pivot; the others are gone, and the chain is shorter. */
+/** An active commit waits at its end for the pivot; other jobs vanish, and the chain is shorter. */
 async function isAtEnd(job: ChainJob, stall: StallWatch): Promise<boolean> {
   const { plan, onEvent, timeouts } = job;
   const info = await readJob(job);

@@ -12,7 +12,7 @@ export async function setClock({ domain, inspection, scope, onEvent }: CaptureRu
   try {
     const limit = await neededAgentLimit(domain, CLOCK_TIMEOUT_MS);
     if (limit) {
-      await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.ours));
+      await scope.perform(agentLimit, limit, () => domain.agentSetResponseTimeout(limit.limitS));
     }
     await domain.setTimeSync();
   } catch (error) {

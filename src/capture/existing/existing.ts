@@ -1,4 +1,4 @@
-// The path of a snapshot that exists: its disks are read where they are, and held to be the same afterwards.
+// The existing mode: reads the disks of a snapshot in place, and checks afterwards that they are unchanged.
 import { stat } from 'node:fs/promises';
 import { PublishError } from '../../core/errors.ts';
 import type { InspectedDisk } from '../../domain/inspect.ts';
@@ -52,7 +52,7 @@ async function stateOfDisk(
 
 async function fileState(path: string): Promise<unknown> {
   const facts = await stat(path).catch(() => undefined);
-  if (facts === undefined) return 'gone';
+  if (facts === undefined) return 'missing';
   const { dev, ino, size, mtimeMs } = facts;
   return { dev, ino, size, mtimeMs };
 }

@@ -36,8 +36,8 @@ export async function endMirrors(
 ): Promise<void> {
   await run.checkReserve();
   const ready = await readyMirrors(run, mirrors);
-  const gone = mirrors.find((mirror) => !ready.includes(mirror));
-  if (gone) throw await vanished(run, gone);
+  const lost = mirrors.find((mirror) => !ready.includes(mirror));
+  if (lost) throw await vanished(run, lost);
   for (const mirror of mirrors) await endMirror(run, mirror, held);
   await run.checkReserve();
 }

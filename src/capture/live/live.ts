@@ -32,7 +32,8 @@ export async function captureLive(planned: CaptureRun): Promise<StillDisks> {
 /** A transient domain vanishes when its guest shuts down. */
 function wentOff({ inspection }: CaptureRun, cause: Error): PublishError {
   const message = `the mirror of domain ${inspection.name} ended: the guest was switched off`;
-  return new PublishError('MIRROR', message, { step: 'mirror', cause });
+  const hint = 'run it again: a domain that is off needs no mirror';
+  return new PublishError('MIRROR', message, { step: 'mirror', cause, hint });
 }
 
 async function fillDeltas(run: CaptureRun): Promise<StillDisks> {

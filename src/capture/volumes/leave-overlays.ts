@@ -29,7 +29,7 @@ import type { RollBack } from './rollback-request.ts';
 /** libvirt lets a call wait for the domain's job for 30 s, then fails it. */
 const IN_FLIGHT_MS = 35_000;
 const SETTLE_MS = 10_000;
-const FREE_SOME = 'free some there, then run virt-publish recover';
+const FREE_SOME = 'enlarge the file system, then run virt-publish recover';
 
 /**
  * NOTE: the commit writes the guest's newer data into the volume that the snapshot preserved, and the
@@ -164,7 +164,8 @@ async function removeOverlays({ host, point }: RollBack, domain: Domain): Promis
     const isLeft = async () => !(await namesAny(domain, [overlay]));
     if (!(await pollUntil(isLeft, { timeoutMs: SETTLE_MS, pollMs: 200 }))) {
       const message = `domain ${domain.name} still uses ${overlay} after the commit, so nothing was removed`;
-      throw new PublishError('VOLUMES', message, { step: 'rollback', retryable: true });
+      const hint = 'run virt-publish recover';
+      throw new PublishError('VOLUMES', message, { step: 'rollback', retryable: true, hint });
     }
     await storage.deleteVolume(pool, basename(overlay));
   }

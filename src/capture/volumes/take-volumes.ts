@@ -40,7 +40,7 @@ async function take(run: VolumesRun): Promise<TakenVolumes> {
   signal.throwIfAborted();
   await checkVolumes(run);
   const hold = active ? await holdGuest(run) : undefined;
-  const isByRun = hold && (hold.how === 'paused' || hold.frozen.byUs);
+  const isByRun = hold && (hold.how === 'paused' || hold.frozen.byRun);
   const watch = isByRun ? new HoldWatch(run, hold) : undefined;
   try {
     await journal.checkpoint(TAKING_POINT);
@@ -128,7 +128,7 @@ async function makeVolumes({ host, volumes, signal }: VolumesRun): Promise<void>
   for (const { pool, volume, snapshot } of volumes.volumes) {
     signal.throwIfAborted();
     const origin = await storage.volumeByName(pool, volume);
-    if (!origin) throw gone(pool, volume);
+    if (!origin) throw missing(pool, volume);
     origins.push({ origin, snapshot });
   }
   for (const { origin, snapshot } of origins) {
@@ -150,7 +150,7 @@ async function makeOverlays(run: VolumesRun): Promise<void> {
   await domain.snapshotCreateXML(xml, flags);
 }
 
-function gone(pool: string, volume: string): PublishError {
+function missing(pool: string, volume: string): PublishError {
   const message = `volume ${volume} of pool ${pool} is missing`;
   return new PublishError('VOLUMES', message, {
     step: 'volumes',
@@ -169,7 +169,11 @@ function tooLate(run: VolumesRun, hold: GuestHold, heldMs: number): PublishError
 
 function notOneMoment({ inspection }: VolumesRun): PublishError {
   const message = `another client thawed, reset or paused domain ${inspection.name} while its volumes were taken, so no snapshot is kept`;
-  return new PublishError('QUIESCE', message, { step: 'volumes', retryable: true });
+  return new PublishError('QUIESCE', message, {
+    step: 'volumes',
+    retryable: true,
+    hint: 'run it again',
+  });
 }
 
 function describe({ consistency, freezeMs }: TakenVolumes): string {

@@ -1,5 +1,6 @@
 // Prints what can come next on a command line, for the completion scripts of the shells.
 import type { Command } from 'commander';
+import { printable } from '../../core/printable.ts';
 import type { RegistryFlags } from '../options.ts';
 import { hostOverrides } from '../options.ts';
 import type { Candidate, NextWord } from './next-word.ts';
@@ -23,8 +24,8 @@ export interface Completion {
 export async function complete(program: Command, words: readonly string[]): Promise<Completion> {
   const next = nextWord(program, words);
   const dynamic = next.dynamic.length === 0 ? [] : await lookUp(next);
-  const lines = [...next.candidates, ...(dynamic ?? [])]
-    .filter(({ value }) => value.startsWith(next.prefix) && !/[\n\t]/.test(value))
+  const lines = [...next.candidates, ...(dynamic ?? []).filter(isNoFlag)]
+    .filter(({ value }) => value.startsWith(next.prefix) && printable(value) === value)
     .map(({ value, description }) => `${next.before}${value}\t${oneLine(description)}`);
   const paths = next.paths === undefined ? [] : [`:${next.paths}`];
   const text = [...new Set(lines), ...paths].map((line) => `${line}\n`).join('');
@@ -76,6 +77,11 @@ function registryFlags(flags: ReadonlyMap<string, string>): RegistryFlags & { co
   };
 }
 
+/** A name that begins as a flag would be read as one. */
+function isNoFlag({ value }: Candidate): boolean {
+  return !value.startsWith('-');
+}
+
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ');
+  return printable(text.replace(/\s+/g, ' '));
 }

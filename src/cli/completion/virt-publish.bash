@@ -21,7 +21,12 @@ _virt_publish() {
     *)
       line=${line%%$'\t'*}
       line=${line#"$skipped"}
-      if [[ ${COMP_WORDS[COMP_CWORD]} == [\"\']* ]]; then COMPREPLY+=("$line"); else COMPREPLY+=("$(printf %q "$line")"); fi
+      # Names come from a registry that others may write to: nothing of one may be expanded.
+      if [[ ${COMP_WORDS[COMP_CWORD]} != [\"\']* ]]; then
+        COMPREPLY+=("$(printf %q "$line")")
+      elif [[ $line != *[\"\'\\\`\$\!]* ]]; then
+        COMPREPLY+=("$line")
+      fi
       ;;
     esac
   done < <("${COMP_WORDS[0]/#~\//$HOME/}" __complete -- "${words[@]:1}" 2>/dev/null)

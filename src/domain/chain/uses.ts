@@ -159,13 +159,13 @@ async function usesBeside(
   wanted: Wanted,
   { layers }: OwnDisk,
 ): Promise<Use[]> {
-  const ours = await Wanted.of([...layers, ...files]);
+  const known = await Wanted.of([...layers, ...files]);
   const uses: Use[] = [];
   for (const folder of new Set(files.map((file) => dirname(file)))) {
     if (folder === '/dev' || folder.startsWith('/dev/')) continue;
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       const file = join(folder, entry.name);
-      if (!entry.isFile() || (await ours.among([file])).length > 0) continue;
+      if (!entry.isFile() || (await known.among([file])).length > 0) continue;
       const [, ...below] = (await followHeaders(file)).paths;
       const by = `the overlay ${file}`;
       for (const path of await wanted.among(below)) uses.push({ path, by, how: 'reads' });

@@ -2,6 +2,7 @@
 // More than 200 lines: one row a call, a table with nothing to follow.
 import { existsSync } from 'node:fs';
 import { type DomainStatus, readStatus, statusPath } from '../status-xml.ts';
+import type { CSession } from './c-session.ts';
 import {
   DISK_ERRORS,
   DOMAIN_STATES,
@@ -36,7 +37,6 @@ import type {
   VolumePlace,
   VolumeXml,
 } from './results.ts';
-import type { Session } from './session.ts';
 
 /**
  * How long a call may take. `short`: libvirtd answers it at once. `storage`: it returns when a guest's
@@ -48,15 +48,15 @@ type Limit = 'short' | 'storage' | 'agent';
 interface Call<Args extends unknown[], Result> {
   limit: Limit;
   /** Runs in the worker. @throws CallFailure with libvirt's error */
-  run: (session: Session, ...args: Args) => Result;
+  run: (session: CSession, ...args: Args) => Result;
 }
 
 /** A C function of the connection: its arguments without the connection, its result converted. */
 function onConnection<const P extends Prototype, Result>(
   prototype: P,
-  convert: (value: Checked<P>, session: Session) => Result,
+  convert: (value: Checked<P>, session: CSession) => Result,
 ): Call<AfterHandle<P>, Result> {
-  const run = (session: Session, ...args: AfterHandle<P>) =>
+  const run = (session: CSession, ...args: AfterHandle<P>) =>
     convert(callWith(session, prototype, session.connection, args), session);
   return { limit: 'short', run };
 }
@@ -67,21 +67,21 @@ function onDomain<const P extends Prototype, Result>(
   convert: (value: Checked<P>) => Result,
   limit: Limit = 'short',
 ): Call<[uuid: string, ...AfterHandle<P>], Result> {
-  const run = (session: Session, uuid: string, ...args: AfterHandle<P>) =>
+  const run = (session: CSession, uuid: string, ...args: AfterHandle<P>) =>
     convert(callWith(session, prototype, session.domain(uuid), args));
   return { limit, run };
 }
 
 /** A call of several C functions, or of one with output parameters. */
 function composed<Args extends unknown[], Result>(
-  run: (session: Session, ...args: Args) => Result,
+  run: (session: CSession, ...args: Args) => Result,
   limit: Limit = 'short',
 ): Call<Args, Result> {
   return { limit, run };
 }
 
 function callWith<P extends Prototype>(
-  session: Session,
+  session: CSession,
   prototype: P,
   handle: Pointer,
   args: AfterHandle<P>,
@@ -93,19 +93,19 @@ function callWith<P extends Prototype>(
 
 /** Makes a call in the worker. @throws CallFailure with libvirt's error */
 export function makeCall<M extends Method>(
-  session: Session,
+  session: CSession,
   method: M,
   args: readonly unknown[],
 ): Result<M> {
   // A request pairs each method with its arguments.
-  const run = CALLS[method].run as (session: Session, ...args: readonly unknown[]) => Result<M>;
+  const run = CALLS[method].run as (session: CSession, ...args: readonly unknown[]) => Result<M>;
   return run(session, ...args);
 }
 
 const nothing = (): void => undefined;
 const asIs = <T>(value: T): T => value;
 const isOne = (value: number): boolean => value === 1;
-const kept = (domain: Pointer, session: Session): DomainRef => session.keep(domain);
+const kept = (domain: Pointer, session: CSession): DomainRef => session.keep(domain);
 
 /** Flags come last, with the values of `constants.ts`; 0 for a C function that has none yet. */
 export const CALLS = {
@@ -469,7 +469,7 @@ export const CALLS = {
 type Calls = typeof CALLS;
 export type Method = keyof Calls;
 export type Args<M extends Method> = Calls[M]['run'] extends (
-  session: Session,
+  session: CSession,
   ...args: infer A
 ) => unknown
   ? A
@@ -491,11 +491,11 @@ const FREE_CHECKPOINT = 'int virDomainCheckpointFree(void *checkpoint)';
 const FREE_POOL = 'int virStoragePoolFree(void *pool)';
 const FREE_VOLUME = 'int virStorageVolFree(void *vol)';
 
-function domainName(session: Session, uuid: string): string {
+function domainName(session: CSession, uuid: string): string {
   return session.call('const char *virDomainGetName(void *dom)', session.domain(uuid));
 }
 
-function describeSnapshot(session: Session, snapshot: Pointer): SnapshotXml {
+function describeSnapshot(session: CSession, snapshot: Pointer): SnapshotXml {
   const xml = 'str! virDomainSnapshotGetXMLDesc(void *snapshot, unsigned int flags)';
   const isCurrent = 'int virDomainSnapshotIsCurrent(void *snapshot, unsigned int flags)';
   return {
@@ -505,7 +505,7 @@ function describeSnapshot(session: Session, snapshot: Pointer): SnapshotXml {
   };
 }
 
-function describeCheckpoint(session: Session, checkpoint: Pointer): NamedXml {
+function describeCheckpoint(session: CSession, checkpoint: Pointer): NamedXml {
   const xml = 'str! virDomainCheckpointGetXMLDesc(void *checkpoint, unsigned int flags)';
   return {
     name: session.call('const char *virDomainCheckpointGetName(void *checkpoint)', checkpoint),
@@ -513,13 +513,13 @@ function describeCheckpoint(session: Session, checkpoint: Pointer): NamedXml {
   };
 }
 
-function withPool<T>(session: Session, name: string, work: (pool: Pointer) => T): T {
+function withPool<T>(session: CSession, name: string, work: (pool: Pointer) => T): T {
   const prototype = 'void *virStoragePoolLookupByName(void *conn, const char *name)';
   return session.using(session.call(prototype, session.connection, name), FREE_POOL, work);
 }
 
 function withVolume<T>(
-  session: Session,
+  session: CSession,
   pool: string,
   name: string,
   work: (volume: Pointer) => T,
@@ -530,7 +530,7 @@ function withVolume<T>(
   );
 }
 
-function describeVolume(session: Session, volume: Pointer): VolumeXml {
+function describeVolume(session: CSession, volume: Pointer): VolumeXml {
   const volumeXml = 'str! virStorageVolGetXMLDesc(void *vol, unsigned int flags)';
   const name = session.call('const char *virStorageVolGetName(void *vol)', volume);
   const xml = session.call(volumeXml, volume, 0);
@@ -544,6 +544,6 @@ function describeVolume(session: Session, volume: Pointer): VolumeXml {
   });
 }
 
-function poolName(session: Session, pool: Pointer): string {
+function poolName(session: CSession, pool: Pointer): string {
   return session.call('const char *virStoragePoolGetName(void *pool)', pool);
 }

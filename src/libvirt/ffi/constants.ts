@@ -1,4 +1,4 @@
-// Flags and numbers of libvirt's C API, as its headers have them (libvirt-domain.h, 9.0.0).
+// Flags and numbers of libvirt's C API, from its headers (libvirt-domain.h, 9.0.0); only those in use.
 
 export const VIR_DOMAIN_XML_SECURE = 1 << 0;
 export const VIR_DOMAIN_XML_INACTIVE = 1 << 1;
@@ -41,20 +41,20 @@ export const VIR_DOMAIN_AFFECT_LIVE = 1 << 0;
 /** Set the guest's clock from its own RTC. */
 export const VIR_DOMAIN_TIME_SYNC = 1 << 0;
 
-/** virDomainAgentSetResponseTimeout: wait for ever; what a domain has unless somebody set another. */
+/** virDomainAgentSetResponseTimeout: wait for ever, the default of a domain. */
 export const VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK = -2;
 
 export const VIR_DOMAIN_SNAPSHOT_XML_SECURE = VIR_DOMAIN_XML_SECURE;
 /** Parents before children, so that the list can be redefined in its order. */
 export const VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL = 1 << 10;
-/** virDomainSnapshotCreateXML: put metadata back that was lost, and make it the current one. */
+/** virDomainSnapshotCreateXML: define lost metadata again; make it the current snapshot. */
 export const VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE = 1 << 0;
 export const VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT = 1 << 1;
-/** Of the disks alone, without the guest's memory. */
+/** Only disks, without the guest's memory. */
 export const VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY = 1 << 4;
 /** All disks or none. */
 export const VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC = 1 << 7;
-/** Forget the snapshot; its files stay. */
+/** Deletes the metadata; the files stay. */
 export const VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY = 1 << 1;
 export const VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE = 1 << 0;
 export const VIR_DOMAIN_CHECKPOINT_XML_SECURE = 1 << 0;

@@ -1,10 +1,10 @@
-// As which user QEMU runs, and whether libvirt hands files to it, as the live XML of a domain says. Pure.
+// Reads from live XML the user that QEMU runs as, and whether libvirt gives files to it. Pure.
 import { parseXml, type XmlElement } from './xml-tree.ts';
 
 export interface DacLabel {
-  /** Undefined if the XML does not say it in numbers. */
+  /** Undefined if the XML has no numeric ids. */
   label: { uid: number; gid: number; groups: readonly number[] } | undefined;
-  /** False if libvirt leaves files of the domain, or of one of its disks, as they are. */
+  /** False if libvirt does not change the owner of the files of the domain, or of one of its disks. */
   relabels: boolean;
 }
 
@@ -22,7 +22,7 @@ export function parseDacLabel(xml: string): DacLabel {
   };
 }
 
-/** One without a model counts for every security driver. */
+/** A label without a model applies to every security driver. */
 function isDac(label: XmlElement): boolean {
   return (label.attribute('model') ?? 'dac') === 'dac';
 }

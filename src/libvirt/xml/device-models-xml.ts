@@ -1,16 +1,16 @@
-// The models of a guest's devices that an image asks for again. Pure.
+// The models of a guest's devices that an image record contains. Pure.
 import type { XmlElement } from './xml-tree.ts';
 
-/** As libvirt names them; null where the domain has no such device, or leaves its model to libvirt. */
+/** libvirt's names; null if the domain has no such device, or leaves its model to libvirt. */
 export interface ModelDescriptions {
-  /** Of the SCSI controllers; null too where they differ. */
+  /** Model of the SCSI controllers; null also if they differ. */
   scsi: string | null;
-  /** Of the primary video device. */
+  /** Model of the primary video device. */
   video: string | null;
   rng: string | null;
-  /** What the watchdog does. */
+  /** Action of the watchdog. */
   watchdogAction: string | null;
-  /** Whether the firmware offers its boot menu; null where that is left to it. */
+  /** Whether the firmware shows its boot menu; null if the XML does not specify it. */
   bootMenu: boolean | null;
 }
 

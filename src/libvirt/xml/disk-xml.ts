@@ -1,4 +1,4 @@
-// What the XML of one disk says, with its backing chain and its mirror. Pure.
+// Reads the XML of one disk, with its backing chain and its mirror. Pure.
 import {
   describeRemote,
   describeVolume,
@@ -9,7 +9,7 @@ import { describeObstacle } from './source-obstacle-xml.ts';
 import type { XmlElement } from './xml-tree.ts';
 
 export interface DiskDescription {
-  /** As `vda`; unique in the domain. */
+  /** `vda`, for example; unique in the domain. */
   target: string;
   bus: string;
   device: 'disk' | 'cdrom' | 'floppy' | 'lun';
@@ -17,7 +17,7 @@ export interface DiskDescription {
   type: string;
   /** Path of the file or block device; null for all other types, and for an empty drive. */
   source: string | null;
-  /** Where a disk that is on no file or block device of this host lies; null for all others. */
+  /** The source of a disk that is not a file or block device of this host; null for all others. */
   remote: RemoteSource | null;
   /** The volume of a pool that is the source; null for all others. */
   volume: VolumeSource | null;
@@ -28,16 +28,16 @@ export interface DiskDescription {
   encrypted: boolean;
   /** Why the bytes at `source` are not those that the guest sees; null if they are. */
   obstacle: string | null;
-  /** Words for a disk that only seeds the guest's first boot; null for others, and for all in XML alone. */
+  /** The kind of seed, for messages; null for other disks. The XML alone never has it: see `markSeeds`. */
   seed: string | null;
-  /** `<boot order=…/>` of the disk itself; null where it has none. */
+  /** `<boot order=…/>` of the disk itself; null if it has none. */
   bootOrder: number | null;
   alias: string | null;
-  /** The layers below the source, nearest first. Only live XML is sure to have them. */
+  /** The layers below the source, nearest first. Only live XML always has them. */
   backingChain: ChainLayer[];
-  /** Whether the chain is told to its end; false for most inactive XML. */
+  /** Whether the XML has the chain to its end; false for most stored XML. */
   backingChainKnown: boolean;
-  /** libvirt's number for the source, which `vda[1]` refers to; live XML only. */
+  /** libvirt's index of the source, as in `vda[1]`; live XML only. */
   index: number | null;
   mirror: Mirror | null;
 }
@@ -63,7 +63,7 @@ export interface ChainLayer {
   obstacle: string | null;
 }
 
-/** A copy job's other side. `ready` is `yes` from when it is in sync, and `no` before. */
+/** The target of a copy job. `ready` is `yes` when it is in sync, `no` before. */
 export interface Mirror {
   /** `copy` or `active-commit`. */
   job: string | null;
@@ -103,7 +103,7 @@ export function describeDisk(disk: XmlElement): DiskDescription {
   };
 }
 
-// The empty <backingStore/> is libvirt's mark for "nothing below"; no element at all says nothing.
+// An empty <backingStore/> means "no layer below"; without the element the chain is unknown.
 function describeChain(disk: XmlElement): { layers: ChainLayer[]; ended: boolean } {
   const layers: ChainLayer[] = [];
   let store = disk.find('backingStore');
@@ -132,7 +132,7 @@ function describeMirror(mirror: XmlElement | undefined): Mirror | null {
   };
 }
 
-/** The local path of a disk, a layer or a mirror: all three have the same `<source>`. */
+/** Returns the local path of a disk, a layer or a mirror: all have the same `<source>`. */
 function pathOf(element: XmlElement): string | null {
   const source = element.find('source');
   const type = element.attribute('type') ?? 'file';

@@ -1,4 +1,4 @@
-// What a domain's XML says, as plain values. Pure.
+// Reads a domain's XML into plain values. Pure.
 import { describeModels, type ModelDescriptions } from './device-models-xml.ts';
 import { type DiskDescription, describeDisk } from './disk-xml.ts';
 import { describeHostDevices, type HostDevice } from './hostdev-xml.ts';
@@ -14,44 +14,44 @@ export interface DomainDescription {
   /** `kvm`, `qemu`… */
   type: string;
   arch: string;
-  /** As `pc-q35-7.2`; null where the XML leaves it to libvirt. */
+  /** `pc-q35-7.2`, for example; null if the XML leaves it to libvirt. */
   machine: string | null;
   /** Rounded up. */
   memoryMib: number;
   vcpus: number;
   firmware: 'bios' | 'uefi';
   secureBoot: boolean;
-  /** Path of the UEFI variables; null where there is none or it is not in a file. */
+  /** Path of the UEFI variables; null if there are none, or they are not in a file. */
   nvram: string | null;
-  /** Of that file: `raw`, or `qcow2` (libvirt 9.2); null without one. */
+  /** Format of that file: `raw`, or `qcow2` (libvirt 9.2); null without one. */
   nvramFormat: string | null;
   tpm: TpmDescription | null;
-  /** Whether there is a channel for the guest agent; not whether an agent answers. */
+  /** Whether the domain has a channel for the guest agent; an agent may not answer. */
   hasAgentChannel: boolean;
-  /** Whether something in the guest has that channel open; null if the XML does not say so. */
+  /** Whether a process in the guest has that channel open; null if the XML does not have it. */
   isAgentConnected: boolean | null;
   disks: DiskDescription[];
-  /** Devices of the host that the guest has, interfaces among them. */
+  /** Host devices of the guest, including interfaces. */
   hostdevs: HostDevice[];
   interfaces: { model: string | null; hostdev: boolean }[];
-  /** Whether one of `interfaces` is a device of the host that libvirt takes and gives back itself. */
+  /** Whether one of `interfaces` is a host device that libvirt detaches from and returns to the host. */
   hasManagedHostdevInterfaces: boolean;
   models: ModelDescriptions;
 }
 
 export interface TpmDescription {
   model: string | null;
-  /** `1.2` or `2.0`; inactive XML may leave it to libvirt. */
+  /** `1.2` or `2.0`; stored XML may leave it to libvirt. */
   version: string | null;
   /** `emulator` (its state is in a file), `passthrough`, `external`. */
   backend: string | null;
-  /** Whether the state outlives a transient domain. */
+  /** Whether the state survives the end of a transient domain. */
   persistentState: boolean;
 }
 
 /**
- * Reads live or inactive XML.
- * @throws Error where it is not the XML of a domain; the message holds nothing of it.
+ * Reads live or stored XML.
+ * @throws Error if it is not the XML of a domain; the message does not quote it
  */
 export function parseDomainXml(xml: string): DomainDescription {
   const domain = parseXml(xml);
@@ -83,7 +83,7 @@ export function parseDomainXml(xml: string): DomainDescription {
   };
 }
 
-// libvirt writes KiB; a person may write any of these (its scaled integers).
+// libvirt writes KiB; users may write any of these units.
 const UNITS: Readonly<Record<string, number>> = {
   b: 1,
   bytes: 1,

@@ -1,22 +1,22 @@
-// The devices of the host that a domain's XML gives to the guest. Pure.
+// Reads the host devices of a domain's XML. Pure.
 import type { XmlElement } from './xml-tree.ts';
 
 export interface HostDevice {
-  /** Where it stands in the XML. */
+  /** The element of the device. */
   element: 'hostdev' | 'interface';
   /** `pci`, `mdev`, `usb`, `scsi`… */
   kind: string;
-  /** Whether libvirt takes it from the host's driver and gives it back. */
+  /** Whether libvirt detaches it from the host's driver and returns it. */
   managed: boolean;
-  /** The element's own XML, to detach it with and to attach it again. */
+  /** XML of the element, to detach and attach the device. */
   xml: string;
-  /** In the guest: on the root bus of a PCIe machine, from which nothing can be unplugged. */
+  /** True on the root bus of a PCIe machine, where nothing can be unplugged. */
   onRootBus: boolean;
-  /** For people: `0000:06:12.5`, an mdev's UUID, `046d:c52b`… */
+  /** For messages: `0000:06:12.5`, an mdev's UUID, `046d:c52b`… */
   address: string;
 }
 
-/** All `<hostdev>` and `<interface type='hostdev'>` below `<devices>`, in their order. */
+/** Returns all `<hostdev>` and `<interface type='hostdev'>` of `<devices>`, in their order. */
 export function describeHostDevices(devices: XmlElement): HostDevice[] {
   const isPcie = devices
     .children('controller')

@@ -1,8 +1,8 @@
-// The XML that tells virDomainBlockCopy where to copy to. Pure.
+// The XML of the target of virDomainBlockCopy. Pure.
 import { writeXml, type XmlOutput } from './xml-tree.ts';
 
 /**
- * A qcow2 file. NOTE: without the explicit driver type libvirt takes the file for raw.
+ * Returns the XML of a qcow2 file. NOTE: without the driver type libvirt treats the file as raw.
  */
 export function mirrorTargetXml(path: string): string {
   return writeXml(

@@ -1,28 +1,28 @@
-// Where the data of a disk are that lie in no file or block device of this host. Pure.
+// Reads disk sources that are not a file or block device of this host. Pure.
 import { withoutSecrets } from '../../core/secrets.ts';
 import type { XmlElement } from './xml-tree.ts';
 
-/** A source that QEMU itself speaks to, over a network or past the kernel. */
+/** A source that QEMU accesses directly, over a network or without the kernel. */
 export interface RemoteSource {
-  /** For people: `nbd://10.0.0.1:10809/web`, `rbd:pool/web`; it holds no secret. */
+  /** For messages: `nbd://10.0.0.1:10809/web`, `rbd:pool/web`; without secrets. */
   label: string;
-  /** The protocol of a network disk, else libvirt's type of the disk, as `nvme`. */
+  /** The protocol of a network disk, else libvirt's type of the disk, such as `nvme`. */
   protocol: string;
   /**
-   * How other programs of QEMU's open it, as a node of the block layer; null where that takes what
-   * libvirt alone has (a secret, a certificate, a device of the host), or is not known here.
+   * The node of the block layer that qemu-img opens; null if that needs what only libvirt has
+   * (a secret, a certificate, a host device), or if the protocol is not supported here.
    */
   node: BlockNode | null;
 }
 
-/** Options of one node, as `blockdev-add` takes them. */
+/** Options of one node, in the form of `blockdev-add`. */
 export type BlockNode = Readonly<Record<string, unknown>>;
 
-/** A volume of a storage pool, which only libvirt knows the place of. */
+/** A volume of a storage pool, whose path only libvirt knows. */
 export interface VolumeSource {
   pool: string;
   volume: string;
-  /** QEMU speaks to the pool's server itself. */
+  /** QEMU accesses the pool's server directly. */
   direct: boolean;
 }
 
@@ -36,7 +36,7 @@ interface Host {
 const LOCAL = ['file', 'block', 'volume'];
 const NBD_PORT = '10809';
 
-/** Null for files, block devices and volumes. */
+/** Returns null for files, block devices and volumes. */
 export function describeRemote(disk: XmlElement): RemoteSource | null {
   const type = disk.attribute('type') ?? 'file';
   if (LOCAL.includes(type)) return null;

@@ -1,10 +1,10 @@
-// The XML of a domain with some of its disks taken from another XML of it. Pure.
+// Replaces some disks in a domain's XML by those of another XML of the same domain. Pure.
 import { parseXml, type XmlElement } from './xml-tree.ts';
 
 /**
- * `xml` with each `<disk>` whose target is in `targets` as `source` has it; a disk that `source`
- * does not have stays.
- * @throws Error if either is not the XML of a domain; the message holds nothing of it.
+ * Returns `xml` with each `<disk>` of `targets` replaced by that of `source`; a disk that `source`
+ * does not have stays unchanged.
+ * @throws Error if either is not the XML of a domain; the message does not quote it
  */
 export function replaceDisks(xml: string, source: string, targets: readonly string[]): string {
   const devices = parseXml(source).find('devices');

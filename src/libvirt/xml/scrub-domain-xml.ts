@@ -1,31 +1,31 @@
-// Makes a domain's XML fit to be published beside its image: the shape of the machine, and nothing of the host. Pure.
+// Removes everything from a domain's XML that must not be published: keeps the shape of the machine only. Pure.
 import { parseXml, writeXml, type XmlElement, type XmlOutput } from './xml-tree.ts';
 
-/** What may stay of an element. All that is not named here goes. */
+/** What is kept of an element; everything else is removed. */
 interface Allowed {
   attributes?: readonly string[];
-  /** Attributes that stay only with one of these very values. */
+  /** Attributes that are kept only with one of these values. */
   values?: Readonly<Record<string, readonly string[]>>;
-  /** Keep the text, if it is a plain word or number. */
+  /** Keeps the text if it is a plain word or number. */
   text?: true;
   children?: Readonly<Record<string, Allowed>>;
-  /** Keep children of any name, each by this rule. */
+  /** Keeps children of any name, each by this rule. */
   anyChild?: Allowed;
 }
 
 /**
  * Keeps memory, vcpu, os, features, cpu, clock and the models, buses and targets of devices.
- * The name goes too (it is often a host name), and so do UUIDs, MACs, passwords, paths, addresses,
- * host names, titles, metadata, and whatever a later libvirt adds. The image's own record names it.
- * @throws Error where it is not XML; the message holds nothing of it.
+ * Removes the name (often a host name), UUIDs, MAC addresses, passwords, paths, addresses,
+ * host names, titles, metadata, and all that a later libvirt adds. The image's record has its name.
+ * @throws Error if it is not XML; the message does not quote it
  */
 export function scrubDomainXml(xml: string): string {
   return writeXml(scrub(parseXml(xml), DOMAIN));
 }
 
-// A second net below the allow-list: no value with a slash, an @ or a line break passes, nor a long one.
+// A second check after the allow-list: values with a slash, an @ or a line break, and long values, are removed.
 const PLAIN = /^[\w.:,+ -]{1,64}$/;
-// These can be in an allowed place and still tell who or where: a MAC or IP address, a UUID.
+// Values that identify a host or an owner even in an allowed place: a MAC or IP address, a UUID.
 const IDENTIFYING =
   /(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{8}-[0-9a-f]{4}-|[0-9a-f:]*::[0-9a-f:]*/i;
 
@@ -79,7 +79,7 @@ const CHARACTER_DEVICE: Allowed = {
   children: { target: { attributes: ['type', 'port'] } },
 };
 
-// Any other name is the owner's invention.
+// Any other name may be chosen by the owner.
 const WELL_KNOWN_CHANNELS = [
   'org.qemu.guest_agent.0',
   'com.redhat.spice.0',

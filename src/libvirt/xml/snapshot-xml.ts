@@ -1,23 +1,23 @@
-// What the XML of a libvirt snapshot says, as plain values. Pure.
+// Reads the XML of a libvirt snapshot into plain values. Pure.
 import { parseXml } from './xml-tree.ts';
 
 export interface SnapshotDescription {
   name: string;
-  /** Whatever its maker wrote; null where there is none. */
+  /** Free text of the client that made it; null if there is none. */
   description: string | null;
-  /** Seconds since 1970; null where it is not told. */
+  /** Seconds since 1970; null if the XML does not have it. */
   createdAt: number | null;
-  /** Of the domain at that time, as `running`, `shutoff`; `disk-snapshot` where no memory was taken. */
+  /** State of the domain at that time: `running`, `shutoff`, …; `disk-snapshot` without memory. */
   state: string | null;
-  /** `no`: disks alone; `internal`, `external`: with the guest's memory. */
+  /** `no`: only disks; `internal`, `external`: with the guest's memory. */
   memory: string;
   disks: SnapshotDisk[];
-  /** The domain's definition as it was; null where the snapshot has none. Holds passwords. */
+  /** The domain's XML at that time; null if the snapshot has none. Holds passwords. */
   domainXml: string | null;
 }
 
 export interface SnapshotDisk {
-  /** Target, as `vda`; libvirt also takes the source's path for it. */
+  /** Target, such as `vda`; libvirt also accepts the path of the source. */
   name: string;
   /** `no`: not part of the snapshot. */
   kind: 'no' | 'internal' | 'external' | 'manual';
@@ -27,7 +27,7 @@ export interface SnapshotDisk {
 
 const KINDS = ['no', 'internal', 'external', 'manual'] as const;
 
-/** @throws Error where it is not the XML of a snapshot; the message holds nothing of it. */
+/** @throws Error if it is not the XML of a snapshot; the message does not quote it */
 export function parseSnapshotXml(xml: string): SnapshotDescription {
   const snapshot = parseXml(xml);
   if (snapshot.name !== 'domainsnapshot') throw new Error('<domainsnapshot> expected');

@@ -1,8 +1,8 @@
-// What makes the bytes of a source other ones than those of its file or device. Pure.
+// Detects sources whose bytes are not those of the whole file or device. Pure.
 import type { XmlElement } from './xml-tree.ts';
 
 /**
- * Words that follow the name of a disk or layer; null if path and format say all that there is.
+ * Returns a message that follows the name of a disk or layer; null if path and format are sufficient.
  * `element` has the `<source>`: a disk, or a layer of its backing chain.
  */
 export function describeObstacle(element: XmlElement): string | null {
@@ -11,13 +11,13 @@ export function describeObstacle(element: XmlElement): string | null {
   const [slice] = source.find('slices')?.children() ?? [];
   if (slice) {
     const place = `offset ${slice.attribute('offset') ?? '?'}, size ${slice.attribute('size') ?? '?'}`;
-    return `is a slice (${place}) of its source, and only whole files and devices are read; copy the slice into a file of its own`;
+    return `is a slice (${place}) of its source, and only whole files and devices are supported`;
   }
   if (source.find('dataStore')) {
-    return 'keeps its data in another file (dataStore); convert it to a file without one';
+    return 'keeps its data in another file (dataStore)';
   }
   if (source.attribute('fdgroup') !== null) {
-    return 'is opened through file descriptors that libvirt was given (fdgroup), so its path does not name its data';
+    return 'is opened through file descriptors passed to libvirt (fdgroup), so its path does not name its data';
   }
   return null;
 }

@@ -1,11 +1,11 @@
-// What a domain needs of its host when it is started, as its live XML names it. Pure.
+// Reads from live XML what a start of the domain needs on its host. Pure.
 import { describeHostDevices } from './hostdev-xml.ts';
 import { elementsAt, valuesAt } from './xml-query.ts';
 import { parseXml, type XmlElement } from './xml-tree.ts';
 
 /**
- * `path`: it must be there. `folder`: the folder above it must be there, since QEMU makes the file.
- * `interface`: a network interface of the host. `network`, `pool`: of libvirt, and started.
+ * `path`: it must exist. `folder`: its parent folder must exist, since QEMU creates the file.
+ * `interface`: a network interface of the host. `network`, `pool`: of libvirt, and active.
  */
 export type NeedKind = 'path' | 'folder' | 'interface' | 'network' | 'pool';
 
@@ -13,13 +13,13 @@ export interface StartNeed {
   kind: NeedKind;
   /** A path, or a name. */
   name: string;
-  /** For people: what it is of the guest, as `the kernel`. */
+  /** For messages: its use in the guest, such as `the kernel`. */
   what: string;
-  /** A path that serves in its place. */
+  /** A path that can be used instead. */
   otherwise?: string;
 }
 
-/** Where the XML names it (see `valuesAt`), what must be there, and what it is. */
+/** The place in the XML (see `valuesAt`), what must exist, and its use in the guest. */
 const TABLE: readonly (readonly [query: string, kind: NeedKind, what: string])[] = [
   ['os/kernel', 'path', 'the kernel'],
   ['os/initrd', 'path', 'the initrd'],
@@ -88,7 +88,7 @@ const TABLE: readonly (readonly [query: string, kind: NeedKind, what: string])[]
   ['devices/hostdev[type=misc]/source/char', 'path', 'a device of the host'],
 ];
 
-/** Reads live XML. What only other hosts or daemons know (an NBD server, a secret) is not among it. */
+/** Reads live XML. Excludes what only other hosts or daemons know (an NBD server, a secret). */
 export function startNeeds(xml: string): StartNeed[] {
   const domain = parseXml(xml);
   const listed = TABLE.flatMap(([query, kind, what]) =>
@@ -102,7 +102,7 @@ function isNew({ kind, name }: StartNeed, index: number, all: readonly StartNeed
   return all.findIndex((other) => other.kind === kind && other.name === name) === index;
 }
 
-/** libvirt makes the file from its template. */
+/** libvirt creates the file from its template. */
 function firmwareVariables(domain: XmlElement): StartNeed[] {
   const nvram = domain.find('os', 'nvram');
   const name = nvram?.find('source')?.attribute('file') ?? nvram?.text() ?? '';
@@ -112,7 +112,7 @@ function firmwareVariables(domain: XmlElement): StartNeed[] {
   return [template === null ? need : { ...need, otherwise: template }];
 }
 
-/** QEMU takes one FIFO for both ways, or two. */
+/** QEMU uses one FIFO for both directions, or two. */
 function pipes(domain: XmlElement): StartNeed[] {
   return valuesAt(domain, 'devices/*[type=pipe]/source@path').map((name) => {
     return { kind: 'path', name, otherwise: `${name}.in`, what: 'the pipe of a serial port' };

@@ -1,4 +1,4 @@
-// What the XML of pools and volumes says, and the XML that asks for a snapshot volume. Pure.
+// Reads the XML of pools and volumes, and writes the XML of snapshot volumes and overlays. Pure.
 import type { VolumeXml } from '../ffi/results.ts';
 import { parseXml, writeXml, type XmlElement, type XmlOutput } from './xml-tree.ts';
 
@@ -12,13 +12,13 @@ export interface Volume {
   };
   name: string;
   path: string;
-  /** As `qcow2`; `raw` where the pool knows no formats. */
+  /** `qcow2`, for example; `raw` if the pool has no formats. */
   format: string;
   /** Bytes the guest sees. */
   capacity: number;
 }
 
-/** @throws Error where it is not the XML of a volume and its pool. */
+/** @throws Error if it is not the XML of a volume and its pool */
 export function describeVolume({ pool, name, xml }: VolumeXml): Volume {
   const volume = parseXml(xml);
   const poolElement = parseXml(pool.xml);
@@ -37,16 +37,16 @@ export function describeVolume({ pool, name, xml }: VolumeXml): Volume {
   };
 }
 
-/** What a snapshot volume takes of its volume group, for a store that never runs full. */
+/** Returns the bytes of a volume group that a snapshot volume needs so that it never runs full. */
 export function snapshotVolumeBytes({ capacity }: Pick<Volume, 'capacity'>): number {
   return Math.ceil((capacity * 1.02) / MIB) * MIB + EXCEPTIONS;
 }
 
 /**
- * NOTE: LVM drops a snapshot whose store has run full, and the image with it. So the store has room
- * for every block of the origin, and for the table of which are there; LVM makes it smaller where
- * that is more than can be of use. libvirt passes a store on as it should only where capacity and
- * allocation are the same (lvcreate -L … -s, and no --virtualsize).
+ * NOTE: LVM drops a snapshot whose store is full, and the image with it. So the store has space for
+ * every block of the origin, and for its exception table; LVM makes it smaller if that is more than
+ * it can use. libvirt passes the size of the store on correctly only if capacity and
+ * allocation are equal (lvcreate -L … -s, without --virtualsize).
  */
 export function volumeSnapshotXml(origin: Volume, name: string): string {
   const size = String(snapshotVolumeBytes(origin));
@@ -61,8 +61,8 @@ export function volumeSnapshotXml(origin: Volume, name: string): string {
 }
 
 /**
- * A snapshot of the domain's disks that are given an overlay (a path). All others must be named as
- * left out: libvirt takes what is not named too.
+ * Returns the XML of a snapshot of the disks that have an overlay (a path). All others must be
+ * excluded by name: libvirt includes disks that are not named.
  */
 export function overlaySnapshotXml(
   name: string,

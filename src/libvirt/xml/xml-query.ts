@@ -1,9 +1,9 @@
-// Values in an XML tree, found by short paths. Pure.
+// Finds values in an XML tree by short paths. Pure.
 import type { XmlElement } from './xml-tree.ts';
 
 /**
- * All values at `query`, in the order of the XML: `os/kernel` is text, `disk/source@file` an attribute.
- * A step is a name or `*`, with `[attribute=value]` behind it; after `//` it may be at any depth.
+ * Returns all values at `query`, in document order: `os/kernel` is text, `disk/source@file` an attribute.
+ * A step is a name or `*`, optionally with `[attribute=value]`; after `//` it may be at any depth.
  */
 export function valuesAt(root: XmlElement, query: string): string[] {
   const [path = '', attribute] = query.split('@');
@@ -13,7 +13,7 @@ export function valuesAt(root: XmlElement, query: string): string[] {
   return values.filter((value) => value !== '');
 }
 
-/** All elements at `path`, as in `valuesAt`. */
+/** Returns all elements at `path`, in the syntax of `valuesAt`. */
 export function elementsAt(root: XmlElement, path: string): XmlElement[] {
   let found = [root];
   let isDeep = false;

@@ -1,8 +1,8 @@
-// XML as a tree whose values are read on demand and whose elements can be written out again; the only importer of fast-xml-parser.
+// An XML tree: values are decoded when they are read, elements can be serialized unchanged. The only importer of fast-xml-parser.
 import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
 
-// NOTE: entities stay as they are written, in the parser and in the builder: nothing expands, and
-// what is built again is what was read. Values are decoded here, where one is asked for. Numbers
+// NOTE: parser and builder keep entities unexpanded, so that serialized elements are identical to the
+// input. Values are decoded here, when they are read. Numbers
 // are never parsed: a domain may be called 007 or 1e5.
 const OPTIONS = {
   preserveOrder: true,
@@ -20,7 +20,7 @@ const parser = new XMLParser({
   trimValues: false,
   ignoreDeclaration: true,
   ignorePiTags: true,
-  // What users put there is theirs, under any names; the parser refuses some ("constructor").
+  // Users choose these element names, and the parser rejects some ("constructor").
   stopNodes: [
     'domain.metadata',
     'domainsnapshot.domain.metadata',
@@ -31,7 +31,7 @@ const exact = new XMLBuilder({ ...OPTIONS, suppressEmptyNode: true });
 const pretty = new XMLBuilder({ ...OPTIONS, suppressEmptyNode: true, format: true });
 
 const ATTRIBUTES = ':@';
-/** One node as fast-xml-parser orders it: one key with the children, one with the attributes. */
+/** One node in the form of fast-xml-parser: one key with the children, one with the attributes. */
 type RawNode = Record<string, unknown>;
 
 export class XmlElement {
@@ -43,7 +43,7 @@ export class XmlElement {
     this.name = Object.keys(raw).find((key) => key !== ATTRIBUTES) ?? '';
   }
 
-  /** The attribute's value; null where there is none. */
+  /** Returns the attribute's value; null if there is none. */
   attribute(name: string): string | null {
     const attributes = this.#raw[ATTRIBUTES];
     if (!isRecord(attributes) || !Object.hasOwn(attributes, name)) return null;
@@ -55,7 +55,7 @@ export class XmlElement {
     return isRecord(attributes) ? Object.keys(attributes) : [];
   }
 
-  /** Child elements, those of one name where it is given. */
+  /** Returns the child elements; only those of `name` if it is given. */
   children(name?: string): XmlElement[] {
     return this.#nodes()
       .map((node) => new XmlElement(node))
@@ -64,14 +64,14 @@ export class XmlElement {
       );
   }
 
-  /** The first child of that name; further names go deeper: `find('os', 'loader')`. */
+  /** Returns the first child of that name; further names descend: `find('os', 'loader')`. */
   find(...path: string[]): XmlElement | undefined {
     const [name, ...rest] = path;
     const child = name === undefined ? this : this.children(name)[0];
     return rest.length === 0 || child === undefined ? child : child.find(...rest);
   }
 
-  /** The text right below, with the white space around it cut off; '' where there is none. */
+  /** Returns the text of the element, trimmed; '' if there is none. */
   text(): string {
     const parts = this.#nodes().map((node) => {
       if (typeof node['#text'] === 'string') return decodeEntities(node['#text']);
@@ -81,14 +81,14 @@ export class XmlElement {
     return parts.join('').trim();
   }
 
-  /** The element as it was read; only the quotes around its attributes may differ. */
+  /** Returns the element's XML; only the quotes of attributes may differ from the input. */
   toXml(): string {
     return exact.build([this.#raw]);
   }
 
   /**
-   * As `toXml`, with each grandchild `parent`/`name` replaced by what `replace` gives for it;
-   * undefined leaves it as it is.
+   * `toXml` with each grandchild `parent`/`name` replaced by the result of `replace`;
+   * undefined keeps it.
    */
   toXmlWith(
     parent: string,
@@ -113,23 +113,23 @@ export class XmlElement {
 }
 
 /**
- * The root element.
- * @throws Error with line and column (never the text, which may hold secrets) where it is no XML.
+ * Returns the root element.
+ * @throws Error with line and column (never the text, which may hold secrets) if it is not XML
  */
 export function parseXml(xml: string): XmlElement {
   const validity = XMLValidator.validate(xml);
   if (validity !== true) {
     throw new Error(`malformed XML at line ${validity.err.line}, column ${validity.err.col}`);
   }
-  // libvirt never writes one, and entities defined in it would not be expanded.
-  if (/<!DOCTYPE/i.test(xml)) throw new Error('XML with a DOCTYPE is refused');
+  // libvirt never writes a DOCTYPE, and entities defined in it would not be expanded.
+  if (/<!DOCTYPE/i.test(xml)) throw new Error('XML with a DOCTYPE is not supported');
   const nodes: RawNode[] = parser.parse(xml);
   const root = nodes.map((node) => new XmlElement(node)).find(({ name }) => !name.startsWith('#'));
   if (root === undefined) throw new Error('the XML has no root element');
   return root;
 }
 
-/** An element to be written: text or children below it, never both. */
+/** An element to serialize: with text or children, never both. */
 export interface XmlOutput {
   name: string;
   attributes: Readonly<Record<string, string>>;
@@ -137,7 +137,7 @@ export interface XmlOutput {
   text: string;
 }
 
-/** Indented XML, with all values escaped. */
+/** Returns indented XML, with all values escaped. */
 export function writeXml(element: XmlOutput): string {
   return `${String(pretty.build([toRaw(element)])).trim()}\n`;
 }
@@ -171,7 +171,7 @@ function encodeEntities(text: string): string {
       .replaceAll('<', '&lt;')
       .replaceAll('>', '&gt;')
       .replaceAll('"', '&quot;')
-      // A reader turns these into plain spaces where they stand in an attribute as they are.
+      // A parser would turn these into plain spaces if they were not escaped in an attribute.
       .replace(/[\t\n\r]/g, (space) => `&#${space.charCodeAt(0)};`)
   );
 }

@@ -58,12 +58,12 @@ export async function claimImage(
   return { key, at };
 }
 
-/** True where `gc` may have removed the claim since. */
+/** True if `gc` may have removed the claim since. */
 export function isExpired({ at }: Claim): boolean {
   return performance.now() - at > CLAIM_MS / 2;
 }
 
-/** Removes the claim, deaf to the signal of the run. One that stays does no harm until `gc`. */
+/** Removes the claim, whatever the run's signal. One that stays does no harm until `gc` removes it. */
 export async function endClaim(store: ObjectStore, { key }: Claim): Promise<void> {
   try {
     await store.remove([key]);
@@ -76,7 +76,7 @@ export async function endClaim(store: ObjectStore, { key }: Claim): Promise<void
 /**
  * Lets no claim on the image lead to a move any more, by making the move's version itself. It points
  * where the alias points already.
- * @throws REGISTRY where such an alias cannot be read
+ * @throws REGISTRY if such an alias cannot be read
  */
 export async function fenceClaims(
   store: ObjectStore,

@@ -16,7 +16,7 @@ export interface AliasLogOptions extends CallOptions {
   onUnreadable?: OnUnreadable | undefined;
 }
 
-/** Every move of the alias, oldest first; empty where it was never set. @throws USAGE */
+/** Every move of the alias, oldest first; empty if it was never set. @throws USAGE */
 export async function readAliasLog(
   store: ObjectStore,
   alias: string,
@@ -44,7 +44,7 @@ export interface RollbackOptions extends AliasLogOptions {
 }
 
 /**
- * Moves the alias back: a next version that points to where an earlier one did. Where its last move
+ * Moves the alias back: a next version that points to where an earlier one did. If its last move
  * cannot be read, the version must be named.
  * @throws IMAGE_NOT_FOUND (no such alias, version or image), IMAGE_STATUS, PRECONDITION_LOST
  */

@@ -1,4 +1,4 @@
-// Names that move: where each alias points, and has pointed.
+// Aliases: names that move from image to image, one version for each move.
 import { mapBounded } from '../../core/bounded.ts';
 import { closeNames, didYouMean } from '../../core/close-names.ts';
 import { PublishError } from '../../core/errors.ts';
@@ -19,7 +19,7 @@ import {
   unreadableAlias,
 } from '../record/unreadable.ts';
 
-/** One move of an alias, as it is stored. `image_id` is null where the alias was taken away. */
+/** One move of an alias, as it is stored. `image_id` is null if the alias was taken away. */
 export interface AliasRecord {
   alias: string;
   version: number;
@@ -36,8 +36,8 @@ export function aliasFolder(alias: string): string {
 }
 
 /**
- * Where the alias points since its last move; `undefined` where it was never set.
- * @throws USAGE; REGISTRY where it cannot be read, see unreadableAlias
+ * Returns the last move of the alias; `undefined` if it was never set.
+ * @throws USAGE; REGISTRY if it cannot be read, see unreadableAlias
  */
 export async function readAlias(
   store: ObjectStore,
@@ -49,7 +49,7 @@ export async function readAlias(
   return found;
 }
 
-/** The last move of the alias, readable or not; `undefined` where it was never set. @throws USAGE */
+/** The last move of the alias, readable or not; `undefined` if it was never set. @throws USAGE */
 export async function lookAtAlias(
   store: ObjectStore,
   alias: string,
@@ -60,7 +60,7 @@ export async function lookAtAlias(
   return newest && aliasIn(newest, alias);
 }
 
-/** One move of the alias, readable or not; `undefined` where it is not there. */
+/** One move of the alias, readable or not; `undefined` if it does not exist. */
 export async function lookAtAliasVersion(
   store: ObjectStore,
   alias: string,

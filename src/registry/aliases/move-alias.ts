@@ -1,4 +1,4 @@
-// Moves an alias: to an active image, away, back; of those who move it at once one wins.
+// Moves an alias to an active image, or removes it; of several clients at once one wins.
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
@@ -21,13 +21,13 @@ export interface MoveOptions extends CallOptions {
 }
 
 export interface RemoveAliasOptions extends MoveOptions {
-  /** Takes the history away as well, where no version can follow the newest one. */
+  /** Removes the history too, if no version can follow the newest one. */
   force?: boolean | undefined;
 }
 
 /**
- * Points the alias to an active image. One that points there already is left as it is; one that
- * cannot be read is moved all the same. Nothing is tried again: who loses meant another state.
+ * Points the alias to an active image. One that points there already gets no new version; one that
+ * cannot be read is moved too. Nothing is retried: a client that loses meant another state.
  *
  * When this resolves, the image was not deleted while the alias was moved, and is not deleted
  * (without force) for as long as the alias points to it: see alias-claims.ts for how.
@@ -41,7 +41,7 @@ export async function pointAlias(
 ): Promise<AliasRecord> {
   const options = { signal };
   const found = await lookAtAlias(store, alias, options);
-  // Also before anything is written: an image that is not there gets no claim.
+  // Checked before anything is written too: a missing image gets no claim.
   await assertActive(store, imageId, options);
   assertVersion(found, alias, expectVersion);
   if (found !== undefined && !isUnreadable(found) && found.image_id === imageId) return found;
@@ -57,7 +57,7 @@ export async function pointAlias(
     isOver = true;
     return moved;
   } catch (error) {
-    // NOTE: where the store gave no answer, the move may come yet; the claim must outlive that.
+    // NOTE: if the store gave no answer, the move may still happen; the claim must outlive that.
     isOver = error instanceof PublishError && KNOWN_ENDS.has(error.code);
     throw error;
   } finally {

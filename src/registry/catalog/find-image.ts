@@ -20,7 +20,7 @@ const SHOWN_CANDIDATES = 5;
  * that name (killed ones are found by id only). What was set on purpose comes before what happens
  * to fit: an id that begins with `cafe` must not take the alias `cafe` away. An image whose record
  * cannot be read has no name here: it is found by its id alone, and raised.
- * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE where several fit, REGISTRY.
+ * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE if several fit, REGISTRY.
  */
 export async function findImage(
   store: ObjectStore,

@@ -8,7 +8,7 @@ import { isImageId } from '../record/names.ts';
 import { isUnreadable } from '../record/unreadable.ts';
 import { IMAGES } from './walk-images.ts';
 
-/** NOTE: LIST tells the sizes, so only the records of those that fit are read. */
+/** NOTE: LIST has the sizes, so only the records of images that fit are read. */
 export async function findImagesBySize(
   store: ObjectStore,
   size: number,
@@ -19,7 +19,7 @@ export async function findImagesBySize(
     if (object.size !== size) continue;
     const [id = '', name] = object.key.slice(IMAGES.length).split('/');
     const record = isImageId(id) ? await lookAtRecord(store, id, options) : undefined;
-    // One that cannot be read is nobody's base image.
+    // One that cannot be read is no base image.
     if (record === undefined || isUnreadable(record) || record.status !== 'active') continue;
     const isData = dataObjects(record).some((each) => each.name === name);
     if (isData && !found.some((each) => each.id === id)) found.push(record);

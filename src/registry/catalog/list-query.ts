@@ -1,4 +1,4 @@
-// Which images of a registry are asked for, in which order, and from where on. Pure.
+// Selects, sorts and pages the images that a query asks for. Pure.
 import type { ImageRecord } from '../record/image.ts';
 import { usage } from '../record/names.ts';
 import { QueryMisses } from './query-misses.ts';
@@ -17,11 +17,11 @@ export function matchesQuery(
 /** One page of images. */
 export interface ImagePage {
   images: ImageRecord[];
-  /** Where the next page begins: the id of this one's last image; null where there is no more. */
+  /** Where the next page begins: the id of this one's last image; null if there is no more. */
   marker: string | null;
   /** Characters of an id that tell it apart from all others of the registry. */
   idLength: number;
-  /** Of a page without images: which part of the query no image has, as `no image has the tag "x"`. */
+  /** Of a page without images: which part of the query no image has, such as `no image has the tag "x"`. */
   miss: string | null;
 }
 
@@ -57,7 +57,7 @@ export async function selectPage(
   return { images, marker: images.at(-1)?.id ?? null, idLength, miss };
 }
 
-/** `KEY[:asc|desc]`, several with commas; ascending where it says nothing. @throws USAGE */
+/** `KEY[:asc|desc]`, several with commas; ascending if it says nothing. @throws USAGE */
 export function parseSort(text: string): SortOrder[] {
   return text.split(',').map((part) => {
     const [key = '', direction = 'asc', ...rest] = part.trim().split(':');

@@ -54,7 +54,7 @@ export async function* listRecords(
 
 /**
  * Writes a checkpoint if the newest one lacks a record. A registry with few images gets none.
- * Never fails, but for INTERRUPTED.
+ * @throws INTERRUPTED, and nothing else
  */
 export async function refreshCheckpoint(
   store: ObjectStore,
@@ -112,7 +112,7 @@ class Walk {
     if (group.images.length > 0) yield group;
   }
 
-  /** Never fails, but for INTERRUPTED: a client may read a registry and not write to it. */
+  /** Throws INTERRUPTED alone: a client may have the right to read a registry and none to write. */
   async write(store: ObjectStore): Promise<void> {
     try {
       const last = this.#reader ?? (await CheckpointReader.open(this.#store, this.#options));

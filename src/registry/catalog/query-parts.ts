@@ -57,7 +57,7 @@ export interface QueryPart {
   passes(image: ImageRecord): boolean;
 }
 
-/** What is always asked: hidden, killed and deleted images only where the query says so. */
+/** Returns false for hidden, killed and deleted images unless the query asks for them. */
 export function isShown(image: ImageRecord, { hidden = false, status }: ListQuery): boolean {
   const isLive = image.status !== 'killed' && image.status !== 'deleted';
   return image.os_hidden === hidden && (status !== undefined || isLive);

@@ -1,4 +1,4 @@
-// How much of its id tells an image apart from all others of a registry. Pure.
+// How many characters of an id identify an image in its registry. Pure.
 
 /** Shorter ones are unique today, and not tomorrow. */
 const MIN_LENGTH = 8;

@@ -56,22 +56,22 @@ async function* listRest(
 ): AsyncGenerator<NewestVersion> {
   const digit = after.charAt(IMAGES.length);
   const digits = [...HEX].filter((each) => each >= digit);
-  const begun = HEX.includes(digit) ? { digit, newest: first, after } : undefined;
-  if (begun === undefined && first.last !== undefined) yield first.last;
-  yield* listDigits(store, digits, options, begun);
+  const started = HEX.includes(digit) ? { digit, newest: first, after } : undefined;
+  if (started === undefined && first.last !== undefined) yield first.last;
+  yield* listDigits(store, digits, options, started);
 }
 
-/** `begun`: the digit that was listed until `after`, and what was found of it. */
+/** `started`: the digit that was listed up to `after`, and what was found of it. */
 async function* listDigits(
   store: ObjectStore,
   digits: readonly string[],
   options: CallOptions,
-  begun?: { digit: string; newest: Newest; after: string },
+  started?: { digit: string; newest: Newest; after: string },
 ): AsyncGenerator<NewestVersion> {
   const lists = mapBounded(digits, LISTINGS_AT_ONCE, async (prefix) => {
-    const isBegun = begun?.digit === prefix;
-    const newest = isBegun ? begun.newest : new Newest();
-    const from = isBegun ? { ...options, startAfter: begun.after } : options;
+    const isStarted = started?.digit === prefix;
+    const newest = isStarted ? started.newest : new Newest();
+    const from = isStarted ? { ...options, startAfter: started.after } : options;
     const found: NewestVersion[] = [];
     for await (const page of store.listPages(IMAGES + prefix, from)) {
       found.push(...newest.takeAll(page));
@@ -97,7 +97,7 @@ class Newest {
     return objects.flatMap((object) => this.#take(object) ?? []);
   }
 
-  /** Takes the next key; the image before it where it is of another one. */
+  /** Takes the next key; returns the image before it if the key is of another one. */
   #take(object: ObjectInfo): NewestVersion | undefined {
     const { key } = object;
     const idEnd = key.indexOf('/', IMAGES.length);

@@ -23,9 +23,9 @@ import { isUnreadable, unreadableRecord } from '../record/unreadable.ts';
 import type { DeleteOptions } from '../registry-types.ts';
 import { assertImageUnused } from './unused-objects.ts';
 
-/** Why an image is deactivated while it is looked whether it may be deleted. */
+/** The reason of an image that is deactivated while `delete` checks whether it may go. */
 const DELETING = 'it is being deleted';
-/** Tries of a deletion that others change the image under. */
+/** Attempts of a deletion during which other clients change the image. */
 const ATTEMPTS = 20;
 
 /** See Registry.deleteImage. */
@@ -61,7 +61,7 @@ async function removeUnreadable(
 
 /**
  * Makes the record `deleted`, once no alias points to the image and none can be moved to it any more
- * (see alias-claims.ts). Where that fails, the image is as it was.
+ * (see alias-claims.ts). If that fails, the image is as it was.
  */
 async function endImage(
   store: ObjectStore,
@@ -77,11 +77,11 @@ async function endImage(
       if (attempt === ATTEMPTS) throw changing(id);
     }
   } catch (error) {
-    throw await giveBack(store, id, error);
+    throw await reactivateAfter(store, id, error);
   }
 }
 
-/** Undefined where the image was changed meanwhile. */
+/** Undefined if the image was changed meanwhile. */
 async function tryToEnd(
   store: ObjectStore,
   id: string,
@@ -122,8 +122,8 @@ function assertNotProtected({ id, protected: isProtected }: ImageRecord): void {
   throw new PublishError('IMAGE_STATUS', `image ${id} is protected`, { step: 'registry', hint });
 }
 
-/** An image that is not deleted after all is active again. The error to raise. */
-async function giveBack(store: ObjectStore, id: string, error: unknown): Promise<unknown> {
+/** Makes an image that was not deleted active again; returns the error to throw. */
+async function reactivateAfter(store: ObjectStore, id: string, error: unknown): Promise<unknown> {
   try {
     const record = await lookAtRecord(store, id);
     if (record === undefined || isUnreadable(record)) return error;

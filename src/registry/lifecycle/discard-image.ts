@@ -52,7 +52,7 @@ export async function killRecord(
   );
 }
 
-/** See Registry.discardImage. The record as it is now; undefined where the image has none. */
+/** See Registry.discardImage. The record as it is now; undefined if the image has none. */
 export async function discardImage(
   store: ObjectStore,
   id: string,
@@ -62,7 +62,7 @@ export async function discardImage(
   const found = await readRecord(store, id, options);
   const isOver = found && found.status !== 'queued' && found.status !== 'saving';
   if (isOver && found.status !== 'killed') return found;
-  // First, so that nobody makes it active while its objects go.
+  // First, so that no client makes it active while its objects are removed.
   const record = found && (await killRecord(store, id, reason, options));
   for await (const { key, uploadId } of store.listUploads(imageFolder(id), options)) {
     await store.resumeUpload(key, uploadId).abort(options);

@@ -15,7 +15,7 @@ import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { removeGarbage } from './remove-garbage.ts';
 
 export interface GarbageOptions extends CallOptions {
-  /** Only what nobody touched for so long. */
+  /** Only what was not touched for so long. */
   olderThanMs: number;
   /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
   remove?: boolean | undefined;
@@ -28,7 +28,7 @@ export interface GarbageOptions extends CallOptions {
   onUnreadable?: OnUnreadable | undefined;
 }
 
-/** One image after the other; what is told is removed before the next one is looked at. */
+/** Yields garbage image by image, each piece after it was removed if `remove` is set. */
 export async function* collectGarbage(
   store: ObjectStore,
   { olderThanMs, remove = false, checkpoints, onUnreadable, signal }: GarbageOptions,

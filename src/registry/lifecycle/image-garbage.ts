@@ -1,4 +1,4 @@
-// What of one image nobody owns: judged by its newest record and by when it was last touched.
+// What of one image no record or run owns: by its newest record and by when it was last touched.
 import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
 import { CLAIM_MS, isClaim } from '../aliases/alias-claims.ts';
@@ -19,7 +19,7 @@ export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
 export interface Garbage {
   kind: GarbageKind;
   key: string;
-  /** Bytes; null where the store does not tell. */
+  /** Bytes; null if the store does not say. */
   size: number | null;
   /** ISO 8601 in UTC: when it was last touched. */
   touched_at: string | null;
@@ -37,8 +37,8 @@ export interface Leftovers {
 }
 
 /**
- * Touched before `cutoff` (ms), and owned by nobody. Where the record cannot be read, that: nobody
- * knows then what it owns.
+ * Returns what was touched before `cutoff` (ms) and has no owner. If the record cannot be read,
+ * returns that: what it owns is unknown.
  */
 export async function imageGarbage(
   store: ObjectStore,
@@ -60,11 +60,11 @@ export async function imageGarbage(
     ...objects.map(({ lastModified }) => lastModified),
     ...uploads.map(({ at }) => at),
   ];
-  // NOTE: whoever still works on an unfinished image has touched something of it: its record, an
+  // NOTE: a run that works on an unfinished image has touched something of it: its record, an
   // object or a part. So all of it is old, or none of it is garbage.
   if (isUnfinished && !times.every((time) => isBefore(time, cutoff))) return [];
   const image = record === undefined ? {} : { image: { id, version: record.version } };
-  // NOTE: whoever moves an alias to the image may need its claim, however short `cutoff` is.
+  // NOTE: a client that moves an alias to the image may need its claim, however short `cutoff` is.
   const cutoffOf = (key: string) => (isClaim(key) ? cutoff - CLAIM_MS : cutoff);
   const old = objects.filter(({ key, lastModified }) => isBefore(lastModified, cutoffOf(key)));
   return [

@@ -27,7 +27,7 @@ export interface PruneOptions extends ListRecordsOptions {
 export interface Pruned {
   image: ImageRecord;
   kept: boolean;
-  /** Why it is kept; empty where it goes. */
+  /** Why it is kept; empty if it goes. */
   reasons: string[];
   /** Its date cannot be true: it takes no place of the policy, and is kept. */
   wrongDate: boolean;
@@ -37,7 +37,7 @@ export interface Pruned {
  * Applies the policy to each line of active images (see lineOf), and deletes what it does not keep.
  * Whatever cannot be read is given to `onUnreadable` and keeps what it may be about: a record its own
  * image, an alias every image.
- * @throws USAGE where no rule keeps anything
+ * @throws USAGE if no rule keeps anything
  */
 export async function pruneImages(
   store: ObjectStore,
@@ -65,7 +65,7 @@ export async function pruneImages(
   return pruned;
 }
 
-/** The store is asked for its times only where something would go. */
+/** Reads the store's times only if an image would be deleted. */
 async function retain(
   store: ObjectStore,
   lines: readonly ImageRecord[][],

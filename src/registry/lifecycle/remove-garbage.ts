@@ -7,7 +7,7 @@ import { isUnreadable } from '../record/unreadable.ts';
 import type { Garbage } from './image-garbage.ts';
 import { assertUnused } from './unused-objects.ts';
 
-/** False, with nothing removed, where its image has moved on since it was found. */
+/** Returns false, with nothing removed, if its image has changed since it was found. */
 export async function removeGarbage(
   store: ObjectStore,
   garbage: Garbage,

@@ -14,7 +14,7 @@ export interface RetentionPolicy {
 
 export interface Kept {
   image: ImageRecord;
-  /** As `last`, `daily`; none where the policy does not keep it. */
+  /** As `last`, `daily`; none if the policy does not keep it. */
   reasons: string[];
   /** It was created after it was stored, which cannot be true. */
   wrongDate: boolean;
@@ -95,7 +95,7 @@ function applyRules(line: readonly Dated[], policy: RetentionPolicy): void {
     applyRule(line, rule, policy[rule] ?? 0);
 }
 
-/** @throws USAGE where the policy would keep nothing at all. */
+/** @throws USAGE if the policy would keep nothing at all. */
 export function assertPolicy(policy: RetentionPolicy): void {
   if (Object.values(policy).some((count) => count !== undefined && count > 0)) return;
   throw usage('no rule says which images to keep', 'give at least one, as --keep-last 5');

@@ -22,7 +22,7 @@ export interface Verified {
   doubts: string[];
   /** Why the record could not be changed to what was found; null if it was, or needed no change. */
   unmarked: string | null;
-  /** Volume snapshots that hold its data, as `pool/volume`: not looked at. */
+  /** Volume snapshots that hold its data, such as `pool/volume`: not verified. */
   unseen: string[];
 }
 
@@ -33,7 +33,7 @@ const DAMAGED = 'damaged: ';
  * Looks at every disk and artefact. A damaged image becomes `deactivated` with the reason, so that no
  * reader is given it. One that was deactivated as damaged becomes `active` again if a full look finds
  * it whole.
- * @throws IMAGE_STATUS where the image has no data to look at, REGISTRY, INTERRUPTED
+ * @throws IMAGE_STATUS if the image has no data to look at, REGISTRY, INTERRUPTED
  */
 export async function verifyImage(
   store: ObjectStore,
@@ -66,7 +66,7 @@ async function mark(
   return changeRecord(store, image.id, reactivated, { signal, expectVersion: image.version });
 }
 
-/** @throws INTEGRITY where an image that was found damaged still is. */
+/** @throws INTEGRITY if an image that was found damaged still is. */
 export async function assertUndamaged(
   store: ObjectStore,
   image: ImageRecord,

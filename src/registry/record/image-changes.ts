@@ -3,7 +3,7 @@ import { PublishError } from '../../core/errors.ts';
 import type { ImageRecord } from './image.ts';
 import { usage } from './names.ts';
 
-/** What is left out stays as it is. */
+/** Fields that are left out do not change. */
 export interface ImageChanges
   extends Partial<
     Pick<ImageRecord, 'name' | 'visibility' | 'protected' | 'os_hidden' | 'min_disk' | 'min_ram'>
@@ -11,11 +11,11 @@ export interface ImageChanges
   addTags?: readonly string[];
   removeTags?: readonly string[];
   setProperties?: Readonly<Record<string, string>>;
-  /** One that is not there is no error: the image is then as it should be. */
+  /** A missing one is no error. */
   removeProperties?: readonly string[];
 }
 
-/** @throws USAGE where something is both given and taken away. */
+/** @throws USAGE if something is both given and taken away. */
 export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageRecord {
   const { addTags = [], removeTags = [], setProperties = {}, removeProperties = [] } = changes;
   assertNotBoth(['tag', '--tag', '--untag'], addTags, removeTags);

@@ -28,14 +28,14 @@ export function totalSize(objects: readonly Pick<ImageObject, 'size'>[]): number
   return objects.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** As `vda`. A record of a single disk names it only by its object, as `vda.qcow2`. */
+/** Returns the target, such as `vda`. A record of one disk has it only in the object's name, `vda.qcow2`. */
 export function targetOf({ name, target }: ImageObject & Partial<Pick<ImageDisk, 'target'>>) {
   return target ?? name.split('.')[0] ?? name;
 }
 
 /**
- * The data of the disk with this target; of the only disk where none is named.
- * @throws USAGE where there is no such disk, or several to choose from; IMAGE_STATUS where the
+ * The data of the disk with this target; of the only disk if none is named.
+ * @throws USAGE if there is no such disk, or several to choose from; IMAGE_STATUS if the
  * image has no data here.
  */
 export function diskData(

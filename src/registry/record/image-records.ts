@@ -10,7 +10,7 @@ import { assertTransition, type ImageRecord } from './image.ts';
 import { createVersion, readNewest, readVersion, type Versioned, versionOf } from './records.ts';
 import { isUnreadable, type UnreadableRecord, unreadableRecord } from './unreadable.ts';
 
-/** Tries of a change that others were quicker than; beyond that somebody writes without a pause. */
+/** Attempts of a change that lose to other clients; more means that one writes without a pause. */
 const CHANGE_ATTEMPTS = 50;
 const CHANGE_PAUSE_MS = 20;
 
@@ -23,8 +23,8 @@ export function recordFolder(id: string): string {
 }
 
 /**
- * The newest record of an image; `undefined` where there is no such image.
- * @throws REGISTRY where it cannot be read, see unreadableRecord
+ * The newest record of an image; `undefined` if there is no such image.
+ * @throws REGISTRY if it cannot be read, see unreadableRecord
  */
 export async function readRecord(
   store: ObjectStore,
@@ -36,7 +36,7 @@ export async function readRecord(
   return found;
 }
 
-/** The newest record of an image, readable or not; `undefined` where there is no such image. */
+/** The newest record of an image, readable or not; `undefined` if there is no such image. */
 export async function lookAtRecord(
   store: ObjectStore,
   id: string,
@@ -86,13 +86,13 @@ export async function lookAtVersion(
 }
 
 export interface ChangeOptions extends CallOptions {
-  /** Only if the record still is this version; lost otherwise, instead of tried again. */
+  /** Only if the record still is this version; lost otherwise, instead of retried. */
   expectVersion?: number | undefined;
 }
 
 /**
- * Writes the next version of a record. Where somebody else's came first, the change is made again,
- * on theirs. Fields of the stored version that this program does not know stay.
+ * Writes the next version of a record. If another client's came first, the change is made again,
+ * on that one. Fields of the stored version that this program does not know stay.
  * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (the transition is refused), USAGE (the record would be
  * wrong), PRECONDITION_LOST.
  */

@@ -27,7 +27,7 @@ export const STATUS_TRANSITIONS: Readonly<Record<ImageStatus, readonly ImageStat
   deleted: [],
 };
 
-/** @throws IMAGE_STATUS that names the transition, where it is not allowed. */
+/** @throws IMAGE_STATUS that names the transition, if it is not allowed. */
 export function assertTransition(id: string, from: ImageStatus, to: ImageStatus): void {
   const allowed = STATUS_TRANSITIONS[from];
   if (allowed.includes(to)) return;
@@ -42,7 +42,7 @@ export interface ImageObject {
   name: string;
   size: number;
   sha256: string;
-  /** The store's own, when the image was activated; left out where the store has none. */
+  /** The store's own, when the image was activated; left out if the store has none. */
   etag?: string;
 }
 

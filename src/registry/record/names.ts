@@ -42,7 +42,7 @@ export function assertObjectName(name: string): void {
   if (problem !== undefined) throw usage(problem);
 }
 
-// NOTE: a record is somebody else's bytes, and its object names become keys and, in a directory,
+// NOTE: a record may have been written by any client, and its object names become keys and, in a directory,
 // paths: no name may lead anywhere but to a file beside the others.
 export function objectNameProblem(name: string): string | undefined {
   if (/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/.test(name) && name !== 'record') return undefined;
@@ -58,7 +58,7 @@ export function fileNameOf(name: string): string {
 /**
  * A value in a message: short, and on one line whatever it holds.
  *
- * NOTE: of a list or an object only that it is one. What somebody else wrote can nest so deep that
+ * NOTE: of a list or an object only that it is one. What another client wrote can nest so deep that
  * JSON.stringify runs out of stack.
  */
 export function describe(value: unknown): string {

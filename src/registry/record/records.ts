@@ -1,4 +1,4 @@
-// Things that change, kept in a store where nothing does: each change is a next version's key.
+// Versions of a record, in a store whose objects never change: each change creates the next version.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
@@ -24,14 +24,14 @@ export const MAX_RECORD_BYTES = 1024 * 1024;
 
 const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Tries of `readNewest`, when the version it was told of is pruned before it is read. */
+/** Attempts of `readNewest` whose version is removed between LIST and GET. */
 const READ_ATTEMPTS = 5;
 
 export function versionKey(folder: string, version: number): string {
   return `${folder}${String(version).padStart(DIGITS, '0')}.json`;
 }
 
-/** The version in the last segment of a key; `undefined` where it is none. */
+/** The version in the last segment of a key; `undefined` if it is none. */
 export function versionOf(key: string): number | undefined {
   const digits = VERSION_KEY.exec(key.slice(key.lastIndexOf('/') + 1))?.[1];
   return digits === undefined ? undefined : Number(digits);
@@ -63,7 +63,7 @@ interface Problem {
   isNewer?: boolean;
 }
 
-/** The newest version, readable or not; `undefined` where there is none. */
+/** The newest version, readable or not; `undefined` if there is none. */
 export async function readNewest(
   store: ObjectStore,
   folder: string,
@@ -80,7 +80,7 @@ export async function readNewest(
   throw new PublishError('REGISTRY', message, { step: 'registry', retryable: true, hint });
 }
 
-/** One version, readable or not; `undefined` where it is not there. */
+/** One version, readable or not; `undefined` if it does not exist. */
 export async function readVersion(
   store: ObjectStore,
   folder: string,
@@ -105,8 +105,8 @@ export function tooLarge(): string {
 /**
  * Writes one version. `write_id` makes its bytes this writer's own, by which a lost answer can be
  * told from a lost race (see RetryingStore.create).
- * @throws PRECONDITION_LOST where that version exists; USAGE where it would be too large to be read;
- * REGISTRY where no reader knows a version so high: nothing is written then.
+ * @throws PRECONDITION_LOST if that version exists; USAGE if it would be too large to be read;
+ * REGISTRY if no reader knows a version so high: nothing is written then.
  */
 export async function createVersion(
   store: ObjectStore,

@@ -9,11 +9,11 @@ export interface Probe {
   signal: AbortSignal | undefined;
 }
 
-/** What came of trying. `supported` is null where the store has no such thing or it cannot be told. */
+/** The result of a probe. `supported` is null if the store has no such feature or the probe could not decide. */
 export interface Capability {
   name: CapabilityName;
   supported: boolean | null;
-  /** What was found, and what follows where it does not work; one sentence for people. */
+  /** What was found, and what follows if it does not work; one sentence for people. */
   detail: string;
 }
 

@@ -13,7 +13,7 @@ import type { Capability } from './capability.ts';
 /** A server may be exchanged or upgraded: what was found counts for so long. */
 const VALID_MS = 30 * 24 * 3600 * 1000;
 
-/** Where a cache of what this registry holds and can do may lie, below `cacheDir`. */
+/** Returns the folder below `cacheDir` that keeps what is known of this registry. */
 export function cacheFolder(cacheDir: string, store: ObjectStore): string {
   const name = `${store.location?.server ?? ''}\n${store.url}`;
   return join(cacheDir, 'registries', createHash('sha256').update(name).digest('hex').slice(0, 32));
@@ -22,14 +22,14 @@ export function cacheFolder(cacheDir: string, store: ObjectStore): string {
 /** What matters before a write, in the order of trying. */
 const MATTERS = ['create-only', 'create-only-parts', 'checksum'] as const;
 
-/** Tries, before the first write of a process, what is not known from before. */
+/** Probes, before the first write of a process, what is not known yet. */
 export class FirstWrite {
   readonly #store: ObjectStore;
   readonly #folder: string | undefined;
   readonly #onEvent: OnEvent;
   #found: Promise<readonly Capability[]> | undefined;
 
-  /** `folder`: where what was found is kept; nowhere if left out. */
+  /** `folder` keeps the results; nothing is kept if it is left out. */
   constructor(store: ObjectStore, folder: string | undefined, onEvent: OnEvent) {
     this.#store = store;
     this.#folder = folder;
@@ -37,26 +37,26 @@ export class FirstWrite {
   }
 
   /**
-   * Warns once where a race has more than one winner. Never fails: a store that cannot be used says
+   * Warns once if a race has more than one winner. Never fails: a store that cannot be used says
    * so in the write itself.
    */
   async check(options: CallOptions): Promise<void> {
-    await this.#abilities(options);
+    await this.#capabilities(options);
   }
 
   /** Whether the store refuses a part whose checksum is wrong. Never fails. */
   async refusesWrongChecksum(options: CallOptions): Promise<boolean> {
-    const found = await this.#abilities(options);
+    const found = await this.#capabilities(options);
     return found.some(({ name, supported }) => name === 'checksum' && supported === true);
   }
 
-  #abilities(options: CallOptions): Promise<readonly Capability[]> {
+  #capabilities(options: CallOptions): Promise<readonly Capability[]> {
     this.#found ??= this.#find(options);
     return this.#found;
   }
 
   async #find({ signal }: CallOptions): Promise<readonly Capability[]> {
-    // NOTE: a directory's create is link(2): where there is none it fails, and never lets two win.
+    // NOTE: a directory's create is link(2): a file system without it fails, and never lets two win.
     if (this.#store.moveIn !== undefined) return [];
     try {
       const found = (await this.#known()) ?? (await this.#probe(signal));
@@ -79,34 +79,33 @@ export class FirstWrite {
     // What another user has put there could say of a store that no writes are lost in it.
     if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
-    const kept = parseJson(text ?? '') as { at?: number; abilities?: Capability[] } | undefined;
+    const kept = parseJson(text ?? '') as { at?: number; capabilities?: Capability[] } | undefined;
     const age = Date.now() - (kept?.at ?? 0);
-    return age >= 0 && age < VALID_MS ? kept?.abilities : undefined;
+    return age >= 0 && age < VALID_MS ? kept?.capabilities : undefined;
   }
 
   async #probe(signal: AbortSignal | undefined): Promise<readonly Capability[]> {
     const { probeCapabilities } = await import('./probe-capabilities.ts');
-    const abilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
-    const isSure = abilities.every(
+    const capabilities = await probeCapabilities(this.#store, { only: MATTERS, signal });
+    const isSure = capabilities.every(
       ({ name, supported }) =>
         supported !== null || (name !== 'create-only' && !this.#store.location),
     );
-    if (this.#folder === undefined || !isSure) return abilities;
+    if (this.#folder === undefined || !isSure) return capabilities;
     const temporary = `${this.#path()}.new`;
     try {
       makeFolders(dirname(temporary), PRIVATE);
-      await writeFile(temporary, JSON.stringify({ at: Date.now(), abilities }), { mode: 0o600 });
+      await writeFile(temporary, JSON.stringify({ at: Date.now(), capabilities }), { mode: 0o600 });
       await rename(temporary, this.#path());
     } catch (error) {
       // Found out again by the next process: slower, not wrong.
       if (!(error instanceof Error)) throw error;
     }
-    return abilities;
+    return capabilities;
   }
 
   #path(): string {
-    // Earlier ones told of crc32, and not of uploads.
-    return join(this.#folder ?? '', 'abilities-3.json');
+    return join(this.#folder ?? '', 'capabilities-1.json');
   }
 
   #warn(message: string): void {

@@ -1,4 +1,4 @@
-// What a store can really do: tried with requests in a folder of its own, never read from a version.
+// Probes what a store can do, by requests below a prefix of their own.
 import { randomUUID } from 'node:crypto';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../object-info.ts';
@@ -9,7 +9,7 @@ import { CAPABILITIES } from './capability.ts';
 import { tryChecksum, tryContentMd5, tryCreateOnlyParts } from './probe-parts.ts';
 
 export interface ProbeOptions extends CallOptions {
-  /** Which to try; all where left out. */
+  /** Which to probe; all if left out. */
   only?: readonly CapabilityName[];
 }
 
@@ -17,9 +17,9 @@ const RACE_ROUNDS = 3;
 const RACERS = 16;
 
 /**
- * Tries what is asked for, side by side; told in the order of CAPABILITIES. A few dozen small requests.
- * Where nothing may be removed, what leaves an object is not tried.
- * @throws what the store raises where it cannot be used at all: the first write is not caught.
+ * Runs the probes side by side, a few dozen small requests; returns their results in the order of
+ * CAPABILITIES. With credentials that may not delete, a probe that would leave an object is skipped.
+ * @throws what the first write throws if the store cannot be used at all
  */
 export async function probeCapabilities(
   store: ObjectStore,
@@ -40,7 +40,7 @@ export async function probeCapabilities(
       })),
     );
   } finally {
-    // Deaf to the signal: what a probe leaves behind is everybody's rubbish.
+    // Whatever the signal: leftover objects would stay for all clients.
     if (leavesNothing) await removeFolder(store, folder);
   }
 }
@@ -53,7 +53,7 @@ const UNTRIED: Finding = {
   detail: 'not tried: these credentials may not delete what the trial would write',
 };
 
-/** NOTE: S3 answers the removal of what is not there with success, or says that it is denied. */
+/** NOTE: S3 answers the removal of a missing object with success, or with a denial. */
 export async function mayRemove(
   store: ObjectStore,
   key: string,
@@ -100,7 +100,7 @@ async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding>
     const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
     if (winners.length === 1 && kept) continue;
     const detail =
-      `${winners.length} of ${RACERS} writers of one key were told that they made it: ` +
+      `${winners.length} of ${RACERS} writers of one key were told that they created it: ` +
       'let only one client write to this registry at a time';
     return { supported: false, detail };
   }

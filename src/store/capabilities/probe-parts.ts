@@ -7,7 +7,7 @@ import type { Finding, Probe } from './capability.ts';
 
 const PROBE_BODY = Buffer.from('some bytes');
 
-/** Whether an upload that ends is refused where its key has an object already. */
+/** Probes whether completing an upload is refused if its key exists. */
 export async function tryCreateOnlyParts(probe: Probe): Promise<Finding> {
   const first = await completeUpload(probe, PROBE_BODY);
   if (first !== undefined) throw first;
@@ -21,7 +21,7 @@ export async function tryCreateOnlyParts(probe: Probe): Promise<Finding> {
   };
 }
 
-/** How an upload of one part is refused; undefined where the object was made. */
+/** How an upload of one part is refused; undefined if the object was made. */
 async function completeUpload(
   { store, folder, signal }: Probe,
   body: Uint8Array,
@@ -76,7 +76,7 @@ export async function tryChecksum(probe: Probe): Promise<Finding> {
   };
 }
 
-/** How an upload of one part with this crc32c is refused; undefined where it is taken. */
+/** How an upload of one part with this crc32c is refused; undefined if it is taken. */
 async function refusal(
   { store, folder, signal }: Probe,
   sum: number,

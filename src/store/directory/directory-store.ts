@@ -81,7 +81,7 @@ export class DirectoryStore implements ObjectStore {
     return this.#look(`reading ${key} in ${this.url}`, options, async () => {
       const file = await openRegular(this.#root, key);
       if (file === undefined) return undefined;
-      // Whoever asked has gone on by then, and nobody would close it.
+      // The caller has stopped waiting, and would not close it.
       if (signal?.aborted) {
         await file.close();
         throw interruption(signal, 'registry');
@@ -90,7 +90,7 @@ export class DirectoryStore implements ObjectStore {
       const stream = file.createReadStream({ start, ...last, highWaterMark: READ_CHUNK_BYTES });
       const onAbort = () => stream.destroy(interruption(signal, 'registry'));
       signal?.addEventListener('abort', onAbort, { once: true });
-      // Raised where it is read; somebody who has gone on reads nothing any more.
+      // A reader gets the error from the stream; without a reader it must not end the process.
       stream.on('error', () => undefined);
       stream.once('close', () => signal?.removeEventListener('abort', onAbort));
       return stream;
@@ -111,7 +111,7 @@ export class DirectoryStore implements ObjectStore {
     for (;;) {
       const next = await this.#look(`listing ${this.url}`, options, () => keys.next());
       if (next.done) return;
-      // Removed since the folder was read: not there is not there.
+      // Removed since the folder was read.
       const info = await this.stat(next.value, options);
       if (info !== undefined) yield info;
     }

@@ -105,7 +105,7 @@ export async function removeNamed(file: FileHandle, path: string): Promise<void>
   if (await isNamed(file, path)) await orMissing(unlink(path));
 }
 
-/** For a file of ours whose name another user gave to something else. */
+/** Returns REGISTRY for a file whose name another user gave to something else. */
 export function swapped(what: string): PublishError {
   const message = `another user replaced the file of ${what} while it was written; nothing was published`;
   const hint = 'check who may write to the registry';
@@ -123,7 +123,7 @@ export async function withFile<T>(file: FileHandle, work: () => Promise<T>): Pro
 
 /**
  * Opens a regular file for reading; `undefined` if there is none. A symbolic link is not followed,
- * and a FIFO not waited for: whoever may write in the registry must not choose what its readers
+ * and a FIFO not waited for: a user who may write to the registry must not choose what its readers
  * read.
  */
 export async function openRegular(root: string, key: string): Promise<FileHandle | undefined> {

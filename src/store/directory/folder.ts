@@ -13,7 +13,7 @@ const FOLDER_MODE = 0o750;
 const SHARED_MODE = 0o2770;
 const IS_SHARED = 0o2020;
 
-/** What `openFolder` does with a folder that is missing, and one that is there. */
+/** What `openFolder` does with a folder that is missing, and with one that exists. */
 export interface FolderUse {
   /** Makes what is missing below the root, each folder durable in its parent, and checks the owners of the rest. */
   forWriting: boolean;
@@ -67,7 +67,7 @@ async function openRoot(root: string, forWriting: boolean): Promise<RegistryFold
     return folderOf(await open(root, O_RDONLY | O_DIRECTORY), root);
   } catch (error) {
     if (!forWriting && hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    if (hasCode(error, 'ENOENT')) throw gone(root, error);
+    if (hasCode(error, 'ENOENT')) throw registryMissing(root, error);
     throw hasCode(error, 'ENOTDIR') ? notFolder(root, error) : error;
   }
 }
@@ -88,11 +88,11 @@ async function openChild(
     if (!hasCode(error, 'ENOTDIR', 'ELOOP')) throw error;
     const isLink = (await lstat(parent.at(name))).isSymbolicLink();
     if (!isLink && !forWriting) return undefined;
-    throw isLink ? leadsAway(path) : notFolder(path, error);
+    throw isLink ? linkedFolder(path) : notFolder(path, error);
   }
   const folder = folderOf(handle, path);
   try {
-    if (isNew) await settle(parent, folder);
+    if (isNew) await syncNewFolder(parent, folder);
     else if (forWriting) await assertTrusted(folder, top);
     return folder;
   } catch (error) {
@@ -117,7 +117,7 @@ export async function isShared({ handle }: Pick<RegistryFolder, 'handle'>): Prom
   return ((await handle.stat()).mode & IS_SHARED) === IS_SHARED;
 }
 
-async function settle(parent: RegistryFolder, folder: RegistryFolder): Promise<void> {
+async function syncNewFolder(parent: RegistryFolder, folder: RegistryFolder): Promise<void> {
   if (await isShared(parent)) await folder.handle.chmod(SHARED_MODE);
   await parent.handle.sync();
 }
@@ -126,12 +126,12 @@ function folderOf(handle: FileHandle, path: string): RegistryFolder {
   return { handle, path, at: (name) => `${descriptorPath(handle)}/${name}` };
 }
 
-function leadsAway(path: string): PublishError {
+function linkedFolder(path: string): PublishError {
   const message = `${path} is a symbolic link in the place of a folder of the registry`;
   return new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove that link' });
 }
 
-function gone(root: string, cause: unknown): PublishError {
+function registryMissing(root: string, cause: unknown): PublishError {
   const message = `the directory ${root} of the registry is missing`;
   const hint = 'mount it, or correct --registry';
   return new PublishError('REGISTRY', message, { step: 'registry', cause, hint });

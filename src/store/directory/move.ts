@@ -14,12 +14,12 @@ export async function moveFile(root: string, from: string, key: string): Promise
   const file = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   return withFile(file, async () => {
     const facts = await file.stat();
-    // Under another name somebody could go on writing into what is published.
+    // By another name of the file a process could write into what is published.
     if (!facts.isFile() || facts.nlink !== 1) return false;
     const target = await factsOf(root, dirname(key));
     if (target?.dev !== facts.dev) return false;
     await file.sync();
-    if (!(await takeGroup(file, facts.gid, target))) return false;
+    if (!(await adoptGroup(file, facts.gid, target))) return false;
     if (target.isShared) await file.chmod(FILE_MODE);
     else await openByUmask(file, FILE_MODE);
     // Its age in the registry counts from now.
@@ -44,7 +44,7 @@ async function factsOf(
 const S_ISGID = 0o2000;
 
 /** A file made in a setgid folder gets its group; one that is linked into it does not. */
-async function takeGroup(
+async function adoptGroup(
   file: FileHandle,
   gid: number,
   folder: Pick<Stats, 'gid' | 'mode'>,

@@ -1,4 +1,4 @@
-// Who made what is in a directory registry: this user, the registry's owner or group, or somebody who planted it.
+// Who made an entry of a directory registry: this user, the registry's owner or group, or a user who planted it.
 import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
@@ -38,7 +38,7 @@ function planted(path: string, reason: string): PublishError {
 
 /**
  * Who owns what this process makes there: a file server may know it as another user (root_squash).
- * No file can be made in it: nobody.
+ * If no file can be made in it, returns undefined.
  */
 async function uidOfNew(at: RegistryFolder['at']): Promise<number | undefined> {
   const path = at(`${randomUUID()}.new`);

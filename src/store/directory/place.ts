@@ -37,7 +37,7 @@ export async function checkPlace(root: string, { makeParents }: PlaceOptions): P
   await access(dirname(root), W_OK | X_OK);
 }
 
-/** Makes the directory, durably; one that is there stays as it is. @throws as `checkPlace` */
+/** Makes the directory, durably; an existing one is not changed. @throws as `checkPlace` */
 export async function makePlace(root: string, { makeParents, mode }: PlaceOptions): Promise<void> {
   if (await isFolder(root)) return;
   if (makeParents) await makeFoldersDurably(dirname(root));

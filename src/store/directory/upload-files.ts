@@ -57,7 +57,7 @@ export async function createUploadFiles(
   }
 }
 
-/** The files of an upload that an earlier process began; `undefined` if it is gone. */
+/** Opens the files of an upload that an earlier process started; `undefined` if it does not exist. */
 export async function reopenUploadFiles(
   root: string,
   names: UploadNames,
@@ -100,7 +100,7 @@ export async function readUploads(root: string, prefix: string): Promise<OpenUpl
   return (found ?? []).sort((a, b) => byBytes(a.key, b.key));
 }
 
-/** What an upload is for; `undefined` if it is gone or its note cannot be understood. */
+/** Returns the key of an upload; `undefined` if it does not exist or its note is damaged. */
 async function readUploadKey(
   root: string,
   name: string,

@@ -103,7 +103,7 @@ export class DirectoryUpload implements PartUpload {
     });
   }
 
-  /** Writes the part where it belongs; its md5, if one was given to compare with. */
+  /** Writes the part at its place; returns its md5 if one was given to compare with. */
   async #write(
     data: FileHandle,
     body: PartBody,
@@ -172,7 +172,7 @@ export class DirectoryUpload implements PartUpload {
   }
 }
 
-/** The size of the object these parts make. @throws UPLOAD where they do not make one. */
+/** The size of the object these parts make. @throws UPLOAD if they do not make one. */
 function checkParts(
   key: string,
   parts: readonly PartInfo[],

@@ -21,7 +21,7 @@ export async function* walkKeys(
 /** Entries of a folder (a key that ends in `/`, or empty), folders with `/`, in byte order. */
 export async function sortedEntries(root: string, folder: string): Promise<string[]> {
   const entries = await orMissing(readdir(join(root, folder), { withFileTypes: true }));
-  return (entries ?? []).filter(isOurs).map(entryName).sort(byBytes);
+  return (entries ?? []).filter(isRegistryEntry).map(entryName).sort(byBytes);
 }
 
 export function byBytes(a: string, b: string): number {
@@ -44,7 +44,7 @@ async function* walkFolder(
   }
 }
 
-function isOurs(entry: Dirent): boolean {
+function isRegistryEntry(entry: Dirent): boolean {
   return (entry.isFile() || entry.isDirectory()) && entry.name !== UPLOADS_FOLDER;
 }
 

@@ -1,7 +1,7 @@
 // The methods of a store that only some stores have.
 import type { ObjectStore } from '../object-store.ts';
 
-/** What only some stores can do is passed on as it is. */
+/** Returns the optional methods that this store has, unchanged. */
 export function optionalMethods(store: ObjectStore): Partial<ObjectStore> {
   const { isVacant, makePlace, moveIn, prepare, presign, followLink, serverTime } = store;
   const { listStrays, removeStray, findGuests } = store;

@@ -1,10 +1,10 @@
-// The only owner of retries: every request to a store that may be tried again goes through here.
+// The only owner of retries: every request to a store that may be retried goes through here.
 import pRetry from 'p-retry';
 import { interruption, throwIfInterrupted } from '../../core/deadline.ts';
 import { PublishError, type Step } from '../../core/errors.ts';
 
 export interface RetryPolicy {
-  /** Tries after the first one. */
+  /** Attempts after the first one. */
   retries: number;
   retryMinMs: number;
   retryMaxMs: number;
@@ -18,8 +18,8 @@ export const NO_RETRIES: RetryPolicy = { retries: 0, retryMinMs: 0, retryMaxMs: 
 
 /**
  * Runs `attempt` again, after a growing and random pause, for as long as it fails with an error
- * that says it is retryable. `attempt` is told which try it is, from 1.
- * @throws what the last attempt threw; INTERRUPTED where the signal fired.
+ * that says it is retryable. `attempt` gets its number, from 1.
+ * @throws what the last attempt threw; INTERRUPTED if the signal fired.
  */
 export async function withRetries<T>(
   policy: RetryPolicy,
@@ -56,7 +56,7 @@ async function retry<T>(
   try {
     return await attempt(1);
   } catch (error) {
-    if (!isRetryable(error) || signal?.aborted) throw ended(error, signal, step);
+    if (!isRetryable(error) || signal?.aborted) throw errorToThrow(error, signal, step);
     first = error;
   }
   const again = (n: number) => (n === 1 ? Promise.reject(first) : attempt(n));
@@ -70,11 +70,11 @@ async function retry<T>(
       shouldRetry: ({ error }) => isRetryable(error) && !signal?.aborted,
     });
   } catch (error) {
-    throw ended(error, signal, step);
+    throw errorToThrow(error, signal, step);
   }
 }
 
-function ended(error: unknown, signal: AbortSignal | undefined, step: Step): unknown {
+function errorToThrow(error: unknown, signal: AbortSignal | undefined, step: Step): unknown {
   return signal?.aborted && !(error instanceof PublishError) ? interruption(signal, step) : error;
 }
 

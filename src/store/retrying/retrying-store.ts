@@ -1,4 +1,4 @@
-// A store whose requests are tried again where trying again can help; the stores themselves never do.
+// A store whose requests are retried if that can help; the stores themselves retry nothing.
 import type { Readable } from 'node:stream';
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
@@ -16,8 +16,8 @@ import { type RetryPolicy, withRetries } from './retry.ts';
 import { RetryingUpload } from './retrying-upload.ts';
 
 /**
- * Wraps `store`. Two calls are passed on as they are: `putPart`, since whoever sends a part also
- * checks what came of it, and retries both together; and the bytes of `openRead`, since only the
+ * Wraps `store`. Two calls are passed on unchanged: `putPart`, since the sender of a part also
+ * checks the result, and retries both together; and the bytes of `openRead`, since only the
  * reader knows how far it got.
  */
 export class RetryingStore implements ObjectStore {
@@ -99,9 +99,9 @@ export class RetryingStore implements ObjectStore {
   }
 
   /**
-   * NOTE: when the answer to a create is lost, the next try is told that the key exists; so is the
-   * first one where a relay between (nginx, for a PUT) has tried again by itself. It is ours exactly
-   * when it holds our bytes: every body that can be raced for carries a random `write_id`, so two
+   * NOTE: after a lost answer to a create, the next attempt finds that the key exists; so does the
+   * first one if a relay between (nginx, for a PUT) retried by itself. The object is our own exactly
+   * if it holds our bytes: every body that can be raced for carries a random `write_id`, so two
    * writers never write the same bytes, and a race keeps its one winner.
    */
   create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {
@@ -121,8 +121,8 @@ export class RetryingStore implements ObjectStore {
   }
 
   /**
-   * A start whose answer was lost leaves an upload open that nobody knows. They are found by their
-   * key, which no other run has, and ended; after a failure all of them, deaf to the signal.
+   * A start whose answer was lost leaves an open upload of unknown id. Such uploads are found by
+   * their key, which no other run has, and aborted; after a failure all of them, whatever the signal.
    */
   async startUpload(key: string, options: CreateOptions = {}): Promise<PartUpload> {
     let attempts = 0;

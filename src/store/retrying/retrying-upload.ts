@@ -1,4 +1,4 @@
-// A multipart upload whose requests are tried again; parts are not, for who sends them does that.
+// A multipart upload whose requests are retried, but for parts: their sender retries them.
 import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import type { PartBody, PartInfo, PartOrigin, PartUpload } from '../object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';

@@ -2,7 +2,6 @@
 import type { Agent as HttpAgent } from 'node:http';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { PublishError } from '../../core/errors.ts';
-import { type Agents, makeAgents } from './agents.ts';
 import {
   assertProfile,
   checkEndpoint,
@@ -11,6 +10,7 @@ import {
   findRegion,
   type S3Options,
 } from './aws-settings.ts';
+import { type Agents, makeAgents } from './connections/agents.ts';
 
 /** What a bucket's store is opened with. */
 export interface S3StoreOptions extends S3Options {

@@ -1,9 +1,9 @@
-// What every answer of S3 has: what lacks it was cut short, or came from something else on the way.
+// What every answer of S3 has; an answer without it is incomplete, or came from something else on the way.
 import { createHash } from 'node:crypto';
 import { PublishError, type Step } from '../../core/errors.ts';
 import { isMd5, unquote } from '../etag.ts';
 
-/** For an answer that says success and has not what every such answer of S3 has. */
+/** Returns the error for a success that `lacks` something that every such answer of S3 has. */
 export function noS3Answer(doing: string, step: Step, lacks: string): PublishError {
   const message = `${doing} failed: the answer is incomplete or not S3's (${lacks})`;
   const code = step === 'upload' ? 'UPLOAD' : 'REGISTRY';
@@ -12,9 +12,9 @@ export function noS3Answer(doing: string, step: Step, lacks: string): PublishErr
 }
 
 /**
- * Holds that a page of a listing is one, and that it says where it goes on if it does. An empty
- * answer (of a relay, a portal) would otherwise read as an empty registry, and whoever cleans up
- * would take everything for leftovers.
+ * Checks that a page is one of a listing, and that it names the next page if there is one. An empty
+ * answer (of a relay, a portal) would otherwise read as an empty registry, and `gc` would take
+ * everything for leftovers.
  * @throws REGISTRY or UPLOAD, retryable
  */
 export function assertPage(
@@ -34,13 +34,13 @@ export interface EncryptionFacts {
   SSECustomerAlgorithm?: string | undefined;
 }
 
-/** True where an ETag has the shape of an md5 and is none: kept with a KMS's or the client's key. */
+/** True if an ETag has the shape of an md5 and is none: kept with a KMS's or the client's key. */
 export function isEncrypted(answer: EncryptionFacts): boolean {
   const { SSECustomerAlgorithm, ServerSideEncryption = '' } = answer;
   return SSECustomerAlgorithm !== undefined || ServerSideEncryption.startsWith('aws:kms');
 }
 
-/** True where the ETag is the md5 of the body, and where it cannot be. */
+/** Returns true if the ETag is the md5 of the body, or is no md5 at all. */
 export function hasEtag(
   body: Uint8Array,
   answer: EncryptionFacts & { ETag?: string | undefined },

@@ -19,7 +19,7 @@ export interface WatchOptions {
   explain: (error: unknown) => PublishError;
 }
 
-/** Ends a body that has gone silent, only trickles, or is no longer wanted, and gives its errors the shape of ours. */
+/** Returns the body as a stream that ends if it goes silent, trickles or is cancelled, with a PublishError. */
 export function watchBody(
   body: Readable & Partial<SocketTimeout>,
   options: WatchOptions,
@@ -29,7 +29,7 @@ export function watchBody(
   const onAbort = () => out.destroy(interruption(signal, 'registry'));
   const onSilence = () =>
     out.destroy(explain(Object.assign(new Error(), { name: 'TimeoutError' })));
-  // NOTE: a reader that pauses silences the connection too (a pipe into a pager). Node tells of a
+  // NOTE: a reader that pauses silences the connection too (a pipe into a pager). Node reports a
   // silence once, so it is set again; what counts is a server that is waited for.
   body.setTimeout?.(idleMs, () => {
     if (body.isPaused()) body.setTimeout?.(idleMs);
@@ -43,7 +43,7 @@ export function watchBody(
   }, slowMs).unref();
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
-  // Raised where it is read; somebody who has gone on reads nothing any more.
+  // A reader gets the error from the stream; without a reader it must not end the process.
   out.on('error', () => undefined);
   body.once('error', (error) => out.destroy(explain(error)));
   out.once('close', () => {

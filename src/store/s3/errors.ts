@@ -1,4 +1,4 @@
-// What an S3 server or the way to it said, as an error of ours: which, whether it may pass, and the cure.
+// Turns a failure of an S3 server, or of the way to it, into a PublishError: code, retryable, hint.
 
 import type { ErrorCode } from '../../core/error-catalogue.ts';
 import { PublishError, type Step } from '../../core/errors.ts';
@@ -25,7 +25,7 @@ interface Finding {
   hint?: string;
 }
 
-/** Turns whatever the SDK threw into a PublishError; one of ours is passed through. */
+/** Returns what the SDK threw as a PublishError; a PublishError is returned unchanged. */
 export function s3Error(error: unknown, request: S3Request): PublishError {
   if (error instanceof PublishError) return error;
   const { name, status, text } = factsOf(error);
@@ -44,7 +44,7 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
 }
 
 /**
- * True where the server said that the object is not there. A mere 404 (the SDK calls it NotFound)
+ * Returns true if the server said that the object does not exist. A mere 404 (the SDK calls it NotFound)
  * is taken for that after HEAD alone, whose answer has no body: a relay that has lost its server
  * gives 404 too.
  */
@@ -53,9 +53,9 @@ export function isMissingKey(error: unknown, isHead = false): boolean {
   return name === 'NoSuchKey' || (isHead && name === 'NotFound');
 }
 
-/** True where the server said that the multipart upload is not there. */
+/** Returns true if the server said that the multipart upload does not exist. */
 export function isMissingUpload(error: unknown): boolean {
-  // Ceph 20 answers ListParts of an upload that is gone with NoSuchKey.
+  // Ceph 20 answers ListParts of a missing upload with NoSuchKey.
   const { name } = factsOf(error);
   return name === 'NoSuchUpload' || name === 'NoSuchKey';
 }
@@ -160,7 +160,7 @@ const PASSING_CODES = new Set([
 
 /**
  * 5xx, 408 and 429 pass (S3 gives `RequestTimeout` as 400, `SlowDown` as 503); other 4xx do not,
- * nor does what the server cannot do at all. A success that the SDK could not read was cut short.
+ * nor does what the server cannot do at all. A success that the SDK could not read is incomplete.
  */
 function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
   if (status === undefined) return { says: text };

@@ -1,9 +1,9 @@
 // The plain facts of what the SDK threw: name, status, text, and the code of the system. Pure.
 
 export interface Facts {
-  /** The server's code, as `NoSuchKey`; else the error's name. */
+  /** The server's code, such as `NoSuchKey`; else the error's name. */
   name: string;
-  /** HTTP's; undefined where no answer came. */
+  /** HTTP's; undefined if no answer came. */
   status: number | undefined;
   /** Without secrets. */
   text: string;

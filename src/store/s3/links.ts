@@ -3,8 +3,8 @@ import { get as getPlain, type IncomingMessage } from 'node:http';
 import { get as getSecure } from 'node:https';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { type LinkAnswer, type PresignOptions, SMALL_OBJECT_BYTES } from '../object-store.ts';
-import type { Agents } from './agents.ts';
 import { readSmallBody } from './body.ts';
+import type { Agents } from './connections/agents.ts';
 import type { S3Requests } from './requests.ts';
 import { getObjectCommand } from './s3-client.ts';
 

@@ -1,4 +1,4 @@
-// Holds that a listing comes to an end: what a server says of its pages leads on, and not for ever.
+// Ends a listing whose pages do not lead on, or never end.
 import { PublishError, type Step } from '../../core/errors.ts';
 
 /** A page has up to a thousand keys: a hundred million in all, as many as millions of images have. */

@@ -1,4 +1,4 @@
-// One request to a bucket: where it goes, its deadline, and its failures as ours.
+// Makes one request to a bucket, with a deadline, and turns its failure into a PublishError.
 import { withDeadline } from '../../core/deadline.ts';
 import type { PublishError, Step } from '../../core/errors.ts';
 import { assertKey } from '../object-key.ts';
@@ -6,7 +6,7 @@ import type { S3Access, S3StoreOptions } from './access.ts';
 import { isMissingKey, s3Error } from './errors.ts';
 import type { S3 } from './s3-client.ts';
 
-/** One request: what the message says it was doing, its deadline, and what makes it. */
+/** One request: what it does, for messages, its step and its deadline. */
 export interface S3Call {
   doing: string;
   step?: Step;
@@ -34,7 +34,7 @@ export class S3Requests {
     this.url = `s3://${options.bucket}/${options.prefix}`.replace(/\/$/, '');
   }
 
-  /** Bucket and key of an object. @throws USAGE where the key cannot be one. */
+  /** Bucket and key of an object. @throws USAGE if the key cannot be one. */
   at(key: string): { Bucket: string; Key: string } {
     assertKey(key);
     return { Bucket: this.options.bucket, Key: this.prefix + key };
@@ -77,7 +77,7 @@ export class S3Requests {
   }
 }
 
-/** A request for one object, or `undefined` where the server says it is not there. */
+/** Returns the answer to a request for one object; `undefined` if the server says that it does not exist. */
 export async function absent<T>(request: Promise<T>, isHead = false): Promise<T | undefined> {
   try {
     return await request;

@@ -20,7 +20,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { connectMs, type S3Access } from './access.ts';
 import type { S3Options } from './aws-settings.ts';
-import { NotS3Answer, readAnswer } from './xml-guard.ts';
+import { type ScannedObject, scanList } from './list-scan/scan-list.ts';
+import { assertShallow, NotS3Answer, readBounded } from './xml-guard.ts';
 
 /**
  * The requests that are made here. NOTE: the SDK's own `S3` has a hundred, with the shape of each:
@@ -48,34 +49,33 @@ export type S3 = S3Client & Pick<WholeS3, keyof typeof COMMANDS>;
 export function createS3Client(options: S3Options, access: S3Access, requestMs: number): S3 {
   const { endpoint, pathStyle } = options;
   const { region, credentials, http, https } = access;
-  return withCommands(
-    withBoundedAnswers(
-      new S3Client({
-        region,
-        credentials,
-        maxAttempts: 1,
-        // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
-        logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-        // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
-        // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
-        // halves the rate. Content-MD5 is what every server checks.
-        requestChecksumCalculation: 'WHEN_REQUIRED',
-        responseChecksumValidation: 'WHEN_REQUIRED',
-        // It would not be waited for, and is one message more for each part.
-        expectContinueHeader: false,
-        forcePathStyle: pathStyle ?? Boolean(endpoint),
-        ...(endpoint ? { endpoint } : {}),
-        ...(options.profile ? { profile: options.profile } : {}),
-        requestHandler: {
-          connectionTimeout: connectMs(requestMs),
-          // Its warning goes to the console, which is not ours to write on.
-          socketAcquisitionWarningTimeout: 2_147_483_647,
-          httpAgent: http,
-          httpsAgent: https,
-        },
-      }),
-    ),
+  const client = withBoundedAnswers(
+    new S3Client({
+      region,
+      credentials,
+      maxAttempts: 1,
+      // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
+      // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
+      // halves the rate. Content-MD5 is what every server checks.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      // It would not be waited for, and is one message more for each part.
+      expectContinueHeader: false,
+      forcePathStyle: pathStyle ?? Boolean(endpoint),
+      ...(endpoint ? { endpoint } : {}),
+      ...(options.profile ? { profile: options.profile } : {}),
+      requestHandler: {
+        connectionTimeout: connectMs(requestMs),
+        // Its warning goes to the console, which is not ours to write on.
+        socketAcquisitionWarningTimeout: 2_147_483_647,
+        httpAgent: http,
+        httpsAgent: https,
+      },
+    }),
   );
+  return withCommands(withScannedKeys(client));
 }
 
 interface HttpAnswer {
@@ -86,20 +86,62 @@ interface HttpAnswer {
 /** Every answer but the data of an object is read and looked at before the SDK parses it. */
 function withBoundedAnswers(client: S3Client): S3Client {
   client.middlewareStack.add(
-    (next, { commandName }) =>
-      async (args) => {
-        const answer = await next(args);
-        const response = answer.response as HttpAnswer;
-        const { body, statusCode } = response;
-        const isData = commandName === 'GetObjectCommand' && statusCode < 300;
-        if (!isData && body instanceof Readable) {
-          const isFailure = statusCode >= 300;
-          response.body = Readable.from([await readAnswer(body).catch(emptyIf(isFailure))]);
-        }
-        return answer;
-      },
+    (next, context) => async (args) => {
+      const answer = await next(args);
+      const response = answer.response as HttpAnswer;
+      const { body, statusCode } = response;
+      const isData = context.commandName === 'GetObjectCommand' && statusCode < 300;
+      if (!isData && body instanceof Readable) {
+        const isFailure = statusCode >= 300;
+        const isList = context.commandName === LIST && !isFailure;
+        const read = readBody(body, isList ? (context as WithKeys) : undefined);
+        response.body = Readable.from([await read.catch(emptyIf(isFailure))]);
+      }
+      return answer;
+    },
     // The last of its step is the first to see the answer.
     { step: 'deserialize', name: 'boundAnswers', priority: 'low' },
+  );
+  return client;
+}
+
+const LIST = 'ListObjectsV2Command';
+
+/** Where the keys of a page are kept from the answer to the output of one command. */
+interface WithKeys {
+  scannedKeys?: ScannedObject[];
+}
+
+/**
+ * Returns what the SDK parses: the whole body, or of a page of keys what `takeKeys` leaves.
+ * @throws NotS3Answer
+ */
+async function readBody(body: Readable, page: WithKeys | undefined): Promise<Buffer> {
+  const whole = await readBounded(body);
+  const parsed = page === undefined ? whole : takeKeys(whole, page);
+  assertShallow(parsed);
+  return parsed;
+}
+
+/** Takes the keys out of a page, see list-scan/; returns what the SDK still has to parse. */
+function takeKeys(page: Buffer, context: WithKeys): Buffer {
+  const scanned = scanList(page.toString('utf8'));
+  if (scanned === undefined) return page;
+  context.scannedKeys = scanned.objects;
+  return Buffer.from(scanned.rest);
+}
+
+/** Puts the keys of a page into the output, where the SDK's parser would have put them. */
+function withScannedKeys(client: S3Client): S3Client {
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const result = await next(args);
+      const { scannedKeys } = context as WithKeys;
+      if (scannedKeys !== undefined) Object.assign(result.output, { Contents: scannedKeys });
+      return result;
+    },
+    // Outside the SDK's logger, which copies every output even if it writes none.
+    { step: 'initialize', name: 'withScannedKeys', priority: 'high' },
   );
   return client;
 }
@@ -121,7 +163,7 @@ export function getObjectCommand(input: GetObjectCommandInput): GetObjectCommand
   return new GetObjectCommand(input);
 }
 
-/** The Date header of an answer; `undefined` where it has none that can be read. */
+/** The Date header of an answer; `undefined` if it has none that can be read. */
 export async function readServerDate(
   client: S3,
   bucket: string,
@@ -143,7 +185,7 @@ export async function readServerDate(
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-/** What went wrong is told by the status, whatever stands in the body (as a relay's page). */
+/** The status of a failure decides, whatever its body holds (a relay's page, for example). */
 function emptyIf(isFailure: boolean): (error: unknown) => Buffer {
   return (error) => {
     if (isFailure && error instanceof NotS3Answer) return Buffer.alloc(0);

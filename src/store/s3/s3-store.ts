@@ -1,4 +1,4 @@
-// The registry's store in an S3 bucket: one request for each call, errors told apart, nothing retried.
+// The store in an S3 bucket: one request for each call, nothing retried.
 import type { Readable } from 'node:stream';
 import { ignoreRejection } from '../../core/ignore-rejection.ts';
 import type { CallOptions, ObjectInfo, StoreLocation } from '../object-info.ts';
@@ -32,7 +32,7 @@ export const S3_LIMITS: StoreLimits = {
   maxObjectBytes: 5 * 1024 * 1024 * MIB,
 };
 
-/** @throws CONFIG where an option cannot be used. No request is made. */
+/** @throws CONFIG if an option cannot be used. No request is made. */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
   const access = await openAccess(options);
   // What was looked up is used as if it was given.

@@ -101,7 +101,7 @@ export class S3Upload implements PartUpload {
   ): Promise<ObjectInfo | undefined> {
     if (options.signal?.aborted) return undefined;
     const info = await statObject(this.#s3, this.key, options).catch((lookError: unknown) => {
-      throw unseen(error, lookError);
+      throw errorOfUnknownEnd(error, lookError);
     });
     const size = parts.reduce((sum, part) => sum + part.size, 0);
     if (info === undefined || info.size !== size) return undefined;
@@ -122,7 +122,7 @@ export class S3Upload implements PartUpload {
  * a lost answer may stand for a success (the upload is gone, the key exists), so it is not final
  * while looking again may tell; otherwise the first answer counts.
  */
-function unseen(error: unknown, lookError: unknown): unknown {
+function errorOfUnknownEnd(error: unknown, lookError: unknown): unknown {
   if (!(error instanceof PublishError && lookError instanceof PublishError)) return lookError;
   const mayHaveBeenMade = lookError.retryable || error.code === 'PRECONDITION_LOST';
   return !error.retryable && mayHaveBeenMade ? lookError : error;

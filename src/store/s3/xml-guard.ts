@@ -1,4 +1,4 @@
-// Holds that an answer which the SDK parses as a whole is small, and no deeper than any of S3's.
+// Checks, before the SDK parses an answer, that it is small and not nested deeper than any of S3's.
 import type { Readable } from 'node:stream';
 
 /** A page of a thousand keys of a KiB, each character of them escaped, is half of it. */
@@ -6,19 +6,18 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** S3's own have six levels. */
 const MAX_DEPTH = 32;
 
-/** What is no answer of S3: trying again gives the same. */
+/** The answer is not S3's; a retry would get the same. */
 export class NotS3Answer extends Error {
   override readonly name = 'NotS3Answer';
 }
 
 /**
- * The whole body.
+ * Returns the whole body.
  *
- * NOTE: the SDK reads such a body without a limit, and its parser takes time by the square of the
- * depth, in which nothing else of the process runs.
- * @throws NotS3Answer
+ * NOTE: the SDK reads such a body without a limit.
+ * @throws NotS3Answer if it is too large
  */
-export async function readAnswer(body: Readable): Promise<Buffer> {
+export async function readBounded(body: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -28,12 +27,14 @@ export async function readAnswer(body: Readable): Promise<Buffer> {
       throw new NotS3Answer(`it has more than ${MAX_ANSWER_BYTES} bytes`);
     chunks.push(chunk);
   }
-  const answer = Buffer.concat(chunks);
-  assertShallow(answer);
-  return answer;
+  return Buffer.concat(chunks);
 }
 
-/** @throws NotS3Answer */
+/**
+ * NOTE: the SDK's parser takes time by the square of the depth, in which nothing else of the process
+ * runs.
+ * @throws NotS3Answer if elements nest too deep, or entities are defined
+ */
 export function assertShallow(xml: Buffer): void {
   let depth = 0;
   for (let at = xml.indexOf('<'); at !== -1; at = xml.indexOf('<', at + 1)) {

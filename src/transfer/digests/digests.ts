@@ -1,4 +1,4 @@
-// Digests of bytes that are in memory: one algorithm a thread, beside whoever reads and sends them.
+// Digests of bytes in memory, one thread for each algorithm, while other code reads and sends them.
 import { Worker } from 'node:worker_threads';
 import { endWorker } from '../../core/end-worker.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
@@ -12,17 +12,17 @@ export type DigestAlgorithm = (typeof DIGEST_ALGORITHMS)[number];
 export type Digests = { sha256: string } & Partial<Record<DigestAlgorithm, string>>;
 
 /**
- * What is asked for beside sha256, without doubles.
+ * Returns sha256 and the requested algorithms, each once.
  * @throws USAGE on an algorithm that is not one of DIGEST_ALGORITHMS.
  */
-export function digestAlgorithms(asked: readonly string[] = []): DigestAlgorithm[] {
-  const bad = asked.find((name) => !(DIGEST_ALGORITHMS as readonly string[]).includes(name));
+export function digestAlgorithms(requested: readonly string[] = []): DigestAlgorithm[] {
+  const bad = requested.find((name) => !(DIGEST_ALGORITHMS as readonly string[]).includes(name));
   if (bad !== undefined) {
     const message = `${JSON.stringify(bad)} is no supported digest`;
     const hint = `use ${DIGEST_ALGORITHMS.join(', ')}`;
     throw new PublishError('USAGE', message, { step: 'upload', hint });
   }
-  return [...new Set(['sha256', ...(asked as DigestAlgorithm[])] as const)];
+  return [...new Set(['sha256', ...(requested as DigestAlgorithm[])] as const)];
 }
 
 /** Digests of the same bytes side by side. */
@@ -71,7 +71,7 @@ export class Digester {
       env: {},
       execArgv: [],
     });
-    this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#settle(id, hex));
+    this.#worker.on('message', ({ id, hex }: DigestAnswer) => this.#resolveDigest(id, hex));
     this.#worker.on('error', (error) => this.#fail(messageOf(error)));
     this.#worker.on('exit', () => this.#fail('its thread ended'));
     this.#worker.unref();
@@ -85,7 +85,7 @@ export class Digester {
     await this.#ask({ kind: 'update', of, bytes });
   }
 
-  /** In hex; it begins anew after that. */
+  /** In hex; the digest starts over after that. */
   digest(of = 0): Promise<string> {
     return this.#ask({ kind: 'digest', of });
   }
@@ -107,7 +107,7 @@ export class Digester {
     });
   }
 
-  #settle(id: number, hex: string): void {
+  #resolveDigest(id: number, hex: string): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();

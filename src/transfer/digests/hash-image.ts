@@ -10,7 +10,7 @@ const RANGE_BYTES = 16 * 1024 * 1024;
 const STEP_BYTES = 2 * 1024 * 1024;
 const STEPS = 3;
 
-/** The digests of a source. `onProgress` is told the bytes hashed so far. */
+/** Returns the digests of a source. `onProgress` gets the bytes hashed so far. */
 export async function hashImage(
   source: ImageSource,
   algorithms: readonly DigestAlgorithm[],

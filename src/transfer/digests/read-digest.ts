@@ -12,7 +12,7 @@ export interface ReadDigestOptions extends CallOptions {
 }
 
 /**
- * `undefined` where the object is not there. A stream that breaks is opened again where it broke.
+ * `undefined` if the object does not exist. A stream that breaks is opened again where it broke.
  * One that gives more bytes than the store says it has is read no further.
  * @throws REGISTRY, INTERRUPTED
  */

@@ -5,8 +5,8 @@ import type { RangeReader } from '../../host/io/image-source.ts';
 
 /**
  * Calls `use` with the bytes `start` to `end`, in order, as long as a piece of `memory` at a time;
- * a piece is read anew when its `use` has resolved.
- * @throws UPLOAD where the source ends before `end`, and what reading and `use` throw.
+ * a piece's memory is reused when its `use` has resolved.
+ * @throws UPLOAD if the source ends before `end`, and what reading and `use` throw.
  */
 export async function walkRange(
   reader: RangeReader,
@@ -39,7 +39,7 @@ export function stepsOf(memory: Uint8Array, bytes: number, count: number): Uint8
   return Array.from({ length: count }, (_, n) => memory.subarray(n * bytes, (n + 1) * bytes));
 }
 
-/** The bytes `start` to `end`, at the begin of `memory`. @throws UPLOAD where there are fewer. */
+/** The bytes `start` to `end`, at the begin of `memory`. @throws UPLOAD if there are fewer. */
 export async function readWhole(
   reader: RangeReader,
   memory: Uint8Array,

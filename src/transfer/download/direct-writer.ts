@@ -60,7 +60,7 @@ export class DirectWriter implements Writer {
   }
 
   /** Waits until nothing uses the memory any more, however that ends. */
-  async settle(): Promise<void> {
+  async waitForWrites(): Promise<void> {
     await this.#writing.catch(() => undefined);
   }
 

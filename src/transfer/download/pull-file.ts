@@ -19,7 +19,7 @@ export interface PullOptions {
   signal?: AbortSignal | undefined;
   /** Bytes that are there so far, with those of an earlier pull. */
   onProgress?: ((bytes: number) => void) | undefined;
-  /** What is good to know: that a pull goes on, or that what was fetched is kept. */
+  /** Notes for people: that a pull resumes, or that what was fetched is kept. */
   onNote?: ((message: string) => void) | undefined;
   /** Replaces FILE if it is a file. */
   overwrite?: boolean;
@@ -94,7 +94,7 @@ async function fillPartial(
     if (found === sha256) return partial;
     await partial.discard();
     const wrong = `${key} has the sha256 ${found}, but its record says ${sha256}`;
-    // NOTE: what an earlier pull left may have been harmed since (a power cut, another hand), and
+    // NOTE: what an earlier pull left may have been damaged since (a power cut, another process), and
     // that says nothing about the image: it is judged by what was fetched in one go.
     if (resumedBytes === 0) throw damaged(wrong);
     onNote?.(`${path} lacks what was fetched before; fetching all of it again`);
@@ -122,7 +122,7 @@ async function fillOnce(
 }
 
 // NOTE: the digest says that the data is what the record means, not that its maker meant well:
-// whoever may write to the registry can make both, and the next program to open the file obeys it.
+// a client that may write to the registry can make both, and the next program to open the file obeys it.
 async function assertHandedOut(
   { url }: ObjectStore,
   { key, format }: PullSource & { format: DiskFormat | undefined },

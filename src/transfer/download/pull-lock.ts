@@ -11,7 +11,7 @@ export interface PullLock {
   release(): Promise<void>;
 }
 
-/** Nobody but its owner may open it: any open descriptor can hold the lock. */
+/** Only its owner may open it: any open descriptor can hold the lock. */
 const NOTE_MODE = 0o600;
 
 /**
@@ -37,7 +37,7 @@ export async function lockPull(path: string, file: string): Promise<PullLock> {
   }
 }
 
-/** NOTE: a file system without locks gives none; then only the digest of the whole tells. */
+/** NOTE: a file system without locks grants every lock; the digest of the whole then decides. */
 async function lock({ fd }: FileHandle): Promise<boolean> {
   const { tryLock } = await import('../../host/native/file-locks.ts');
   try {

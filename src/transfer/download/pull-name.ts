@@ -53,7 +53,7 @@ export async function assertReplaceable(path: string, overwrite: boolean): Promi
   throw new PublishError('USAGE', message, { step: 'pull', hint });
 }
 
-/** rename(2) would replace what somebody made meanwhile; link(2) does not, if there is one. */
+/** rename(2) would replace a file made meanwhile; link(2), if the file system has it, does not. */
 async function renameToNew(partial: string, file: string): Promise<void> {
   try {
     await link(partial, file);

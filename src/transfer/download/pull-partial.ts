@@ -5,7 +5,7 @@ import { isNamed, openOwn, readAtMost } from '../../host/files/own-file.ts';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { notOwn } from './pull-lock.ts';
 
-/** What is pulled. `etag` is the store's own; null where it has none. */
+/** What is pulled. `etag` is the store's own; null if it has none. */
 export interface PullSource {
   key: string;
   size: number;

@@ -1,4 +1,4 @@
-// Whether a file can be made where an image is pulled to, and what it means if it cannot.
+// Checks whether FILE of a pull can be created, and turns failures of its file system into errors.
 import { access, constants, lstat, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
@@ -18,8 +18,8 @@ export async function assertPlace(file: string): Promise<void> {
 }
 
 /**
- * A failure of the file system as one of ours: USAGE if the path is wrong, NO_SPACE if the file system
- * is full, else WORK_DIR. One of ours is passed through.
+ * Returns a failure of the file system as USAGE if the path is wrong, NO_SPACE if the file system is
+ * full, else WORK_DIR. A PublishError is returned unchanged.
  */
 export function placeError(error: unknown, file: string): PublishError {
   if (error instanceof PublishError) return error;

@@ -28,7 +28,7 @@ interface FetchOptions {
 const MAX_LAG_RANGES = 32;
 
 /**
- * Fetches what is missing, each range tried again by itself from where it broke, and resolves to
+ * Fetches what is missing, each range retried by itself from where it broke, and resolves to
  * the sha256 of the file as it can be read back. @throws the first failure, when none is under way.
  */
 export async function fetchRanges(

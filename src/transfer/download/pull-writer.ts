@@ -10,7 +10,7 @@ export interface Writer {
   /** The place in the file up to which all bytes were taken. */
   readonly at: number;
   /**
-   * A promise where the next chunk must wait for it: the disk is slower than the sender then.
+   * Returns a promise if the next chunk must wait: the disk is slower than the sender then.
    * @throws what the file system says, also of bytes that were taken before.
    */
   take(chunk: Uint8Array): Promise<void> | undefined;

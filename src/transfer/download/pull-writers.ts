@@ -1,4 +1,4 @@
-// The writers of a file's ranges, some at once: past the page cache where its file system can, else through it.
+// The writers of a file's ranges, some at once: past the page cache if its file system can, else through it.
 import type { FileHandle } from 'node:fs/promises';
 import { DirectTarget } from '../../host/io/direct-target.ts';
 import { DirectWriter, WriterMemory } from './direct-writer.ts';
@@ -29,7 +29,7 @@ export async function openWriters(file: FileHandle, atOnce: number): Promise<Wri
         await work(writer);
         await writer.finish();
       } finally {
-        await writer.settle();
+        await writer.waitForWrites();
         memory.giveBack(pieces);
       }
     },

@@ -1,4 +1,4 @@
-// One object from a registry to another: by the server itself where both are its own, else through here.
+// Copies one object between stores: by the server itself if both are its buckets, else through this process.
 import { eachBounded } from '../../core/bounded.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
@@ -34,7 +34,7 @@ const COPY_PART_MIB = 256;
 
 /**
  * Copies, and then reads back what is there now and holds it against the record.
- * @throws INTEGRITY where it differs, UPLOAD, REGISTRY, INTERRUPTED; no upload is left open.
+ * @throws INTEGRITY if it differs, UPLOAD, REGISTRY, INTERRUPTED; no upload is left open.
  */
 export async function copyObject(request: CopyObjectRequest): Promise<CopyWay> {
   const { to, key, signal } = request;

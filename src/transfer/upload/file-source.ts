@@ -7,8 +7,8 @@ import type { ImageSource, RangeReader } from '../../host/io/image-source.ts';
 import { isCold } from '../../host/io/is-cold.ts';
 
 /**
- * `direct`: whether it is read past the page cache; if left out, where it does not lie in it.
- * @throws UPLOAD where the file is not there or is none.
+ * `direct`: whether it is read past the page cache; if left out, if it is not in the cache.
+ * @throws UPLOAD if the file is missing or is no regular file
  */
 export async function fileSource(
   path: string,
@@ -27,7 +27,7 @@ export async function fileSource(
   return { size, reader: () => new FileReader(path, isDirect), checkUnchanged };
 }
 
-/** Reads a file, which is opened when the first bytes of it are asked for. */
+/** Reads a file, which is opened at the first read. */
 export class FileReader implements RangeReader {
   readonly #path: string;
   readonly #direct: boolean;
@@ -51,7 +51,7 @@ export class FileReader implements RangeReader {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    // NOTE: a read that hangs (a file server that is gone) holds its file; nobody waits for that.
+    // NOTE: a read that hangs (a dead file server) holds its file; close does not wait for it.
     this.#file?.then((file) => file.close()).catch(() => undefined);
   }
 }

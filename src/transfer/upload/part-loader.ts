@@ -18,14 +18,14 @@ export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** One part, as it was read. Its memory is the loader's again after `release`. */
 export interface LoadedPart {
-  /** From anew on each call. */
+  /** From the start on each call. */
   chunks(): Chunks;
   /** Eight hex digits. */
   crc32c(): string;
   md5(): Promise<string>;
   /** Resolves when the digests of the whole have gone through it. */
   hashed: Promise<void>;
-  /** Somebody may go on to read its memory after `release`, which is then no other part's. */
+  /** Its memory may still be read after `release`, so no other part gets it. */
   abandon(): void;
   release(): void;
 }
@@ -47,14 +47,14 @@ export class PartLoader {
     this.#free = takePieces(atOnce);
   }
 
-  /** @throws UPLOAD where the source ends within the part, and what reading it throws. */
+  /** @throws UPLOAD if the source ends within the part, and what reading it throws. */
   async load(part: PlannedPart): Promise<LoadedPart> {
     const memory = this.#free.pop();
     if (memory === undefined)
       throw new PublishError('INTERNAL', 'more parts are loaded than memory was reserved for', {
         step: 'upload',
       });
-    // Where that fails the memory is nobody's: a read that hangs may still write to it.
+    // If that fails the memory is not reused: a read that hangs may still write to it.
     const isWhole = part.end - part.start <= memory.byteLength;
     return isWhole ? this.#loadWhole(part, memory) : this.#loadPieces(part, memory);
   }
@@ -115,7 +115,7 @@ export class PartLoader {
       abandon: () => {
         isAbandoned = true;
       },
-      // The next part of this upload needs some, whoever may come back to the old.
+      // The next part of this upload needs memory, even if the old is never free again.
       release: () => this.#free.push(...(isAbandoned ? takePieces(1) : [memory])),
     };
   }

@@ -17,7 +17,7 @@ export function takePieces(count: number): Uint8Array[] {
   return missing > 0 ? [...taken, ...sharedPieces(PIECE_BYTES, missing)] : taken;
 }
 
-/** Gives back pieces that nobody reads into any more; all others are left to the collector. */
+/** Gives back pieces that nothing writes to any more; the garbage collector takes the others. */
 export function givePieces(pieces: readonly Uint8Array[]): void {
   free.push(...pieces);
 }

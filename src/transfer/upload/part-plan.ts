@@ -21,8 +21,8 @@ export interface PartPlan {
 
 /**
  * Cuts `size` bytes into parts of `wantedPartSize`, or as much larger as the store's number of
- * parts asks for. An empty image is one empty part, so that there is one way for every size.
- * @throws UPLOAD where the store cannot hold so much.
+ * parts requires. An empty image is one empty part, so that every size is handled alike.
+ * @throws UPLOAD if the store cannot hold so much.
  */
 export function planParts(size: number, wantedPartSize: number, limits: StoreLimits): PartPlan {
   const needed = Math.ceil(size / limits.maxParts);

@@ -1,4 +1,4 @@
-// One rate for all that is sent at once: whoever sends asks before, and waits its turn.
+// One rate for everything that is sent at once: each sender waits for its turn.
 
 /** Longer is too long for one timer of Node. */
 const LONGEST_TIMER_MS = 2 ** 30;

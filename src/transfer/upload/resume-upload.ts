@@ -10,7 +10,7 @@ import type { Target } from './upload-types.ts';
 
 /**
  * The open upload of this key that has the most parts, with them; others of the key are aborted.
- * Undefined where there is none. Nobody else writes to a key of this image.
+ * Undefined if there is none. No other run writes to a key of this image.
  */
 export async function findUpload(
   store: Target,
@@ -38,9 +38,9 @@ interface Wanted extends CallOptions {
 }
 
 /**
- * The object, where it is there already and holds exactly the source's bytes: it is read back,
- * since only that tells the same in every store. Undefined where there is none.
- * @throws INTEGRITY where it holds something else.
+ * Returns the object if it exists and holds exactly the source's bytes. It is read back, since only
+ * that is certain in every store. Undefined if there is none.
+ * @throws INTEGRITY if it holds something else.
  */
 export async function findUploaded(
   store: Pick<ReadTier, 'stat' | 'openRead' | 'url'>,

@@ -1,4 +1,4 @@
-// One part on its way: tried again by itself, with a deadline, and held against what the store says.
+// One part on its way: retried by itself, with a deadline, and held against what the store says.
 import { Readable } from 'node:stream';
 import { unlessAborted, withDeadline } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
@@ -14,7 +14,7 @@ export interface SendPartOptions {
   policy: UploadPolicy;
   check: PartCheck;
   signal: AbortSignal;
-  /** Bytes that went out; negative where a try was in vain. */
+  /** Bytes that were sent; negative after an attempt that failed. */
   onBytes: (bytes: number) => void;
 }
 
@@ -35,7 +35,7 @@ export async function sendPart(
   const what = `The registry, sent part ${part.number} of ${upload.key},`;
   return withRetries(policy, { signal, step: 'upload' }, () =>
     withDeadline({ what, ms, step: 'upload', signal }, async (attemptSignal) => {
-      // What is deaf to that goes on with the memory.
+      // Work that ignores the signal still uses the memory.
       attemptSignal.addEventListener('abort', loaded.abandon, { once: true });
       const body = { start: part.start, length, ...sums };
       const paced = check === 'none' ? {} : { rate: policy.rate, signal: attemptSignal };
@@ -75,7 +75,7 @@ async function attempt<T>(
       count(bytes);
     };
     return await put(() => {
-      // Opened anew within one try, where the first way of sending it was not the right one.
+      // Opened again within one attempt if the store opens the body twice.
       if (counted > 0) count(-counted);
       return countBytes(loaded.chunks(), onChunk, end - start);
     });
@@ -96,8 +96,8 @@ export function otherBytes({ number, etag }: Pick<PartInfo, 'number' | 'etag'>):
 }
 
 /**
- * The chunks as a stream that tells how many bytes went through. One that ends early fails: whoever
- * waits for the rest (a server told the length) would wait until its deadline.
+ * Returns the chunks as a stream that reports how many bytes went through. One that ends early
+ * fails: a server that knows the length would wait for the rest until its deadline.
  * NOTE: not by a Transform in a pipeline, which takes several times the processor time.
  */
 function countBytes(

@@ -20,7 +20,7 @@ export class PartSender {
   readonly #upload: PartUpload;
   readonly #plan: PartPlan;
   readonly #options: SendOptions;
-  /** Of no digest where they are known. */
+  /** Of no digest if they are known. */
   readonly #digests: DigestSet;
   readonly #loader: PartLoader;
   /** Stops the parts under way when one has failed for good. */
@@ -38,7 +38,7 @@ export class PartSender {
   }
 
   /**
-   * Sends every part that is not there, and compares those that are. They start in order.
+   * Sends every part that the store lacks, and compares those that it has. They start in order.
    * @throws the first failure, when none is under way.
    */
   async sendAll(): Promise<PartInfo[]> {
@@ -85,12 +85,12 @@ export class PartSender {
     }
   }
 
-  /** NOTE: a read that hangs (a file server that is gone) cannot be ended, but is not waited for. */
+  /** NOTE: a read that hangs (a dead file server) cannot be ended, but is not waited for. */
   #load(part: PlannedPart): Promise<LoadedPart> {
     const { signal } = this.#stop;
     const { number, start, end } = part;
     const ms = partMs(this.#options.policy, end - start);
-    const what = `The storage, asked for part ${number} of the image,`;
+    const what = `the storage, which part ${number} of the image was read from,`;
     const loading = ignoreRejection(this.#loader.load(part));
     return withDeadline({ what, ms, step: 'upload', signal }, (stop) =>
       unlessAborted(loading, stop, 'upload'),
@@ -124,7 +124,7 @@ export class PartSender {
   }
 }
 
-/** NOTE: an ETag that is no md5 (SSE-KMS) tells nothing about the bytes: the part is sent again. */
+/** NOTE: an ETag that is no md5 (SSE-KMS) says nothing about the bytes: the part is sent again. */
 async function isSame(
   kept: PartInfo,
   { start, end }: PlannedPart,

@@ -1,4 +1,4 @@
-// An image to one object of a store: parts side by side, digests beside them, nothing left on failure.
+// Uploads an image to one object: parts and digests side by side, nothing left on failure.
 import { interruption, throwIfInterrupted } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';
 import { etagsDiffer, multipartEtag } from '../../store/etag.ts';
@@ -11,9 +11,9 @@ import type { Target, UploadImageOptions, UploadImageResult } from './upload-typ
 
 /**
  * Uploads the source. When it resolves, the store has said of each part and of the whole that it
- * received what was sent; when it rejects, the multipart upload is gone, also after a signal.
+ * received what was sent; when it rejects, the multipart upload was aborted, after a signal too.
  * @throws UPLOAD, REGISTRY, INTEGRITY (what arrived is not what was sent), INTERRUPTED. With
- * `undoFailures` where the upload could not be aborted.
+ * `undoFailures` if the upload could not be aborted.
  */
 export async function uploadImage(
   store: Target,

@@ -11,7 +11,7 @@ export interface UploadPolicy extends RetryPolicy {
   concurrency: number;
   /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
   partMs: number;
-  /** What goes to a bucket at most, in MiB/s; no cap where 0 or left out. */
+  /** What goes to a bucket at most, in MiB/s; no cap if 0 or left out. */
   rateMib?: number;
   /** Shared by all who send at that rate. */
   rate?: RateLimit;
@@ -26,7 +26,7 @@ export interface UploadImageOptions {
   /** The store was seen to refuse a wrong checksum: it need not be md5, which costs much more. */
   checksums?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Goes on with what an earlier process left of this very upload. */
+  /** Continues what an earlier process left of this upload. */
   resume?: boolean | undefined;
   /** Known already: the source is read to be sent alone. */
   digests?: Digests | undefined;

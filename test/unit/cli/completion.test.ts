@@ -229,6 +229,37 @@ describe('in a terminal', () => {
     await terminal.type(`bindkey -e; ${load}; echo rea''dy\r`, /ready/);
     for (const [typed, completed] of LINES) await terminal.completes(typed, completed);
   });
+
+  it('zsh loads the script from a folder of its functions', async () => {
+    await mkdir(join(dir, 'functions'), { recursive: true });
+    terminal = new Terminal('zsh -f -i');
+    const write =
+      'virt-publish completion zsh >functions/_virt-publish; fpath=($PWD/functions $fpath)';
+    const load = 'autoload -U compinit; compinit -D -u';
+    await terminal.type(`bindkey -e; ${write}; ${load}; echo rea''dy\r`, /ready/);
+    // The first Tab defines the function and completes, the second only completes.
+    for (const [typed, completed] of LINES.slice(0, 2)) await terminal.completes(typed, completed);
+  });
+});
+
+test('bash never completes a name to something that it would run', async () => {
+  const image = join(dir, 'image.raw');
+  const args = [main, 'import', image, '--format', 'raw', '--name', '$(touch pwned)'];
+  await run(process.execPath, args, { env });
+  const completed = async (word: string) => {
+    const line = `virt-publish show ${word}`;
+    const script = [
+      'eval "$(virt-publish completion bash)"',
+      `COMP_LINE=$1 COMP_POINT=\${#1} COMP_WORDS=(virt-publish show "$2") COMP_CWORD=2`,
+      `_virt_publish; printf "%s\\n" "\${COMPREPLY[@]}"`,
+    ].join('\n');
+    const { stdout } = await run('bash', ['-c', script, 'bash', line, word], { env, cwd: dir });
+    return stdout.trim();
+  };
+  expect(await completed('\\$')).toBe('\\$\\(touch\\ pwned\\)');
+  expect(await completed('"$')).toBe('');
+  expect(await completed("'$")).toBe('');
+  expect(await completed('"two')).toBe('two words');
 });
 
 test('fish completes commands, flags, values, images, aliases and paths', async () => {

@@ -101,7 +101,8 @@ describe('output', () => {
     );
     output.write('c');
     await output.finish();
-    expect(String(stream.read())).toBe('abc');
+    // NOTE: since Node 26 one `read()` returns one of the buffered chunks.
+    expect((await stream.end().toArray()).join('')).toBe('abc');
   });
 
   it('ignores a broken pipe, and writes no more', async () => {

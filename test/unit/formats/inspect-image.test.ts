@@ -14,7 +14,7 @@ describe('refuses', () => {
     });
   });
 
-  it('a header cut at any byte, without falling over', async () => {
+  it('a header cut at any byte, with IMAGE_REFUSED', async () => {
     for (const whole of [qcow2(), vmdk()]) {
       for (let length = 8; length < 1024; length += 7) {
         await expect(
@@ -26,7 +26,7 @@ describe('refuses', () => {
     }
   });
 
-  it('headers of random bytes, without falling over', async () => {
+  it('headers of random bytes, with IMAGE_REFUSED or a result', async () => {
     let seed = 1;
     const next = () => {
       seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
@@ -50,7 +50,7 @@ describe('refuses', () => {
     });
   });
 
-  it('another format than it is said to be', async () => {
+  it('an image of another format than --format says', async () => {
     const wish = { ...limits, expected: 'raw' as const };
     await expect(inspectImage(bytesOf(qcow2()), wish)).rejects.toMatchObject({ code: 'USAGE' });
   });
@@ -78,7 +78,7 @@ describe('takes', () => {
     expect(await inspectImage(bytesOf(disk), limits)).toEqual(image);
   });
 
-  it('an ISO as one, also a hybrid one, or UDF, unless it is said to be raw', async () => {
+  it('an ISO as iso, hybrid and UDF ones too, unless --format raw is given', async () => {
     for (const mark of ['CD001', 'BEA01']) {
       const disk = Buffer.alloc(1024 * 1024, 'x');
       disk.write(mark, 0x8001, 'latin1');
@@ -91,14 +91,14 @@ describe('takes', () => {
     }
   });
 
-  it('a text as a raw disk only if it is said to be one', async () => {
+  it('a text as a raw disk only with --format raw', async () => {
     const page = bytesOf(Buffer.from('\n<!DOCTYPE html><title>404</title>'));
     await expect(inspectImage(page, limits)).rejects.toThrow(/an HTML page/);
     const raw = { ...limits, expected: 'raw' as const };
     expect(await inspectImage(page, raw)).toMatchObject({ format: 'raw' });
   });
 
-  it('bytes as a disk that only begin like a packed file', async () => {
+  it('a disk whose first bytes look like a packed file', async () => {
     for (const start of [
       Buffer.from('5d00008000', 'hex'),
       Buffer.from('1f9d00', 'hex'),

@@ -1,4 +1,4 @@
-// Validation: our own input is refused as USAGE, of somebody else's bytes the problem is named, and nothing crashes.
+// Validation: wrong input is USAGE, a wrong stored record is a named problem, and nothing crashes.
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -90,7 +90,7 @@ const WRONG: [string, Record<string, unknown>, string][] = [
 ];
 
 describe('a record', () => {
-  test('that is right is taken as it is, from a store and to one', () => {
+  test('that is valid is read and written unchanged', () => {
     const record = activeRecord();
     expect(examineRecord(JSON.parse(JSON.stringify(record)))).toEqual({ record });
     expect(assertRecord(record)).toEqual(record);
@@ -98,12 +98,12 @@ describe('a record', () => {
     expect(examineRecord(structuredClone(several))).toEqual({ record: several });
   });
 
-  test('may have fields that are not known', () => {
+  test('may have unknown fields', () => {
     const later = { ...activeRecord(), write_id: 'x', os_new_field: [1] };
     expect(examineRecord(later)).toEqual({ record: activeRecord() });
   });
 
-  test('keeps of its objects what is known, and of what nests deep nothing', () => {
+  test('loses unknown fields of its objects, and fields that nest deep', () => {
     const deep = JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`);
     const record = activeRecord();
     const odd = { ...record, deep, data: { ...object, deep }, artefacts: [{ ...object, deep }] };
@@ -122,7 +122,7 @@ describe('a record', () => {
     expect(examineRecord(volumes)).toHaveProperty('record');
   });
 
-  test('of a hundred thousand tags is judged in no time', () => {
+  test('with a hundred thousand tags is checked in linear time', () => {
     const tags = Array.from({ length: 100_000 }, (_, n) => `t${n}`);
     expect(examineRecord({ ...activeRecord(), tags })).toHaveProperty('record');
   });

@@ -40,7 +40,7 @@ describe('a query', () => {
     expect(matchesQuery(image, query)).toBe(expected);
   });
 
-  it('leaves hidden, killed and deleted images out unless they are asked for', () => {
+  it('omits hidden, killed and deleted images unless it names them', () => {
     expect(matchesQuery(activeRecord({ os_hidden: true }), {})).toBe(false);
     expect(matchesQuery(activeRecord({ os_hidden: true }), { hidden: true })).toBe(true);
     expect(matchesQuery(activeRecord({ status: 'killed' }), {})).toBe(false);
@@ -56,7 +56,7 @@ describe('a page', () => {
   const numbers = (images: readonly ImageRecord[]) =>
     images.map((each) => Number(each.id.slice(-2)));
 
-  it('is in the order that is asked for, equal ones by id, those without a value first', async () => {
+  it('is in the requested order, equal images by id, those without a value first', async () => {
     const sorted = async (sort: string) =>
       numbers((await selectPage(records(list), { sort: parseSort(sort) })).images);
     expect(await sorted('id')).toEqual([1, 2, 3, 4, 5]);
@@ -66,7 +66,7 @@ describe('a page', () => {
     expect(numbers((await selectPage(records(list), {})).images)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('follows page to the end, whatever its length', async () => {
+  it('is followed by the next one until the end, whatever its length', async () => {
     for (const limit of [1, 2, 3, 4, 5, 6]) {
       const seen: number[] = [];
       let after: ImageRecord | undefined;
@@ -85,7 +85,7 @@ describe('a page', () => {
     }
   });
 
-  it('refuses an order there is not', () => {
+  it('refuses an unknown order', () => {
     for (const text of ['', 'colour', 'name:up', 'name:asc:desc', 'name,'])
       expect(() => parseSort(text)).toThrowError(expect.objectContaining({ code: 'USAGE' }));
   });

@@ -28,7 +28,7 @@ describe('a policy', () => {
     '2025-12-31T09:00',
   ];
 
-  it('keeps the newest ones', () => {
+  it('keeps the newest images', () => {
     expect(kept(times, { last: 2 })).toEqual(['2026-03-01T10:00 last', '2026-03-01T08:00 last']);
     expect(kept([...times].reverse(), { last: 1 })).toEqual(['2026-03-01T10:00 last']);
   });
@@ -46,7 +46,7 @@ describe('a policy', () => {
     ]);
   });
 
-  it('adds its rules up', () => {
+  it('keeps what any of its rules keeps', () => {
     expect(kept(times, { last: 1, monthly: 3 })).toEqual([
       '2026-03-01T10:00 last,monthly',
       '2026-02-28T09:00 monthly',
@@ -54,7 +54,7 @@ describe('a policy', () => {
     ]);
   });
 
-  it('keeps the oldest one while a rule has places left', () => {
+  it('keeps the oldest image while a rule has places left', () => {
     const one = ['2026-03-01T10:00', '2026-03-01T09:00', '2026-03-01T08:00'];
     expect(kept(one, { daily: 5 })).toEqual([
       '2026-03-01T10:00 daily',
@@ -62,7 +62,7 @@ describe('a policy', () => {
     ]);
   });
 
-  it('knows the weeks at the turn of a year', () => {
+  it('counts ISO weeks at the turn of a year', () => {
     // 2024-12-30 is a Monday, of week 1 of 2025.
     const turn = ['2025-01-02T00:00', '2024-12-30T00:00', '2024-12-29T00:00', '2024-12-01T00:00'];
     expect(kept(turn, { weekly: 2 })).toEqual([
@@ -134,7 +134,7 @@ describe('a clock that was wrong', () => {
     expect(policy({ last: 2 })).toEqual(['2 last', '1 last', '0 goes']);
   });
 
-  it('is not asked of a store that tells no times', () => {
+  it('is not considered if the store has no times', () => {
     const policy = (list: readonly string[]) => kept(list, { last: 1 });
     expect(policy(['2099-01-01T00:00', '2026-03-01T10:00'])).toEqual(['2099-01-01T00:00 last']);
   });

@@ -120,7 +120,7 @@ test('the undo of an agent limit keeps a limit that another client has set since
   const lift = () =>
     agentLimit.undo({ host: { domain: async () => domain }, name: 'web', uuid: 'u' } as never, {
       previousS: 30,
-      ours: 10,
+      limitS: 10,
     });
   guest.timeoutS = 77;
   await lift();

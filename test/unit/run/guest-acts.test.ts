@@ -41,7 +41,7 @@ test.each([
   const context: GuestContext = { host, name, uuid: UUID };
   const virsh = "virsh -c 'qemu+unix:///system?socket=/run/a&b'";
   expect(freeze.recoveryCommand(context, null)).toBe(`${virsh} domfsthaw ${ref}`);
-  expect(agentLimit.recoveryCommand(context, { previousS: -2, ours: 10 })).toBe(
+  expect(agentLimit.recoveryCommand(context, { previousS: -2, limitS: 10 })).toBe(
     `${virsh} guest-agent-timeout ${ref} --timeout -2`,
   );
   expect(save.recoveryCommand(context, {})).toBe(`${virsh} start ${ref}`);

@@ -51,21 +51,21 @@ describe('the first write', () => {
     expect(objects.size).toBe(0);
   });
 
-  it('does not try again what was found before, and warns all the same', async () => {
+  it('does not repeat a probe of an earlier process, and warns again', async () => {
     const { store, creates } = carelessStore();
     const cache = join(folder, 'known');
     expect(await warnings(store, cache)).toHaveLength(1);
     const tried = creates();
     expect(await warnings(store, cache)).toHaveLength(1);
     expect(creates()).toBe(tried);
-    const file = join(cache, 'abilities-3.json');
+    const file = join(cache, 'capabilities-1.json');
     const found = JSON.parse(await readFile(file, 'utf8'));
     await writeFile(file, JSON.stringify({ ...found, at: found.at - 31 * 24 * 3600_000 }));
     expect(await warnings(store, cache)).toHaveLength(1);
     expect(creates()).toBeGreaterThan(tried);
   });
 
-  it('believes nothing of a cache that another user could have written', async () => {
+  it('ignores a cache that another user could have written', async () => {
     const { store, creates } = carelessStore();
     const cache = join(folder, 'planted');
     await warnings(store, cache);
@@ -75,7 +75,7 @@ describe('the first write', () => {
     expect(creates()).toBeGreaterThan(tried);
   });
 
-  it('is not held up by a cache that cannot be written, nor by a store that is down', async () => {
+  it('works with a cache that cannot be written and a store that is down', async () => {
     const { store } = carelessStore();
     expect(await warnings(store, '/dev/null/cache')).toHaveLength(1);
     const down = { ...store, create: () => Promise.reject(new Error('down')) };

@@ -84,7 +84,7 @@ test('a password in an endpoint is refused and not repeated', async () => {
   });
 });
 
-test('stores are told by the URL', async () => {
+test('the URL decides which store is opened', async () => {
   expect((await openStore('s3://bucket/x/', OPTIONS)).url).toBe('s3://bucket/x');
   expect((await openStore('file:///srv/images', OPTIONS)).url).toBe('/srv/images');
   expect((await openStore('/srv/images/', OPTIONS)).url).toBe('/srv/images');

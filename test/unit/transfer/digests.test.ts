@@ -90,7 +90,7 @@ test.each([2_000_000, 0])(
   },
 );
 
-test('a file that is not there is an error by its path', async () => {
+test('a missing file is an error that names its path', async () => {
   await expect(fileSource(join(folder, 'none'))).rejects.toMatchObject({
     code: 'UPLOAD',
     message: expect.stringContaining(join(folder, 'none')),

@@ -30,13 +30,13 @@ async function digestOf({ chunks }: LoadedPart, from: RangeReader, { end }: type
   return [hash.digest('hex'), createHash('sha256').update(bytes).digest('hex')];
 }
 
-test('a second try of a part larger than its memory is not written into by the first one', async () => {
+test('a retry of a part larger than its memory is not overwritten by the first attempt', async () => {
   let ms = 0;
   const slow = reader(() => ms);
   const loader = new PartLoader(slow, 1);
   const loaded = await loader.load(LARGE);
   ms = 23;
-  // Its read is under way, and nobody waits for it.
+  // Its read is under way, and nothing waits for it.
   const first = (loaded.chunks() as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   void first.next();
   await sleep(1);
@@ -47,7 +47,7 @@ test('a second try of a part larger than its memory is not written into by the f
   await loader.close();
 });
 
-test('memory goes from one upload to the next, unless somebody may still read it', async () => {
+test('memory is reused by the next upload, unless it may still be read', async () => {
   const fast = reader(() => 0);
   const bufferOf = async (use: (loaded: LoadedPart) => void) => {
     const loader = new PartLoader(fast, 1);
@@ -64,7 +64,7 @@ test('memory goes from one upload to the next, unless somebody may still read it
   expect(await bufferOf(() => undefined)).not.toBe(one);
 });
 
-test('memory that a read failed for, or hangs in, is used no more', async () => {
+test('memory of a read that failed or hangs is not reused', async () => {
   const broken: RangeReader = {
     read: () => Promise.reject(new Error('the disk is gone')),
     close: async () => undefined,

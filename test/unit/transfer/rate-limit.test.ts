@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('many senders share one rate, and go in the order they asked', async () => {
+test('many senders share one rate, in the order of their requests', async () => {
   const limit = new RateLimit(1000);
   const startedAt = performance.now();
   const went: [string, number][] = [];
@@ -43,7 +43,7 @@ test('time in which nothing was sent is not saved up', async () => {
   await next;
 });
 
-test('who gives up gets the reason, and its bytes are not counted', async () => {
+test('a cancelled sender gets the reason, and its bytes are not counted', async () => {
   const limit = new RateLimit(1000);
   await limit.take(1000);
   const stop = new AbortController();

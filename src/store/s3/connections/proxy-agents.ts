@@ -1,4 +1,4 @@
-// Connections through an HTTP proxy, loaded where one is set.
+// Connections through an HTTP proxy, loaded if one is set.
 import type { ClientRequest } from 'node:http';
 import type { SecureContext } from 'node:tls';
 import { HttpProxyAgent } from 'http-proxy-agent';

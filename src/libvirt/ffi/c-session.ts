@@ -26,7 +26,7 @@ export class CallFailure extends Error {
  * so one handle serves a domain through undefine and redefine, and there are never more handles than
  * domains. All other handles are freed in the call that made them.
  */
-export class Session {
+export class CSession {
   #connection: Pointer | undefined;
   #uri = '';
   readonly #domains = new Map<string, Pointer>();

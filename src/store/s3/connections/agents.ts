@@ -1,10 +1,11 @@
 // The connections to a server: whom they trust, and the proxy that they go through.
 import { readFile } from 'node:fs/promises';
-import { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { getProxyForUrl } from 'proxy-from-env';
-import { messageOf, PublishError } from '../../core/errors.ts';
+import { messageOf, PublishError } from '../../../core/errors.ts';
+import { RestedAgent } from './rested-agent.ts';
 
 export interface Agents {
   http: HttpAgent;
@@ -28,12 +29,12 @@ export async function makeAgents(url: string, caFile: string | undefined): Promi
   const options = { ...sockets, ...trust };
   const proxy = proxyOf(url);
   if (proxy === undefined)
-    return { http: new HttpAgent(sockets), https: new HttpsAgent(options), proxy };
+    return { http: new RestedAgent(sockets), https: new HttpsAgent(options), proxy };
   const { proxyAgents } = await import('./proxy-agents.ts');
   return { ...proxyAgents(proxy, options), proxy: proxy.origin };
 }
 
-/** PEMs of the usual authorities and the one of the file; undefined where there is no file. */
+/** PEMs of the usual authorities and the one of the file; undefined if there is no file. */
 export async function trusted(caFile: string | null | undefined): Promise<string[] | undefined> {
   return caFile ? [...rootCertificates, await readCa(caFile)] : undefined;
 }
