@@ -37,7 +37,7 @@ function snapshot(...flags: string[]) {
 test.each([
   ['file', 32, /cannot create the folder .*file|\/file is no directory/],
   ['file/below', 32, /cannot create the folder .*: .*\/file is no directory/],
-  ['open', 32, /other users may change what is in .*open; chmod go-w/],
+  ['open', 32, /other users may change the content of .*open\nhint: chmod go-w .*open, or choose/],
   ['foreign', 32, /the folder .* belongs to another user \(uid 65534\)/],
   ['shut/work', 32, /QEMU \(uid \d+\) cannot traverse .*shut\nhint: run chmod o\+x .*shut/],
   ['full', 31, /too little free space/],
@@ -82,6 +82,6 @@ test('`inspect` reports the same obstacle', async () => {
   const ran = await runCli(args, { sandbox });
   expect(ran.exitCode).toBe(0);
   expect(ran.events.at(-1)).toMatchObject({
-    obstacles: [{ target: null, code: 'WORK_DIR', message: expect.stringContaining('chmod go-w') }],
+    obstacles: [{ target: null, code: 'WORK_DIR', hint: expect.stringContaining('chmod go-w') }],
   });
 });
