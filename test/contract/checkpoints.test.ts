@@ -63,7 +63,10 @@ const byId = (records: readonly ImageRecord[]) =>
 /** A client without memory of its own; what it requested is counted. */
 async function listFresh(url = place.url) {
   const events: RunEvent[] = [];
-  const onEvent = (event: RunEvent) => events.push(event);
+  // A busy server is waited for, and that is reported.
+  const onEvent = (event: RunEvent) => {
+    if (!('level' in event && event.level === 'info')) events.push(event);
+  };
   const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
   const registry = await openRegistry(url, { s3, onEvent });
   proxy.seen.length = 0;

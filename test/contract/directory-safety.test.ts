@@ -165,7 +165,7 @@ describe('a file', () => {
       expect(await store.stat(key)).toBeUndefined();
       await expect(store.create(key, body)).rejects.toMatchObject({
         code: 'REGISTRY',
-        message: expect.stringContaining(`is ${kind}, and the registry has a file there`),
+        message: expect.stringContaining(`is ${kind} in the place of a file of the registry`),
       });
       await store.remove([key]);
       await intact();

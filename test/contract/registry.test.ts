@@ -257,7 +257,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     for (const { id } of twins) {
       await expect(registry.getImage('twin')).rejects.toMatchObject({
         code: 'USAGE',
-        message: expect.stringContaining(id),
+        hint: expect.stringContaining(id),
       });
     }
   });

@@ -101,7 +101,7 @@ describe('credentials that may not delete objects', () => {
     expect(refused.exitCode).toBe(44);
     expect(refused.stderr).toMatch(
       new RegExp(
-        `image ${id} is deleted, and objects of it remain: .*denies.*\\nhint: .*virt-publish delete ${id}.*gc --delete`,
+        `image ${id} is deleted, and objects of it remain: .*denies.*[^]*hint: .*virt-publish delete ${id}.*gc --delete`,
       ),
     );
     expect((await run('list')).stdout).not.toContain(id);

@@ -25,8 +25,11 @@ export interface ImagePage {
   miss: string | null;
 }
 
+/** Sorting what is sorted but for these costs little. */
+const SPARE = 1000;
+
 /**
- * One page. With a limit it holds no more than twice as many records at any time, and some.
+ * One page. With a limit it holds `SPARE` records more at any time, and some.
  * `records` come a few at a time. `after`: the last image of the page before, of which it need not be part any more.
  */
 export async function selectPage(
@@ -47,7 +50,7 @@ export async function selectPage(
       if (!matchesQuery(record, query, parts)) continue;
       if (after === undefined || compare(record, after) > 0) found.push(record);
     }
-    if (found.length >= wanted * 2) found = found.sort(compare).slice(0, wanted);
+    if (found.length >= wanted + SPARE) found = found.sort(compare).slice(0, wanted);
   }
   found.sort(compare);
   const idLength = ids.length;

@@ -89,7 +89,7 @@ class Newest {
     if (this.#last === undefined) return undefined;
     const { id, version, object } = this.#last;
     const { etag, size } = object;
-    return { id, version, size, etag };
+    return { id: ownText(id), version, size, etag: etag === null ? null : ownText(etag) };
   }
 
   /** The images that these keys show to be complete. */
@@ -114,4 +114,9 @@ class Newest {
     this.#last = { id, version, object };
     return done;
   }
+}
+
+/** Returns a copy. NOTE: in V8 a part of a string keeps the whole alive: here the page it came from. */
+function ownText(text: string): string {
+  return Buffer.from(text).toString();
 }

@@ -1,8 +1,8 @@
 // Ends a listing whose pages do not lead on, or never end.
 import { PublishError, type Step } from '../../core/errors.ts';
 
-/** A page has up to a thousand keys: a hundred million in all, as many as millions of images have. */
-const MAX_PAGES = 100_000;
+/** A page has up to a thousand keys: five million in all, as many as a million images have. */
+const MAX_PAGES = 5000;
 /** One after the other; some servers skip removed keys so. */
 const MAX_EMPTY_PAGES = 100;
 
