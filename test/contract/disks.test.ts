@@ -117,7 +117,7 @@ describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, m
     expect(one.exitCode, one.stderr).toBe(0);
     expect(await readdir(folder)).toEqual(['vdb.raw']);
     const both = await command('pull', id, folder);
-    expect(both.stderr).toContain('vdb.raw is there already');
+    expect(both.stderr).toContain('vdb.raw exists already, with the right bytes');
     expect((await readdir(folder)).sort()).toEqual(['vda.raw', 'vdb.raw']);
     await writeFile(join(folder, 'vdb.raw'), 'another');
     expect((await command('pull', id, folder)).stderr).toContain(
