@@ -274,7 +274,7 @@ describe('a hostile image', () => {
     for (const path of [join(folder, 'good.raw'), packed]) {
       const { code, message } = await failToImport([path, ...nowhere], { env });
       expect(code).toBe('REGISTRY');
-      expect(message).toMatch(/^Opening s3:\/\/nowhere failed/);
+      expect(message).toMatch(/^opening s3:\/\/nowhere failed/);
     }
   });
 

@@ -111,7 +111,7 @@ describe('pull', () => {
     const full = { ...env, VIRT_PUBLISH_RESERVE_FRACTION: '1' };
     for (const [image, says] of [
       ['small', 'too little free space: 192 KiB in'],
-      [id, 'is filling up'],
+      [id, 'is almost full'],
     ] as const) {
       const ran = await runCli(['pull', image, 'full.img'], { sandbox, env: full });
       expect(ran.exitCode).toBe(31);
