@@ -34,7 +34,7 @@ export function listTopics(): { name: Topic; title: string }[] {
   return TOPICS.map((name) => ({ name, title: titleOf(name) }));
 }
 
-/** Returns all words that `explain` knows, but for exit codes. */
+/** Returns all words that `explain` accepts, except exit codes. */
 export function knownWords(): string[] {
   const keys = listSettings(readSchema()).map(({ path }) => path.join('.'));
   return [...TOPICS, ...ERROR_CODES, ...groups().map(([name]) => name), ...keys];

@@ -82,7 +82,7 @@ describe('colours', () => {
 });
 
 describe('errors', () => {
-  const error = new PublishError('GUEST_NOT_RESTORED', 'the guest web01 could not be put back', {
+  const error = new PublishError('GUEST_NOT_RESTORED', 'the guest web01 could not be restored', {
     step: 'restore',
     cause: new PublishError('MIRROR', 'the mirror failed: I/O error', {
       cause: new Error('I/O error'),
@@ -98,7 +98,7 @@ describe('errors', () => {
 
   it('prints causes, failed undos and the hint for people, with the recovery commands last', () => {
     expect(failureText(error, plainStyle).split('\n')).toEqual([
-      'virt-publish: the guest web01 could not be put back',
+      'virt-publish: the guest web01 could not be restored',
       '  because: the mirror failed: I/O error',
       '  not restored: define failed',
       '  not restored: thaw failed',
@@ -113,7 +113,7 @@ describe('errors', () => {
   it('prints JSON for programs', () => {
     expect(failureJson(error)).toEqual({
       ...{ type: 'error', code: 'GUEST_NOT_RESTORED', exitCode: 50, step: 'restore' },
-      ...{ message: 'the guest web01 could not be put back', retryable: false },
+      ...{ message: 'the guest web01 could not be restored', retryable: false },
       hint: 'run the command that is printed last',
       causes: ['the mirror failed: I/O error'],
       undoFailures: ['define failed', 'thaw failed'],

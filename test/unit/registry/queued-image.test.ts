@@ -19,7 +19,7 @@ const FAILURES: readonly (readonly [Error, string])[] = [
     new PublishError('MIRROR', MESSAGE, { step: 'mirror', cause: new Error(MESSAGE) }),
     'MIRROR (mirror): mirror failed, stalled or never converged',
   ],
-  [new PublishError('INTERRUPTED', MESSAGE), 'INTERRUPTED: interrupted; all was undone'],
+  [new PublishError('INTERRUPTED', MESSAGE), 'INTERRUPTED: interrupted; everything was undone'],
   [new TypeError(MESSAGE), 'INTERNAL: internal error'],
   [Object.assign(new Error(MESSAGE), { code: 'ENOSPC' }), 'NO_SPACE: no space left'],
 ];
