@@ -1,11 +1,11 @@
-// `RestedAgent` pauses a connection before it is reused, unless a request waits for one.
+// `PausingAgent` pauses a connection before it is reused, unless a request waits for one.
 import { createServer, get, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RestedAgent } from '#built/store/s3/connections/rested-agent.js';
+import { PausingAgent } from '#built/store/s3/connections/pausing-agent.js';
 
-describe('RestedAgent', () => {
+describe('PausingAgent', () => {
   let server: Server;
   /** The client's port of each request, in turn. */
   let ports: (number | undefined)[];
@@ -24,14 +24,14 @@ describe('RestedAgent', () => {
     server.close();
   });
 
-  const ask = (agent: RestedAgent) =>
+  const ask = (agent: PausingAgent) =>
     new Promise<void>((resolve, reject) => {
       const { port } = server.address() as AddressInfo;
       get({ port, agent }, (answer) => answer.resume().once('end', resolve)).once('error', reject);
     });
 
-  test('`RestedAgent` opens a second connection rather than reuse one at once, and reuses it later', async () => {
-    const agent = new RestedAgent({ keepAlive: true });
+  test('`PausingAgent` opens a second connection rather than reuse one at once, and reuses it later', async () => {
+    const agent = new PausingAgent({ keepAlive: true });
     await ask(agent);
     await ask(agent);
     expect(new Set(ports).size).toBe(2);
@@ -41,8 +41,8 @@ describe('RestedAgent', () => {
     agent.destroy();
   });
 
-  test('`RestedAgent` gives a waiting request the free connection at once', async () => {
-    const agent = new RestedAgent({ keepAlive: true, maxSockets: 1 });
+  test('`PausingAgent` gives a waiting request the free connection at once', async () => {
+    const agent = new PausingAgent({ keepAlive: true, maxSockets: 1 });
     await Promise.all([ask(agent), ask(agent), ask(agent)]);
     await ask(agent);
     expect(ports.length).toBe(4);
@@ -50,8 +50,8 @@ describe('RestedAgent', () => {
     agent.destroy();
   });
 
-  test('`RestedAgent` does not reuse a connection that the server closed during its pause', async () => {
-    const agent = new RestedAgent({ keepAlive: true });
+  test('`PausingAgent` does not reuse a connection that the server closed during its pause', async () => {
+    const agent = new PausingAgent({ keepAlive: true });
     await ask(agent);
     server.closeAllConnections();
     await sleep(200);

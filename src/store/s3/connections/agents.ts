@@ -5,7 +5,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { getProxyForUrl } from 'proxy-from-env';
 import { messageOf, PublishError } from '../../../core/errors.ts';
-import { RestedAgent } from './rested-agent.ts';
+import { PausingAgent } from './pausing-agent.ts';
 
 export interface Agents {
   http: HttpAgent;
@@ -29,7 +29,7 @@ export async function makeAgents(url: string, caFile: string | undefined): Promi
   const options = { ...sockets, ...trust };
   const proxy = proxyOf(url);
   if (proxy === undefined)
-    return { http: new RestedAgent(sockets), https: new HttpsAgent(options), proxy };
+    return { http: new PausingAgent(sockets), https: new HttpsAgent(options), proxy };
   const { proxyAgents } = await import('./proxy-agents.ts');
   return { ...proxyAgents(proxy, options), proxy: proxy.origin };
 }

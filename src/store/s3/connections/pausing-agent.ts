@@ -10,8 +10,8 @@ import type { Socket } from 'node:net';
  */
 const PAUSE_MS = 45;
 
-/** For plain http alone: with TLS a new connection costs more than the pause spares. */
-export class RestedAgent extends Agent {
+/** For plain http alone: with TLS a new connection costs more than the pause saves. */
+export class PausingAgent extends Agent {
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [socket] = args as [Socket];
     if (event !== 'free' || this.#isWaitedFor()) return super.emit(event, ...args);
