@@ -12,8 +12,8 @@ export interface SignalWords {
 
 /** The words of commands that change a guest for the time of a snapshot. */
 export const RESTORING: SignalWords = {
-  first: 'stopping: putting the guest back first…',
-  again: 'putting the guest back, please wait',
+  first: 'stopping: restoring the guest first…',
+  again: 'restoring the guest, please wait',
 };
 
 /**

@@ -31,7 +31,7 @@ export function ageValue(text: string): number {
   throw new InvalidArgumentError('It must be an age, such as 90s, 30m, 24h, 7d or 2w.');
 }
 
-/** Milliseconds since 1970: a date, a time (of this machine's zone unless it names one), or an age. */
+/** Milliseconds since 1970: a date, a time (in this host's zone unless it names one), or an age. */
 export function timeValue(text: string): number {
   if (isAge(text)) return Date.now() - ageValue(text);
   const isDate = /^\d{4}-\d\d-\d\d$/.test(text);

@@ -18,11 +18,11 @@ export async function pollUntil(
   holds: () => Promise<boolean>,
   { timeoutMs, pollMs, signal }: PollOptions,
 ): Promise<boolean> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   for (;;) {
     signal?.throwIfAborted();
     if (await holds()) return true;
-    const waited = performance.now() - begun;
+    const waited = performance.now() - startedAt;
     if (waited >= timeoutMs) return false;
     await pause(Math.min(Math.max(SHORTEST_MS, waited / 20), pollMs), signal);
   }

@@ -17,8 +17,8 @@ const PID_DIR = '/run/libvirt/qemu';
  * Returns the identities (of `markLayer`) of all files and block devices that the domain's QEMU has
  * open. Null, with a note at debug level, if its process cannot be found or inspected.
  *
- * NOTE: QEMU may run in a mount namespace of its own, where paths lead elsewhere: only the descriptors
- * are read, never their paths.
+ * NOTE: QEMU may run in a mount namespace of its own, in which paths name other files: only the
+ * descriptors are read, never their paths.
  */
 export async function readOpenFiles(
   domain: DomainOfProcess,

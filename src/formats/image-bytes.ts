@@ -36,7 +36,7 @@ export function bytesOf(buffer: Buffer): ImageBytes {
   return { size: buffer.byteLength, at };
 }
 
-// NOTE: a FIFO would block the open, a device has no size that stat tells.
+// NOTE: a FIFO would block the open, and stat reports no size of a device.
 async function openRegular(path: string): Promise<FileHandle> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -1,4 +1,4 @@
-// What an untrusted file is, from its bytes alone: one format, and nothing in it that leads elsewhere.
+// Determines the format of an untrusted file from its bytes alone, and refuses references to other files.
 import { PublishError } from '../core/errors.ts';
 import { formatBytes } from '../core/format-bytes.ts';
 import type { DiskFormat } from '../core/model.ts';

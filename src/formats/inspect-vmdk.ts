@@ -59,7 +59,7 @@ async function readDescriptor(bytes: ImageBytes, header: Buffer): Promise<string
   if (start + length > bytes.size) throw damaged('its descriptor lies beyond its end');
   const text = (await bytes.at(start, length)).toString('latin1');
   const end = text.indexOf('\0');
-  // No reader needs text after the end; it is there only to be read by another program.
+  // No reader needs text after the end: it can only be meant for another program.
   if (end >= 0 && /[^\0]/.test(text.slice(end)))
     throw imageRefused('has text after its descriptor', DO_NOT_USE);
   return end < 0 ? text : text.slice(0, end);

@@ -37,7 +37,7 @@ export async function writeImage(
 ): Promise<Record<string, string>> {
   const { path } = options;
   options.signal.throwIfAborted();
-  // A file that shares blocks has its full length at once, of which nothing is settled yet.
+  // A file that shares blocks has its full length from the start, but none of it is settled yet.
   onSettled(0);
   const isShared = await writeInTime(options, (signal) => shareLayers(planned, path, signal));
   const { extents, virtualSize } = planned;

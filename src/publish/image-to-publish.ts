@@ -45,7 +45,7 @@ export interface FinishOptions {
   /** Writes a point to the run's journal. */
   checkpoint: (name: string, data?: unknown) => Promise<void>;
   timeouts: Pick<Config['timeouts'], 'convertMs' | 'requestMs'>;
-  /** An earlier process of the run has begun to publish the image. */
+  /** True if an earlier process of the run started to publish the image. */
   resume?: boolean;
   /** Facts from writing the images, by the name of the object. */
   written?: ReadonlyMap<string, WrittenDisk>;

@@ -13,7 +13,7 @@ export interface RunStatus {
   startedAt: string | null;
   pid: number | null;
   registry: string | null;
-  /** The last entry of its journal, such as `mirror begun`. */
+  /** The last entry of its journal, such as `mirror started`. */
   last: string | null;
   /** The acts on the guest that are not undone. */
   pendingUndo: string[];
@@ -42,7 +42,7 @@ export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null
   const last = entries.findLast((entry) => entry.type !== 'undone' && !isNote(entry));
   switch (last?.type) {
     case 'intent':
-      return `${last.act} begun`;
+      return `${last.act} started`;
     case 'done':
       return `${last.act} done`;
     case 'point':

@@ -12,7 +12,7 @@ export interface ConfiguredOptions {
   /** Cap of what is sent, in MiB/s; the configuration's if left out. */
   rateMib?: number;
   onEvent?: OnEvent | undefined;
-  /** Images are going to be made there. */
+  /** True if the command writes images there. */
   writes?: boolean;
 }
 

@@ -53,7 +53,7 @@ export async function uploadData(
     if (there) return { name, ...there, moved: false };
   }
   if (moveFrom !== undefined && store.moveIn !== undefined) {
-    // Before it is moved: what is in the registry under its name is never looked at half done.
+    // Before it is moved: no reader finds data under its final name that is not verified.
     const digests = known ?? (await hashImage(source, algorithms, { signal, onProgress }));
     const moved = await store.moveIn(key, moveFrom, { signal });
     if (moved) return { name, size: source.size, digests, etag: null, moved };

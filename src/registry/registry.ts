@@ -72,7 +72,7 @@ export { SORT_KEYS } from './catalog/query-parts.ts';
 export type { ActiveFields, NewImage, RegistryOptions, UploadedObject } from './registry-types.ts';
 export { sumLines } from './sums.ts';
 
-// NOTE: what moves data is loaded by who moves data: it is half of all there is to load for a list.
+// NOTE: the code that moves data is loaded on first use: `list` would load twice as much with it.
 const dataModule = () => import('./image-data.ts');
 
 /** Ids are random: every 256th image that becomes active has such an id, and writes a checkpoint. */

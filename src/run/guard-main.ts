@@ -133,11 +133,11 @@ async function restoreAfterDeath(watched: Watched): Promise<void> {
 
 /** Retries until it is done, soon at first, since the kernel may still be ending the run. */
 async function persist(watched: Watched, isDone: () => Promise<boolean>): Promise<boolean> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS)) {
     if (await isDone().catch(() => false)) return true;
     const forMs = watched.isParked ? PARKED_FOR_MS : RESTORE_FOR_MS;
-    if (performance.now() - begun >= forMs) return false;
+    if (performance.now() - startedAt >= forMs) return false;
     await sleep(pauseMs);
   }
 }

@@ -16,7 +16,7 @@ export interface GuestAct<Data, Context> {
   toJournal?(data: Data): unknown;
   /**
    * Undoes the act. Idempotent, ignores cancellation, and correct also if the act was journaled but
-   * not begun. Resolves to a note for the user, or to undefined.
+   * not started. Resolves to a note for the user, or to undefined.
    */
   undo(context: Context, data: Data): Promise<string | undefined>;
   /**

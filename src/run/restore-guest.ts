@@ -48,7 +48,7 @@ export interface RestoreOptions {
 /** Long enough for libvirtd to come back after a restart, and for an abort to be answered. */
 const CALL_TIMEOUT_MS = 60_000;
 
-/** After this time libvirt has begun every call of a dead client. */
+/** After this time libvirt has started every call of a dead client. */
 const IN_FLIGHT_MS = 1000;
 
 /** How long the undo of a freeze or pause is waited for before the other undos start. */

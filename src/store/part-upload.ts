@@ -40,14 +40,14 @@ export interface PartInfo {
 export interface PartUpload {
   readonly key: string;
   readonly uploadId: string;
-  /** @throws INTEGRITY (retryable) where `md5` does not match, UPLOAD for the rest. */
+  /** @throws INTEGRITY (retryable) if `md5` does not match, UPLOAD for other failures. */
   putPart(number: number, body: PartBody, options?: CallOptions): Promise<PartInfo>;
   /** A part that the server copies by itself; the range must not be empty. Only buckets have it. */
   copyPart?(number: number, from: PartOrigin, options?: CallOptions): Promise<PartInfo>;
   /**
    * Makes the object of exactly these parts. If the answer was lost or makes no sense, the
-   * object itself is looked at, since only that tells.
-   * @throws PRECONDITION_LOST if the key exists and the store can tell.
+   * object itself is looked up, since only that shows whether it was made.
+   * @throws PRECONDITION_LOST if the key exists and the store reports that.
    */
   complete(parts: readonly PartInfo[], options?: CallOptions): Promise<ObjectInfo>;
   /** Removes the upload and its parts; no error if it does not exist. */

@@ -25,7 +25,7 @@ export function parseRegistryUrl(url: string): RegistryPlace {
   if (/^file:\/\//i.test(url)) return { kind: 'directory', path: filePath(url) };
   if (url.startsWith('~'))
     throw urlError(url, `no shell replaced the ~; write the whole path, or ./${url}`);
-  if (/^[^/]*:/.test(url)) throw urlError(url, schemeCure(url));
+  if (/^[^/]*:/.test(url)) throw urlError(url, schemeHint(url));
   return { kind: 'directory', path: url };
 }
 
@@ -50,7 +50,7 @@ function filePath(url: string): string {
   }
 }
 
-function schemeCure(url: string): string {
+function schemeHint(url: string): string {
   const [, scheme = '', rest = ''] = /^([^/]*?):\/*(.*)$/s.exec(url) ?? [];
   const name = scheme.trim().toLowerCase();
   const path = `write ./${url} for a directory of that name`;
@@ -61,11 +61,11 @@ function schemeCure(url: string): string {
 }
 
 // NOTE: a URL that may hold a password (user:secret@host) is not repeated, not even in the hint.
-function urlError(url: string, cure: string, cause?: unknown): PublishError {
+function urlError(url: string, advice: string, cause?: unknown): PublishError {
   const isSecret = url.includes('@');
   const shown = isSecret ? 'the registry URL' : `the registry ${JSON.stringify(url)}`;
   const usual = 'write s3://bucket/prefix, file:///directory or a path';
-  const says = isSecret && cure.includes('@') && cure !== PREFIX_RULE ? usual : cure;
-  const options = { step: 'registry', hint: says, ...(cause ? { cause } : {}) } as const;
+  const hint = isSecret && advice.includes('@') && advice !== PREFIX_RULE ? usual : advice;
+  const options = { step: 'registry', hint, ...(cause ? { cause } : {}) } as const;
   return new PublishError('USAGE', `${shown} cannot be used`, options);
 }

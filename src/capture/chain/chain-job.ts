@@ -60,11 +60,14 @@ export async function runChainJob(job: ChainJob): Promise<Flushed> {
     await scope.markUndone(act);
     return flushed;
   } catch (error) {
-    return { flushed: false, why: `the guest may have unwritten data: ${messageOf(error)}` };
+    return {
+      flushed: false,
+      why: `the guest may have data that is not flushed: ${messageOf(error)}`,
+    };
   }
 }
 
-const NOT_RUNNING = 'the guest is paused, and may have unwritten data; resume it first';
+const NOT_RUNNING = 'the guest is paused, and may have data that is not flushed; resume it first';
 
 /**
  * NOTE: when a job has ended, QEMU may still have tables of the written file only in memory (after a

@@ -46,7 +46,7 @@ export class SaveWatch {
       const isSave = (await domain?.getJobOperation()) === VIR_DOMAIN_JOB_OPERATION_SAVE;
       if (isSave) await domain?.abortJob();
     } catch (error) {
-      // Without a job the save has not begun or has ended; its own result shows which.
+      // Without a job the save has not started or has ended; its own result shows which.
       this.#note(`cannot abort the managed save: ${messageOf(error)}`);
     }
   }

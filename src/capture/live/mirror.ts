@@ -106,7 +106,7 @@ export async function awaitMirrors(run: CaptureRun, mirrors: readonly MirrorData
 
 /**
  * NOTE: libvirt holds `cur` at `end - 1` until the mirror is ready, reports 0 of 1 for a job that has
- * not begun, and 0 of 0 for no job: only the live XML shows that a mirror is ready.
+ * not started, and 0 of 0 for no job: only the live XML shows that a mirror is ready.
  */
 async function areReady(run: CaptureRun, watched: readonly Watched[]): Promise<boolean> {
   const jobs: (BlockJobInfo & { of: Watched })[] = [];

@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { leaveOverlays } from './leave-overlays.ts';
 import type { RollBack } from './rollback-request.ts';
 
-/** After this time libvirt has begun every call of a dead client. */
+/** After this time libvirt has started every call of a dead client. */
 const IN_FLIGHT_MS = 1000;
 
 /**
- * Removes the snapshots. Safe to run twice, and if none was begun.
+ * Removes the snapshots. Safe to run twice, and if none was created.
  * @throws PublishError CHAIN, CHAIN_IN_USE, VOLUMES, DOMAIN_BUSY, NO_SPACE if the domain has to keep
  * its overlays for now; LibvirtError if a snapshot could not be removed
  */

@@ -25,7 +25,7 @@ export function addChainCommand(program: Command, setExitCode: SetExitCode): voi
     .command('chain')
     .summary("show a disk's backing chain; shorten it while the guest runs")
     .description(
-      'Shows and shortens the backing chain of a disk. An interrupted commit or pull leaves a chain\nthat reads as before, and no block job.',
+      'Shows and shortens the backing chain of a disk. An interrupted commit or pull leaves a chain\nwith the same data, and no block job.',
     );
   onDisk(chain, 'show', 'Shows the layers of a disk with their sizes.', setExitCode, show);
   const commit = onDisk(

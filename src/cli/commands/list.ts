@@ -43,7 +43,7 @@ export function addListCommand(program: Command, setExitCode: SetExitCode): void
     .command('list')
     .summary('list the images of a registry')
     .description(
-      'Lists the images of a registry, the newest first. Killed and deleted images need --status,\nhidden ones --hidden. On a terminal the table fits its width: ids are shortened, cells cut,\ncolumns left out. Elsewhere nothing is cut.',
+      'Lists the images of a registry, the newest first. Killed and deleted images need --status,\nhidden ones --hidden. On a terminal the table fits its width: ids are shortened, cells cut,\ncolumns left out. In a pipe nothing is cut.',
     );
   addFilters(command);
   command

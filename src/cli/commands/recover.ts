@@ -10,8 +10,8 @@ import type { CommandContext, Product } from '../run-command.ts';
 type RecoverFlags = GlobalFlags & { resume?: boolean; abandonThaw?: boolean };
 
 const RESTORING = {
-  first: 'stopping: finishing what was begun first…',
-  again: 'putting guests back, please wait',
+  first: 'stopping: finishing the current step first…',
+  again: 'restoring guests, please wait',
 };
 
 export function addRecoverCommand(program: Command, setExitCode: SetExitCode): void {

@@ -8,7 +8,10 @@ const PROGRESS_EVERY_MS = 10_000;
 /** Characters that name a run, or its image. */
 const RUN_DIGITS = 8;
 
-/** `write` gets one line at a time, and whether it is progress, which the next one replaces. When `quiet`, only warnings and what `say` says are written. */
+/**
+ * Calls `write` with one line at a time, and whether it is progress, which the next line replaces.
+ * If `quiet`, only warnings and the lines of `say` are written.
+ */
 export function createPlainReporter(
   write: (line: string, isProgress: boolean) => void,
   quiet: boolean,

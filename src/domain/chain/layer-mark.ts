@@ -28,7 +28,7 @@ export function identityOf(stats: BigIntStats): string {
   return stats.isBlockDevice() ? `device ${stats.rdev}` : `file ${stats.dev}:${stats.ino}`;
 }
 
-/** NOTE: not the ctime: libvirt labels a base image whenever another of its domains starts. */
+/** NOTE: not the ctime: libvirt labels a shared backing file whenever another of its domains starts. */
 export function stateOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs].join(' ');
 }

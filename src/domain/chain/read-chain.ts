@@ -82,9 +82,10 @@ async function readLayers(
     }
     return read(null);
   } catch (error) {
-    if (!(error instanceof PublishError && TOLD.has(error.code))) throw error;
+    if (!(error instanceof PublishError && OBSTACLES.has(error.code))) throw error;
     return read(error.message);
   }
 }
 
-const TOLD: ReadonlySet<string> = new Set(['DISK_UNSUPPORTED', 'QEMU_IMG']);
+/** Codes of errors that become the `obstacle` of the result. */
+const OBSTACLES: ReadonlySet<string> = new Set(['DISK_UNSUPPORTED', 'QEMU_IMG']);

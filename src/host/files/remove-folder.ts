@@ -10,7 +10,7 @@ const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
  * Removes the folder if it exists. The entry named `last` is removed last.
  *
  * NOTE: every name is looked up in an open folder, through /proc/self/fd: a user who replaces a folder
- * by a link during the removal cannot direct it elsewhere.
+ * by a link during the removal cannot direct it to another folder.
  * @throws PublishError WORK_DIR if it is no folder of this user or root; the file system's error.
  */
 export async function removeFolder(path: string, last = ''): Promise<void> {

@@ -6,14 +6,14 @@ const LARGE_BYTES = 64 * 1024 * 1024;
 const SAMPLES = 31;
 
 /**
- * Returns whether less than half of a large file lies in the page cache, as far as samples show.
+ * Returns whether less than 50% of a large file lies in the page cache, by samples.
  * Returns false if the file cannot be read: the read itself reports that.
  */
 export async function isCold(path: string, size: number): Promise<boolean> {
   return areCold(path, samplePlaces([{ at: 0, length: size }]));
 }
 
-/** Returns whether less than half of the pages at `places` lie in the page cache; false if it has none. */
+/** Returns whether less than 50% of the pages at `places` lie in the page cache; false if there are none. */
 export async function areCold(path: string, places: readonly number[]): Promise<boolean> {
   if (places.length === 0) return false;
   try {

@@ -100,8 +100,8 @@ export function isUnreadable(error: unknown): boolean {
 /**
  * Returns the mark of a plan for the journal. Two plans with equal marks make the same bytes, as far as
  * the marks of the layers show.
- * NOTE: equal layers are not enough: whether a file system reports allocated but unwritten space of a
- * raw file as a hole depends on the page cache.
+ * NOTE: equal layers are not enough: a raw file can have space that is allocated but was never written;
+ * whether its file system reports that as a hole depends on the page cache.
  */
 export function markOfPlan({ marks, virtualSize, extents }: PlannedImage): string {
   const hash = createHash('sha256').update(JSON.stringify({ marks, virtualSize }));

@@ -9,7 +9,7 @@ export interface LayerFile {
   cold: boolean;
 }
 
-/** QEMU leaves the end of a file's last cluster unwritten, which reads as zeros. */
+/** QEMU does not write the end of a file's last cluster; it reads as zeros. */
 const MAX_CLUSTER = 2 * 1024 * 1024;
 
 /**

@@ -95,7 +95,7 @@ export class WorkerClient {
     else pending?.reject(new LibvirtError(reply.error));
   }
 
-  /** Starts the deadline of the running call; calls that wait behind it have not begun. */
+  /** Starts the deadline of the running call; calls that wait behind it have not started. */
   #watch(): void {
     this.#calledAt = performance.now();
     const limitMs = this.#limitMs();

@@ -26,7 +26,7 @@ export async function checkSpace(config: Config): Promise<DoctorFinding[]> {
   return rows.map(({ directory, purpose, available }) => {
     const name = `space, ${purpose}`;
     const detail = `${formatBytes(available)} free beyond the reserve in ${directory}`;
-    const hint = `free some, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
+    const hint = `free some space, or choose a larger file system with ${OTHER_PLACE[purpose] ?? '--work-dir'}`;
     if (available === 0) return failure(name, 'NO_SPACE', detail, hint);
     return available < LITTLE ? warning(name, detail, hint) : ok(name, detail);
   });

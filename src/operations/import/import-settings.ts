@@ -71,7 +71,7 @@ export function boundsOf({ maxBytes, config, signal }: ImportSettings, step: Ste
   return { step, maxBytes, reserve: config.reserve, signal };
 }
 
-/** Reports how many bytes of its source a step has gone through. */
+/** Reports how many bytes of its source a step has processed. */
 export function reportBytes(
   { onEvent }: ImportSettings,
   step: Step,

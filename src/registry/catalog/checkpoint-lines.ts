@@ -15,9 +15,9 @@ export interface CheckpointLine {
   record: string;
 }
 
-/** JSON escapes a character by six at most; no line of ours is longer. */
+/** JSON escapes a character by six at most; this package writes no longer line. */
 const MAX_LINE = 6 * MAX_RECORD_BYTES + 256;
-/** Of all lines, unpacked: half a million records. More is a file that was made to be unpacked. */
+/** Most bytes of all lines, unpacked: some 500,000 records. A larger file is an attack. */
 const MAX_TEXT = 1024 ** 3;
 const CHUNK_BYTES = 256 * 1024;
 

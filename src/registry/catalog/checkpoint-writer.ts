@@ -20,7 +20,7 @@ const MIN_READS = 200;
 /** Rewriting it for fewer would cost more than it spares; old ones add up to 20 times its size. */
 const MIN_FRACTION = 1 / 20;
 const BATCH_CHARACTERS = 1024 * 1024;
-/** Packed: some half a million records. */
+/** Most bytes of a packed checkpoint: some 500,000 records. */
 const MAX_BYTES = 128 * 1024 * 1024;
 
 /** Keeps, packed, the records that a walk had to read one by one. */

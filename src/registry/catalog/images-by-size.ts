@@ -19,7 +19,7 @@ export async function findImagesBySize(
     if (object.size !== size) continue;
     const [id = '', name] = object.key.slice(IMAGES.length).split('/');
     const record = isImageId(id) ? await lookAtRecord(store, id, options) : undefined;
-    // One that cannot be read is no base image.
+    // An image whose record cannot be read is not offered as a parent.
     if (record === undefined || isUnreadable(record) || record.status !== 'active') continue;
     const isData = dataObjects(record).some((each) => each.name === name);
     if (isData && !found.some((each) => each.id === id)) found.push(record);

@@ -19,18 +19,18 @@ export interface ImagePage {
   images: ImageRecord[];
   /** Where the next page begins: the id of this one's last image; null if there is no more. */
   marker: string | null;
-  /** Characters of an id that tell it apart from all others of the registry. */
+  /** How many characters of an id distinguish it from all others of the registry. */
   idLength: number;
   /** Of a page without images: which part of the query no image has, such as `no image has the tag "x"`. */
   miss: string | null;
 }
 
-/** Sorting what is sorted but for these costs little. */
+/** How many unsorted records are added before the next sort: that sort is then cheap. */
 const SPARE = 1000;
 
 /**
- * One page. With a limit it holds `SPARE` records more at any time, and some.
- * `records` come a few at a time. `after`: the last image of the page before, of which it need not be part any more.
+ * Returns one page. With a limit it keeps at most `SPARE` records more than the page in memory, and
+ * one batch of `records`. `after`: the last image of the previous page, which may be deleted by now.
  */
 export async function selectPage(
   records: AsyncIterable<readonly ImageRecord[]>,

@@ -10,7 +10,7 @@ const FEW = 64;
 /**
  * The time of the oldest object of each of these images, in ms: data and artefacts are written once,
  * so it stays what it is when versions of the record come and go. An image is left out if the
- * store tells none.
+ * store reports no time.
  */
 export async function readStoredTimes(
   store: ObjectStore,

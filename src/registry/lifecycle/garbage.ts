@@ -120,8 +120,8 @@ function idOf(key: string): string | undefined {
   return name !== undefined && isImageId(id) ? id : undefined;
 }
 
-// NOTE: ages are taken on the clock that made the times: one of ours that runs a day fast would
-// make every live upload look dead.
+// NOTE: ages are taken on the clock of the store, which made the times: with a clock of this host
+// that runs a day fast, every live upload would look dead.
 async function storeTime(store: ObjectStore, options: CallOptions): Promise<number> {
   const key = `${PROBES}${randomUUID()}/now`;
   if (!(await mayRemove(store, key, options)))

@@ -63,7 +63,7 @@ export function applyRetention(
   const stored = line.map((dated): Dated => {
     return { image: dated.image, reasons: [], at: storedAt.get(dated.image.id) ?? dated.at };
   });
-  // Stable: what the store cannot tell apart stays in its order.
+  // The sort is stable: images with equal times keep their order.
   stored.sort((a, b) => b.at - a.at);
   applyRules(stored, policy);
   const byStore = new Map(stored.map(({ image, reasons }) => [image.id, reasons]));

@@ -14,11 +14,11 @@ export interface VerifyOptions extends ReadDigestOptions {
 
 /** What a verification found. */
 export interface Verified {
-  /** As it is now: deactivated if it is damaged, active again if it was found damaged before and is whole. */
+  /** The image now: deactivated if it is damaged, active again if it was marked damaged and is intact. */
   image: ImageRecord;
   /** One sentence each; empty if nothing wrong was found. */
   problems: string[];
-  /** What a quick look cannot tell, one sentence each; a full one leaves it empty. */
+  /** What a quick check cannot verify, one sentence each; empty after a full check. */
   doubts: string[];
   /** Why the record could not be changed to what was found; null if it was, or needed no change. */
   unmarked: string | null;
@@ -30,10 +30,10 @@ export interface Verified {
 const DAMAGED = 'damaged: ';
 
 /**
- * Looks at every disk and artefact. A damaged image becomes `deactivated` with the reason, so that no
- * reader is given it. One that was deactivated as damaged becomes `active` again if a full look finds
- * it whole.
- * @throws IMAGE_STATUS if the image has no data to look at, REGISTRY, INTERRUPTED
+ * Checks every disk and artefact. A damaged image becomes `deactivated` with the reason, so that
+ * `pull` refuses it. One that was deactivated as damaged becomes `active` again if a full check finds
+ * it intact.
+ * @throws IMAGE_STATUS if the image has no data to check, REGISTRY, INTERRUPTED
  */
 export async function verifyImage(
   store: ObjectStore,
@@ -46,13 +46,13 @@ export async function verifyImage(
     const marked = await mark(store, image, problems, options);
     return { image: marked, problems, doubts, unmarked: null, unseen };
   } catch (error) {
-    // What was found counts, whether or not this user may write it down.
+    // The result counts, even if this user may not change the record.
     if (!(error instanceof PublishError) || error.code === 'INTERRUPTED') throw error;
     return { image, problems, doubts, unmarked: messageOf(error), unseen };
   }
 }
 
-/** The record after what was found. NOTE: only a full look says that an image is whole. */
+/** Marks the record with the result, and returns it. NOTE: only a full check shows that an image is intact. */
 async function mark(
   store: ObjectStore,
   image: ImageRecord,
@@ -61,7 +61,7 @@ async function mark(
 ): Promise<ImageRecord> {
   if (problems.length > 0) return markDamaged(store, image.id, problems, options);
   if (options.quick || !isMarkedDamaged(image)) return image;
-  // Whoever deactivated it meanwhile has another reason.
+  // A client that deactivated it meanwhile had another reason.
   const { signal } = options;
   return changeRecord(store, image.id, reactivated, { signal, expectVersion: image.version });
 }

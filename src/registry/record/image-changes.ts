@@ -35,7 +35,7 @@ export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageR
   };
 }
 
-/** An active image that readers shall not have; one that is deactivated already stays so. */
+/** Returns the record of an active image as `deactivated`, so that readers refuse it. */
 export function deactivated(record: ImageRecord, reason: string | null = null): ImageRecord {
   return { ...record, status: 'deactivated', status_reason: reason };
 }

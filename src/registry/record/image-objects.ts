@@ -73,7 +73,7 @@ export function volumeSnapshots({
       return typeof id === 'string' ? id : describe(id);
     });
   } catch (error) {
-    // Anybody may give an image a property of this name.
+    // Any client may give an image a property of this name.
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }

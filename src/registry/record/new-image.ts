@@ -1,4 +1,4 @@
-// The first version of an image's record. Pure but for the id and the time.
+// The first version of an image's record. Pure, except the id and the time.
 import { randomUUID } from 'node:crypto';
 import type { NewImage } from '../registry-types.ts';
 import { assertRecord } from './check-record.ts';

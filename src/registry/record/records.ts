@@ -97,16 +97,16 @@ export async function readVersion(
   }
 }
 
-/** What is wrong with a record that is larger than one can be. */
+/** Returns the problem of a record that is larger than a record may be. */
 export function tooLarge(): string {
   return `it has more than ${MAX_RECORD_BYTES} bytes`;
 }
 
 /**
- * Writes one version. `write_id` makes its bytes this writer's own, by which a lost answer can be
- * told from a lost race (see RetryingStore.create).
+ * Writes one version. `write_id` makes its bytes unique to this writer: it distinguishes a lost
+ * answer from a lost race (see RetryingStore.create).
  * @throws PRECONDITION_LOST if that version exists; USAGE if it would be too large to be read;
- * REGISTRY if no reader knows a version so high: nothing is written then.
+ * REGISTRY if no reader accepts a version so high: nothing is written then.
  */
 export async function createVersion(
   store: ObjectStore,

@@ -1,4 +1,4 @@
-// The record that says that an image whose record cannot be read is deleted. Pure but for the time.
+// The record of a deleted image whose own record cannot be read. Pure, except the time.
 import type { ImageRecord } from './image.ts';
 import { newRecord } from './new-image.ts';
 import type { UnreadableRecord } from './unreadable.ts';

@@ -1,4 +1,4 @@
-// Records and aliases that cannot be read: how they are named, and the cure. Pure.
+// Records and aliases that cannot be read: their errors and hints. Pure.
 import { PublishError } from '../../core/errors.ts';
 
 /** The newest version of an image's record, which no reader understands. */
@@ -6,7 +6,7 @@ export interface UnreadableRecord {
   id: string;
   version: number;
   key: string;
-  /** As `it is no JSON (…)`. */
+  /** For example `it is no JSON (…)`. */
   problem: string;
   /** A later version of this program wrote it. */
   isNewer?: boolean;
@@ -21,10 +21,10 @@ export interface UnreadableAlias {
   isNewer?: boolean;
 }
 
-/** Is given what was left out of a walk, as the error that reading it alone raises. */
+/** Called for each record that a walk skips, with the error that reading it alone raises. */
 export type OnUnreadable = (error: PublishError) => void;
 
-/** Tells a record or an alias that was read from one that could not be. */
+/** Returns whether a record or an alias could not be read. */
 export function isUnreadable<T extends object, U extends UnreadableRecord | UnreadableAlias>(
   found: T | U,
 ): found is U {
@@ -34,8 +34,8 @@ export function isUnreadable<T extends object, U extends UnreadableRecord | Unre
 const NEWER_HINT = 'use a later version of virt-publish';
 
 /**
- * NOTE: an older version that can be read is no way out. What the newest one says is not known: it
- * may have deactivated or deleted the image.
+ * NOTE: an older version that can be read is no substitute. The content of the newest one is unknown:
+ * it may have deactivated or deleted the image.
  */
 export function unreadableRecord({ id, key, problem, isNewer }: UnreadableRecord): PublishError {
   const hint = `${isNewer ? NEWER_HINT : 'restore that object'}, or remove the image with: virt-publish delete ${id} --force`;

@@ -107,7 +107,7 @@ export class Journal {
 
 /**
  * Returns all complete entries of a journal, oldest first. An incomplete line of a process that died
- * is no entry: its act was not begun.
+ * is no entry: its act was not started.
  */
 export async function readJournal(path: string): Promise<JournalEntry[]> {
   return parseJournal(await readFile(path, 'utf8'));

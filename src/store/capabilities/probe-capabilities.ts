@@ -45,12 +45,12 @@ export async function probeCapabilities(
   }
 }
 
-/** What is tried with uploads alone, which are aborted. */
+/** The probes that only start uploads and abort them, so they create no object. */
 const WITHOUT_OBJECTS: readonly CapabilityName[] = ['content-md5', 'checksum'];
 
 const UNTRIED: Finding = {
   supported: null,
-  detail: 'not tried: these credentials may not delete what the trial would write',
+  detail: 'not tried: these credentials may not delete what the probe would write',
 };
 
 /** NOTE: S3 answers the removal of a missing object with success, or with a denial. */
@@ -100,11 +100,11 @@ async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding>
     const kept = winners[0] !== undefined && there !== undefined && winners[0].equals(there);
     if (winners.length === 1 && kept) continue;
     const detail =
-      `${winners.length} of ${RACERS} writers of one key were told that they created it: ` +
+      `${winners.length} of ${RACERS} writers of one key got the answer that they created it: ` +
       'let only one client write to this registry at a time';
     return { supported: false, detail };
   }
-  return { supported: true, detail: `of ${RACERS} writers of one key exactly one made it` };
+  return { supported: true, detail: `of ${RACERS} writers of one key exactly one created it` };
 }
 
 /** Waits for all of them, also after a failure: none may still write when the folder is removed. */
@@ -167,7 +167,7 @@ async function tryPresigned({ store, folder, signal }: Probe): Promise<Finding> 
     return { supported: true, detail: 'links work, and a forged one is refused' };
   return {
     supported: false,
-    detail: 'a forged link is answered too: anybody can read this bucket',
+    detail: 'a forged link is answered too: this bucket is public',
   };
 }
 

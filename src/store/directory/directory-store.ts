@@ -35,7 +35,7 @@ const PAGE = 1000;
 export class DirectoryStore implements ObjectStore {
   readonly url: string;
   readonly limits = DIRECTORY_LIMITS;
-  // No byte leaves the machine, and the digests of the whole are taken from the source anyway.
+  // No byte leaves the host, and the digests of the whole image are taken from the source anyway.
   readonly wantsPartMd5 = false;
   readonly #root: string;
   readonly #place: PlaceOptions;

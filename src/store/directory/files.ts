@@ -1,4 +1,4 @@
-// Files of a directory registry: durable, never half there, never outside the root.
+// Files of a directory registry: durable, never incomplete, never outside the root.
 import { createHash, randomUUID } from 'node:crypto';
 import {
   constants,
@@ -154,7 +154,7 @@ export async function readSmall(
   throw new PublishError('INTEGRITY', message, { step: 'registry' });
 }
 
-/** False if it was removed meanwhile. @throws REGISTRY if a symbolic link led elsewhere. */
+/** False if the file was removed meanwhile. @throws REGISTRY if a symbolic link led out of the root. */
 async function isInside(file: FileHandle, root: string, key: string): Promise<boolean> {
   const [at, base] = await Promise.all([readlink(descriptorPath(file)), realpath(root)]);
   if (at === join(base, key)) return true;
@@ -163,7 +163,7 @@ async function isInside(file: FileHandle, root: string, key: string): Promise<bo
   throw new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove that link' });
 }
 
-/** As `orMissing`; a socket, which cannot be opened, is no file either. */
+/** Resolves to undefined if the file does not exist or is a socket, which cannot be opened. */
 async function orNoFile(opening: Promise<FileHandle>): Promise<FileHandle | undefined> {
   return orMissing(opening).catch((error: unknown) => {
     if (hasCode(error, 'ENXIO')) return undefined;

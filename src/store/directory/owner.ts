@@ -18,7 +18,10 @@ export interface RegistryFolder {
 
 const GROUP_MAY_WRITE = 0o020;
 
-/** `top`: of the root. @throws REGISTRY if the folder is neither ours, nor the registry's owner's, nor its group's. */
+/**
+ * `top`: the stat of the root.
+ * @throws REGISTRY if the folder belongs neither to this user nor to the registry's owner or group
+ */
 export async function assertTrusted(
   { handle, path, at }: RegistryFolder,
   top: Stats,

@@ -1,4 +1,4 @@
-// A multipart upload whose requests are retried, but for parts: their sender retries them.
+// A multipart upload whose requests are retried, except those for parts: their sender retries them.
 import type { CallOptions, ObjectInfo } from '../object-info.ts';
 import type { PartBody, PartInfo, PartOrigin, PartUpload } from '../object-store.ts';
 import { type RetryPolicy, withRetries } from './retry.ts';

@@ -1,10 +1,10 @@
-// The body of an answer as a stream that ends: on silence, on the caller's signal, with our errors.
+// The body of an answer as a stream that ends on silence and on the caller's signal, with a PublishError.
 import { Readable } from 'node:stream';
 import { interruption } from '../../core/deadline.ts';
 import { PublishError } from '../../core/errors.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
-/** As an upload's deadline for a part: some 50 KiB/s with the default of 5 minutes. */
+/** Equals an upload's deadline for a part: some 50 KiB/s with the default of 5 minutes. */
 const LEAST_BYTES = 16 * 1024 * 1024;
 
 interface SocketTimeout {
@@ -51,7 +51,7 @@ export function watchBody(
     signal?.removeEventListener('abort', onAbort);
     body.destroy();
   });
-  // NOTE: not by a PassThrough, whose other half costs as much again for each of many chunks.
+  // NOTE: no PassThrough: its writable side would double the cost of each of many chunks.
   body.on('data', (chunk: Uint8Array) => {
     pace.bytes += chunk.byteLength;
     if (out.push(chunk)) return;
@@ -65,7 +65,7 @@ export function watchBody(
   return out;
 }
 
-/** A small body, whole; `what` it is, for the message. @throws INTEGRITY beyond `maxBytes`. */
+/** Reads a small body completely. `what` names it in the error. @throws INTEGRITY beyond `maxBytes` */
 export async function readSmallBody(
   body: Readable,
   maxBytes: number,

@@ -68,7 +68,7 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
       ...(options.profile ? { profile: options.profile } : {}),
       requestHandler: {
         connectionTimeout: connectMs(requestMs),
-        // Its warning goes to the console, which is not ours to write on.
+        // Its warning goes to the console, which a library must not write to.
         socketAcquisitionWarningTimeout: 2_147_483_647,
         httpAgent: http,
         httpsAgent: https,

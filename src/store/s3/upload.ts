@@ -118,9 +118,9 @@ export class S3Upload implements PartUpload {
 }
 
 /**
- * What to raise where the completion failed and the object could not be looked at. A refusal after
- * a lost answer may stand for a success (the upload is gone, the key exists), so it is not final
- * while looking again may tell; otherwise the first answer counts.
+ * Returns the error to raise if the completion failed and the object could not be looked up.
+ * A refusal after a lost answer can mean success (the upload no longer exists, the key does). So the
+ * error is retryable if another look-up may decide; otherwise the first answer counts.
  */
 function errorOfUnknownEnd(error: unknown, lookError: unknown): unknown {
   if (!(error instanceof PublishError && lookError instanceof PublishError)) return lookError;

@@ -1,7 +1,7 @@
 // Checks, before the SDK parses an answer, that it is small and not nested deeper than any of S3's.
 import type { Readable } from 'node:stream';
 
-/** A page of a thousand keys of a KiB, each character of them escaped, is half of it. */
+/** Twice a page of a thousand keys of a KiB, with each character escaped. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** S3's own have six levels. */
 const MAX_DEPTH = 32;

@@ -43,7 +43,7 @@ export async function pullFile(
 ): Promise<void> {
   try {
     await assertPlace(file);
-    // Before the lock, whose file is beside it: what is there may be no place for files.
+    // Before the lock, whose file lies beside it: that path may not be a folder for files.
     await assertReplaceable(file, options.overwrite ?? false);
     const path = `${file}.partial`;
     const lock = await lockPull(`${path}.ranges`, file);

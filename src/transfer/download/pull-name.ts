@@ -17,9 +17,9 @@ export interface NamedFile {
 }
 
 /**
- * Durably, with the rights that the umask leaves. If it cannot be named, its old name is removed.
- * @throws USAGE as `assertReplaceable`, INTEGRITY if another user gave one of the names to another
- * file; what the file system says.
+ * Renames the file durably, with the rights that the umask permits. If that fails, removes the old name.
+ * @throws USAGE from `assertReplaceable`; INTEGRITY if another user gave one of the names to another
+ * file; the file system's error.
  */
 export async function nameFile(from: NamedFile, to: string, overwrite: boolean): Promise<void> {
   try {
@@ -37,8 +37,8 @@ export async function nameFile(from: NamedFile, to: string, overwrite: boolean):
 }
 
 /**
- * @throws USAGE if there is a file and it is not to be replaced, or what is there is no file: a
- * device node, FIFO, socket, directory or symbolic link is never replaced.
+ * @throws USAGE if the file exists and `overwrite` is false, or if the path is no file: a device
+ * node, FIFO, socket, directory or symbolic link is never replaced.
  */
 export async function assertReplaceable(path: string, overwrite: boolean): Promise<void> {
   const facts = await orMissing(lstat(path));

@@ -1,4 +1,4 @@
-// A file on its way in, and beside it the note of which ranges of it are whole, for the next process.
+// An incomplete file, and the file beside it that lists its complete ranges for the next process.
 import { type FileHandle, unlink } from 'node:fs/promises';
 import { parseJson } from '../../host/files/file-errors.ts';
 import { isNamed, openOwn, readAtMost } from '../../host/files/own-file.ts';

@@ -38,13 +38,13 @@ export function placeError(error: unknown, file: string): PublishError {
     const options = { step: 'pull', cause: error, hint } as const;
     return new PublishError('NO_SPACE', `no space left for ${file}`, options);
   }
-  // A path through an open folder says nothing to people but its last name.
+  // Of a path through an open folder only the last name means something to a reader.
   const why = messageOf(error).replaceAll(/\/proc\/(self|\d+)\/fd\/\d+\/?/g, '');
   const hint = 'check that file system, or name another path';
   const options = { step: 'pull', cause: error, hint } as const;
   return new PublishError('WORK_DIR', `pulling to ${file} failed: ${why}`, options);
 }
 
-function unusable(what: string, cure = ''): PublishError {
-  return new PublishError('USAGE', what, { step: 'pull', hint: `${cure}name another path` });
+function unusable(what: string, advice = ''): PublishError {
+  return new PublishError('USAGE', what, { step: 'pull', hint: `${advice}name another path` });
 }

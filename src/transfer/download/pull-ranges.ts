@@ -68,7 +68,7 @@ class Fetch {
   readonly #count: number;
   /** Stops the ranges under way when one has failed for good. */
   readonly #stop = new AbortController();
-  /** One entry for each range that the digest has gone on to, in order. */
+  /** One entry for each range that the digest has reached, in order. */
   readonly #hashed: Promise<void>[] = [];
   #bytes: number;
 

@@ -12,14 +12,14 @@ export interface Writers {
   close(): Promise<void>;
 }
 
-/** For `atOnce` ranges at a time. `file` reads as zeros where ranges come. */
-export async function openWriters(file: FileHandle, atOnce: number): Promise<Writers> {
+/** Opens writers for `maxConcurrent` ranges at a time. The ranges of `file` must read as zeros. */
+export async function openWriters(file: FileHandle, maxConcurrent: number): Promise<Writers> {
   const target = await DirectTarget.open(file);
   if (target === undefined) {
     const use: Writers['use'] = (start, work) => work(new RangeWriter(file, start));
     return { isDirect: false, use, close: async () => undefined };
   }
-  const memory = new WriterMemory(atOnce);
+  const memory = new WriterMemory(maxConcurrent);
   return {
     isDirect: true,
     use: async (start, work) => {

@@ -33,7 +33,7 @@ export type CopyWay = 'server' | 'streamed' | 'there';
 const COPY_PART_MIB = 256;
 
 /**
- * Copies, and then reads back what is there now and holds it against the record.
+ * Copies the object, then reads the copy and compares it with the record.
  * @throws INTEGRITY if it differs, UPLOAD, REGISTRY, INTERRUPTED; no upload is left open.
  */
 export async function copyObject(request: CopyObjectRequest): Promise<CopyWay> {
@@ -49,12 +49,12 @@ async function copyOver(request: CopyObjectRequest): Promise<CopyWay> {
   const isOneServer =
     from.location !== undefined && from.location.server === to.location?.server && object.size > 0;
   try {
-    // A server may have no UploadPartCopy, or credentials no right to read there: then we carry it.
+    // Streams the data if the server has no UploadPartCopy, or its credentials may not read the source.
     if (isOneServer && (await copiedByServer(request))) return 'server';
     await stream(request);
     return 'streamed';
   } catch (error) {
-    // Another copy of the same image was quicker; what it made is looked at like ours.
+    // Another copy of the same image was faster; its object is checked like one of this process.
     if (error instanceof PublishError && error.code === 'PRECONDITION_LOST') return 'there';
     throw error;
   }

@@ -23,7 +23,7 @@ export interface LoadedPart {
   /** Eight hex digits. */
   crc32c(): string;
   md5(): Promise<string>;
-  /** Resolves when the digests of the whole have gone through it. */
+  /** Resolves when the digests of the whole image include this part. */
   hashed: Promise<void>;
   /** Its memory may still be read after `release`, so no other part gets it. */
   abandon(): void;
@@ -38,13 +38,13 @@ export class PartLoader {
   #hashed: Promise<void> = Promise.resolve();
 
   /**
-   * `atOnce`: how many parts are loaded at most at a time; `digests` go through them in the order in
-   * which they are loaded.
+   * `maxConcurrent`: how many parts are loaded at most at a time; `digests` include them in the order
+   * in which they are loaded.
    */
-  constructor(reader: RangeReader, atOnce: number, digests?: DigestSet) {
+  constructor(reader: RangeReader, maxConcurrent: number, digests?: DigestSet) {
     this.#reader = reader;
     this.#digests = digests;
-    this.#free = takePieces(atOnce);
+    this.#free = takePieces(maxConcurrent);
   }
 
   /** @throws UPLOAD if the source ends within the part, and what reading it throws. */
@@ -97,7 +97,7 @@ export class PartLoader {
         .catch(() => undefined)
         .then(() => readWhole(this.#reader, memory.subarray(0, STEP_BYTES), start, end));
       reading = ignoreRejection(next);
-      // A copy: what was handed to a connection is its own until it has gone out.
+      // A copy: a connection may read the bytes that it was given until they are sent.
       return next.then((bytes) => bytes.slice());
     };
     return {

@@ -31,10 +31,10 @@ export class PartSender {
     this.#upload = upload;
     this.#plan = plan;
     this.#options = options;
-    // First: it starts threads, and a machine may refuse one.
+    // First: it starts threads, and the host may refuse one.
     this.#digests = new DigestSet(options.digests ? [] : options.algorithms);
-    const atOnce = Math.min(options.policy.concurrency, plan.count);
-    this.#loader = new PartLoader(options.source.reader(), atOnce, this.#digests);
+    const maxConcurrent = Math.min(options.policy.concurrency, plan.count);
+    this.#loader = new PartLoader(options.source.reader(), maxConcurrent, this.#digests);
   }
 
   /**

@@ -28,7 +28,7 @@ export async function uploadImage(
   const upload = earlier?.upload ?? (await store.startUpload(key, start));
   let sender: PartSender | undefined;
   try {
-    // Within the `try`: it starts threads, and a machine may refuse one.
+    // Within the `try`: it starts threads, and the host may refuse one.
     const kept = earlier?.parts ?? new Map();
     sender = new PartSender(upload, plan, { ...options, check, kept });
     const parts = await sender.sendAll();

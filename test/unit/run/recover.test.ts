@@ -62,7 +62,7 @@ test('a run is dead if its domain lock is free, and running if the lock names it
   const dead = {
     runId,
     state: 'dead',
-    last: 'mirror begun',
+    last: 'mirror started',
     pendingUndo: ['mirror'],
     resumable: false,
   };

@@ -1,4 +1,4 @@
-// The addresses that a foreign URL may lead to: public ones, unless more is allowed. Pure but for the lookup.
+// The addresses that a foreign URL may lead to: public ones, unless more is allowed. Pure, except the lookup.
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { PublishError } from '../../../core/errors.ts';
