@@ -172,9 +172,9 @@ describe('a wait of two seconds is reported', () => {
     const sandbox = await makeSandbox();
     const args = ['list', '--json', '--registry', place.url, ...flags];
     const ran = await runCli(args, { sandbox, env, timeoutMs: 7000 });
-    const begun = Date.parse(String(ran.events[0]?.time));
+    const startedAt = Date.parse(String(ran.events[0]?.time));
     expect(String(ran.events[0]?.message)).toMatch(/^waiting for s3:\/\/\S+ at http/);
-    return { ran, begun };
+    return { ran, startedAt };
   };
 
   test('for a server that accepts connections and does not answer', async () => {

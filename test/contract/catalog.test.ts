@@ -47,7 +47,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(first).toMatchObject({ images: [{ id: large.id }], marker: large.id });
     const second = await registry.queryImages({ limit: 1 }, { marker: large.id });
     expect(second).toMatchObject({ images: [{ id: small.id }], marker: null });
-    // The image that a page ended with may be gone when the next one is asked for.
+    // The last image of a page may be deleted before the next page is requested.
     await registry.deleteImage(large.id);
     expect((await registry.queryImages({}, { marker: large.id })).images).toHaveLength(1);
   });
@@ -89,7 +89,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
         message: expect.stringContaining('is queued and cannot become'),
       });
     await registry.markSaving(queued);
-    // The machine has saving -> active, but only for an upload that was looked at.
+    // The status machine has saving -> active, but only for an upload that was verified.
     await expect(registry.reactivateImage(queued)).rejects.toMatchObject({ code: 'IMAGE_STATUS' });
     await registry.killImage(queued, 'tried out');
     await expect(registry.deactivateImage(queued)).rejects.toMatchObject({

@@ -47,7 +47,7 @@ async function queueMany(registry: Registry, count: number): Promise<ImageRecord
   return byId(records);
 }
 
-/** Images of which `gc` removes nothing: their only object is a record that says `killed`. */
+/** Images that `gc` does not change: their only object is a record with status `killed`. */
 async function plantKilled({ store }: Place, like: ImageRecord, count: number): Promise<void> {
   const plant = async () => {
     const record = { ...like, id: randomUUID(), status: 'killed', status_reason: 'planted' };
@@ -120,9 +120,9 @@ describe('`list` ignores a checkpoint that is', () => {
 
   const plants: [string, (lines: Line[], packed: Uint8Array) => Uint8Array][] = [
     ['empty', () => Buffer.alloc(0)],
-    ['no gzip', () => Buffer.from('rubbish')],
+    ['no gzip', () => Buffer.from('garbage')],
     ['incomplete', (_, packed) => packed.subarray(0, packed.length / 2)],
-    ['damaged in the middle', (_, packed) => spoilt(packed)],
+    ['damaged in the middle', (_, packed) => damage(packed)],
     ['of a later format', (lines) => file(lines, '{"format_version":2}')],
     ['a lie about each record', (lines) => file(lines.map(lie))],
     ['a lie about versions', (lines) => file(lines.map((line) => ({ ...line, version: 2 })))],
@@ -154,7 +154,7 @@ describe('`list` ignores a checkpoint that is', () => {
   });
 
   test('damaged, and writes the next one', async () => {
-    await place.store.create(SECOND, Buffer.from('rubbish'));
+    await place.store.create(SECOND, Buffer.from('garbage'));
     expect(await listFresh()).toMatchObject({ records: expected, writes: 1 });
     expect(await listFresh()).toMatchObject({ records: expected, reads: 0 });
     expect(await checkpoints()).toHaveLength(3);
@@ -172,7 +172,7 @@ describe('`list` ignores a checkpoint that is', () => {
   });
 });
 
-function spoilt(packed: Uint8Array): Uint8Array {
+function damage(packed: Uint8Array): Uint8Array {
   const copy = Buffer.from(packed);
   const at = Math.floor(copy.length / 2);
   copy.fill(0x55, at, at + 64);
@@ -255,7 +255,7 @@ test('`list` of a mirror made by rclone uses the checkpoint in a bucket, and ign
   expect(await listFresh(`s3://${bucket}/mirror`)).toMatchObject({ records: expected, reads: 0 });
   const there = await openRegistry(directory);
   expect(await all(there.listImages({ all: true }))).toEqual(expected);
-  await writeFile(join(directory, SECOND), 'rubbish');
+  await writeFile(join(directory, SECOND), 'garbage');
   expect(await all(there.listImages({ all: true }))).toEqual(expected);
   await all(there.collectGarbage({ ...ALL, remove: true }));
   expect(await all(there.listImages({ all: true }))).toHaveLength(expected.length);

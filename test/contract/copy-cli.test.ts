@@ -16,7 +16,7 @@ test.skipIf(!hasAws)('copies from a directory, by way of --to-*, what aws then r
   const { tlsEndpoint, caFile, accessKeyId, secretAccessKey, region } = lab().s3;
   const keys = `aws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
   const credentials = join(sandbox.dir, 'credentials');
-  await writeFile(credentials, `[elsewhere]\n${keys}`);
+  await writeFile(credentials, `[other]\n${keys}`);
   const env = { AWS_SHARED_CREDENTIALS_FILE: credentials, AWS_CONFIG_FILE: '/dev/null' };
   const image = join(sandbox.dir, 'image.raw');
   await writeFile(image, randomBytes(20_000_000));
@@ -27,9 +27,9 @@ test.skipIf(!hasAws)('copies from a directory, by way of --to-*, what aws then r
   const bucket = await createBucket();
   const to = ['copy', 'web', '--to', `s3://${bucket}/mirror`];
   const server = ['--to-endpoint', tlsEndpoint, '--to-ca-file', caFile, '--to-region', region];
-  const nobody = await runCli([...to, ...server], { sandbox, env });
-  expect(nobody.exitCode).toBe(44);
-  const args = [...to, ...server, '--to-profile', 'elsewhere', '--alias', 'web/latest', '--json'];
+  const anonymous = await runCli([...to, ...server], { sandbox, env });
+  expect(anonymous.exitCode).toBe(44);
+  const args = [...to, ...server, '--to-profile', 'other', '--alias', 'web/latest', '--json'];
   const ran = await runCli(args, { sandbox, env });
   expect(ran.exitCode, ran.stderr).toBe(0);
   expect(ran.events.at(-1)).toMatchObject({ way: 'streamed', alias: 'web/latest' });

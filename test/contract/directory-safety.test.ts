@@ -98,7 +98,7 @@ describe('an upload', () => {
     expect(await store.stat('images/x/vda.raw')).toBeUndefined();
   });
 
-  test('whose image folder is swapped for a link while it is written makes no file elsewhere', async () => {
+  test('whose image folder is swapped for a link while it is written creates no file outside of the registry', async () => {
     const upload = await store.startUpload('images/x/vda.raw');
     mkdirSync(join(root, 'images'));
     symlinkSync(outside, join(root, 'images', 'x'));

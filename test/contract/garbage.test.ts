@@ -41,8 +41,8 @@ describe.each(PLACES)('$name', ({ make }) => {
   test('`gc` finds a crashed run, its upload and its objects, and nothing after they are removed', async () => {
     const kept = await publish(registry, { name: 'kept' }, { artefact: '<x/>' });
     const dead = await deadRun(registry, place);
-    const orphan = randomUUID();
-    await place.store.create(`images/${orphan}/vda.raw`, Buffer.from('of no record'));
+    const unrecorded = randomUUID();
+    await place.store.create(`images/${unrecorded}/vda.raw`, Buffer.from('of no record'));
     await place.store.create(`images/${kept.id}/forgotten`, Buffer.from('of no record'));
     await place.store.create('.probe/old/first', Buffer.from('a probe that died'));
     const before = await place.keys();

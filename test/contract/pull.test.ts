@@ -134,15 +134,15 @@ describe.each(PLACES)('$name', ({ make }) => {
   });
 
   test('a flipped bit, and an object of another size, are refused and leave nothing', async () => {
-    const spoiled = await publish(registry, data);
-    const key = `images/${spoiled.id}/disk.raw`;
+    const damaged = await publish(registry, data);
+    const key = `images/${damaged.id}/disk.raw`;
     await flipBit(place, key, 33 * MIB);
     const file = join(folder, 'flipped');
-    await expect(registry.pullImage(spoiled.id, file)).rejects.toMatchObject({ code: 'INTEGRITY' });
+    await expect(registry.pullImage(damaged.id, file)).rejects.toMatchObject({ code: 'INTEGRITY' });
     const short = join(folder, 'short-data');
     await writeFile(short, 'short');
     await place.copyIn(short, key);
-    await expect(registry.pullImage(spoiled.id, file)).rejects.toMatchObject({ code: 'INTEGRITY' });
+    await expect(registry.pullImage(damaged.id, file)).rejects.toMatchObject({ code: 'INTEGRITY' });
     expect((await readdir(folder)).filter((name) => name.startsWith('flipped'))).toEqual([]);
   });
 });

@@ -42,8 +42,8 @@ async function storeThroughProxy(): Promise<RetryingStore> {
   );
 }
 
-/** Spoils the first `times` requests that fit, and no other. */
-function spoil(times: number, fits: RegExp, fault: ReturnType<FaultyProxy['fault']>): void {
+/** Injects a fault into the first `times` requests that match `fits`. */
+function injectFault(times: number, fits: RegExp, fault: ReturnType<FaultyProxy['fault']>): void {
   let left = times;
   proxy.fault = (method, url) => {
     if (left === 0 || !fits.test(`${method} ${url}`)) return undefined;
@@ -110,7 +110,7 @@ describe('access', () => {
   });
 
   test('a request without an answer ends at its deadline', async () => {
-    spoil(1, /^GET/, 'stall');
+    injectFault(1, /^GET/, 'stall');
     const s3 = { ...place.options.s3, endpoint: proxy.endpoint };
     const registry = await openRegistry(place.url, {
       s3,
@@ -148,7 +148,7 @@ describe('access', () => {
 
 describe('records', () => {
   test('`create` succeeds if its answer was lost', async () => {
-    spoil(1, /^PUT .*record/, 'lose');
+    injectFault(1, /^PUT .*record/, 'lose');
     const registry = await throughProxy();
     const { id } = await registry.queueImage({ name: 'lost', disk_format: 'raw' });
     expect((await place.keys()).filter((key) => key.includes(id))).toEqual([
@@ -159,7 +159,7 @@ describe('records', () => {
 
   test('`create` fails if its request was lost and another client wins', async () => {
     const store = await storeThroughProxy();
-    spoil(1, /^PUT .*taken/, 'reset');
+    injectFault(1, /^PUT .*taken/, 'reset');
     let theirs: Promise<unknown> = Promise.resolve();
     proxy.fault = ((inner) => (method, url, headers) => {
       const fault = inner(method, url, headers);
@@ -167,7 +167,7 @@ describe('records', () => {
       if (fault === 'reset') theirs = write().catch((error: unknown) => error);
       return fault;
     })(proxy.fault);
-    // The other's write may come after our second try, which is a fair win; the bytes tell.
+    // The other's write may come after our second try, which is a fair win; the bytes show which.
     const outcome = await store.create('taken', Buffer.from('ours')).then(
       () => 'ours',
       (error: { code: string }) => error.code,
@@ -182,15 +182,15 @@ describe('records', () => {
     const registry = await throughProxy();
     const body = '<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>';
     for (const fault of [{ status: 503, body }, { status: 500, body: '' }, 'reset'] as const) {
-      spoil(3, /^GET/, fault);
+      injectFault(3, /^GET/, fault);
       await expect(registry.checkAccess()).resolves.toBeUndefined();
-      spoil(4, /^GET/, fault);
+      injectFault(4, /^GET/, fault);
       await expect(registry.checkAccess()).rejects.toMatchObject({
         code: 'REGISTRY',
         retryable: true,
       });
     }
-    spoil(1, /^GET/, { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' });
+    injectFault(1, /^GET/, { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' });
     await expect(registry.checkAccess()).rejects.toMatchObject({
       code: 'REGISTRY',
       retryable: false,
@@ -220,7 +220,7 @@ describe('uploads', () => {
     const { id } = await registry.queueImage({ name: 'faulty', disk_format: 'raw' });
     await registry.markSaving(id);
     const from = await source(40 * MIB + 5);
-    spoil(times, fits, fault);
+    injectFault(times, fits, fault);
     let last = 0;
     const { digests, size } = await registry.uploadData(id, 'vda.raw', from, {
       onProgress: (bytes) => {
@@ -253,7 +253,7 @@ describe('uploads', () => {
   test('a part that stalls is retried at its deadline', async () => {
     const registry = await throughProxy({ upload: { ...QUICK, partMs: 1500 } });
     const { id } = await registry.queueImage({ name: 'stalled', disk_format: 'raw' });
-    spoil(1, /partNumber=2/, 'stall');
+    injectFault(1, /partNumber=2/, 'stall');
     const { size } = await registry.uploadData(id, 'vda.raw', await source(40 * MIB));
     expect(await place.store.stat(`images/${id}/vda.raw`)).toMatchObject({ size });
     expect(await place.openUploads()).toEqual([]);
@@ -283,9 +283,9 @@ test('`pull` resumes where its connection broke', async () => {
   const from = await source(20 * MIB);
   const { digests, size } = await registry.uploadData(id, 'vda.raw', from);
   await registry.activateImage(id, { data: { name: 'vda.raw', size, sha256: digests.sha256 } });
-  spoil(2, /^GET .*vda.raw/, 'reset');
+  injectFault(2, /^GET .*vda.raw/, 'reset');
   await registry.pullImage(id, join(folder, 'pull'));
-  spoil(99, /^GET .*vda.raw/, 'reset');
+  injectFault(99, /^GET .*vda.raw/, 'reset');
   await expect(registry.pullImage(id, join(folder, 'pull-2'))).rejects.toMatchObject({
     code: 'REGISTRY',
   });

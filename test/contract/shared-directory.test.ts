@@ -81,7 +81,7 @@ test("users of one group list, verify, pull, change and delete each other's imag
   await expectShared();
 });
 
-test('a user without the right to write or to read is told which one', async () => {
+test('the error for a user without the right to write or to read names that right', async () => {
   await mkdir(root);
   await chown(root, ANNA, GROUP);
   await chmod(root, 0o2770);

@@ -1,4 +1,4 @@
-// Records and aliases that no reader understands: told, left alone, and taken away where that is forced.
+// Records and aliases that cannot be read: commands report them, do not change them, and remove them only with --force.
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { RunEvent } from '#built/core/events.js';
@@ -45,14 +45,14 @@ const BAD: [string, (record: ImageRecord) => string][] = [
 describe.each(PLACES)('$name', ({ name: placeName, make }) => {
   let place: Place;
   let registry: Registry;
-  let told: string[];
+  let reported: string[];
   let good: ImageRecord;
   let bad: ImageRecord;
   beforeEach(async () => {
     place = await make();
-    told = [];
+    reported = [];
     const onEvent = (event: RunEvent) => {
-      if (event.type === 'note') told.push(`${event.level}: ${event.message}`);
+      if (event.type === 'note') reported.push(`${event.level}: ${event.message}`);
     };
     registry = await openRegistry(place.url, { ...place.options, onEvent });
     await registry.checkAccess();
@@ -70,10 +70,11 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
 
   test('a record that cannot be read is reported, and nothing of its image is used or removed', async () => {
     for (const [what, make] of BAD) {
-      told = [];
+      reported = [];
       registry = await openRegistry(place.url, {
         ...place.options,
-        onEvent: (event) => event.type === 'note' && told.push(`${event.level}: ${event.message}`),
+        onEvent: (event) =>
+          event.type === 'note' && reported.push(`${event.level}: ${event.message}`),
       });
       await plant(keyOf(bad), make({ ...bad, version: 4 }));
       const before = await place.keys();
@@ -94,8 +95,8 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
       expect((await place.keys()).filter((key) => key.includes(bad.id))).toEqual(
         before.filter((key) => key.includes(bad.id)),
       );
-      // Once, with the key and the cure; an older version that can be read is no truth.
-      expect(told, what).toEqual([
+      // Once, with the key and a hint; an older version that can be read does not count.
+      expect(reported, what).toEqual([
         expect.stringMatching(
           `^warning: the record of image ${bad.id} cannot be read: .*${keyOf(bad)}.*delete ${bad.id} --force`,
         ),
@@ -127,7 +128,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
         found.filter(({ key }) => key.includes(bad.id)),
         name,
       ).toEqual([]);
-      expect(told.at(-1), name).toContain(key);
+      expect(reported.at(-1), name).toContain(key);
       await expect(registry.getImage(bad.id), name).rejects.toMatchObject({ code: 'REGISTRY' });
       await place.store.remove([key]);
     }
@@ -155,10 +156,10 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
       await expect(registry.rollbackAlias('odd')).rejects.toMatchObject({ code: 'REGISTRY' });
       expect((await registry.aliasLog('odd')).map(({ version }) => version)).toEqual([1]);
     }
-    expect(told.join()).toMatch(/alias odd cannot be read: .*00000002\.json.*alias set odd/);
+    expect(reported.join()).toMatch(/alias odd cannot be read: .*00000002\.json.*alias set odd/);
     expect(await registry.setAlias('odd', good.id)).toMatchObject({ version: 3 });
     expect((await registry.getImage('odd')).id).toBe(good.id);
-    await plant('aliases/odd/00000004.json', 'rubbish');
+    await plant('aliases/odd/00000004.json', 'garbage');
     expect(await registry.removeAlias('odd')).toMatchObject({ version: 5, image_id: null });
     expect(await registry.resolveAlias('odd')).toBeUndefined();
   });

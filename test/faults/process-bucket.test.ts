@@ -54,8 +54,8 @@ async function dieSlowly(): Promise<void> {
 }
 
 async function expectResumable(): Promise<void> {
-  const told = await runCli(['status', '--json'], { sandbox });
-  expect(told.events.at(-1)).toMatchObject({ runs: [{ state: 'dead', resumable: true }] });
+  const reported = await runCli(['status', '--json'], { sandbox });
+  expect(reported.events.at(-1)).toMatchObject({ runs: [{ state: 'dead', resumable: true }] });
 }
 
 function basePath(): string {

@@ -218,7 +218,7 @@ test('the guard restores the guest of a killed run whose folder was removed', as
 
 test.each([
   ['a message that was cut', '{"type":"undone","act":"undef'],
-  ['a line that is none', 'rubbish\n'],
+  ['a line that is none', 'garbage\n'],
 ])('the guard restores the guest after %s, and without a journal', async (_, end) => {
   const off = await createDomain({ shape: 'qcow2', state: 'off' });
   const whole = await photograph(off);

@@ -65,8 +65,8 @@ async function otherBoot({ sandbox, domain }: Dead): Promise<void> {
 
 test('`status` shows a dead run, `recover` recovers it, and a second `recover` does nothing', async () => {
   const { domain, before, sandbox } = await dieAt('done:freeze');
-  const told = await runCli(['status', '--json'], { sandbox });
-  expect(told.events.at(-1)).toMatchObject({
+  const reported = await runCli(['status', '--json'], { sandbox });
+  expect(reported.events.at(-1)).toMatchObject({
     runs: [
       {
         state: 'dead',
@@ -147,8 +147,8 @@ test.each(['point:image', 'point:uploaded'])(
     expect(older.exitCode, older.stderr).toBe(0);
     await domain.agent.writeFile('/data/marker', 'resumed');
     const ticks = await domain.ticks();
-    const wishes = ['--alias', 'web/latest', '--property', 'os_distro=tiny'];
-    await kill(domain, sandbox, point, [...wishes, '--name', 'web', '--keep', '1']);
+    const options = ['--alias', 'web/latest', '--property', 'os_distro=tiny'];
+    await kill(domain, sandbox, point, [...options, '--name', 'web', '--keep', '1']);
     const ran = await recover(sandbox, '--resume');
     expect(ran.events.at(-1)).toMatchObject({ runs: [{ outcome: 'published', image: 'active' }] });
     const images = await imagesIn(sandbox);

@@ -64,9 +64,9 @@ async function listPoints(args: readonly string[], sandbox: Sandbox): Promise<st
 /** Measures how long libvirt needs to start the guest from a managed save. */
 async function startMs(domain: TestDomain): Promise<number> {
   await domain.virsh('managedsave');
-  const begun = performance.now();
+  const startedAt = performance.now();
   await domain.virsh('start');
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }
 
 interface Case {

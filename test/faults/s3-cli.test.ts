@@ -75,7 +75,7 @@ interface Ended extends CliResult {
   count(kind: RequestKind, within?: string): number;
 }
 
-/** One `snapshot` through a proxy; whatever came of it, the guest is whole and nothing was told. */
+/** Runs one `snapshot` through a proxy; however it ends, the guest is intact and no secret was printed. */
 function publish(fault: Faults, args: readonly string[] = []): Promise<Ended> {
   return withBench((bench) => publishOn(bench, fault, args));
 }
@@ -190,7 +190,7 @@ describe.concurrent('exit codes', () => {
     table.push(`exit ${exit}  ${what}: ${String(error?.message).slice(0, 160)}`);
   });
 
-  test('an alias that somebody else moved: 43, and the image is there', async () => {
+  test('`snapshot` exits with 43 if another client moved the alias, and the image is active', async () => {
     const taken = { status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' };
     const fault = always(taken, 'put', 'aliases/');
     const { exitCode, events, outcome } = await publish(fault, ['--alias', 'web/latest']);
@@ -199,7 +199,7 @@ describe.concurrent('exit codes', () => {
     expect(outcome.status).toBe('active');
   });
 
-  test('expired credentials are one error, on standard error, and not tried again', async () => {
+  test('expired credentials are one error on standard error, and are not retried', async () => {
     const proxy = await startFaultyProxy(lab().s3.endpoint);
     proxy.fault = () => EXPIRED;
     const env = { ...s3Env(), AWS_ENDPOINT_URL_S3: proxy.endpoint };

@@ -32,7 +32,7 @@ export interface Judged {
 
 /**
  * An active image must verify and have no upload beside it. Of any other the uploads that are left
- * are ended here, as `gc` does: each must be one whose end was asked for and spoiled.
+ * are aborted here, as `gc` does. For each of them a fault must have hit its abort.
  */
 export async function judge(
   judged: Judged,
@@ -52,14 +52,14 @@ export async function judge(
   expect(['queued', 'saving', 'killed', 'none']).toContain(status);
   for (const { Key = '', UploadId = '' } of uploads) {
     expect(status).not.toBe('none');
-    expectSpoiledEnd(log, Key, UploadId);
+    assertAbortFailed(log, Key, UploadId);
     await s3Client().send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
   }
   expect(await openUploads(bucket, folder)).toEqual([]);
   return { status, leftUploads: uploads.length, leftObject: hasData, record };
 }
 
-/** The object as the server has it, not as the proxy tells it. */
+/** Reads the object from the server, not through the proxy. */
 async function readObject(bucket: string, key: string): Promise<Uint8Array> {
   const { Body } = await s3Client().send(new GetObjectCommand({ Bucket: bucket, Key: key }));
   if (Body === undefined) throw new Error(`${key} has no body`);
@@ -93,8 +93,8 @@ async function openUploads(bucket: string, prefix: string) {
   return (await s3Client().send(command)).Uploads ?? [];
 }
 
-/** The run tried to end this upload, or to find it, and no such request went through unspoiled. */
-function expectSpoiledEnd(log: readonly Seen[], key: string, uploadId: string): void {
+/** Asserts that the run tried to abort or find this upload, and that a fault hit each such request. */
+function assertAbortFailed(log: readonly Seen[], key: string, uploadId: string): void {
   const ends = log.filter(({ method, url }) => {
     const kind = kindOf(method, url);
     const { pathname, searchParams } = new URL(url, 'http://host');
@@ -103,7 +103,7 @@ function expectSpoiledEnd(log: readonly Seen[], key: string, uploadId: string): 
     }
     return kind === 'uploads' && searchParams.get('prefix') === key;
   });
-  expect(ends.length, `nobody tried to end the upload of ${key}`).toBeGreaterThan(0);
+  expect(ends.length, `no request tried to end the upload of ${key}`).toBeGreaterThan(0);
   const through = ends.filter(({ method, url, fault }) => {
     return kindOf(method, url) === 'abort' && fault === undefined;
   });

@@ -1,4 +1,4 @@
-// A bucket of the real server, reached through a proxy that spoils, in parts of one MiB.
+// A bucket of the real server, reached through a proxy that injects faults, with parts of one MiB.
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -64,8 +64,13 @@ export class FaultyPlace {
     };
   }
 
-  /** Spoils the first `times` requests of a kind (and of a place), and no other. */
-  spoil(kind: RequestKind, fault: Fault, times = Number.POSITIVE_INFINITY, within = ''): void {
+  /** Injects a fault into the first `times` requests of a kind whose URL contains `within`. */
+  injectFault(
+    kind: RequestKind,
+    fault: Fault,
+    times = Number.POSITIVE_INFINITY,
+    within = '',
+  ): void {
     let left = times;
     this.proxy.fault = (method, url) => {
       if (left === 0 || kindOf(method, url) !== kind || !url.includes(within)) return undefined;

@@ -132,31 +132,31 @@ const PASSING: readonly (readonly [string, Fault])[] = [
   ['is reset before the server hears of it', 'reset'],
   ['is reset in the middle', 'reset-middle'],
   ['loses its answer', 'lose'],
-  ['gets half of the answer under its whole length', 'short'],
-  ['gets half of the answer in chunks', 'cut'],
-  ['gets half of the answer and an orderly end', 'closed'],
+  ['gets a part of the answer with the length of all of it', 'short'],
+  ['gets a part of the answer in chunks', 'cut'],
+  ['gets a part of the answer and an orderly end', 'closed'],
   ['reaches the server twice', 'twice'],
   ['is answered 500', INTERNAL_ERROR],
   ['is answered 500 after it took effect', { ...INTERNAL_ERROR, after: true }],
   ['is answered 503 SlowDown', SLOW_DOWN],
   ['is answered 503 before it was read', { ...SLOW_DOWN, early: true }],
-  ['is answered by something that is no HTTP', 'garbage'],
+  ['gets an answer that is no HTTP', 'garbage'],
 ];
 
 describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
-  // A POST that a relay repeats starts two uploads, of which one is known: no relay does that.
+  // A repeated POST starts two uploads, and the client knows only one of them: no relay repeats a POST.
   const passing = PASSING.filter(([, fault]) => !(kind === 'start' && fault === 'twice'));
 
-  test.each(passing)('goes through where it %s', async (_what, fault) => {
+  test.each(passing)('succeeds if it %s', async (_what, fault) => {
     const store = await place.retrying();
-    place.spoil(kind, fault, 1);
+    place.injectFault(kind, fault, 1);
     await run(store);
     expect(place.proxy.log.filter((seen) => seen.fault !== undefined)).toHaveLength(1);
   });
 
   test('that always fails with 503 is made exactly retries + 1 times', async () => {
     const store = await place.retrying();
-    place.spoil(kind, SLOW_DOWN);
+    place.injectFault(kind, SLOW_DOWN);
     const error = await failureOf(run(store));
     expect(error).toMatchObject({
       retryable: true,
@@ -173,9 +173,9 @@ describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
       { status: 501, body: '<Error><Code>NotImplemented</Code></Error>' },
       '',
     ],
-  ] as const)('is made once where it meets %s', async (_what, fault, code) => {
+  ] as const)('is made once if it meets %s', async (_what, fault, code) => {
     const store = await place.retrying();
-    place.spoil(kind, fault);
+    place.injectFault(kind, fault);
     const error = await failureOf(run(store));
     expect(error).toMatchObject({ retryable: false });
     if (code !== '') {
@@ -184,7 +184,7 @@ describe.each(ACTS)('a request: $kind', ({ kind, run }) => {
         hint: expect.stringContaining('check the credentials'),
       });
     }
-    // What a server that knows no conditions answers as well: asked for once more, without one.
+    // A server without conditional requests answers the same, so it is retried without the condition.
     const isConditional = code === '' && (kind === 'put' || kind === 'complete');
     expect(place.count(kind)).toBe(isConditional ? 2 : 1);
   });
@@ -199,7 +199,7 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe('a success that is none', () => {
+describe('a false success', () => {
   const EMPTY = { status: 200, body: '' };
   const PORTAL = { status: 200, body: '<html><body>Please log in</body></html>' };
 
@@ -207,70 +207,70 @@ describe('a success that is none', () => {
     ['nothing', EMPTY],
     ['a portal', PORTAL],
     ['an error', LIES],
-  ])('a listing of %s is no empty registry', async (_what, fault) => {
-    const store = await place.retrying();
-    for (const [kind, list] of [
-      ['list', () => store.list('')],
-      ['list', () => store.listFolders('')],
-      ['uploads', () => store.listUploads('')],
-    ] as const) {
-      place.spoil(kind, fault);
-      const read = async () => {
-        for await (const item of list()) throw new Error(`there is ${JSON.stringify(item)}`);
-      };
-      expect(await failureOf(read())).toMatchObject({ code: 'REGISTRY', retryable: true });
-    }
-    place.spoil('parts', fault);
-    const parts = store.resumeUpload(open.key, open.uploadId).listParts();
-    expect(await failureOf(parts)).toMatchObject({ retryable: true });
-  });
+  ])(
+    'a listing that is answered by %s is not taken for an empty registry',
+    async (_what, fault) => {
+      const store = await place.retrying();
+      for (const [kind, list] of [
+        ['list', () => store.list('')],
+        ['list', () => store.listFolders('')],
+        ['uploads', () => store.listUploads('')],
+      ] as const) {
+        place.injectFault(kind, fault);
+        const read = async () => {
+          for await (const item of list()) throw new Error(`there is ${JSON.stringify(item)}`);
+        };
+        expect(await failureOf(read())).toMatchObject({ code: 'REGISTRY', retryable: true });
+      }
+      place.injectFault('parts', fault);
+      const parts = store.resumeUpload(open.key, open.uploadId).listParts();
+      expect(await failureOf(parts)).toMatchObject({ retryable: true });
+    },
+  );
 
-  test('a listing that goes on, but not where, is not taken for the whole', async () => {
+  test('a truncated listing without a token for the next page fails', async () => {
     const store = await place.retrying({ retries: 0 });
     const body = `<ListBucketResult><Name>${place.bucket}</Name><KeyCount>0</KeyCount><IsTruncated>true</IsTruncated></ListBucketResult>`;
-    place.spoil('list', { status: 200, body });
+    place.injectFault('list', { status: 200, body });
     expect(await failureOf(store.list('').next())).toMatchObject({
       message: expect.stringContaining('the next page is not named'),
     });
   });
 
-  test('a listing that lacks keys is not taken for the whole', async () => {
+  test('a listing with fewer keys than its KeyCount fails', async () => {
     const store = await place.retrying({ retries: 0 });
     const body = `<ListBucketResult><Name>${place.bucket}</Name><KeyCount>3</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>`;
-    place.spoil('list', { status: 200, body });
+    place.injectFault('list', { status: 200, body });
     expect(await failureOf(store.list('').next())).toMatchObject({
       message: expect.stringContaining('it should have 3 keys'),
     });
   });
 
-  test.each(['put', 'start'] as const)(
-    'a %s that a portal answers has not been done',
-    async (kind) => {
-      const store = await place.retrying();
-      const act = ACTS.find((each) => each.kind === kind);
-      place.spoil(kind, PORTAL, 1);
-      await act?.run(store);
-      expect(place.count(kind)).toBeGreaterThan(1);
-    },
-  );
-
-  test('a 404 of a relay is neither an object nor an upload that is gone', async () => {
+  test.each(['put', 'start'] as const)('a %s that a portal answers is retried', async (kind) => {
     const store = await place.retrying();
-    place.spoil('get', { status: 404, body: '<html>no backend</html>' });
+    const act = ACTS.find((each) => each.kind === kind);
+    place.injectFault(kind, PORTAL, 1);
+    await act?.run(store);
+    expect(place.count(kind)).toBeGreaterThan(1);
+  });
+
+  test('a 404 of a relay does not mean that an object or an upload is missing', async () => {
+    const store = await place.retrying();
+    place.injectFault('get', { status: 404, body: '<html>no backend</html>' });
     expect(await failureOf(store.read('there'))).toMatchObject({ code: 'REGISTRY' });
-    place.spoil('abort', { status: 404, body: '' });
+    place.injectFault('abort', { status: 404, body: '' });
     const abort = store.resumeUpload(open.key, open.uploadId).abort();
     expect(await failureOf(abort)).toMatchObject({ message: expect.stringContaining('404') });
   });
 });
 
-describe('what a server says', () => {
-  test('is shown without the key, the signature and the token it repeats', async () => {
+describe('the message of a server', () => {
+  test('is shown without the key, the signature and the token that it repeats', async () => {
     const store = await place.retrying();
     const said =
       'AWS4-HMAC-SHA256 Credential=AKIAPLANTED1234567/20250101, Signature=0badc0de X-Amz-Security-Token: planted-token';
     const body = `<Error><Code>Strange</Code><Message>no: ${said}</Message></Error>`;
-    place.spoil('list', { status: 400, body });
+    place.injectFault('list', { status: 400, body });
     const error = await failureOf(store.list('').next());
     const shown =
       String((error as Error).message) + String(((error as Error).cause as Error).message);
@@ -282,7 +282,7 @@ describe('what a server says', () => {
 });
 
 describe('a completion whose outcome cannot be seen', () => {
-  test('is asked for again, until the object is seen', async () => {
+  test('is retried until the object is seen', async () => {
     const store = await place.retrying();
     const { upload, parts } = await uploadPart(store, `unseen-${randomUUID()}`);
     // It takes effect; then its answer, the look, and what the server says of the second are lost.
@@ -292,7 +292,7 @@ describe('a completion whose outcome cannot be seen', () => {
     expect(await uploadsOf(store, upload.key)).toEqual([]);
   });
 
-  test('is told by what keeps it from being seen', async () => {
+  test('fails with the error of the look-up, not with PRECONDITION_LOST', async () => {
     const store = await place.retrying();
     const { upload, parts } = await uploadPart(store, `unseen-${randomUUID()}`);
     const faults: Partial<Record<string, Fault[]>> = { POST: ['lose'] };
@@ -303,17 +303,17 @@ describe('a completion whose outcome cannot be seen', () => {
 });
 
 describe('a start whose answers are lost', () => {
-  test('leaves no upload, however often it was made', async () => {
+  test('leaves no upload open, after any number of retries', async () => {
     const registry = await place.registry();
     const { source } = await place.source(MIB);
-    place.spoil('start', 'lose');
+    place.injectFault('start', 'lose');
     const error = await failureOf(registry.uploadData(randomUUID(), 'vda.raw', source));
     expect(error).toMatchObject({ code: 'UPLOAD', retryable: true, undoFailures: [] });
     expect(place.count('start')).toBe(1 + POLICY.retries);
     expect(await place.openUploads('images/')).toEqual([]);
   });
 
-  test('and that cannot be looked for says so, and ends what it knows', async () => {
+  test('reports uploads that may stay open if they cannot be listed', async () => {
     const registry = await place.registry();
     const { source } = await place.source(MIB);
     const id = randomUUID();
@@ -333,24 +333,28 @@ describe('a start whose answers are lost', () => {
     }
   });
 
-  test('because somebody interrupted it leaves none either', async () => {
+  test('leaves no upload open if it is interrupted', async () => {
     const registry = await place.registry();
     const { source } = await place.source(MIB);
     const controller = new AbortController();
-    place.spoil('start', 'stall-after');
+    place.injectFault('start', 'stall-after');
     const { signal } = controller;
-    const going = failureOf(registry.uploadData(randomUUID(), 'vda.raw', source, { signal }));
+    const failure = failureOf(registry.uploadData(randomUUID(), 'vda.raw', source, { signal }));
     await expect.poll(() => place.openUploads('images/')).toHaveLength(1);
     controller.abort();
-    expect(await going).toMatchObject({ code: 'INTERRUPTED' });
+    expect(await failure).toMatchObject({ code: 'INTERRUPTED' });
     expect(await place.openUploads('images/')).toEqual([]);
   });
 });
 
-test('a conflict with a request whose answer was lost is waited out', async () => {
+test('`abort` is retried after a conflict with a request whose answer was lost', async () => {
   const store = await place.retrying();
   const upload = await store.startUpload(`abort-${randomUUID()}`);
-  place.spoil('abort', { status: 409, body: '<Error><Code>BucketAlreadyExists</Code></Error>' }, 2);
+  place.injectFault(
+    'abort',
+    { status: 409, body: '<Error><Code>BucketAlreadyExists</Code></Error>' },
+    2,
+  );
   await upload.abort();
   expect(place.count('abort')).toBe(3);
   expect(await uploadsOf(store, upload.key)).toEqual([]);

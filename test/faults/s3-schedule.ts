@@ -16,7 +16,7 @@ export type RequestKind =
 
 export interface Schedule {
   seed: number;
-  /** Of a hundred requests, how many are spoiled. */
+  /** How many of a hundred requests get a fault. */
   percent: number;
   fault(method: string, url: string): Fault | undefined;
 }

@@ -94,10 +94,10 @@ function row(
   { status, leftUploads, leftObject }: Outcome,
   { error, ms, log }: { error: unknown; ms: number; log: readonly { fault: unknown }[] },
 ): string {
-  const spoiled = log.filter(({ fault }) => fault !== undefined).length;
+  const faults = log.filter(({ fault }) => fault !== undefined).length;
   return [
     `seed ${String(seed).padStart(3)} ${String(percent).padStart(2)}%`,
-    `${String(spoiled).padStart(3)}/${String(log.length).padEnd(3)} spoiled`,
+    `${String(faults).padStart(3)}/${String(log.length).padEnd(3)} with a fault`,
     `${ms.toFixed(0).padStart(5)} ms`,
     status.padEnd(6),
     error === undefined

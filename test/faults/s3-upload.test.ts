@@ -43,10 +43,10 @@ async function expectNothingOf(id: string): Promise<void> {
 }
 
 describe('retries', () => {
-  test('of a part that always fails with 503 are as many as were asked for', async () => {
+  test('of a part that always fails with 503 are as many as configured', async () => {
     const registry = await place.registry({ retries: 5 });
     const { source } = await place.source(8 * MIB);
-    place.spoil('part', SLOW_DOWN, Number.POSITIVE_INFINITY, 'partNumber=3&');
+    place.injectFault('part', SLOW_DOWN, Number.POSITIVE_INFINITY, 'partNumber=3&');
     const id = randomUUID();
     const error = await failureOf(registry.uploadData(id, 'vda.raw', source));
     expect(error).toMatchObject({ code: 'UPLOAD', retryable: true });
@@ -58,7 +58,7 @@ describe('retries', () => {
   test.each([
     EXPIRED,
     { ...EXPIRED, body: EXPIRED.body.replace('ExpiredToken', 'InvalidAccessKeyId') },
-  ])('of credentials that end in the middle are none (%#)', async (fault) => {
+  ])('are not made after credentials expire in the middle (%#)', async (fault) => {
     const registry = await place.registry();
     const { source } = await place.source(8 * MIB);
     let ended = 0;
@@ -95,7 +95,7 @@ describe('deadlines', () => {
     async (fault) => {
       const registry = await place.registry({ partMs: 700 });
       const { source } = await place.source(4 * MIB);
-      place.spoil('part', fault, 1, 'partNumber=2&');
+      place.injectFault('part', fault, 1, 'partNumber=2&');
       const started = performance.now();
       await registry.uploadData(randomUUID(), 'vda.raw', source);
       expect(performance.now() - started).toBeGreaterThanOrEqual(690);
@@ -103,7 +103,7 @@ describe('deadlines', () => {
     },
   );
 
-  test('a connection that does not come about is given up after requestMs', async () => {
+  test('a connection that is not accepted fails after requestMs', async () => {
     const full = await fullServer();
     try {
       const s3 = { endpoint: `http://127.0.0.1:${full.port}`, region: 'us-east-1' };
@@ -128,7 +128,7 @@ describe('deadlines', () => {
     }
   });
 
-  test('credentials that never come are not waited for', async () => {
+  test('a credential process that hangs fails after requestMs', async () => {
     const config = join(place.folder, 'aws-config');
     await writeFile(config, '[profile hangs]\ncredential_process = sleep 20\nregion = us-east-1\n');
     const before = process.env.AWS_CONFIG_FILE;
@@ -150,21 +150,21 @@ describe('deadlines', () => {
     }
   });
 
-  test('a read that never comes is not waited for after a signal', async () => {
+  test('a signal ends an upload whose source hangs', async () => {
     const registry = await place.registry();
-    // A FIFO without a writer: whoever opens it hangs.
+    // A FIFO without a writer: an open of it hangs.
     const fifo = join(place.folder, 'fifo');
     await must('mkfifo', [fifo]);
     const controller = new AbortController();
     const id = randomUUID();
     const hanging: ImageSource = { size: 4 * MIB, reader: () => new FileReader(fifo, false) };
     const options = { signal: controller.signal };
-    const going = failureOf(registry.uploadData(id, 'vda.raw', hanging, options));
+    const failure = failureOf(registry.uploadData(id, 'vda.raw', hanging, options));
     await expect.poll(() => place.openUploads(`images/${id}/`)).toHaveLength(1);
     controller.abort();
-    expect(await going).toMatchObject({ code: 'INTERRUPTED' });
+    expect(await failure).toMatchObject({ code: 'INTERRUPTED' });
     await expectNothingOf(id);
-    // Lets the thread of Node's pool go.
+    // Ends the read in the thread of Node's pool.
     await must('sh', ['-c', 'exec 3<>"$0"; sleep 1', fifo]);
   });
 });
@@ -176,18 +176,18 @@ describe('a body', () => {
   });
 
   async function read(stream: Readable | undefined): Promise<Buffer> {
-    if (stream === undefined) throw new Error('it is not there');
+    if (stream === undefined) throw new Error('the object is missing');
     return Buffer.concat(await stream.toArray());
   }
 
-  test('may be read as slowly as its reader likes', async () => {
+  test('has no deadline for a slow reader', async () => {
     const stream = await (await place.store({ requestMs: 300 })).openRead('large');
     await sleep(1500);
     expect((await read(stream)).equals(BODY)).toBe(true);
   });
 
-  test('that falls silent is given up after requestMs, also after a pause', async () => {
-    place.spoil('get', 'hang');
+  test('that stalls fails after requestMs, also after a pause', async () => {
+    place.injectFault('get', 'hang');
     const stream = await (await place.store({ requestMs: 300 })).openRead('large');
     await sleep(700);
     expect(await failureOf(read(stream))).toMatchObject({
@@ -197,17 +197,17 @@ describe('a body', () => {
     });
   });
 
-  test.each(['get', 'list'] as const)('of a %s that hangs is asked for again', async (kind) => {
+  test.each(['get', 'list'] as const)('of a %s that hangs is requested again', async (kind) => {
     const store = await place.retrying({ requestMs: 400 });
     await store.create(`small-${kind}`, Buffer.from('{"a":1}'));
-    place.spoil(kind, 'hang', 1);
+    place.injectFault(kind, 'hang', 1);
     if (kind === 'get') expect(await store.read(`small-${kind}`)).toHaveLength(7);
     else expect((await store.list(`small-${kind}`).next()).value).toMatchObject({ size: 7 });
     expect(place.count(kind)).toBe(2);
   });
 });
 
-/** A server whose backlog is full and that accepts nobody: a connection to it stays half made. */
+/** Starts a server with a full backlog that accepts no connection: a handshake with it never completes. */
 async function fullServer(): Promise<{ port: number; stop(): void }> {
   const code = `const s = require('net').createServer();
     s.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(s.address().port));`;
@@ -217,12 +217,12 @@ async function fullServer(): Promise<{ port: number; stop(): void }> {
   );
   child.kill('SIGSTOP');
   const sockets: Socket[] = [];
-  for (let quiet = 0; quiet < 2; ) {
+  for (let refused = 0; refused < 2; ) {
     const socket = createConnection({ port, host: '127.0.0.1' });
     socket.on('error', () => undefined);
     sockets.push(socket);
     const came = new Promise<boolean>((resolve) => socket.once('connect', () => resolve(true)));
-    quiet = (await Promise.race([came, sleep(200, false)])) ? 0 : quiet + 1;
+    refused = (await Promise.race([came, sleep(200, false)])) ? 0 : refused + 1;
   }
   const stop = () => {
     for (const socket of sockets) socket.destroy();
@@ -263,7 +263,7 @@ describe('what is hashed is what is sent', () => {
     await expectNothingOf(id);
   });
 
-  test('a file that gets shorter fails, with nothing left', async () => {
+  test('a file that gets shorter fails, and leaves no object and no upload', async () => {
     const { source, path } = await place.source(8 * MIB);
     await must('truncate', ['-s', '3M', path]);
     const id = randomUUID();
@@ -276,7 +276,7 @@ describe('what is hashed is what is sent', () => {
 });
 
 describe('progress', () => {
-  test('counts what arrived, once, whatever was sent in vain', async () => {
+  test('counts each byte that arrived once, whatever was sent again', async () => {
     const registry = await place.registry({ retries: 8, partMs: 500 });
     const { source } = await place.source(8 * MIB + 5);
     const faults: Fault[] = ['lose', 'reset', 'reset-middle', SLOW_DOWN, 'stall', 'short'];
@@ -292,7 +292,7 @@ describe('progress', () => {
     expect(Math.max(...seen)).toBe(source.size);
   });
 
-  test('told to a callback that throws fails the upload, not the process', async () => {
+  test('with a callback that throws fails the upload, not the process', async () => {
     const registry = await place.registry();
     const { source } = await place.source(4 * MIB);
     const id = randomUUID();
@@ -308,7 +308,7 @@ describe('progress', () => {
 test('a thread that cannot be started leaves no upload', async () => {
   const { source } = await place.source(MIB);
   const id = randomUUID();
-  // What cannot be handed to a thread makes its start fail, as a machine without room for one does.
+  // A value that cannot be sent to a thread makes its start fail, like a host without memory for one.
   const bad = (() => undefined) as unknown as DigestAlgorithm;
   const options = { key: `images/${id}/vda.raw`, source, algorithms: [bad] };
   const policy = { ...POLICY, partMs: 60_000 };
@@ -317,12 +317,12 @@ test('a thread that cannot be started leaves no upload', async () => {
 });
 
 describe('an ETag', () => {
-  test('that is not the one of the part is sent again, and given up in the end', async () => {
+  test('that differs from that of the part makes the part be sent again, and fails after all retries', async () => {
     const registry = await place.registry();
     const { source } = await place.source(2 * MIB);
-    place.spoil('part', { etag: `"${'0'.repeat(32)}"` }, POLICY.retries, 'partNumber=1&');
+    place.injectFault('part', { etag: `"${'0'.repeat(32)}"` }, POLICY.retries, 'partNumber=1&');
     await registry.uploadData(randomUUID(), 'vda.raw', source);
-    place.spoil('part', { etag: `"${'0'.repeat(32)}"` });
+    place.injectFault('part', { etag: `"${'0'.repeat(32)}"` });
     const id = randomUUID();
     expect(await failureOf(registry.uploadData(id, 'vda.raw', source))).toMatchObject({
       code: 'INTEGRITY',
@@ -330,7 +330,7 @@ describe('an ETag', () => {
     await expectNothingOf(id);
   });
 
-  test('of a bucket that encrypts with a KMS is no md5, and no reason to refuse', async () => {
+  test('of a bucket that encrypts with a KMS is accepted, although it is no md5', async () => {
     const registry = await place.registry();
     const { source } = await place.source(3 * MIB);
     const id = randomUUID();
@@ -356,10 +356,10 @@ describe('an ETag', () => {
   });
 });
 
-test('answers that come before the body was sent hold neither connections nor the process', async () => {
+test('answers that arrive before the body was sent keep neither connections nor the process open', async () => {
   const { path } = await place.source(8 * MIB);
   await fileSource(path);
-  place.spoil('part', { ...SLOW_DOWN, early: true }, 24);
+  place.injectFault('part', { ...SLOW_DOWN, early: true }, 24);
   const code = `
     import { openStore } from '#built/store/open-store.js';
     import { RetryingStore } from '#built/store/retrying/retrying-store.js';
@@ -387,12 +387,12 @@ test('answers that come before the body was sent hold neither connections nor th
   expect(place.proxy.log.filter(({ fault }) => fault !== undefined)).toHaveLength(24);
 });
 
-test('a storm of early answers leaves no connection behind', async () => {
+test('many early answers leave no connection open', async () => {
   // Parts that no socket's buffer holds: they are still on their way when the answer comes.
   const registry = await place.registry({ retries: 40, partSizeMib: 16 });
   const { source } = await place.source(64 * MIB);
   const before = await place.proxy.connections();
-  place.spoil('part', { ...SLOW_DOWN, early: true }, 40);
+  place.injectFault('part', { ...SLOW_DOWN, early: true }, 40);
   await registry.uploadData(randomUUID(), 'vda.raw', source);
   await expect
     .poll(() => place.proxy.connections())

@@ -51,9 +51,9 @@ describe('a hundred writers', () => {
       if (result.status === 'rejected') expect(result.reason.code).toBe('PRECONDITION_LOST');
     const log = await registry.aliasLog('free');
     expect(log.map(({ version }) => version)).toEqual(log.map((_, index) => index + 1));
-    // One that pointed there already is no move: it is told the version it found.
-    const told = new Set(won.map(({ version, image_id }) => `${version} ${image_id}`));
-    expect([...told].sort()).toEqual(
+    // One that pointed there already is no move: it returns the version that it found.
+    const reported = new Set(won.map(({ version, image_id }) => `${version} ${image_id}`));
+    expect([...reported].sort()).toEqual(
       log.map(({ version, image_id }) => `${version} ${image_id}`).sort(),
     );
   });

@@ -10,7 +10,7 @@ import { createDomainOn, type TestDomain, virsh } from '../support/domains.ts';
 import { must, run } from '../support/exec.ts';
 import { expectNoRunLeft } from '../support/publishing.ts';
 
-interface Told {
+interface Report {
   code?: string;
   message?: string;
   hint?: string;
@@ -20,22 +20,22 @@ interface Told {
 
 let sandbox: Sandbox;
 
-async function chain(...args: string[]): Promise<CliResult & { told: Told }> {
+async function chain(...args: string[]): Promise<CliResult & { reported: Report }> {
   const ran = await runCli(['chain', ...args, '--json'], { sandbox });
-  return { ...ran, told: ran.events.at(-1) as Told };
+  return { ...ran, reported: ran.events.at(-1) as Report };
 }
 
-async function shorten(...args: string[]): Promise<Told> {
+async function shorten(...args: string[]): Promise<Report> {
   const ran = await chain(...args);
   expect(ran.exitCode, ran.stdout).toBe(0);
   await expectNoRunLeft(sandbox);
-  return ran.told;
+  return ran.reported;
 }
 
 /** `expected` matches the message and the hint. */
 async function expectFailure(exitCode: number, expected: RegExp, ...args: string[]): Promise<void> {
   const ran = await chain(...args);
-  expect(`${ran.told.message}; ${ran.told.hint}`, ran.stderr).toMatch(expected);
+  expect(`${ran.reported.message}; ${ran.reported.hint}`, ran.stderr).toMatch(expected);
   expect(ran.exitCode).toBe(exitCode);
 }
 
@@ -103,7 +103,7 @@ test('`chain` shows four layers, commits, pulls and pivots them, and rejects lay
   expect(await layersOf(domain)).toEqual(paths);
 
   const shown = await chain('show', domain.name);
-  expect(shown.told.chain?.layers.map(({ path }) => path)).toEqual(paths);
+  expect(shown.reported.chain?.layers.map(({ path }) => path)).toEqual(paths);
   const text = (await runCli(['chain', 'show', domain.name], { sandbox })).stdout;
   expect(text).toMatch(/^LAYER +FORMAT +VIRTUAL +ALLOCATED/m);
   expect(text).toMatch(new RegExp(`^ {4}└─${base} +raw +`, 'm'));
@@ -190,7 +190,7 @@ test('`chain` shows four layers, commits, pulls and pivots them, and rejects lay
   await expectFailure(23, /has no backing file/, 'pull', domain.name);
   await domain.shutdown();
   const off = await chain('show', domain.name);
-  expect(off.told.chain?.layers.map(({ path }) => path)).toEqual([base]);
+  expect(off.reported.chain?.layers.map(({ path }) => path)).toEqual([base]);
   await expectFailure(
     23,
     /it is off; start it first, .*virsh start .* --paused/,

@@ -341,9 +341,9 @@ describe('a URL', () => {
   });
 
   it('to this host is refused without --allow-private, as is a redirect to it', async () => {
-    const told = await failToImport([`${base}/good.qcow2`]);
-    expect(told).toMatchObject({ exitCode: 45, code: 'DOWNLOAD' });
-    expect(told.hint).toContain('--allow-private');
+    const reported = await failToImport([`${base}/good.qcow2`]);
+    expect(reported).toMatchObject({ exitCode: 45, code: 'DOWNLOAD' });
+    expect(reported.hint).toContain('--allow-private');
   });
 
   it.each([

@@ -27,10 +27,10 @@ async function makeDisks(dir: string) {
   const old = await makeNoise(at('old.raw'));
   const other = await makeNoise(at('other.raw'));
   const mid = await makeOverlay(at('mid.qcow2'), old, '1M');
-  const told = { vda: [], vdb: [mid], vdc: [mid, other] };
+  const chains = { vda: [], vdb: [mid], vdc: [mid, other] };
   const disks = [];
   const truths: Record<string, LayerFile> = {};
-  for (const [target, layers] of Object.entries(told)) {
+  for (const [target, layers] of Object.entries(chains)) {
     const top = await makeOverlay(at(`${target}.qcow2`), mid, '2M');
     disks.push(diskOf(target, top, backingXml(layers)));
     truths[target] = await truthOf(at(`${target}.truth`), [top, ...layers]);
@@ -152,7 +152,7 @@ test('every mode rejects a slice of a file and names the disk', async () => {
   const big = await makeNoise(join(dir, 'big.raw'));
   const slice = "<slices><slice type='storage' offset='1048576' size='2097152'/></slices>";
   const xml = `<driver name='qemu' type='raw'/><source file='${big.path}'>${slice}</source>`;
-  const disk = { ...diskOf('vda', big, ''), elsewhere: { type: 'file', xml } as const };
+  const disk = { ...diskOf('vda', big, ''), foreignSource: { type: 'file', xml } as const };
   const domain = await createStill(dir, [disk], 'running');
   const refused = async (...args: string[]) => {
     const error = await failToPublish([domain.name, ...args], { sandbox });

@@ -63,8 +63,10 @@ describe('a process with a connection', () => {
         ${leave};
       `);
       expect(ended.exitCode).toBe(code);
-      const told = /^LIBVIRT libvirtd does not answer at qemu\+unix:.* (\d+) ms/.exec(ended.stdout);
-      expect(Number(told?.[1]), ended.stdout).toBeGreaterThanOrEqual(200);
+      const match = /^LIBVIRT libvirtd does not answer at qemu\+unix:.* (\d+) ms/.exec(
+        ended.stdout,
+      );
+      expect(Number(match?.[1]), ended.stdout).toBeGreaterThanOrEqual(200);
     }
   });
 

@@ -124,10 +124,10 @@ describe('the connection', () => {
     });
     const errors = await Promise.all(calls);
     await other.close();
-    const told = errors.map((error, index) =>
+    const reported = errors.map((error, index) =>
       isLibvirtError(error) && error.message.includes(`-${index}'`) ? error.code : String(error),
     );
-    expect(told).toEqual(
+    expect(reported).toEqual(
       Array.from({ length: 100 }, (_, index) =>
         index % 4 < 2 ? VIR_ERR.NO_DOMAIN : VIR_ERR.INVALID_ARG,
       ),
@@ -349,7 +349,7 @@ describe('a managed save', () => {
   });
 });
 
-/** Saves the domain and aborts the save as soon as it has begun; undefined if the save was faster. */
+/** Saves the domain and aborts the save as soon as it has started; undefined if the save was faster. */
 async function abortedSave(domain: Domain, watched: Domain): Promise<unknown> {
   let ended = false;
   const saving = domain.managedSave(0).then(

@@ -15,7 +15,7 @@ test('npm pack and a global install give a command that works', async () => {
   const prefix = join(dir, 'global');
   await mkdir(prefix);
   const quiet = ['--silent', '--no-audit', '--no-fund'];
-  // NOTE: what is packed is the `dist` that is tested here; prepack would build it anew under the
+  // NOTE: what is packed is the `dist` that is tested here; prepack would build it again under the
   // feet of the other tests.
   const packing = ['pack', '--ignore-scripts', '--pack-destination', dir, ...quiet, root];
   const name = (await must('npm', packing, { timeoutMs: 120_000 })).trim();

@@ -67,7 +67,7 @@ async function overlayOn(dir: string, target: string, backing: string): Promise<
 async function networkDisk(dir: string, target: string, source: string): Promise<TestDisk> {
   const disk = await makeDataDisk(dir, 'raw');
   const xml = `<driver name='qemu' type='raw'/>${source}`;
-  return { ...disk, target, elsewhere: { type: 'network', xml } };
+  return { ...disk, target, foreignSource: { type: 'network', xml } };
 }
 
 test('no secret of a domain, its disks or the command line is printed, logged or published', async () => {

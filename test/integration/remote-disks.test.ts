@@ -26,7 +26,7 @@ async function rootOverNbd(dir: string): Promise<TestDisk> {
   const { port } = await serveNbd(disk.path, { format: 'qcow2', name: 'root' });
   const host = `<host name='127.0.0.1' port='${port}'/>`;
   const xml = `${driver('raw')}<source protocol='nbd' name='root'>${host}</source>`;
-  return { ...disk, elsewhere: { type: 'network', xml } };
+  return { ...disk, foreignSource: { type: 'network', xml } };
 }
 
 /** A local overlay, whose backing file is served over NBD. */
@@ -59,7 +59,7 @@ async function volumeOfPool(dir: string): Promise<TestDisk> {
     await virsh('pool-destroy', pool);
   });
   const xml = `${driver('qcow2')}<source pool='${pool}' volume='data.qcow2'/>`;
-  return { ...disk, target: 'vdc', elsewhere: { type: 'volume', xml } };
+  return { ...disk, target: 'vdc', foreignSource: { type: 'volume', xml } };
 }
 
 test('remote disks are published live, offline if they are readable, and else rejected', async () => {

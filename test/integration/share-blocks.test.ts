@@ -84,7 +84,7 @@ describe('on a file system with reflinks', () => {
     const path = at('image.qcow2');
     await expectWhole([top, middle, base], size, path);
 
-    // 48 MiB of data, of which 3 MiB are in clusters of their own, and XFS takes some ahead.
+    // 48 MiB of data: 3 MiB of them are in clusters of their own, and XFS takes some ahead.
     expect(before - (await disk.free())).toBeLessThan(20 * MIB);
     expect(await must('filefrag', ['-v', path])).toContain('shared');
     rmSync(base.path);

@@ -57,7 +57,7 @@ test.each([
   const disk = await makeRootDisk(dir, 'qcow2');
   await chmod(disk.path, 0o666);
   const xml = `<driver name='qemu' type='qcow2'/><source file='${disk.path}'>${ofDisk}</source>`;
-  const disks = [{ ...disk, elsewhere: { type: 'file' as const, xml } }];
+  const disks = [{ ...disk, foreignSource: { type: 'file' as const, xml } }];
   const domain = await createDomainOn(dir, disks, seclabel === undefined ? {} : { seclabel });
   const before = await photograph(domain);
 

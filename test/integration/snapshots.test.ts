@@ -68,7 +68,7 @@ async function expectSameAfterPowerOff(
 ): Promise<void> {
   const metadata = await metadataOf(domain, files);
   const before = await photograph(domain);
-  // Its process stands still where the mirror has begun, until the guest is off.
+  // Its process is stopped after the mirror has started, until the guest is off.
   const env = { VIRT_PUBLISH_TEST_AT: 'done:mirror=SIGSTOP' };
   const args = ['snapshot', domain.name, '--method', 'rebase', '--json'];
   const { child, done } = await startCli(args, { sandbox, env });

@@ -256,7 +256,7 @@ test('recover keeps the overlay if the guest is off, or a file reads the volume,
   expect(await chainOf('vda')).toHaveLength(4);
 
   await rm(reader);
-  // Killed in the middle of its block job, it is begun anew by the next.
+  // If it is killed in the middle of its block job, the next one starts that job again.
   const env = { VIRT_PUBLISH_TEST_AT: 'done:commit=SIGKILL' };
   expect((await runCli(['recover'], { sandbox, env })).exitCode).toBeNull();
   expect(await domain.liveXml()).toContain("job='active-commit'");

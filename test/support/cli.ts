@@ -80,7 +80,7 @@ export async function makeSandbox(): Promise<Sandbox> {
     XDG_STATE_HOME: join(dir, 'xdg-state'),
     XDG_CONFIG_HOME: join(dir, 'xdg-config'),
     XDG_CACHE_HOME: join(dir, 'xdg-cache'),
-    // For root the state directory is the machine's, not an XDG one; this moves it.
+    // For root the state directory is the host's, not an XDG one; this moves it.
     VIRT_PUBLISH_STATE_DIR: stateDir,
     LIBVIRT_DEFAULT_URI: lab().uri,
     AWS_EC2_METADATA_DISABLED: 'true',

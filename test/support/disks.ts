@@ -24,7 +24,7 @@ export interface TestDisk {
   /** The files below it, nearest first. */
   backing: readonly { path: string; format: 'qcow2' | 'raw' }[];
   /** Replaces the plain file or device: `<driver>`, `<source>` and more of a disk of this type. */
-  elsewhere?: { type: 'file' | 'network' | 'volume'; xml: string };
+  foreignSource?: { type: 'file' | 'network' | 'volume'; xml: string };
   /** Detaches the loop device, if any; the domain's `destroy` does it too. */
   release(): Promise<void>;
 }

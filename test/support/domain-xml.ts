@@ -27,7 +27,7 @@ export interface DomainXmlOptions {
   seclabel?: string;
 }
 
-/** Returns the XML of an emulated PC, since not every test machine has KVM. */
+/** Returns the XML of an emulated PC, since not every test host has KVM. */
 export function domainXml(options: DomainXmlOptions): string {
   const { dir, disks } = options;
   // The self-tests of the kernel's ciphers take a fifth of the boot.
@@ -75,8 +75,8 @@ const AGENT_CHANNEL =
   "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
 function diskXml(disk: TestDisk, shareable = false): string {
-  if (disk.elsewhere !== undefined) {
-    const { type, xml } = disk.elsewhere;
+  if (disk.foreignSource !== undefined) {
+    const { type, xml } = disk.foreignSource;
     return `<disk type='${type}' device='disk'>${xml}<target dev='${disk.target}' bus='virtio'/></disk>`;
   }
   const source = `${disk.type === 'block' ? 'dev' : 'file'}='${escapeXml(disk.path)}'`;

@@ -5,7 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { cleanUpLater } from './cleanup.ts';
 
 /** Its reaction to a command: the `return` of its answer, an `error`, no answer, or the end of the connection. */
-export type FakeAnswer = { return: unknown } | { error: string } | 'silence' | 'close' | 'rubbish';
+export type FakeAnswer = { return: unknown } | { error: string } | 'silence' | 'close' | 'garbage';
 
 export class FakeAgent {
   readonly path: string;
@@ -73,7 +73,7 @@ export class FakeAgent {
     const answer = this.answers.get(execute) ?? WELL[execute] ?? { error: 'no such command' };
     if (answer === 'silence') return;
     if (answer === 'close') socket.destroy();
-    else if (answer === 'rubbish') socket.write('}{ \x01\x02\n');
+    else if (answer === 'garbage') socket.write('}{ \x01\x02\n');
     else if ('error' in answer) {
       const error = { class: 'GenericError', desc: answer.error };
       socket.write(`${JSON.stringify({ error })}\n`);

@@ -1,4 +1,4 @@
-// A proxy in front of the real S3 server that spoils the requests it is told to.
+// A proxy in front of the real S3 server that injects faults into chosen requests.
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -11,18 +11,18 @@ import { buffer } from 'node:stream/consumers';
 
 /**
  * What happens to a request.
- * - `reset`: the connection breaks before the server hears of it; `reset-middle`: when half of it
+ * - `reset`: the connection breaks before the server receives it; `reset-middle`: when 50% of it
  *   has reached the server; `lose`: when the server has acted.
- * - `stall`: no answer ever comes, the server hears nothing; `stall-after`: the server acts.
- * - `short`: half of the body under its whole Content-Length; `cut`: half of it, chunked, without
- *   an end; `closed`: half of it, its length not told, and an orderly end; `hang`: half of it, and
- *   then nothing. An answer without a body is cut within its head.
- * - `twice`: the server gets it two times, as from a relay that tries again; the second answer counts.
- * - `garbage`: what is answered is no HTTP.
- * - `instead`: the server hears nothing; `instead` of the proxy is done, and the answer is lost.
- * - An answer: given instead of the server's; with `after`, once the server has acted; with
+ * - `stall`: no answer ever comes, the server receives nothing; `stall-after`: the server acts.
+ * - `short`: 50% of the body with the Content-Length of all of it; `cut`: 50%, chunked, without an
+ *   end; `closed`: 50%, without a length, and an orderly end; `hang`: 50%, and then nothing. An
+ *   answer without a body is cut within its head.
+ * - `twice`: the server gets it two times, as from a relay that retries; the second answer counts.
+ * - `garbage`: the answer is no HTTP.
+ * - `instead`: the server receives nothing; the proxy calls its `instead`, and the answer is lost.
+ * - An answer: sent in place of the server's; with `after`, when the server has acted; with
  *   `early`, before the body of the request is read, and the connection stays open.
- * - `hostile`: the server hears nothing, and this gives whatever answer it likes.
+ * - `hostile`: the server receives nothing, and this function sends any answer.
  * - `etag`, `headers`: the server's answer with these instead of its own.
  */
 export type Fault =
@@ -95,7 +95,7 @@ export async function startFaultyProxy(upstream: string): Promise<FaultyProxy> {
   return proxy;
 }
 
-/** A port of this machine on which nothing listens. */
+/** Returns a port of this host on which nothing listens. */
 export async function closedPort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -134,8 +134,8 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
     incoming.resume();
     return fault.hostile(outgoing, incoming);
   }
-  const spoils = typeof fault === 'object' && 'status' in fault;
-  if (spoils && !fault.after) return answerInstead(exchange, fault);
+  const isAnswered = typeof fault === 'object' && 'status' in fault;
+  if (isAnswered && !fault.after) return answerInstead(exchange, fault);
   const sent = await buffer(incoming);
   if (fault === 'reset-middle') return forwardHalf(exchange, sent);
   if (fault === 'twice') await forward(exchange, sent);
@@ -145,7 +145,7 @@ async function handle(exchange: Exchange, fault: Fault | undefined): Promise<voi
   if (fault === 'short' || fault === 'cut' || fault === 'closed' || fault === 'hang') {
     return truncate(exchange, answer, fault);
   }
-  if (spoils) {
+  if (isAnswered) {
     outgoing.writeHead(fault.status);
     outgoing.end(fault.body);
     return;

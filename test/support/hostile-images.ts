@@ -24,35 +24,35 @@ interface Qcow2 {
   fileBytes?: number;
 }
 
-/** A qcow2 of 4 clusters with empty tables: sound, but for what is asked for. */
-export function qcow2(wish: Qcow2 = {}): Buffer {
-  const clusterBits = wish.clusterBits ?? 16;
+/** Returns a qcow2 of 4 clusters with empty tables, valid except for the given fields. */
+export function qcow2(options: Qcow2 = {}): Buffer {
+  const clusterBits = options.clusterBits ?? 16;
   const cluster = 65536;
-  const file = Buffer.alloc(Math.max(wish.fileBytes ?? 4 * cluster, 4096));
+  const file = Buffer.alloc(Math.max(options.fileBytes ?? 4 * cluster, 4096));
   file.write('QFI\xfb', 0, 'latin1');
-  file.writeUInt32BE(wish.version ?? 3, 4);
-  const backing = Buffer.from(wish.backing ?? '');
-  file.writeBigUInt64BE(wish.backingOffset ?? (backing.byteLength > 0 ? 1024n : 0n), 8);
+  file.writeUInt32BE(options.version ?? 3, 4);
+  const backing = Buffer.from(options.backing ?? '');
+  file.writeBigUInt64BE(options.backingOffset ?? (backing.byteLength > 0 ? 1024n : 0n), 8);
   file.writeUInt32BE(backing.byteLength, 16);
   backing.copy(file, 1024);
   file.writeUInt32BE(clusterBits, 20);
-  file.writeBigUInt64BE(wish.size ?? BigInt(MIB), 24);
-  file.writeUInt32BE(wish.encryption ?? 0, 32);
-  file.writeUInt32BE(wish.l1Entries ?? 1, 36);
+  file.writeBigUInt64BE(options.size ?? BigInt(MIB), 24);
+  file.writeUInt32BE(options.encryption ?? 0, 32);
+  file.writeUInt32BE(options.l1Entries ?? 1, 36);
   file.writeBigUInt64BE(BigInt(3 * cluster), 40);
   file.writeBigUInt64BE(BigInt(cluster), 48);
   file.writeUInt32BE(1, 56);
-  file.writeBigUInt64BE(wish.incompatible ?? 0n, 72);
+  file.writeBigUInt64BE(options.incompatible ?? 0n, 72);
   file.writeUInt32BE(4, 96);
   file.writeUInt32BE(104, 100);
   let at = 104;
-  for (const { type, data } of wish.extensions ?? []) {
+  for (const { type, data } of options.extensions ?? []) {
     file.writeUInt32BE(type, at);
     file.writeUInt32BE(data.byteLength, at + 4);
     data.copy(file, at + 8);
     at += 8 + Math.ceil(data.byteLength / 8) * 8;
   }
-  return file.subarray(0, wish.fileBytes ?? file.byteLength);
+  return file.subarray(0, options.fileBytes ?? file.byteLength);
 }
 
 interface Vmdk {
@@ -72,18 +72,18 @@ RW 2048 SPARSE "disk.vmdk"
 ddb.adapterType = "ide"
 `;
 
-/** A sparse VMDK whose header is sound, but for what is asked for. */
-export function vmdk(wish: Vmdk = {}): Buffer {
+/** Returns a sparse VMDK with a header that is valid except for the given fields. */
+export function vmdk(options: Vmdk = {}): Buffer {
   const file = Buffer.alloc(128 * SECTOR);
-  file.write(wish.magic ?? 'KDMV', 0, 'latin1');
-  file.writeUInt32LE(wish.version ?? 1, 4);
-  file.writeBigUInt64LE(wish.capacity ?? 2048n, 12);
+  file.write(options.magic ?? 'KDMV', 0, 'latin1');
+  file.writeUInt32LE(options.version ?? 1, 4);
+  file.writeBigUInt64LE(options.capacity ?? 2048n, 12);
   file.writeBigUInt64LE(128n, 20);
   file.writeBigUInt64LE(1n, 28);
   file.writeBigUInt64LE(20n, 36);
   file.writeUInt32LE(512, 44);
-  file.writeBigUInt64LE(wish.directory ?? 26n, 56);
-  file.write(wish.descriptor ?? GOOD_DESCRIPTOR, SECTOR, 'latin1');
+  file.writeBigUInt64LE(options.directory ?? 26n, 56);
+  file.write(options.descriptor ?? GOOD_DESCRIPTOR, SECTOR, 'latin1');
   return file;
 }
 
@@ -110,7 +110,7 @@ function hex(digits: string, bytes = 4096): Buffer {
   return file;
 }
 
-/** The header of a V7 tar: no word tells it, only the checksum. */
+/** Returns the header of a V7 tar: it has no magic, only a checksum. */
 function oldTar(): Buffer {
   const header = Buffer.alloc(1024);
   header.write('model.ovf\0', 0);

@@ -29,7 +29,7 @@ export type Outcome = readonly (PromiseSettledResult<unknown> | undefined)[];
 
 /**
  * Runs both works on `store` as laid down. `next` are the schedules to try after it: with this one's,
- * all that differ in the order of two requests of which one writes what the other reads or writes.
+ * all that differ in the order of two requests if one of them writes what the other reads or writes.
  */
 export async function runSchedule(
   store: ObjectStore,

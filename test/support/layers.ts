@@ -36,7 +36,7 @@ export function diskOf(target: string, { path, format }: LayerFile, more: string
   const xml = `<driver name='qemu' type='${format}'/><source file='${path}'/>${more}`;
   return {
     ...{ target, type: 'file', path, format, backing: [] },
-    elsewhere: { type: 'file', xml },
+    foreignSource: { type: 'file', xml },
     release: () => Promise.resolve(),
   };
 }

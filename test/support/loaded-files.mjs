@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs';
 import { register } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 
-// Node runs the hook below in a thread of its own, for which it loads this file once more.
+// Node runs the hook below in a thread of its own, for which it loads this file again.
 if (isMainThread) register(import.meta.url);
 
 export async function load(url, context, next) {

@@ -74,7 +74,7 @@ export async function listUploads(
 /** Runs rclone, with the server as remote `lab:`; its output. @throws where it fails. */
 export function rclone(...args: string[]): Promise<string> {
   const { s3 } = lab();
-  // NOTE: by the environment, for arguments can be read by every user of the machine; and nothing else
+  // NOTE: by the environment, for arguments can be read by every user of the host; and nothing else
   // in it, for AWS_CA_BUNDLE alone makes rclone 1.60 (Debian 12) fail.
   const env = {
     PATH: process.env.PATH,

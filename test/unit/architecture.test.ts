@@ -73,13 +73,13 @@ const PROCESS_USES: Record<string, readonly string[]> = {
   'host/native/thread-end.ts': ['on'],
   // Whose folders and files are our own.
   'host/files/own-folders.ts': ['geteuid'],
-  // A caller's listener that throws has nobody else who could be told.
+  // No other code can report that a caller's listener throws.
   'core/events.ts': ['emitWarning'],
-  // Who holds a lock and whose journal it is, told to whoever comes next.
+  // Writes who holds a lock and whose journal it is, for the next process.
   'run/lock/lock.ts': ['pid'],
   'run/lock/slots.ts': ['pid'],
   'run/open-run.ts': ['pid'],
-  // Children of a process that is gone have nobody else to end them.
+  // Only this ends the children of a process that has exited.
   'run/lock/leftovers.ts': ['kill'],
 };
 

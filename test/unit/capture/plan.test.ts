@@ -51,8 +51,8 @@ function inspection(changes = {}, devices = disk('vda')) {
   };
 }
 
-function chosen(devices: string, wish: DiskSelection): string[] {
-  return chooseDisks(describeDomain(devices), wish).map(({ target }) => target);
+function chosen(devices: string, selection: DiskSelection): string[] {
+  return chooseDisks(describeDomain(devices), selection).map(({ target }) => target);
 }
 
 const defaults = { mode: 'auto', method: 'auto', quiesce: 'try' } as const;

@@ -190,14 +190,14 @@ describe('NDJSON', () => {
 
   it('gives each event its time and run', () => {
     vi.useFakeTimers({ now: new Date('2026-01-01T00:00:00Z') });
-    const told: object[] = [];
-    const { onEvent, say } = createJsonReporter((value) => told.push(value));
+    const reported: object[] = [];
+    const { onEvent, say } = createJsonReporter((value) => reported.push(value));
     onEvent({ type: 'note', level: 'info', step: 'inspect', message: 'early' });
     onEvent({ type: 'run', runId: 'r1', domain: 'web01' });
     onEvent({ type: 'step', step: 'queue', state: 'done', ms: 1 });
     say('stopping');
     const time = '2026-01-01T00:00:00.000Z';
-    expect(told).toEqual([
+    expect(reported).toEqual([
       { time, runId: null, type: 'note', level: 'info', step: 'inspect', message: 'early' },
       { time, runId: 'r1', type: 'run', domain: 'web01' },
       { time, runId: 'r1', type: 'step', step: 'queue', state: 'done', ms: 1 },

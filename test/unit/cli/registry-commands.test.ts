@@ -103,7 +103,7 @@ function onTerminal(columns: number, ...args: string[]): string {
   const command = `stty cols ${columns}; ${line.map((word) => `'${word}'`).join(' ')}`;
   const env = { PATH: process.env.PATH, HOME: folder, TERM: 'dumb', TZ: 'Asia/Kolkata' };
   const { stdout } = spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal is told beside the text
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences around the text
   return stdout.replace(/\r|\u001b\[[?\d;]*[a-z]/gi, '');
 }
 
@@ -210,8 +210,8 @@ describe('alias, show, pull, delete', () => {
     expect(virtPublish('show', 'wbe').stderr).toContain('did you mean "web"?');
     expect(virtPublish('show', 'web/last').stderr).toContain('"web/latest"');
     expect(virtPublish('alias', 'log', 'web/lates').stderr).toContain('did you mean "web/latest"?');
-    const told = JSON.parse(virtPublish('show', 'nothing', '--json').stdout);
-    expect(told).toMatchObject({ type: 'error', code: 'IMAGE_NOT_FOUND', exitCode: 40 });
+    const reported = JSON.parse(virtPublish('show', 'nothing', '--json').stdout);
+    expect(reported).toMatchObject({ type: 'error', code: 'IMAGE_NOT_FOUND', exitCode: 40 });
   });
 
   it('`delete` refuses an image with an alias unless --force', () => {

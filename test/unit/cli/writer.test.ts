@@ -105,11 +105,11 @@ test('a product that is not read is an error; an interrupt ends the wait', async
 });
 
 test('only progress events of --json may be dropped', () => {
-  const told: boolean[] = [];
-  const { onEvent } = createJsonReporter((_value, isProgress) => told.push(isProgress));
+  const reported: boolean[] = [];
+  const { onEvent } = createJsonReporter((_value, isProgress) => reported.push(isProgress));
   onEvent({ type: 'note', level: 'warning', step: 'inspect', message: 'm' });
   onEvent({ type: 'progress', step: 'mirror', bytes: 1, total: 2 });
-  expect(told).toEqual([false, true]);
+  expect(reported).toEqual([false, true]);
 });
 
 test('a listener that throws or rejects does not fail a run, and is reported once', async () => {

@@ -17,15 +17,15 @@ it('`inTime` ends with its work', async () => {
 });
 
 it('`inTime` ends at its deadline and aborts the signal of the work', async () => {
-  let told: unknown;
+  let reason: unknown;
   const waiting = inTime({ timeoutMs: 1, signal, late }, (over) => {
     over.addEventListener('abort', () => {
-      told = over.reason;
+      reason = over.reason;
     });
     return never();
   });
   await expect(waiting).rejects.toMatchObject({ code: 'UPLOAD', message: 'too late' });
-  expect(told).toMatchObject({ message: 'too late' });
+  expect(reason).toMatchObject({ message: 'too late' });
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
@@ -35,10 +35,10 @@ it('`inTime` ends with its signal, and starts no work after that', async () => {
   const waiting = inTime(limits, never);
   stop.abort(new Error('no more'));
   await expect(waiting).rejects.toThrow('no more');
-  let begun = false;
+  let isStarted = false;
   const after = inTime(limits, async () => {
-    begun = true;
+    isStarted = true;
   });
   await expect(after).rejects.toThrow('no more');
-  expect(begun).toBe(false);
+  expect(isStarted).toBe(false);
 });

@@ -51,8 +51,8 @@ describe('refuses', () => {
   });
 
   it('an image of another format than --format says', async () => {
-    const wish = { ...limits, expected: 'raw' as const };
-    await expect(inspectImage(bytesOf(qcow2()), wish)).rejects.toMatchObject({ code: 'USAGE' });
+    const options = { ...limits, expected: 'raw' as const };
+    await expect(inspectImage(bytesOf(qcow2()), options)).rejects.toMatchObject({ code: 'USAGE' });
   });
 });
 

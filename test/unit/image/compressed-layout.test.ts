@@ -99,7 +99,7 @@ describe('the tables', () => {
       layout.add(new Uint32Array(32).fill(CLUSTER));
       for (const { at } of layout.takeFullTables()) full.push(at / CLUSTER);
     }
-    // Two refcount blocks, ten regions of 512 MiB... of which the last of each is still open.
+    // Two refcount blocks, ten regions of 512 MiB: the last one of each is still open.
     const last = [...layout.takeLastTables()].map(({ at }) => at / CLUSTER);
     expect(new Set([...full, ...last]).size).toBe(first);
     expect(full.length).toBeGreaterThanOrEqual(5);

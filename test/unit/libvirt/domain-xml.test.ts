@@ -117,7 +117,7 @@ describe('a rich live domain', async () => {
     ]);
   });
 
-  test("gives each host device's element as it stands, but for the quotes", async () => {
+  test("returns each host device's element unchanged, except the quotes", async () => {
     const source = await fixture('rich-live');
     for (const { xml, element } of domain.hostdevs) {
       const slices = source.match(new RegExp(`<${element} [^]*?</${element}>`, 'g')) ?? [];

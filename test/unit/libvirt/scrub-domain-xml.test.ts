@@ -1,4 +1,4 @@
-// The published XML: it has the shape of the machine, and nothing of the host.
+// The published XML has the virtual hardware, and nothing of the host.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseDomainXml, scrubDomainXml } from '#built/libvirt/xml/domain-xml.js';
@@ -10,13 +10,15 @@ const rich = await readFile(
 const scrubbed = scrubDomainXml(rich);
 
 test('`scrubDomainXml` removes everything that names the host, the owner or a secret', () => {
-  const told = [
+  const secrets = [
     ...['db01', 'corp', 'ACME', 'alice', 'ledger', '555', 'SN-4242', 'hunter2', 'TOKEN'],
     ...['52:54:00', '10.11.12.13', '192.0.2.17', 'br-', 'vnet7', 'mon1', 'pool/', 'cpuset'],
     ...['4dea22b3', '43dc0cf8', 'f0a7cd4a', '0a81f5b2', '6dd3e4a5', 'c2177883', 'OVMF', '/'],
   ];
   const withoutTags = scrubbed.replaceAll('</', '<').replaceAll('/>', '>');
-  expect(told.filter((word) => withoutTags.toLowerCase().includes(word.toLowerCase()))).toEqual([]);
+  expect(secrets.filter((word) => withoutTags.toLowerCase().includes(word.toLowerCase()))).toEqual(
+    [],
+  );
 });
 
 test('`scrubDomainXml` removes names, UUIDs, titles, metadata, labels, command lines and aliases', () => {
@@ -26,7 +28,7 @@ test('`scrubDomainXml` removes names, UUIDs, titles, metadata, labels, command l
   expect(scrubbed.match(new RegExp(`<(?:${gone}|${more})[ />]`, 'g'))).toBeNull();
 });
 
-test('`scrubDomainXml` keeps the shape of the machine', () => {
+test('`scrubDomainXml` keeps the virtual hardware', () => {
   const { disks, ...domain } = parseDomainXml(scrubbed);
   expect(domain).toMatchObject({
     type: 'kvm',

@@ -79,7 +79,7 @@ it('a file without a lease is copied first, with its holes', async () => {
     const place = { folder: '${folder}', access: Promise.resolve() };
     const copy = await withStillFile(settings, place, async ({ path, isScratch }) => isScratch && path);
     console.log(copy);`;
-  // Root, but for the right to take leases on the files of others.
+  // Root without the right to take leases on the files of other users.
   const args = ['--bounding-set=-lease', '--inh-caps=-lease', process.execPath];
   const copy = (await must('setpriv', [...args, '--input-type=module', '-e', script])).trim();
   expect(copy).toBe(join(folder, 'copied'));

@@ -1,4 +1,4 @@
-// Ids are shortened as far as they still tell all images apart.
+// Ids are shortened as far as they still distinguish all images.
 import { expect, it } from 'vitest';
 import { ShortIds } from '#built/registry/catalog/short-ids.js';
 

@@ -62,7 +62,7 @@ test('an incomplete message is ignored', () => {
   expect(parseMessage('{"type":"released"}')).toEqual({ type: 'released' });
 });
 
-test('the guard has a scope of its own under systemd, and is a plain child elsewhere', () => {
+test('the guard has a scope of its own under systemd, and is a plain child without it', () => {
   const uri = 'qemu:///system';
   expect(scopedGuardCommand(uri, { booted: '/nowhere', isRoot: true })).toBeUndefined();
   for (const [isRoot, manager] of [
@@ -101,7 +101,7 @@ test('a recovery command names an existing file although the run folder was remo
   await rm(folder, { recursive: true });
 });
 
-test('an act is not begun if its journal was removed', async () => {
+test('an act is not started if its journal was removed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vp-unit-'));
   const journal = await Journal.create(join(folder, 'journal.ndjson'));
   await journal.write({ type: 'run', facts });

@@ -30,7 +30,7 @@ function act(name: string) {
       if (failing.has(name)) throw new Error(`${name} cannot be undone`);
       return undefined;
     },
-    recoveryCommand: () => `mend-${name}`,
+    recoveryCommand: () => `recover-${name}`,
   };
 }
 
@@ -68,7 +68,7 @@ test('`restore` undoes newest first, and a failed undo does not stop the others'
   const again = ['undo mirror null', 'undo mirror null'];
   expect(log).toEqual(['undo freeze null', 'undo mirror null', 'undo define null', ...again]);
   expect(failures).toMatchObject([
-    { recoveryCommand: 'mend-mirror', message: expect.stringContaining('mirror') },
+    { recoveryCommand: 'recover-mirror', message: expect.stringContaining('mirror') },
   ]);
   expect(pendingActs(await entries())).toEqual([{ act: 'mirror', data: null }]);
 });
@@ -194,7 +194,7 @@ test('`restore` retries an undo that may pass soon, and not that of a parked gue
   expect(failures[0]).toMatchObject({
     act: 'parked',
     isParked: true,
-    recoveryCommand: 'mend-parked',
+    recoveryCommand: 'recover-parked',
   });
   expect(await scope.restore({ waitMs: 0 })).toHaveLength(1);
 });

@@ -150,10 +150,10 @@ test('`recover` keeps the volume snapshots of an image that was or may have been
   for (const { journal } of [unsure, active]) await journal.close();
 
   // The registry is an empty folder, as that of a share that is not mounted.
-  const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
+  const reported = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
   const error = { code: 'REGISTRY', retryable: true };
-  expect(told.get(unsure.runId)).toMatchObject({ outcome: 'failed', error });
-  expect(told.get(active.runId)).toMatchObject({ outcome: 'recovered', error: null });
+  expect(reported.get(unsure.runId)).toMatchObject({ outcome: 'failed', error });
+  expect(reported.get(active.runId)).toMatchObject({ outcome: 'recovered', error: null });
   expect(await readdir(join(stateDir, 'runs'))).toEqual([unsure.runId]);
 });
 
@@ -170,12 +170,12 @@ test('`recover` skips a run of another host, and an unreadable run does not stop
   const odd = randomUUID();
   await mkdir(join(stateDir, 'runs', odd, 'journal.ndjson'), { recursive: true });
 
-  const told = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
-  expect(told.get(good.runId)?.outcome).toBe('recovered');
-  expect(told.get(foreign.runId)).toMatchObject({ outcome: 'skipped', error: null });
+  const reported = new Map((await recoverRuns(await config())).map((run) => [run.runId, run]));
+  expect(reported.get(good.runId)?.outcome).toBe('recovered');
+  expect(reported.get(foreign.runId)).toMatchObject({ outcome: 'skipped', error: null });
   for (const runId of [torn.runId, odd])
-    expect(told.get(runId)).toMatchObject({ outcome: 'failed', error: { code: 'WORK_DIR' } });
-  expect(told.get(torn.runId)?.error?.message).toContain(join(torn.path, 'domain.xml'));
+    expect(reported.get(runId)).toMatchObject({ outcome: 'failed', error: { code: 'WORK_DIR' } });
+  expect(reported.get(torn.runId)?.error?.message).toContain(join(torn.path, 'domain.xml'));
   expect((await readdir(join(stateDir, 'runs'))).sort()).toEqual(
     [foreign.runId, torn.runId, odd].sort(),
   );
@@ -195,10 +195,10 @@ test('`recover` reports and skips a run that another user may have written, and 
   await rename(join(linked.path, 'journal.ndjson'), join(stateDir, 'planted'));
   await symlink(join(stateDir, 'planted'), join(linked.path, 'journal.ndjson'));
 
-  const told = await recoverRuns(await config());
+  const reported = await recoverRuns(await config());
   const skipped = { outcome: 'skipped', domain: null, error: null };
-  expect(told).toMatchObject([skipped, skipped, skipped]);
-  expect(told.map(({ notes }) => notes.join()).join('\n')).toMatch(/another user.*by hand/);
+  expect(reported).toMatchObject([skipped, skipped, skipped]);
+  expect(reported.map(({ notes }) => notes.join()).join('\n')).toMatch(/another user.*by hand/);
   const states = (await listRuns({ stateDir })).map(({ state }) => state);
   expect(states).toEqual(['untrusted', 'untrusted', 'untrusted']);
   expect(await readdir(precious)).toEqual([]);
@@ -221,9 +221,11 @@ test('`recover` removes a run but not a scratch folder that the run cannot have 
   await writeFile(join(precious, 'file'), '');
   const { runId, journal } = await makeRun(undefined, undefined, precious);
   await journal.close();
-  const [told] = await recoverRuns(await config());
-  expect(told).toMatchObject({ runId, outcome: 'recovered', error: null });
-  expect(told?.notes.join()).toContain(`${precious} is not removed: its name is not the run's id`);
+  const [reported] = await recoverRuns(await config());
+  expect(reported).toMatchObject({ runId, outcome: 'recovered', error: null });
+  expect(reported?.notes.join()).toContain(
+    `${precious} is not removed: its name is not the run's id`,
+  );
   expect(await readdir(precious)).toEqual(['file']);
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
@@ -238,8 +240,10 @@ test('`recover` recovers a run whose work directory is missing or a file', async
     const text = await readFile(file, 'utf8');
     const scratch = join(stateDir, workDir, runId);
     await writeFile(file, text.replace(`"scratch":"${path}"`, `"scratch":"${scratch}"`));
-    const told = await recoverRuns(await config());
-    expect(told, workDir).toMatchObject([{ runId, outcome: 'recovered', notes: [], error: null }]);
+    const reported = await recoverRuns(await config());
+    expect(reported, workDir).toMatchObject([
+      { runId, outcome: 'recovered', notes: [], error: null },
+    ]);
   }
   expect(await readdir(join(stateDir, 'runs'))).toEqual([]);
 });
@@ -264,12 +268,12 @@ test('`lockWholeDomain` recovers again if a run died between the recovery and th
     hint: `run virt-publish recover ${dead} first`,
   });
   expect(await askLock(domain.uuid)).toBe('free');
-  const told = lockWholeDomain(domain, {
+  const locking = lockWholeDomain(domain, {
     stateDir,
     runId: 'next',
     recoverEarlier: async () => [dead],
   });
-  await (await told).release();
+  await (await locking).release();
   await journal.close();
 });
 

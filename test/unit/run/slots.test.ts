@@ -11,7 +11,7 @@ import { endHolder, holdLock } from '../../support/lock-holder.ts';
 const module = new URL('../../../build/run/lock/slots.js', import.meta.url).href;
 const signal = new AbortController().signal;
 
-function wish(runId: string, more: object = {}) {
+function request(runId: string, more: object = {}) {
   const notes: string[] = [];
   const onWait = (message: string) => notes.push(message);
   const usual = {
@@ -34,30 +34,30 @@ test('a third snapshot waits for two, reports their runs, and starts when one en
   const dead = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
   await expect(dead).rejects.toMatchObject({ signal: 'SIGKILL' });
 
-  const one = await takeSlot(wish('one').options);
-  const two = await takeSlot(wish('two').options);
-  const third = wish('third');
+  const one = await takeSlot(request('one').options);
+  const two = await takeSlot(request('two').options);
+  const third = request('third');
   const waiting = takeSlot(third.options);
   await expect.poll(() => third.notes).toHaveLength(1);
   expect(third.notes[0]).toMatch(/waiting for run one \(domain of-one, process \d+\) or run two/);
   await one.release();
   const three = await waiting;
 
-  const late = wish('late', { timeoutMs: 1 }).options;
+  const late = request('late', { timeoutMs: 1 }).options;
   const busy = { code: 'DOMAIN_BUSY', message: expect.stringContaining('run two (domain of-two') };
   await expect(takeSlot(late)).rejects.toMatchObject(busy);
   const stop = new AbortController();
-  const stopped = takeSlot(wish('stopped', { signal: stop.signal }).options);
+  const stopped = takeSlot(request('stopped', { signal: stop.signal }).options);
   stop.abort(new Error('enough'));
   await expect(stopped).rejects.toThrow('enough');
-  await (await takeSlot(wish('unlimited', { maxConcurrent: 0 }).options)).release();
+  await (await takeSlot(request('unlimited', { maxConcurrent: 0 }).options)).release();
   await Promise.all([two.release(), three.release()]);
 });
 
 test('a slot whose lock file names no run counts as taken, and the error says so', async () => {
   const path = join(lockFolder(), 'slot-1.lock');
-  const child = await holdLock(path, 'rubbish');
-  const late = wish('late', { maxConcurrent: 1, timeoutMs: 1 }).options;
+  const child = await holdLock(path, 'garbage');
+  const late = request('late', { maxConcurrent: 1, timeoutMs: 1 }).options;
   await expect(takeSlot(late)).rejects.toMatchObject({
     code: 'DOMAIN_BUSY',
     message: expect.stringContaining('taken by a process that its lock file does not name'),

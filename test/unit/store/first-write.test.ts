@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** What a probe needs of a bucket: here the last writer of a key wins, and all are told they did. */
+/** A bucket, as far as probes need it: the last writer of a key wins, and all get a success. */
 function carelessStore() {
   const objects = new Map<string, Uint8Array>();
   let creates = 0;
