@@ -1,4 +1,4 @@
-// The input of every step of a capture, and its result: disks that hold still.
+// The input of every step of a capture, and its result: disks that no process writes to.
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import type { Consistency } from '../core/model.ts';
@@ -50,7 +50,7 @@ export interface CaptureRun {
   signal: AbortSignal;
 }
 
-/** A disk that holds still: no process writes to `path` while it is used. */
+/** A still disk: no process writes to `path` while it is used. */
 export type StillDisk = InspectedDisk & {
   path: string;
   format: string;
@@ -74,7 +74,7 @@ export interface PointInTime {
   pauseMs: number | null;
 }
 
-/** Disks that hold still, all of one point in time; the root disk first. */
+/** Still disks, all of one point in time; the root disk first. */
 export interface StillDisks extends PointInTime {
   disks: readonly StillDisk[];
 }

@@ -1,4 +1,4 @@
-// Makes disks hold still while they are used, and restores the guest whatever happens.
+// Provides still disks while they are used, and restores the guest in any case.
 import type { GuardOptions } from '../run/guard/guard.ts';
 import { underGuard } from '../run/under-guard.ts';
 import type { CaptureRun, UseStillDisks } from './capture-run.ts';

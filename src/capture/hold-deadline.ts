@@ -11,8 +11,8 @@ export interface HoldDeadline {
 }
 
 /**
- * Runs `work`, which holds a guest. At the deadline it releases the guest, and gives the work
- * connection up, since every undo on it would wait behind the call that hangs.
+ * Runs `work`, which holds a guest. At the deadline it releases the guest and abandons the
+ * work connection, since every undo on it would wait behind the call that hangs.
  * @throws PublishError LIBVIRT at the deadline; what `work` throws.
  */
 export async function withHoldDeadline<T>(

@@ -27,7 +27,7 @@ export interface CaptureRequest {
 }
 
 /**
- * Decides how the disks are made to hold still.
+ * Decides which mode and method provide still disks.
  * @throws PublishError DISK_UNSUPPORTED, QUIESCE or USAGE if the request is impossible.
  */
 export function planCapture(inspection: Inspection, requested: CaptureRequest): CapturePlan {

@@ -135,7 +135,7 @@ async function thaw({ domain, scope }: FreezeRun): Promise<Thaw> {
   }
 }
 
-/** For a guest that another client has frozen: checks that it still is. */
+/** Checks that a guest which another client has frozen is still frozen. */
 async function lookForThaw({ domain, freezeLimitMs }: FreezeRun): Promise<Thaw> {
   const obstacle = 'another client thawed the guest before its disks were taken';
   try {

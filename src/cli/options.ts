@@ -126,12 +126,12 @@ export function hashOption(): Option {
   );
 }
 
-/** For a flag that may be given more than once. */
+/** Parses a flag that may be given more than once. */
 export function collect(value: string, earlier: readonly string[] = []): string[] {
   return [...earlier, value];
 }
 
-/** For a flag that may be given more than once, or with commas. */
+/** Returns the parser of a flag that may be given more than once, or with commas. */
 export function collectChoices(choices: readonly string[]) {
   const parse = (value: string, earlier: readonly string[] = []): string[] => {
     const values = value.split(',').map((item) => item.trim());
@@ -143,7 +143,7 @@ export function collectChoices(choices: readonly string[]) {
   return Object.assign(parse, { choices });
 }
 
-/** For `--property key=value`, which may be given more than once; the later one of a key wins. */
+/** Parses `--property key=value`, which may be given more than once; the last value of a key wins. */
 export function collectProperty(
   value: string,
   earlier: Readonly<Record<string, string>> = {},

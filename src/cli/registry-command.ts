@@ -12,7 +12,7 @@ import type { CommandContext, Product } from './run-command.ts';
 
 export interface RegistryContext extends CommandContext {
   registry: Registry;
-  /** Of the command line, without the flags. */
+  /** Arguments of the command line, without the flags. */
   args: readonly string[];
 }
 

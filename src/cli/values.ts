@@ -14,7 +14,7 @@ export const gibValue = (text: string) => Math.ceil(valueIn(text, 'GiB'));
 /** MiB a second, also parts of one: `0.5`, `512K`, `10MB/s`. */
 export const rateValue = (text: string) => valueIn(text, 'MiB');
 
-/** Whole MiB a second, no more than the text says: `100`, `100M`, `1G/s`. */
+/** Returns whole MiB a second, rounded down: `100`, `100M`, `1G/s`. */
 export function wholeRateValue(text: string): number {
   const rate = valueIn(text, 'MiB');
   if (rate === 0 || rate >= 1) return Math.floor(rate);

@@ -75,7 +75,7 @@ export interface Config {
   reserve: { minBytes: number; fraction: number };
 }
 
-/** Any part of the configuration; what is left out comes from below. */
+/** Any part of the configuration; missing keys come from the layers below. */
 export type ConfigOverrides = {
   [Group in keyof Config]?: Config[Group] extends string ? string : Partial<Config[Group]>;
 };
@@ -90,7 +90,7 @@ export interface ConfigSources {
   overrides?: ConfigOverrides;
 }
 
-/** What the files may say: directories that are null follow from the state directory. */
+/** The configuration as files may set it: a directory that is null is below the state directory. */
 type Unresolved = Omit<Config, 'stateDir' | 'workDir' | 'registry'> & {
   [Key in 'stateDir' | 'workDir' | 'registry']: string | null;
 };
@@ -115,7 +115,7 @@ export interface SettingInForce {
 /**
  * Returns all settings in the order of the schema. A directory that no source names has the value
  * derived from the others.
- * @throws as loadConfig
+ * @throws what `loadConfig` throws
  */
 export async function explainConfig(sources: ConfigSources = {}): Promise<SettingInForce[]> {
   const layers = await readLayers(sources);

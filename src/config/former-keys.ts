@@ -2,7 +2,7 @@
 import { variableOf } from './schema.ts';
 
 interface FormerKey {
-  /** What became of it, as the rest of a sentence whose subject is the key. */
+  /** The rest of a sentence with the key as its subject. */
   problem: string;
   hint: string;
 }

@@ -22,7 +22,7 @@ export interface Setting {
   node: SchemaNode;
 }
 
-/** Reads a JSON file of the folder `config/`, which stands beside `dist/` in the package: two folders up from there. */
+/** Reads a JSON file of the folder `config/`, which is beside `dist/` in the package. */
 export function readConfigAsset(name: 'default.json' | 'schema.json'): unknown {
   return JSON.parse(readFileSync(new URL(`../../config/${name}`, import.meta.url), 'utf8'));
 }

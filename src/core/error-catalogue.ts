@@ -1,12 +1,12 @@
 // Every error code with its exit code, its meaning, what to do, and the topic that explains it.
 
-/** What the catalogue says of one code. */
+/** The entry of one code. */
 export interface ErrorEntry {
   /** Exit code of the command. Codes that share one share its meaning. */
   exitCode: number;
-  /** In words that hold for any host: image records use them too. */
+  /** Without facts of this host, since image records contain it too. */
   meaning: string;
-  /** What to do next. An error with a hint of its own says more. */
+  /** What to do next, unless the error has a hint of its own. */
   hint: string;
   /** Name of a topic of `virt-publish explain`. */
   topic: 'errors' | 'formats' | 'guest' | 'limits' | 'modes' | 'registry';
@@ -14,7 +14,7 @@ export interface ErrorEntry {
 
 /**
  * What can go wrong. Match on these codes, never on a message. `--help`, `explain CODE`, the man
- * page and the README list what stands here.
+ * page and the README list these entries.
  */
 export const ERROR_CATALOGUE = {
   INTERNAL: {

@@ -51,7 +51,7 @@ export interface PublishErrorOptions {
   recoveryCommand?: string;
 }
 
-/** These codes become NO_SPACE if space on this host is lacking; the other codes say more. */
+/** These codes become NO_SPACE if space on this host is lacking; the other codes are more specific. */
 const MAY_LACK_SPACE: readonly ErrorCode[] = [
   ...(['INTERNAL', 'CONFIG', 'LIBVIRT', 'MIRROR', 'MANAGED_SAVE', 'CHAIN'] as const),
   ...(['QEMU_IMG', 'SYSPREP', 'VOLUMES', 'WORK_DIR'] as const),

@@ -46,7 +46,7 @@ export interface Inspection {
   autostart: boolean;
   /** INACTIVE|SECURE: what a redefine needs. Holds passwords. */
   inactiveXml: string;
-  /** From the live XML if the domain runs, else from the stored XML. */
+  /** Read from the live XML if the domain runs, else from the stored XML. */
   description: DomainDescription;
   /** The root disk first. */
   disks: readonly [InspectedDisk, ...InspectedDisk[]];

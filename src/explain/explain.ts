@@ -21,7 +21,7 @@ export type Explanation =
   | { kind: 'group'; name: string; keys: readonly string[]; text: string };
 
 interface KeyFacts {
-  /** What may stand there, in words. */
+  /** The allowed values, in words. */
   type: string;
   default: unknown;
   description: string;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { ERROR_CATALOGUE, ERROR_CODES, type ErrorCode } from '../core/error-catalogue.ts';
 import { programUrl } from '../core/package-files.ts';
 
-/** In the order in which a new user reads them. */
+/** The topics, in the order in which a new user reads them. */
 export const TOPICS = [
   'guest',
   'modes',

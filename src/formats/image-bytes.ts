@@ -8,7 +8,7 @@ export interface ImageBytes {
   at(offset: number, length: number): Promise<Buffer>;
 }
 
-/** No header, table or descriptor that is looked at is larger. */
+/** The largest piece that is read: no header, table or descriptor is larger. */
 const MAX_PIECE = 4 * 1024 * 1024;
 
 /** Opens a regular file for the time of `work`. @throws USAGE if it is none, or not readable. */
@@ -24,13 +24,13 @@ export async function withImageBytes<T>(
   }
 }
 
-/** Of a file that is open for reading, for as long as it is open. */
+/** Returns the bytes of a file that is open for reading; valid while it is open. */
 export async function bytesOfFile(file: FileHandle): Promise<ImageBytes> {
   const { size } = await file.stat();
   return { size, at: (offset, length) => readAt(file, size, offset, length) };
 }
 
-/** A buffer as the whole file; for headers that are not on disk. */
+/** Returns a buffer as the whole file, for headers that are not on disk. */
 export function bytesOf(buffer: Buffer): ImageBytes {
   const at = async (offset: number, length: number) => buffer.subarray(offset, offset + length);
   return { size: buffer.byteLength, at };

@@ -90,7 +90,7 @@ async function readMetadata(bytes: ImageBytes, start: number): Promise<number> {
   return size;
 }
 
-/** As it stands in the file: the first three fields with their bytes turned around. */
+/** Returns the GUID as it is in the file: the first three fields have their bytes reversed. */
 function guid(text: string): string {
   const [a = '', b = '', c = '', ...rest] = text.split('-');
   const turned = [a, b, c].map((hex) => Buffer.from(hex, 'hex').reverse().toString('hex'));

@@ -33,7 +33,7 @@ function checkHeader(header: Buffer, size: number): number {
     throw imageRefused(`is VMDK version ${version}`, CONVERT_AT_SOURCE);
   }
   const capacity = Number(header.readBigUInt64LE(12));
-  // NOTE: with a capacity of 0 QEMU takes the descriptor for the whole truth, and opens whatever
+  // NOTE: with a capacity of 0 QEMU relies on the descriptor alone, and opens whatever
   // files its extents name (the shape of CVE-2022-47951).
   if (capacity === 0) throw imageRefused('keeps its data in other files', FLATTEN_FIRST);
   const grain = Number(header.readBigUInt64LE(20));

@@ -4,7 +4,7 @@ import type { ImageBytes } from './image-bytes.ts';
 const ascii = (text: string) => Buffer.from(text, 'latin1');
 const hex = (digits: string) => Buffer.from(digits, 'hex');
 
-/** At the start of the file. Those of two bytes are in TESTS, with more that must hold. */
+/** Marks at the start of the file. Marks of two bytes are in TESTS, with further conditions. */
 const MARKS: readonly [string, Buffer][] = [
   ['gzip', hex('1f8b08')],
   ['xz', hex('fd377a585a00')],
@@ -125,7 +125,7 @@ async function isCompress(bytes: ImageBytes): Promise<boolean> {
 const TAR_HEADER = 512;
 const TAR_CHECKSUM = { start: 148, end: 156 };
 
-/** By the word that all but the oldest tars have, or by the checksum of its header (V7). */
+/** Detects a tar by its magic, or by the checksum of its header (V7 has no magic). */
 async function isTar(bytes: ImageBytes): Promise<boolean> {
   const header = await bytes.at(0, TAR_HEADER);
   if (header.toString('latin1', 257, 262) === 'ustar') return true;

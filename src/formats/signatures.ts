@@ -1,4 +1,4 @@
-// Which formats a file could be taken for, by the marks that QEMU and other readers go by.
+// Detects every format that a reader could take a file for, by the marks that QEMU and others use.
 import type { DiskFormat } from '../core/model.ts';
 import type { ImageBytes } from './image-bytes.ts';
 import { findPackings } from './packed-signatures.ts';
@@ -15,14 +15,14 @@ export interface Signature {
   inRaw?: true;
   /** Its header may name other files, and there is no inspector for it. */
   leads?: true;
-  /** It is at the end of the file, where QEMU does not look. */
+  /** The mark is at the end of the file, which QEMU does not read. */
   atEnd?: true;
-  /** Text, which is taken for a raw disk only if the caller says so. */
+  /** Text, which counts as a raw disk only if the caller requests that. */
   isText?: true;
 }
 
 interface Mark extends Signature {
-  /** From the start; from the end if negative. */
+  /** Counted from the start; from the end if negative. */
   offset: number;
   bytes: Buffer;
 }
@@ -87,7 +87,7 @@ export async function findSignatures(bytes: ImageBytes): Promise<Signature[]> {
   return [...found.values()];
 }
 
-/** What a server or a tool leaves under the name of an image: an error, a login page, a reference. */
+/** Files that a server or a tool stores in place of an image: an error, a login page, a reference. */
 const TEXTS: readonly [string, RegExp][] = [
   ['an HTML page', /^(\xef\xbb\xbf)?\s*<(!--|!doctype\s+html|html|head)/i],
   ['an XML document', /^(\xef\xbb\xbf)?\s*<\?xml\b/i],
@@ -96,7 +96,7 @@ const TEXTS: readonly [string, RegExp][] = [
   ['a uuencoded text', /^begin(-base64)? [0-7]{3,4} \S/],
 ];
 
-// As vmdk_probe does: comments and blank lines may stand before `version=`.
+// Like QEMU's vmdk_probe: comments and blank lines may precede `version=`.
 function isDescriptor(head: string): boolean {
   if (/^\s*#\s*disk\s*descriptorfile/i.test(head)) return true;
   const line = head.split('\n').find((each) => !/^\s*(#.*)?\r?$/.test(each));

@@ -42,7 +42,7 @@ import type { RunStatus } from '../recovery/run-status.ts';
 import { openConfigured } from '../registry/configured-registry.ts';
 import { withPublicErrors } from './public-errors.ts';
 
-/** What `doctor` looks at. Anything left out comes from the configuration. */
+/** What `doctor` checks. Missing options come from the configuration. */
 export interface DoctorOptions {
   /** Names, UUIDs or ids of the domains whose agents are asked; all running ones if left out. */
   domains?: readonly string[];

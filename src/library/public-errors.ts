@@ -21,7 +21,7 @@ export async function withPublicErrors<T>(
   }
 }
 
-/** Yields what `list` does. @throws as `withPublicErrors`, for each item */
+/** Yields what `list` does. @throws what `withPublicErrors` throws, for each item */
 export async function* eachWithPublicErrors<T>(
   caller: AbortSignal | undefined,
   list: (signal: AbortSignal) => AsyncIterable<T>,

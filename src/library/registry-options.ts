@@ -4,9 +4,9 @@ import type { OnEvent } from '../core/events.ts';
 import type { ImageObject, ImageRecord } from '../registry/record/image.ts';
 import type { S3Options } from '../store/s3/aws-settings.ts';
 
-/** How a registry is opened. Anything left out comes from the configuration. */
+/** How a registry is opened. Missing options come from the configuration. */
 export interface OpenRegistryOptions {
-  /** Where the S3 server is, and who asks. */
+  /** The S3 server and the credentials. */
   s3?: S3Options;
   /** Cap of what is sent to a bucket, in MiB/s; 0 is none. */
   uploadRateMib?: number;

@@ -10,7 +10,7 @@ import type { FinishOptions, ImageToPublish } from './image-to-publish.ts';
 import { keepLast } from './keep.ts';
 import { activeFields, uploadDisks } from './upload-disks.ts';
 
-/** Points of the journal, with the data that a resume needs; `uploaded` lies between them. */
+/** Points of the journal, with the data that a resume needs; `uploaded` is between them. */
 export const IMAGE_POINT = 'image';
 export const ACTIVE_POINT = 'active';
 

@@ -68,6 +68,6 @@ export interface ImageToPublish {
   /** The copy of the guest's UEFI variables; left out if they are not published. */
   nvram?: string;
   aliases: readonly string[];
-  /** As SnapshotOptions.keep; null if no older image is deleted. */
+  /** See SnapshotOptions.keep; null if no older image is deleted. */
   keep: number | null;
 }

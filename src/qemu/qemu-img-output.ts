@@ -106,7 +106,7 @@ function toExtent(entry: unknown): MapExtent {
     start: numberOf(extent.start) ?? missing('map', 'start'),
     length: numberOf(extent.length) ?? missing('map', 'length'),
     depth: numberOf(extent.depth) ?? 0,
-    // NOTE: `present` came with QEMU 6.1; before that, only `data` says whether a layer has the extent.
+    // NOTE: `present` came with QEMU 6.1; before that, only `data` shows whether a layer has the extent.
     present: extent.present === undefined ? extent.data === true : extent.present === true,
     zero: extent.zero === true,
     data: extent.data === true,

@@ -52,7 +52,7 @@ export interface QemuImgInfo {
   /** Bytes the file takes on its file system; holes are not counted. */
   actualSize: number;
   clusterSize: number | null;
-  /** As in the header, so it may be relative. */
+  /** The text of the header, so it may be relative. */
   backingFile: string | null;
   fullBackingFile: string | null;
   backingFormat: string | null;
@@ -63,7 +63,7 @@ export interface QemuImgInfo {
   dirty: boolean;
   corrupt: boolean;
   lazyRefcounts: boolean;
-  /** qcow2: `zlib` or `zstd`, which says nothing about whether any cluster is compressed. */
+  /** For qcow2: `zlib` or `zstd`; set also if no cluster is compressed. */
   compressionType: string | null;
   /** qcow2: `0.10` or `1.1`. */
   compat: string | null;

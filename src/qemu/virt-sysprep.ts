@@ -5,7 +5,7 @@ import type { ImageFile } from './qemu-img-types.ts';
 import { type Outcome, runProgram } from './run-program.ts';
 
 interface SysprepLimits {
-  /** In the syntax of `--operations`: `defaults,-ssh-userdir`. */
+  /** The value of `--operations`, such as `defaults,-ssh-userdir`. */
   operations: string;
   timeoutMs: number;
   signal: AbortSignal;

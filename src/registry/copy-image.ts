@@ -1,4 +1,4 @@
-// An image from one registry to another, under the same id; there it is active when it is whole, or not at all.
+// Copies an image to another registry, under the same id; it becomes active when all its data is there.
 import { PublishError } from '../core/errors.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { ObjectStore } from '../store/object-store.ts';
@@ -23,7 +23,7 @@ export interface CopyImageRequest extends CallOptions {
 /** A copied image, in its new registry. */
 export interface CopiedImage {
   image: ImageRecord;
-  /** How the data came over; `there` also where the whole image was there already. */
+  /** How the data was copied; `there` if the image existed already. */
   way: CopyWay;
 }
 

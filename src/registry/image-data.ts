@@ -1,4 +1,4 @@
-// The objects of an image: its data and what lies beside it, in and asked for.
+// Stores and checks the objects of an image: its data and its artefacts.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../core/errors.ts';
 import type { ImageSource } from '../host/io/image-source.ts';
@@ -87,7 +87,7 @@ export async function putArtefact(
 }
 
 /**
- * Asks the store for each object, and adds what it says of them.
+ * Looks up each object in the store, and returns it with its ETag.
  * @throws INTEGRITY if one is missing or has another size.
  */
 export function checkObjects(

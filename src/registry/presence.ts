@@ -16,7 +16,7 @@ export async function holdsRegistry(store: ObjectStore, options: CallOptions): P
 /**
  * Returns true if the place holds a registry, false if it is a bucket with nothing in it at all.
  *
- * NOTE: in such a bucket no prefix can be the wrong one. An empty directory may be the place where a
+ * NOTE: in such a bucket no prefix can be the wrong one. An empty directory may be the mount point of a
  * share is not mounted.
  * @throws REGISTRY if it is any other place without a registry
  */
@@ -28,7 +28,7 @@ export async function assertRegistry(store: ObjectStore, options: CallOptions): 
   throw new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
-/** True if the place held none; a directory is made then. @throws REGISTRY */
+/** Creates the registry if the place has none; resolves to true then. @throws REGISTRY */
 export async function makeRegistry(store: ObjectStore, options: CallOptions): Promise<boolean> {
   if (await holdsRegistry(store, options)) return false;
   await store.makePlace?.(options);

@@ -8,8 +8,8 @@ import type { NewImage } from './registry-types.ts';
 const GIB = 1024 ** 3;
 
 /**
- * Queues the record for the time of `work`. Where `work` fails, the record says `killed` and why,
- * and nothing of the image's data is left; that is deaf to the run's signal.
+ * Queues the record, then runs `work`. If `work` fails, the record gets status `killed` and a reason,
+ * and the image's data is removed, also after the run's signal has fired.
  */
 export async function withQueuedImage<T>(
   registry: Registry,

@@ -1,4 +1,4 @@
-// What goes into a registry's methods and what comes out of them.
+// Arguments and results of a registry's methods.
 import type { OnEvent } from '../core/events.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { S3Options } from '../store/s3/aws-settings.ts';
@@ -14,18 +14,18 @@ export interface RegistryOptions {
   upload?: Partial<UploadPolicy>;
   /** The directory that keeps what the store's probes found; nothing is kept if left out. */
   cacheDir?: string;
-  /** Of a directory that is made new; what the umask leaves of 0750 if left out. */
+  /** Mode of a new directory; by default 0750 as the umask permits. */
   mode?: number;
-  /** It is the default one: made with the directories above it, and an empty one until then. */
+  /** The default registry: it is created with its parent directories, and counts as empty before. */
   isDefault?: boolean;
   /**
-   * That a new registry was made. Warnings about the registry itself: before the first write to one that is not safe, and of
-   * records and aliases that cannot be read and are left out.
+   * Receives a note when a new registry is created, and warnings: before the first write to an unsafe
+   * registry, and for records and aliases that cannot be read and are skipped.
    */
   onEvent?: OnEvent;
 }
 
-/** What a new image must and may say of itself; the rest has Glance's defaults. */
+/** The fields of a new image; the other fields have Glance's defaults. */
 export type NewImage = Pick<ImageRecord, 'name' | 'disk_format'> &
   Partial<
     Pick<
@@ -83,8 +83,8 @@ export interface UploadedObject extends Pick<ImageObject, 'name' | 'size'> {
 
 export interface ListImagesOptions extends CallOptions {
   /**
-   * Is given each image whose record cannot be read, beside the warning for `onEvent`; the image is
-   * left out.
+   * Called for each image whose record cannot be read, in addition to the warning for `onEvent`. The
+   * image is skipped.
    */
   onUnreadable?: OnUnreadable;
   /** Killed and deleted images too, as far as their records are there. */
@@ -93,7 +93,7 @@ export interface ListImagesOptions extends CallOptions {
 
 export interface DeleteOptions extends CallOptions {
   /**
-   * Also where an alias points to the image, an alias cannot be read and may, the image's own record
+   * Also if an alias points to the image, an alias cannot be read and may, the image's own record
    * cannot be read, or no version of it can follow.
    */
   force?: boolean;

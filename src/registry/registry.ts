@@ -139,14 +139,14 @@ export class Registry {
     this.url = store.url;
   }
 
-  /** The directory that a registry lives in, whose free space it takes; null for a bucket. */
+  /** The directory of the registry, whose free space it uses; null for a bucket. */
   get directory(): string | null {
     return this.#store.moveIn === undefined ? null : this.url;
   }
 
   /**
-   * One cheap request that shows whether images can be published there. Makes nothing.
-   * @throws REGISTRY that says what is wrong: bucket, credentials, server or directory.
+   * Makes one cheap request that shows whether images can be published there. Creates nothing.
+   * @throws REGISTRY with the cause: bucket, credentials, server or directory.
    */
   checkAccess(options: CallOptions = {}): Promise<void> {
     return this.#store.checkAccess(options);
@@ -157,7 +157,7 @@ export class Registry {
     return holdsRegistry(this.#store, options);
   }
 
-  /** @throws REGISTRY if the place holds no registry; the default one, and a bare bucket, are empty ones. */
+  /** @throws REGISTRY if there is no registry; the default one and an empty bucket count as empty registries. */
   async assertExists(options: CallOptions = {}): Promise<void> {
     if (this.#isDefault || (await assertRegistry(this.#store, options))) return;
     const message = `nothing is published at ${this.url} yet: its bucket is empty`;
@@ -269,7 +269,7 @@ export class Registry {
     return uploadData(this.#store, { id, name, source, ...how, ...options });
   }
 
-  /** Stores a small object beside the data, and says what the record has to say of it. */
+  /** Stores a small object beside the data, and returns its entry for the record. */
   async putArtefact(
     id: string,
     name: string,
@@ -280,12 +280,12 @@ export class Registry {
     return putArtefact(this.#store, { id, name, body }, options);
   }
 
-  /** By full id, alias, beginning of an id, or name. @throws IMAGE_NOT_FOUND, USAGE (several fit) */
+  /** Finds an image by id, alias, beginning of an id, or name. @throws IMAGE_NOT_FOUND, USAGE (several match) */
   getImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     return findImage(this.#store, ref, this.#walk(options));
   }
 
-  /** The active images whose data has exactly this many bytes. */
+  /** Returns the active images whose data has exactly this many bytes. */
   findImagesBySize(size: number, options: CallOptions = {}): Promise<ImageRecord[]> {
     return findImagesBySize(this.#store, size, options);
   }
@@ -324,7 +324,7 @@ export class Registry {
     return this.updateImage(id, (record) => applyChanges(record, changes), options);
   }
 
-  /** No reader is given a deactivated image. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
+  /** Deactivates an image: `pull` then refuses it. @throws IMAGE_NOT_FOUND, IMAGE_STATUS */
   async deactivateImage(ref: string, options: CallOptions = {}): Promise<ImageRecord> {
     const image = await this.getImage(ref, options);
     if (image.status === 'deactivated') return image;
@@ -366,7 +366,7 @@ export class Registry {
     return collectGarbage(this.#store, { onUnreadable: this.#warn, checkpoints, ...options });
   }
 
-  /** Copies an image to another registry, under the same id. @throws as copyImage */
+  /** Copies an image to another registry, under the same id. @throws what `copyImage` throws */
   async copyImage(
     ref: string,
     target: Registry,
@@ -442,13 +442,13 @@ export class Registry {
     return pointAlias(this.#store, alias, imageId, options);
   }
 
-  /** Its history stays, and a later move goes on from there. @throws as removeAlias */
+  /** Removes an alias; its history stays, and a later move continues it. @throws what `removeAlias` throws */
   async removeAlias(alias: string, options: RemoveAliasOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
     return removeAlias(this.#store, alias, options);
   }
 
-  /** Returns where the alias points; `undefined` if it points nowhere. @throws USAGE */
+  /** Returns the alias's newest move; `undefined` if it points to no image. @throws USAGE */
   async resolveAlias(alias: string, options: CallOptions = {}): Promise<AliasRecord | undefined> {
     const record = await readAlias(this.#store, alias, options);
     return record?.image_id === null ? undefined : record;
@@ -462,7 +462,7 @@ export class Registry {
     return log;
   }
 
-  /** A next version that points to where an earlier one did. @throws as rollbackAlias */
+  /** Creates a next version with the image of an earlier one. @throws what `rollbackAlias` throws */
   async rollbackAlias(alias: string, options: RollbackOptions = {}): Promise<AliasRecord> {
     await this.#firstWrite?.check(options);
     return rollbackAlias(this.#store, alias, { onUnreadable: this.#warn, ...options });
@@ -487,7 +487,7 @@ export class Registry {
     if (checkpoints !== undefined) await refreshCheckpoint(this.#store, checkpoints, options);
   }
 
-  /** Where catalog checkpoints are written; a directory has none, its records are read as fast. */
+  /** The store for catalog checkpoints; undefined for a directory, whose records are read as fast. */
   get #checkpoints(): ObjectStore | undefined {
     return this.#bare.location === undefined ? undefined : this.#bare;
   }

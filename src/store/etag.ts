@@ -1,4 +1,4 @@
-// What an ETag says about the bytes of its object, if it has a form that says anything. Pure.
+// ETags that are an md5 or made of md5s, and what they prove about the bytes of an object. Pure.
 import { createHash } from 'node:crypto';
 import type { ObjectInfo } from './object-info.ts';
 import type { PartInfo } from './object-store.ts';
@@ -9,8 +9,8 @@ export function isMd5(etag: string | null): etag is string {
 }
 
 /**
- * The ETag of an object made of these parts: the md5 of their md5s, and their number. Undefined
- * where a part's ETag is no md5.
+ * Returns the ETag of an object made of these parts: the md5 of their md5s, and their number.
+ * Undefined if a part's ETag is no md5.
  */
 export function multipartEtag(parts: readonly PartInfo[]): string | undefined {
   const whole = createHash('md5');

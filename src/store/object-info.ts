@@ -16,6 +16,6 @@ export interface ObjectInfo {
 export interface StoreLocation {
   server: string;
   bucket: string;
-  /** Of every key: empty, or with a slash at its end. */
+  /** Prefix of every key: empty, or with a slash at its end. */
   prefix: string;
 }

@@ -1,7 +1,7 @@
 // What may be a key in any store. Pure.
 import { PublishError } from '../core/errors.ts';
 
-/** Where what a store can do is tried; each probe writes below its own prefix there, and removes it. */
+/** Prefix of all probes; each probe writes below its own prefix in it, and removes what it wrote. */
 export const PROBES = '.probe/';
 
 /**

@@ -15,7 +15,7 @@ export type {
 /** `maxBytes`: `SMALL_OBJECT_BYTES` if left out. */
 export type ReadOptions = CallOptions & { maxBytes?: number | undefined };
 
-/** Bytes `start` (included) to `end` (not included); the whole object where left out. */
+/** Bytes `start` (included) to `end` (not included); the whole object by default. */
 export interface RangeOptions extends CallOptions {
   start?: number;
   end?: number;
@@ -70,17 +70,17 @@ export interface CreateOptions extends CallOptions {
 
 /** Writing: every key is written once. */
 export interface WriteTier {
-  /** Creates a small object, whole or not at all. @throws PRECONDITION_LOST if the key exists. */
+  /** Creates a small object completely or not at all. @throws PRECONDITION_LOST if the key exists. */
   create(key: string, body: Uint8Array, options?: CreateOptions): Promise<void>;
   /**
-   * Makes the place itself, which no other method does. Only a directory needs it.
+   * Creates the directory of the store; no other method does. Only a directory has it.
    * @throws REGISTRY if the directory above it is missing
    */
   makePlace?(options?: CallOptions): Promise<void>;
   /**
-   * Takes a local file into the store without copying it, and removes it from where it was.
-   * Resolves to false, with nothing changed, where that cannot be done (another file system, a
-   * file with other names). Only stores that can do so have it.
+   * Moves a local file into the store without copying it.
+   * Resolves to false, with nothing changed, if that is impossible (another file system, a file
+   * with other names). Only stores that can do so have it.
    * @throws PRECONDITION_LOST if the key exists.
    */
   moveIn?(key: string, path: string, options?: CallOptions): Promise<boolean>;
@@ -89,7 +89,7 @@ export interface WriteTier {
 }
 
 export interface StoreLimits {
-  /** Of every part but the last. */
+  /** Applies to every part except the last. */
   minPartBytes: number;
   maxPartBytes: number;
   maxParts: number;
@@ -122,17 +122,17 @@ export interface PruneTier {
 
 export interface PresignOptions extends CallOptions {
   expiresSeconds: number;
-  /** For a browser; it must need no quoting. */
+  /** The name that a browser saves the file under; it must need no quoting. */
   fileName?: string;
 }
 
 export interface LinkAnswer {
   status: number;
-  /** Of a small object. */
+  /** The body of a small object. */
   body: Uint8Array;
 }
 
-/** What only some stores can do; capabilities/ probes whether it works. */
+/** Methods of some stores only; capabilities/ probes whether they work. */
 export interface ExtraTier {
   /** What the server says the time is, to the second. */
   serverTime?(options?: CallOptions): Promise<Date | undefined>;

@@ -1,4 +1,4 @@
-// From a registry's URL to its store.
+// Opens the store of a registry's URL.
 import { DirectoryStore } from './directory/directory-store.ts';
 import type { PlaceOptions } from './directory/place.ts';
 import type { ObjectStore } from './object-store.ts';

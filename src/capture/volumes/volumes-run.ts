@@ -11,7 +11,7 @@ export interface VolumesRun extends FreezeRun {
   host: Host;
   volumes: VolumePlan;
   active: boolean;
-  /** Of a domain that is off: its disks are in the state of a guest that was running. */
+  /** True if the domain is off with a managed save: its disks have the state of a running guest. */
   hasManagedSave: boolean;
   description: DomainDescription;
   /** Name of the domain's snapshot, if it uses overlays. */

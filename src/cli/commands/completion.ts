@@ -7,7 +7,7 @@ import { standardOutput } from '../output/standard-streams.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-/** For the shell to read what is known. */
+/** How long the shell has to read the values that were found. */
 const LEAVE_MS = 200;
 
 const HOW_TO_LOAD = `

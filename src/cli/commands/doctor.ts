@@ -1,4 +1,4 @@
-// `virt-publish doctor`: checks everything that a run needs, and says what to do about failures.
+// `virt-publish doctor`: checks everything that a run needs, and prints a hint for each failure.
 import type { Command } from 'commander';
 import type { DoctorFinding } from '../../operations/doctor/finding.ts';
 import type { SetExitCode } from '../exit-codes.ts';

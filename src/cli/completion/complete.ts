@@ -62,7 +62,7 @@ async function find({ flags, dynamic, prefix }: NextWord, signal: AbortSignal) {
     );
     return found.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
   } catch {
-    // A configuration that cannot be read: the command itself will say so.
+    // A configuration that cannot be read: the command itself reports it.
     return [];
   }
 }

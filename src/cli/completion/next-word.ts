@@ -7,7 +7,7 @@ export interface Candidate {
   description: string;
 }
 
-/** Values that only a look at the host or the registry finds. */
+/** Values that have to be read from the host or the registry. */
 export type DynamicKind = 'domain' | 'image' | 'alias' | 'run' | 'word';
 
 export interface NextWord {
@@ -16,7 +16,7 @@ export interface NextWord {
   dynamic: readonly DynamicKind[];
   /** The shell completes these by itself. */
   paths: 'files' | 'dirs' | undefined;
-  /** What stands before the value in the same word, as `--format=` or `md5,`. */
+  /** The text before the value in the same word, such as `--format=` or `md5,`. */
   before: string;
   /** What the value begins with. */
   prefix: string;

@@ -3,7 +3,7 @@ import { fstatSync, write } from 'node:fs';
 import { inspect, promisify } from 'node:util';
 import { fileSink, isWriteInFlight, streamSink, type WritableFile, Writer } from './writer.ts';
 
-/** For a pager, or a terminal that Ctrl-S has stopped: a person may come back to it. */
+/** For a pager, or a terminal that Ctrl-S has stopped: its user may continue it. */
 const PERSON_STALL_MS = 5 * 60_000;
 const REPORTS_STALL_MS = 15_000;
 const CRASH_STALL_MS = 200;

@@ -33,7 +33,7 @@ export class Writer {
   #takenAt = 0;
   #droppedReports = 0;
   #onProgress: () => void = () => undefined;
-  /** The first failure; what comes after it is still tried. */
+  /** The first failure; later writes are still attempted. */
   failure: Error | undefined;
 
   constructor(sink: Sink, onFailure: (error: Error) => void = () => undefined) {
@@ -73,7 +73,7 @@ export class Writer {
     this.#waitingBytes = 0;
   }
 
-  /** As `drained`, and drops what the reader did not take. */
+  /** Waits like `drained`, then drops the output that the reader did not take. */
   async finish(stallMs: number): Promise<boolean> {
     const isDrained = await this.drained(stallMs);
     if (!isDrained) this.discard();

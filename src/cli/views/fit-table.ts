@@ -2,7 +2,7 @@
 import { type Column, cutTo, formatTable, widthOf } from './table.ts';
 
 export interface FitColumn extends Column {
-  /** The highest is left out first; `undefined` if it stays however narrow the terminal is. */
+  /** The column with the highest value is left out first; `undefined` for a column that always stays. */
   rank?: number;
   /** Width that it may be cut to; `undefined` if its cells are never cut. */
   min?: number;

@@ -13,7 +13,7 @@ interface Row {
 }
 
 interface ImageColumn extends FitColumn {
-  /** For a terminal; `exact` without one. */
+  /** Returns the text of the cell; exact values if `form` is for no terminal. */
   cell(row: Row, form: Form): string;
 }
 
@@ -64,7 +64,7 @@ export interface TableForm {
   /** Width of the terminal; `undefined` for full ids, exact times, and no limit. */
   width?: number | undefined;
   idLength: number;
-  /** By the id of their image. */
+  /** Aliases by the id of their image. */
   aliases: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -98,7 +98,7 @@ function time(iso: string, exact: boolean): string {
   return exact ? iso.replace(/\.\d+Z$/, 'Z') : formatDate(iso);
 }
 
-/** Of all disks together. */
+/** Returns the sum over all disks. */
 function virtualSize({ disks, virtual_size }: ImageRecord): number | null {
   return disks?.reduce((sum, disk) => sum + disk.virtual_size, 0) ?? virtual_size;
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../../core/errors.ts';
 import { identityOf as identityOfStats } from './layer-mark.ts';
 
 const HEADER_BYTES = 64;
-/** Of qcow and of qcow2. */
+/** The magic of qcow and of qcow2. */
 const QCOW = 0x514649fb;
 const QED = 0x51454400;
 const VMDK = 0x4b444d56;

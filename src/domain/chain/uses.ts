@@ -19,7 +19,7 @@ export interface Use {
   by: string;
   /**
    * `reads`: as a disk or a layer below it. `frozen`: a snapshot needs it unchanged. `overlay`: a
-   * snapshot names it as the file that it made, whatever its content. `unknown`: it may be used.
+   * snapshot names it as the file that it created; its content does not matter. `unknown`: it may be used.
    */
   how: 'reads' | 'frozen' | 'overlay' | 'unknown';
   /** Why it is `unknown`. */

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 
 /** One open descriptor of one of the files. */
 export interface Opener {
-  /** As {@link fileIdentity} returns it. */
+  /** The result of {@link fileIdentity}. */
   identity: string;
   pid: string;
   /** Its name as the kernel has it, 15 characters at most, e.g. `qemu-system-x86`. */
@@ -41,7 +41,7 @@ export function isQemu(program: string): boolean {
   return program.startsWith('qemu-system') || program === 'qemu-kvm';
 }
 
-/** Of a process or descriptor that ends meanwhile, or cannot be read, there are none. */
+/** Returns the openers of one process; none if it ends meanwhile or cannot be read. */
 async function openersOf(
   pid: string,
   names: ReadonlySet<string>,

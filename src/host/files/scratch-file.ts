@@ -9,7 +9,7 @@ export interface ScratchFile {
 
 /**
  * Removes the file if it exists.
- * @throws Error if the file is not the run's own, whatever the types say: it is a guest's data.
+ * @throws Error if the file is not the run's own, also if the types permit it: it has a guest's data.
  */
 export async function removeScratch({ path, isScratch }: ScratchFile): Promise<void> {
   if (isScratch !== true)

@@ -1,7 +1,7 @@
 // CRC32C, the checksum of the parts of an upload; the only importer of @node-rs/crc32.
 import { crc32c } from '@node-rs/crc32';
 
-/** Returns the checksum of `bytes`, or of the bytes that `before` stands for followed by `bytes`. Unsigned. */
+/** Returns the unsigned checksum of `bytes`. With `before`, continues that checksum. */
 export function crc32cOf(bytes: Uint8Array, before?: number): number {
   return crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), before);
 }

@@ -21,7 +21,7 @@ export class DirectTarget {
   static async open(buffered: FileHandle): Promise<DirectTarget | undefined> {
     const { O_WRONLY, O_DIRECT } = constants;
     try {
-      // By its descriptor: another user may have given its name to another file.
+      // Opened by its descriptor: another user may have given its name to another file.
       const direct = await open(descriptorPath(buffered), O_WRONLY | O_DIRECT);
       return new DirectTarget(direct, buffered);
     } catch (error) {

@@ -1,7 +1,7 @@
 // Whether a file lies in the page cache.
 import { open } from 'node:fs/promises';
 
-/** Smaller files are not worth a look. */
+/** Smaller files are not checked. */
 const LARGE_BYTES = 64 * 1024 * 1024;
 const SAMPLES = 31;
 

@@ -24,7 +24,7 @@ export interface PlannedImage {
   virtualSize: number;
   /** Bytes of its data, in whole clusters. */
   dataBytes: number;
-  /** For each layer: its data is not in the page cache, and is read past it. */
+  /** For each layer: true if its data is not in the page cache, and is read past it. */
   cold: readonly boolean[];
   /** The image shares the layers' blocks if the file system can. */
   shares: boolean;
@@ -140,7 +140,7 @@ function lateError(path: string): PublishError {
   return new PublishError('QEMU_IMG', message, { step: 'convert', hint });
 }
 
-/** Returns `undefined` if one of them is no regular file, or only QEMU knows where its data lies. */
+/** Returns `undefined` if a layer is no regular file, or if only QEMU knows the offsets of its data. */
 async function readableFacts(chain: readonly ImageFile[]): Promise<BigIntStats[] | undefined> {
   const facts = await Promise.all(chain.map(({ path }) => stat(path, { bigint: true })));
   if (!facts.every((each) => each.isFile())) return undefined;

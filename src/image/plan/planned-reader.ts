@@ -66,7 +66,7 @@ export class PlannedReader {
     const { extents, virtualSize } = this.#planned;
     const layers = layerFiles(this.#planned);
     const workerData: PlannedReaderWork = { layers, extents, virtualSize };
-    // As all threads here: see write-image.ts.
+    // The same options as for all threads: see write-image.ts.
     const worker = new Worker(programUrl('image/planned-reader-worker.js'), {
       workerData,
       env: {},

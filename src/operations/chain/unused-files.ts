@@ -10,9 +10,9 @@ import type { UnusedFile } from './chain-types.ts';
 
 export interface Shortened {
   own: OwnDisk;
-  /** Of all layers that the disk had before. */
+  /** Marks of all layers that the disk had before. */
   before: readonly LayerMark[];
-  /** Of those that it has now; null if they could not be read. */
+  /** Marks of the layers that it has now; null if they could not be read. */
   after: readonly LayerMark[] | null;
   /** Identities of the files that the guest's QEMU has open now; null if they cannot be seen. */
   opened: ReadonlySet<string> | null;

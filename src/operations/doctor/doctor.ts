@@ -1,4 +1,4 @@
-// Checks everything that a run needs, by trying it; each finding says what to do about a failure.
+// Checks everything that a run needs, by trying it; each failure has a hint.
 import { checkLibvirt } from './check-libvirt.ts';
 import { checkQemuImg } from './check-qemu-img.ts';
 import { checkRegistry } from './check-registry.ts';

@@ -21,7 +21,7 @@ export interface DoctorFinding {
   detail: string;
   /** What to do, in one line; a warning or a failure has it. */
   hint?: string;
-  /** Of a failure: the code of the error that a run would fail with. */
+  /** For a failure: the code of the error that a run would fail with. */
   code?: ErrorCode;
 }
 

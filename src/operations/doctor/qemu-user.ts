@@ -50,7 +50,7 @@ async function fromPasswd(): Promise<QemuUser | undefined> {
   return undefined;
 }
 
-/** `name:x:id:group:…` by name or number; for a group, what stands after the id means nothing. */
+/** `name:x:id:group:…` by name or number; for a group, the fields after the id have no meaning. */
 async function lookUp(
   file: string,
   who: string,

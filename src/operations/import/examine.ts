@@ -41,7 +41,7 @@ export async function assertNotInUse(
   path: string,
   { config, signal }: Pick<ImportSettings, 'config' | 'signal'>,
 ): Promise<void> {
-  // As raw: nothing in it is looked at.
+  // With format raw qemu-img interprets nothing in the file.
   const limits = { signal, timeoutMs: config.timeouts.requestMs, confined: LOOK };
   await orRefused(() => info({ path, format: 'raw', ...limits }), signal);
 }

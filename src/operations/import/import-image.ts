@@ -1,4 +1,4 @@
-// One whole import on one page: an existing image becomes one of the registry.
+// One import from start to end: an existing image becomes one of the registry.
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../config/config.ts';
@@ -23,7 +23,7 @@ import { checkNames } from './name-claims.ts';
 
 /**
  * Imports one image. If it rejects, no image is active, and no file of it is left; a record that was
- * written already says `killed` and why.
+ * written already has status `killed` and the reason.
  * @throws PublishError; IMAGE_REFUSED for an image that is refused, DOWNLOAD for a URL that fails
  */
 export async function importImage(options: ImportOptions, config?: Config): Promise<ImportResult> {
@@ -55,7 +55,7 @@ async function bringIn(
   });
 }
 
-/** @throws as `examine`; IMAGE_REFUSED if a name says otherwise, unless the format was given */
+/** @throws what `examine` throws; IMAGE_REFUSED if a name contradicts the bytes and no format was given */
 async function inspect(brought: BroughtFile, settings: ImportSettings): Promise<Inspected> {
   const inspected = await examine(brought.path, settings);
   const { removed, names } = brought;
@@ -126,7 +126,7 @@ interface Conversion {
   format: TargetFormat;
 }
 
-/** NOTE: with an empty chain QEMU opens no other file, whatever the header says. */
+/** NOTE: with an empty chain QEMU opens no other file, even if the header names one. */
 async function convertFile(
   settings: ImportSettings,
   { brought, inspected, path, format }: Conversion,

@@ -4,7 +4,7 @@ import type { DiskFormat, TargetFormat, Visibility } from '../../core/model.ts';
 import type { MovedAlias } from '../../registry/aliases/point-aliases.ts';
 import type { ImageRecord } from '../../registry/record/image.ts';
 
-/** What is imported, and as what. Anything left out comes from the configuration. */
+/** What is imported, and its format. Missing options come from the configuration. */
 export interface ImportOptions {
   /** A file, an http or https URL, or `-`: standard input. */
   source: string;

@@ -9,7 +9,7 @@ export interface NameClaims {
   stem: string;
   /** The outermost first. */
   packings: readonly string[];
-  /** A disk format, or the name of one that is not taken; undefined if the name says none. */
+  /** A disk format, or the name of an unsupported one; undefined if the name implies none. */
   format: string | undefined;
 }
 
@@ -26,7 +26,7 @@ const PACKINGS = new Map(
   }),
 );
 
-/** Endings that stand for two. */
+/** Endings that mean two endings. */
 const SHORT = new Map(
   Object.entries({
     ...{ tgz: 'tar.gz', txz: 'tar.xz', tzst: 'tar.zst', tbz: 'tar.bz2', tbz2: 'tar.bz2' },
@@ -44,7 +44,7 @@ const FORMATS = new Map(
   }),
 );
 
-/** Returns what a name without folders says; the case of endings does not matter. */
+/** Returns the claims of a name without folders; the case of endings does not matter. */
 export function readName(name: string): NameClaims {
   const packings: string[] = [];
   let rest = name.trim();

@@ -39,7 +39,7 @@ const LOOK_EVERY_MS = 100;
  * descriptor with a read lease, and a process that opens it for writing aborts the signal that `work`
  * gets. If there is no lease to be had (a file of another user, a network file system), `work` gets
  * a copy in the folder.
- * @throws as `openSource`; IMAGE_REFUSED if a process has it open for writing, NO_SPACE
+ * @throws what `openSource` throws; IMAGE_REFUSED if a process has it open for writing, NO_SPACE
  */
 export async function withStillFile<T>(
   settings: ImportSettings,

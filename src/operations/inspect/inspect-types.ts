@@ -2,7 +2,7 @@
 import type { CaptureMode, ChainLayer, PlanObstacle } from '../../core/model.ts';
 import type { SnapshotPlan } from '../snapshot/snapshot-types.ts';
 
-/** What is inspected. Anything left out comes from the configuration. */
+/** What is inspected. Missing options come from the configuration. */
 export interface InspectDomainOptions {
   /** Name, UUID or id of the domain. */
   domain: string;

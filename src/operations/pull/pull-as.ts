@@ -39,7 +39,7 @@ export interface PullAsOptions {
 /**
  * Pulls an image to FILE; if another format is asked for, into the folder FILE.converting, and
  * converts it there. FILE gets its name only when it is complete and checked.
- * @throws as Registry.pullImage; IMAGE_REFUSED, QEMU_IMG, NO_SPACE, INTEGRITY
+ * @throws what `Registry.pullImage` throws; IMAGE_REFUSED, QEMU_IMG, NO_SPACE, INTEGRITY
  */
 export async function pullAs(
   registry: Registry,

@@ -17,7 +17,7 @@ import { type PullAsOptions, pullAs } from './pull-as.ts';
  * Pulls all disks, or the one with this target, to `<directory>/<target>.<format>`. One that is
  * there already with the right bytes is kept, so that a pull that was interrupted continues.
  * Resolves to the files, the root disk's first.
- * @throws as pullAs; USAGE if the directory cannot be created
+ * @throws what `pullAs` throws; USAGE if the directory cannot be created
  */
 export async function pullDisks(
   registry: Registry,

@@ -26,7 +26,7 @@ export type FlattenedDisk = InspectedDisk &
 
 /** All disks of an image at one point in time, the root disk first. */
 export interface FlatDisks extends PointInTime {
-  /** With the images. */
+  /** The disks with their images. */
   folder: string;
   disks: readonly FlattenedDisk[];
 }

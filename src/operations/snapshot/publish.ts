@@ -1,4 +1,4 @@
-// From flat images to an active image in the registry; if that fails, nothing of it stays.
+// Publishes flat images as an active image in the registry; if that fails, removes their data.
 import { join } from 'node:path';
 import { removeScratch } from '../../host/files/scratch-file.ts';
 import { checkImage } from '../../image/flatten.ts';
@@ -19,7 +19,7 @@ import { sealImages } from './seal.ts';
 import type { SnapshotSession } from './settings.ts';
 
 /**
- * Queues the image's record, then runs `work`. If `work` fails, the record says `killed` and why, and
+ * Queues the image's record, then runs `work`. If `work` fails, the record gets status `killed` and a reason, and
  * no data of the image is left.
  */
 export async function withImageRecord<T>(
@@ -124,7 +124,7 @@ async function disksToPublish(
       // What virt-sysprep changes goes through the page cache.
       direct: direct && !sealed,
       ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
-      // As Nova numbers them: 0 is what the guest boots from, null what it never tries.
+      // Numbered like in Nova: 0 is the disk that the guest boots from, null one that it never tries.
       boot_index: index === 0 || disk.bootOrder !== null ? index : null,
     });
   }

@@ -13,7 +13,7 @@ import type {
 } from '../../core/model.ts';
 import type { PublishedImage } from '../../publish/finish.ts';
 
-/** What is taken, and how. Anything left out comes from the configuration. */
+/** What is taken, and how. Missing options come from the configuration. */
 export interface SnapshotOptions {
   /** Name, UUID or id of the domain. */
   domain: string;

@@ -1,4 +1,4 @@
-// One whole run on one page: a domain becomes an image in a registry.
+// One snapshot from start to end: a domain becomes an image in a registry.
 import { capture } from '../../capture/capture.ts';
 import type { CaptureRun } from '../../capture/capture-run.ts';
 import { freezeLimitMs } from '../../capture/freeze-limit.ts';
@@ -89,14 +89,14 @@ async function takeInRun(session: SnapshotRun['session'], runId: string): Promis
   return withRun(facts, place, (open) => takeAsImage({ runId, session, decision, open }));
 }
 
-/** Queues the image's record, which says `killed` and why if the rest fails. */
+/** Queues the image's record, which gets status `killed` and a reason if the rest fails. */
 function takeAsImage(run: SnapshotRun): Promise<SnapshotResult> {
   const { runId, session, decision, open } = run;
   const record = { id: runId, journal: open.journal };
   return withImageRecord(session, decision, record, () => captureAndPublish(run));
 }
 
-/** From a domain that is locked, planned and guarded to an active image. */
+/** Makes an active image of a domain that is locked, planned and guarded. */
 async function captureAndPublish(planned: SnapshotRun): Promise<SnapshotResult> {
   const { runId, session, open } = planned;
   const { settings } = session;

@@ -1,4 +1,4 @@
-// Computes how much a run writes at most, and where.
+// Computes how much a run writes at most, by directory.
 import type { CapturePlan } from '../../capture/plan.ts';
 import { needsFullCopy } from '../../domain/chain/backing-chain.ts';
 import type { InspectedDisk, Inspection } from '../../domain/inspect.ts';

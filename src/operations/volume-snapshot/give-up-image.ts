@@ -1,4 +1,4 @@
-// The undo of a volume snapshot: the record says that the image failed, and the snapshots are removed.
+// The undo of a volume snapshot: the record gets status `killed`, and the snapshots are removed.
 import { join } from 'node:path';
 import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
 import { rollBackVolumes } from '../../capture/volumes/roll-back-volumes.ts';

@@ -27,8 +27,8 @@ export function newVolumeImage(
 }
 
 /**
- * The user's own properties win, except those that say where the data is.
- * NOTE: unlike Nova's, such an image says what it is a snapshot of (`image_type`, `instance_uuid`).
+ * The user's own properties win, except those that locate the data.
+ * NOTE: unlike Nova's, such an image names its source (`image_type`, `instance_uuid`).
  * @see nova/compute/api.py, snapshot_volume_backed
  */
 export function volumeImageProperties(

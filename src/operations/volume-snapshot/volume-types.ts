@@ -3,7 +3,7 @@ import type { VolumePlan } from '../../capture/volumes/volume-plan.ts';
 import type { PublishedImage } from '../../publish/finish.ts';
 import type { SnapshotOptions } from '../snapshot/snapshot-types.ts';
 
-/** What is taken, and how. Anything left out comes from the configuration. */
+/** What is taken, and how. Missing options come from the configuration. */
 export type VolumeSnapshotOptions = Pick<
   SnapshotOptions,
   | 'domain'

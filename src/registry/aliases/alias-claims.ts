@@ -11,10 +11,10 @@ import { createMove, lookAtAlias } from './aliases.ts';
 
 /** Below an image's folder: `claims/<uuid>/<alias>/<version>.json`. */
 const CLAIMS = 'claims/';
-/** After so long a claim counts for nothing, and its owner must not act on it any more. */
+/** After this time a claim has no effect, and its owner must not act on it any more. */
 export const CLAIM_MS = 3600_000;
 
-/** A move of an alias to an image that is about to be made. */
+/** The intent to move an alias to an image. */
 export interface Claim {
   key: string;
   /** On the clock of `performance.now()`. */
@@ -22,11 +22,11 @@ export interface Claim {
 }
 
 /**
- * Says that this version of the alias is about to point to the image.
+ * Announces that this version of the alias will point to the image.
  *
  * Invariant: no alias points to an image that was deleted without force, and no alias is moved to an
- * image that is deleted already; whatever the order of the requests of any number of processes, and
- * whichever of them dies or stops at any request.
+ * image that is deleted already; for every order of the requests of any number of processes,
+ * also if some of them die or stop at any request.
  *
  *     alias set                                    delete
  *     S1 the alias is at version v                 D1 the image leaves `active` (next record version)
@@ -63,7 +63,7 @@ export function isExpired({ at }: Claim): boolean {
   return performance.now() - at > CLAIM_MS / 2;
 }
 
-/** Removes the claim, whatever the run's signal. One that stays does no harm until `gc` removes it. */
+/** Removes the claim, also after the signal has fired. One that stays is harmless until `gc` removes it. */
 export async function endClaim(store: ObjectStore, { key }: Claim): Promise<void> {
   try {
     await store.remove([key]);
@@ -74,8 +74,8 @@ export async function endClaim(store: ObjectStore, { key }: Claim): Promise<void
 }
 
 /**
- * Lets no claim on the image lead to a move any more, by making the move's version itself. It points
- * where the alias points already.
+ * Prevents that a claim on the image leads to a move, by creating the claimed version itself: a copy
+ * of the alias's newest version.
  * @throws REGISTRY if such an alias cannot be read
  */
 export async function fenceClaims(

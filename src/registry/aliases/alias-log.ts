@@ -12,7 +12,7 @@ import { pointAlias } from './move-alias.ts';
 const READS_AT_ONCE = 8;
 
 export interface AliasLogOptions extends CallOptions {
-  /** Is given each move that cannot be read; it is raised if this is left out. */
+  /** Called for each move that cannot be read; by default the error is thrown. */
   onUnreadable?: OnUnreadable | undefined;
 }
 
@@ -39,13 +39,13 @@ export async function readAliasLog(
 }
 
 export interface RollbackOptions extends AliasLogOptions {
-  /** To where it pointed since this version; else to the image it pointed to before the present one. */
+  /** The version whose image the alias gets; by default that before the current image. */
   toVersion?: number | undefined;
 }
 
 /**
- * Moves the alias back: a next version that points to where an earlier one did. If its last move
- * cannot be read, the version must be named.
+ * Moves the alias back: creates a next version with the image of an earlier one. If its last move
+ * cannot be read, `toVersion` is required.
  * @throws IMAGE_NOT_FOUND (no such alias, version or image), IMAGE_STATUS, PRECONDITION_LOST
  */
 export async function rollbackAlias(

@@ -92,8 +92,8 @@ export async function createMove(
 }
 
 /**
- * The newest move of every alias, in the order of their keys; those taken away are left out. What
- * cannot be read is given to `onUnreadable`, and raised if that is left out.
+ * The newest move of every alias, in the order of their keys; removed aliases are left out. Calls
+ * `onUnreadable` for each alias that cannot be read; without it, throws the error.
  */
 export async function* listAliasRecords(
   store: ObjectStore,
@@ -136,7 +136,7 @@ async function* newestVersions(
   for (const [alias, version] of newest) yield { alias, version };
 }
 
-/** The move in what was read, held against the key it was read from. */
+/** Returns the move that was read, or its problem; compares alias and version with its key. */
 function aliasIn(read: Versioned, alias: string): AliasRecord | UnreadableAlias {
   const { key, version } = read;
   const bad = (problem: string) => ({ alias, version, key, problem });

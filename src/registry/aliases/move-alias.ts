@@ -92,7 +92,7 @@ export async function removeAlias(
   return createMove(store, { alias, after: version, imageId: null }, options);
 }
 
-/** The newest version at last: until then it is where the alias points. */
+/** Removes the newest version last: until then the alias points to its image. */
 async function removeHistory(
   store: ObjectStore,
   alias: string,

@@ -10,7 +10,7 @@ export interface MovedAlias {
 
 /**
  * Points each alias to the image `id`, in this order; one that points there already stays as it is.
- * @throws as Registry.setAlias; the aliases before the one that failed are moved
+ * @throws what `Registry.setAlias` throws; the aliases before the one that failed are moved
  */
 export async function pointAliases(
   registry: Registry,

@@ -1,4 +1,4 @@
-// From what a user types to one image: id, alias, the beginning of an id, or a name.
+// Finds the one image that a user means: by id, alias, the beginning of an id, or a name.
 import { closeNames } from '../../core/close-names.ts';
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';

@@ -17,11 +17,11 @@ export function matchesQuery(
 /** One page of images. */
 export interface ImagePage {
   images: ImageRecord[];
-  /** Where the next page begins: the id of this one's last image; null if there is no more. */
+  /** The id of the last image of this page, at which the next page begins; null on the last page. */
   marker: string | null;
   /** How many characters of an id distinguish it from all others of the registry. */
   idLength: number;
-  /** Of a page without images: which part of the query no image has, such as `no image has the tag "x"`. */
+  /** If the page is empty: which part of the query no image has, such as `no image has the tag "x"`. */
   miss: string | null;
 }
 
@@ -60,7 +60,7 @@ export async function selectPage(
   return { images, marker: images.at(-1)?.id ?? null, idLength, miss };
 }
 
-/** `KEY[:asc|desc]`, several with commas; ascending if it says nothing. @throws USAGE */
+/** `KEY[:asc|desc]`, several with commas; ascending by default. @throws USAGE */
 export function parseSort(text: string): SortOrder[] {
   return text.split(',').map((part) => {
     const [key = '', direction = 'asc', ...rest] = part.trim().split(':');
@@ -85,7 +85,7 @@ function comparer(orders: readonly SortOrder[]) {
   };
 }
 
-/** What has no value comes before all that has. */
+/** Compares two values; a missing value comes before all others. */
 function compareValues(a: string | number | null, b: string | number | null): number {
   if (a === b) return 0;
   if (a === null) return -1;

@@ -13,8 +13,8 @@ import { type NewestVersion, newestVersions } from './walk-images.ts';
 
 export interface ListRecordsOptions extends CallOptions {
   /**
-   * Where the next checkpoint is written if the walk read many records one by one: the same store,
-   * with no request retried. Without it, no checkpoint is read or written.
+   * The same store without retries. The next checkpoint is written to it if the walk read many records
+   * one by one. Without it, no checkpoint is read or written.
    */
   checkpoints?: ObjectStore | undefined;
   /** Called for each record that cannot be read, which is left out; if not given, it is thrown. */
@@ -31,7 +31,7 @@ const FEW_IMAGES = 200;
 
 /**
  * Yields the records, deleted ones included, some at once, in the order of the ids. Memory holds a
- * few groups of them, whatever the number of images. An image whose newest version cannot be read is
+ * few groups of them for any number of images. An image whose newest version cannot be read is
  * left out, even if an older version can be.
  * @throws REGISTRY
  */
@@ -77,7 +77,7 @@ export async function refreshCheckpoint(
 
 interface Group {
   images: ListedImage[];
-  /** Of the records, as they were listed. */
+  /** Size of the records in the listing. */
   bytes: number;
 }
 

@@ -1,9 +1,9 @@
-// Why a query has no image: which of its parts none has. Pure.
+// Explains why a query found no image: the parts that no image passes. Pure.
 import type { ImageRecord } from '../record/image.ts';
 import type { ListQuery } from './query-parts.ts';
 import { isShown, partsOf, type QueryPart } from './query-parts.ts';
 
-/** Follows the images that a query looks at, and keeps the parts that none of them has passed. */
+/** Receives each image of a query, and keeps the parts that none of them has passed. */
 export class QueryMisses {
   readonly #query: ListQuery;
   readonly #parts: readonly QueryPart[];
@@ -22,7 +22,7 @@ export class QueryMisses {
     this.#missed = this.#missed.filter((part) => !part.passes(image));
   }
 
-  /** As `no image has the tag "x"`. */
+  /** Returns the reason, such as `no image has the tag "x"`. */
   explain(): string {
     const hidden = this.#query.hidden === true ? 'hidden ' : '';
     if (this.#seen === 0) return `there is no ${hidden}image`;

@@ -1,4 +1,4 @@
-// The parts of a query, each by itself: what it lets pass, and how it is called in a message. Pure.
+// The parts of a query: which images each one passes, and its name in messages. Pure.
 import type { DiskFormat, Visibility } from '../../core/model.ts';
 import { printable } from '../../core/printable.ts';
 import type { ImageRecord, ImageStatus } from '../record/image.ts';
@@ -26,17 +26,17 @@ export interface SortOrder {
   descending: boolean;
 }
 
-/** Glance's filters; an image must pass all that are given. Sizes in bytes, times in ms. */
+/** Glance's filters; an image must pass each one that is set. Sizes in bytes, times in ms. */
 export interface ListQuery {
   name?: string | undefined;
-  /** One of these; where left out all but killed and deleted ones. */
+  /** Passes images with one of these statuses; by default all except killed and deleted ones. */
   status?: readonly ImageStatus[] | undefined;
   tags?: readonly string[] | undefined;
   properties?: Readonly<Record<string, string>> | undefined;
   visibility?: Visibility | undefined;
   owner?: string | undefined;
   diskFormat?: DiskFormat | undefined;
-  /** Of the data; both ends included. An image without data has no size and does not pass. */
+  /** Limits of the data's size, both included. An image without data does not pass. */
   sizeMin?: number | undefined;
   sizeMax?: number | undefined;
   /** From `after` (included) until `before` (not included). */
@@ -44,15 +44,15 @@ export interface ListQuery {
   createdBefore?: number | undefined;
   updatedAfter?: number | undefined;
   updatedBefore?: number | undefined;
-  /** True for hidden images only; otherwise there are none among them, as in Glance. */
+  /** True for hidden images only; otherwise hidden images do not pass, as in Glance. */
   hidden?: boolean | undefined;
-  /** The newest first where left out; what is equal comes in the order of the ids. */
+  /** By default the newest first; equal images are in the order of their ids. */
   sort?: readonly SortOrder[] | undefined;
   limit?: number | undefined;
 }
 
 export interface QueryPart {
-  /** As `the tag "nginx"`. */
+  /** For example `the tag "nginx"`. */
   what: string;
   passes(image: ImageRecord): boolean;
 }
@@ -134,7 +134,7 @@ function before(what: string, bound: number | undefined, of: NumberOf): QueryPar
   return [{ what: `${what} ${date(bound)}`, passes }];
 }
 
-/** Of all disks, as the table shows it; null if there is no data. */
+/** Returns the size of all disks, for the table; null if there is no data. */
 export function sizeOf(image: ImageRecord): number | null {
   return image.disks === undefined ? image.size : dataSize(image);
 }

@@ -62,7 +62,7 @@ export async function readGroup(
 
 interface Found {
   record?: ImageRecord | UnreadableRecord | undefined;
-  /** Of the stored object, if the listing proves it. */
+  /** Text of the stored object, if the listing proves it. */
   text?: string;
 }
 

@@ -4,7 +4,7 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { isImageId } from '../record/names.ts';
 import { IMAGES } from './walk-images.ts';
 
-/** So many images are listed one by one; of more, the whole registry is. */
+/** Up to this many images are listed one by one; for more, the whole registry is listed. */
 const FEW = 64;
 
 /**

@@ -1,4 +1,4 @@
-// The end of an image: its record says so first, then everything but that record goes.
+// Deletes an image: first its record becomes `deleted`, then everything except that record is removed.
 // More than 200 lines: one deletion, whose steps and their undo are read together.
 import { messageOf, PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
@@ -101,7 +101,7 @@ async function tryToEnd(
   }
 }
 
-/** Protection is looked at in the very record that is replaced: it cannot come in between. */
+/** Checks protection in the record that is replaced, so a concurrent protection cannot be missed. */
 async function withoutReaders(
   store: ObjectStore,
   id: string,
@@ -158,7 +158,7 @@ async function assertNoAlias(store: ObjectStore, id: string, options: CallOption
   }
 }
 
-/** Everything but the record that says so. */
+/** Removes everything except the record with status `deleted`. */
 async function removeAll(
   store: ObjectStore,
   deleted: ImageRecord,
@@ -178,7 +178,7 @@ async function removeAll(
   }
 }
 
-/** NOTE: no version can follow to say that the image is deleted, so its id becomes free again. */
+/** NOTE: no version can follow with status `deleted`, so all records are removed and the id becomes free. */
 async function removeEvenRecords(
   store: ObjectStore,
   record: ImageRecord,

@@ -15,15 +15,15 @@ import { imageGarbage, type Leftovers } from './image-garbage.ts';
 import { removeGarbage } from './remove-garbage.ts';
 
 export interface GarbageOptions extends CallOptions {
-  /** Only what was not touched for so long. */
+  /** Minimum time since the last change. */
   olderThanMs: number;
   /** Removes what is found, right after it is yielded; otherwise nothing is changed. */
   remove?: boolean | undefined;
-  /** Where the next catalog checkpoint is written before older ones are removed, see listRecords. */
+  /** The store for the next catalog checkpoint, which is written before older ones are removed. */
   checkpoints?: ObjectStore | undefined;
   /**
-   * Is given each image whose record cannot be read, since nothing of it is garbage, and each object
-   * that a guest uses. Raised if left out.
+   * Called for each image whose record cannot be read (nothing of it is garbage) and each object
+   * that a guest uses. By default the error is thrown.
    */
   onUnreadable?: OnUnreadable | undefined;
 }

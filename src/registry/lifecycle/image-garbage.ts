@@ -19,13 +19,13 @@ export type GarbageKind = 'image' | 'upload' | 'object' | 'record' | 'stray';
 export interface Garbage {
   kind: GarbageKind;
   key: string;
-  /** Bytes; null if the store does not say. */
+  /** Bytes; null if the store does not report them. */
   size: number | null;
   /** ISO 8601 in UTC: when it was last touched. */
   touched_at: string | null;
   reason: string;
   upload_id?: string;
-  /** Of the image as it was found; it is left alone if it has moved on. */
+  /** The image as it was found; an image with a newer version is not changed. */
   image?: { id: string; version: number };
 }
 
@@ -139,15 +139,15 @@ function ownedKeys(image: ImageRecord): string[] {
   return allObjects(image).map(({ name }) => imageFolder(image.id) + name);
 }
 
-// NOTE: a version goes only when it is old itself: who read the one before it, and is slow to
-// write, would otherwise make it a second time below the newest and believe to have won.
+// NOTE: a version is removed only when it is old itself. A slow writer that read the one before it
+// would otherwise create it a second time, below the newest, and take that for a success.
 function superseded(
   old: readonly ObjectInfo[],
   record: ImageRecord | undefined,
   isRecord: (object: ObjectInfo) => boolean,
   image: OfImage,
 ): Garbage[] {
-  // Of one that no version can follow, an older one is the way back.
+  // If no version can follow the newest one, an older version is kept for a repair.
   if (record === undefined || record.version >= MAX_VERSION) return [];
   const isOlder = ({ key }: ObjectInfo) => (versionOf(key) ?? Infinity) < record.version;
   const reason = `version ${record.version} came after it`;

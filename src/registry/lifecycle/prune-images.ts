@@ -23,11 +23,11 @@ export interface PruneOptions extends ListRecordsOptions {
   dryRun?: boolean | undefined;
 }
 
-/** What became of one image, or would become. */
+/** The result for one image; of a dry run, the result that a run would have. */
 export interface Pruned {
   image: ImageRecord;
   kept: boolean;
-  /** Why it is kept; empty if it goes. */
+  /** Why it is kept; empty if it is deleted. */
   reasons: string[];
   /** Its date cannot be true: it takes no place of the policy, and is kept. */
   wrongDate: boolean;
@@ -35,8 +35,8 @@ export interface Pruned {
 
 /**
  * Applies the policy to each line of active images (see lineOf), and deletes what it does not keep.
- * Whatever cannot be read is given to `onUnreadable` and keeps what it may be about: a record its own
- * image, an alias every image.
+ * Calls `onUnreadable` for each record and alias that cannot be read: an unreadable record keeps its
+ * own image, an unreadable alias keeps every image.
  * @throws USAGE if no rule keeps anything
  */
 export async function pruneImages(

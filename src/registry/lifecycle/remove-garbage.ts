@@ -25,7 +25,7 @@ export async function removeGarbage(
   return true;
 }
 
-/** The run it belonged to may have come back at this very moment: then it has won. */
+/** Returns false if the run of the image has changed its record meanwhile. */
 async function killDead(
   store: ObjectStore,
   { image, reason }: Garbage,

@@ -14,7 +14,7 @@ export interface RetentionPolicy {
 
 export interface Kept {
   image: ImageRecord;
-  /** As `last`, `daily`; none if the policy does not keep it. */
+  /** For example `last`, `daily`; empty if the policy does not keep it. */
   reasons: string[];
   /** It was created after it was stored, which cannot be true. */
   wrongDate: boolean;
@@ -42,8 +42,8 @@ const SKEW_MS = 15 * 60_000;
  * image of all, while a rule still has places left. The newest image comes first in the result.
  *
  * `storedAt`: when the images came into the store, in ms on its own clock, as far as that is known.
- * `created_at` is what the clock of some host said. So the policy is applied on both clocks, and an
- * image goes only if neither keeps it: where they agree, that changes nothing. An image that was
+ * `created_at` is from the clock of some host. So the policy is applied on both clocks, and an image
+ * is deleted only if neither keeps it. An image that was
  * created after it was stored has a date that cannot be true: it takes no place on its own clock, and
  * is kept.
  * @see https://restic.readthedocs.io/en/stable/060_forget.html

@@ -1,12 +1,12 @@
-// Holds that no guest uses the objects which are about to be removed.
+// Asserts that no guest uses the objects which are about to be removed.
 import { PublishError } from '../../core/errors.ts';
 import type { CallOptions } from '../../store/object-info.ts';
 import type { ObjectStore } from '../../store/object-store.ts';
 import { imageFolder, recordFolder } from '../record/image-records.ts';
 
 /**
- * NOTE: a guest that has an image of a directory registry as its disk, or below it, goes on when the
- * file is removed, and does not start again.
+ * NOTE: a guest that has an image of a directory registry as its disk, or below it, keeps running when
+ * the file is removed, but cannot start again.
  * @throws PublishError IMAGE_STATUS that names the process.
  */
 export async function assertUnused(
@@ -22,7 +22,7 @@ export async function assertUnused(
   });
 }
 
-/** Holds it for all objects of an image but its records. @throws as {@link assertUnused} */
+/** Asserts it for all objects of an image except its records. @throws what {@link assertUnused} throws */
 export async function assertImageUnused(
   store: ObjectStore,
   id: string,

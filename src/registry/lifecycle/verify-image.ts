@@ -79,10 +79,10 @@ export async function assertUndamaged(
   throw new PublishError('INTEGRITY', message, { step: 'registry', hint: 'publish it again' });
 }
 
-/** What was found of the objects of an image. */
+/** The result of checking the objects of an image. */
 type Findings = Pick<Verified, 'problems' | 'doubts'>;
 
-/** @throws as verifyImage */
+/** @throws what `verifyImage` throws */
 async function examine(
   store: ObjectStore,
   image: ImageRecord,

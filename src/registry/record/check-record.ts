@@ -1,4 +1,4 @@
-// Checks image records: the compiled config/schemas/record.json, and what holds between fields. Pure.
+// Checks image records: the compiled config/schemas/record.json, and relations between fields. Pure.
 import { pathOf, type SchemaError, valueAt } from '../../core/schema-error.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
 import { volumeSnapshots } from './image-objects.ts';
@@ -71,7 +71,7 @@ function typeName({ type }: SchemaError['params']): string {
   return types.join(' or ');
 }
 
-/** What holds between fields, which a schema cannot say. */
+/** Checks relations between fields, which a schema cannot express. */
 function relationProblem(record: ImageRecord): string | undefined {
   const { data, disks } = record;
   return dataProblem(record) ?? (disks === undefined ? undefined : disksProblem(disks, data));

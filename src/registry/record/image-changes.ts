@@ -15,7 +15,7 @@ export interface ImageChanges
   removeProperties?: readonly string[];
 }
 
-/** @throws USAGE if something is both given and taken away. */
+/** @throws USAGE if a tag or property is both set and removed. */
 export function applyChanges(record: ImageRecord, changes: ImageChanges): ImageRecord {
   const { addTags = [], removeTags = [], setProperties = {}, removeProperties = [] } = changes;
   assertNotBoth(['tag', '--tag', '--untag'], addTags, removeTags);

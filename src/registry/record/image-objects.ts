@@ -1,4 +1,4 @@
-// The objects of an image: the data of each of its disks, and what lies beside them. Pure.
+// The objects of an image: the data of each disk, and the artefacts. Pure.
 import { PublishError } from '../../core/errors.ts';
 import type { ImageDisk, ImageObject, ImageRecord } from './image.ts';
 import { describe, usage } from './names.ts';
@@ -56,8 +56,8 @@ export function diskData(
 }
 
 /**
- * The snapshots that are the data of an image without any here, as `pool/volume`; undefined for an
- * image whose data is in the registry, or is to come.
+ * Returns the volume snapshots that hold the data of an image, as `pool/volume`. Undefined if the
+ * data is in the registry, or will be.
  */
 export function volumeSnapshots({
   data,
@@ -86,7 +86,7 @@ function noData(image: Pick<ImageRecord, 'id' | 'data' | 'properties'>): Publish
   return new PublishError('IMAGE_STATUS', message, { step: 'pull', hint });
 }
 
-/** The same objects, each with what the store has said of it. */
+/** Returns the same objects, each with its ETag in the store. */
 export function asStored(
   { data, disks, artefacts }: WithObjects,
   stored: readonly ImageObject[],

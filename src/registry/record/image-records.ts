@@ -45,7 +45,7 @@ export async function lookAtRecord(
   return (await lookAtNewest(store, id, options)).record;
 }
 
-/** As `lookAtRecord`, with the JSON value that the record was read from. */
+/** Returns what `lookAtRecord` returns, and the JSON value that the record was read from. */
 async function lookAtNewest(
   store: ObjectStore,
   id: string,
@@ -57,7 +57,7 @@ async function lookAtNewest(
   return { record: recordIn(newest, id), stored };
 }
 
-/** What stands in the folder of the record and is no version: perhaps one of a later program. */
+/** Looks for objects in the record's folder that are no version: a later program may have written them. */
 async function lookForUnknown(
   store: ObjectStore,
   id: string,
@@ -162,7 +162,7 @@ function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
   });
 }
 
-/** The record in what was read, held against the key it was read from. */
+/** Returns the record that was read, or its problem; compares id and version with its key. */
 function recordIn(read: Versioned, id: string): ImageRecord | UnreadableRecord {
   const { key, version } = read;
   if (read.problem !== undefined) {

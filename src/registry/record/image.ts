@@ -42,17 +42,17 @@ export interface ImageObject {
   name: string;
   size: number;
   sha256: string;
-  /** The store's own, when the image was activated; left out if the store has none. */
+  /** The store's ETag when the image was activated; missing if the store has none. */
   etag?: string;
 }
 
-/** One disk of an image of several; its object as in `data`. Its format is the object's. */
+/** One disk of an image with several disks, and its object. */
 export interface ImageDisk extends ImageObject {
-  /** As `vda` in the domain; unique in the image. */
+  /** The target in the domain, such as `vda`; unique in the image. */
   target: string;
-  /** As in Nova: 0 for the root disk, null for one that the guest does not boot from. */
+  /** Like Nova's: 0 for the root disk, null for one that the guest does not boot from. */
   boot_index: number | null;
-  /** As `virtio`. */
+  /** For example `virtio`. */
   bus: string;
   disk_format: DiskFormat;
   /** Bytes the guest sees. */
@@ -72,7 +72,7 @@ export interface ImageRecord {
   owner: string | null;
   disk_format: DiskFormat;
   container_format: 'bare';
-  /** Bytes of the data object, as all that follows to `os_hash_value`; null until the image is active. */
+  /** Bytes of the data object. Null until the image is active, like all fields up to `os_hash_value`. */
   size: number | null;
   /** Bytes the guest sees. */
   virtual_size: number | null;
@@ -80,7 +80,7 @@ export interface ImageRecord {
   min_disk: number;
   /** MiB. */
   min_ram: number;
-  /** md5 in hex, where it was asked for. */
+  /** md5 in hex, if it was requested. */
   checksum: string | null;
   os_hash_algo: string | null;
   os_hash_value: string | null;

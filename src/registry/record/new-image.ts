@@ -4,7 +4,7 @@ import type { NewImage } from '../registry-types.ts';
 import { assertRecord } from './check-record.ts';
 import type { ImageRecord } from './image.ts';
 
-/** What is not given has Glance's defaults. @throws USAGE */
+/** Returns the record; missing fields get Glance's defaults. @throws USAGE */
 export function newRecord(fields: NewImage): ImageRecord {
   const now = new Date().toISOString();
   return assertRecord({

@@ -18,7 +18,7 @@ export const MAX_VERSION = 999_999_999_999_999;
 
 /**
  * Bytes of one version, written or read. A record holds names, tags, properties and digests, some
- * KiB; whatever is larger was not written by this program, and is never loaded.
+ * KiB; a larger object was not written by this program, and is never loaded.
  */
 export const MAX_RECORD_BYTES = 1024 * 1024;
 

@@ -3,7 +3,7 @@ import type { ImageRecord } from './image.ts';
 import { newRecord } from './new-image.ts';
 import type { UnreadableRecord } from './unreadable.ts';
 
-/** Of the next version: what comes after one that cannot be read is decided as any change is. */
+/** Returns the next version, which is created like any change: one of several writers wins. */
 export function tombstoneOf({ id, version, problem }: UnreadableRecord): ImageRecord {
   const status_reason = `its record could not be read: ${problem}`.slice(0, 2000);
   const fields = newRecord({ id, name: 'unreadable', disk_format: 'raw' });

@@ -66,8 +66,8 @@ async function liveDisk(domain: Domain, target: string): Promise<DiskDescription
 }
 
 /**
- * NOTE: an abort without pivot leaves a chain that reads as before, at any moment of such a job: the
- * layers above mask what a commit wrote below, and a pull writes above what was below. A job that
+ * NOTE: an abort without pivot does not change the data of the chain at any moment of such a job: the
+ * layers above mask what a commit wrote below, and a pull copies data from below into the layer above. A job that
  * has finished needs no undo.
  */
 function chainAct(
@@ -91,7 +91,7 @@ function chainAct(
   };
 }
 
-/** No job ran when this run started its own, under the domain's lock; so a job like it is this run's. */
+/** Ends the job. No job ran when this run started its own, under the domain's lock, so the job is its own. */
 async function endJob(domain: Domain, data: ChainJobData, types: readonly number[]): Promise<void> {
   const { target } = data;
   const isOver = async () => {

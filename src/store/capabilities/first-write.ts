@@ -1,4 +1,4 @@
-// What a store can do that writing stands on: tried before the first write, and kept.
+// Probes the capabilities that writes need before the first write, and keeps the results.
 import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import type { CallOptions } from '../object-info.ts';
 import type { ObjectStore } from '../object-store.ts';
 import type { Capability } from './capability.ts';
 
-/** A server may be exchanged or upgraded: what was found counts for so long. */
+/** How long a result is valid: a server may be replaced or upgraded. */
 const VALID_MS = 30 * 24 * 3600 * 1000;
 
 /** Returns the folder below `cacheDir` that keeps what is known of this registry. */
@@ -19,7 +19,7 @@ export function cacheFolder(cacheDir: string, store: ObjectStore): string {
   return join(cacheDir, 'registries', createHash('sha256').update(name).digest('hex').slice(0, 32));
 }
 
-/** What matters before a write, in the order of trying. */
+/** The capabilities that writes need, in the order of their probes. */
 const MATTERS = ['create-only', 'create-only-parts', 'checksum'] as const;
 
 /** Probes, before the first write of a process, what is not known yet. */
@@ -37,8 +37,8 @@ export class FirstWrite {
   }
 
   /**
-   * Warns once if a race has more than one winner. Never fails: a store that cannot be used says
-   * so in the write itself.
+   * Warns once if a race has more than one winner. Never fails: if a store cannot be used, the write
+   * itself fails with the reason.
    */
   async check(options: CallOptions): Promise<void> {
     await this.#capabilities(options);
@@ -76,7 +76,7 @@ export class FirstWrite {
   }
 
   async #known(): Promise<readonly Capability[] | undefined> {
-    // What another user has put there could say of a store that no writes are lost in it.
+    // A file of another user could claim falsely that a store loses no writes.
     if (this.#folder === undefined || !isOwnFolder(this.#folder)) return undefined;
     const text = await orMissing(readFile(this.#path(), 'utf8'));
     const kept = parseJson(text ?? '') as { at?: number; capabilities?: Capability[] } | undefined;

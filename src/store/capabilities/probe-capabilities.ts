@@ -88,8 +88,8 @@ async function tryOne(prober: (probe: Probe) => Promise<Finding>, probe: Probe):
 }
 
 // NOTE: a race and not two writes one after the other: Swift's s3api refuses the second of two
-// writers in a row, but lets several win who come at once. The rounds are one after the other: with
-// TLS the next one has the connections of the last, which cost more than all else here.
+// writers in a row, but lets several concurrent writers win. The rounds run one after the other: with
+// TLS each round reuses the connections of the last one, which are the largest cost here.
 async function tryCreateOnly({ store, folder, signal }: Probe): Promise<Finding> {
   for (let round = 1; round <= RACE_ROUNDS; round += 1) {
     const key = `${folder}race-${round}`;

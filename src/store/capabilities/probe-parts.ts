@@ -1,4 +1,4 @@
-// Whether a store refuses a part that is not what its md5 or its crc32c says.
+// Probes whether a store refuses a part whose md5 or crc32c does not match.
 import { Readable } from 'node:stream';
 import { PublishError } from '../../core/errors.ts';
 import { crc32cHex, crc32cOf } from '../../host/io/crc32c.ts';
@@ -89,7 +89,7 @@ async function refusal(
     await upload.putPart(1, { ...body, open: () => Readable.from([PROBE_BODY]) }, { signal });
     return undefined;
   } catch (error) {
-    // No access, no server, no time: that says nothing about checksums.
+    // Missing access, an unreachable server or a timeout proves nothing about checksums.
     const isAnswer =
       error instanceof PublishError && (error.code === 'INTEGRITY' || !error.retryable);
     if (isAnswer && error.code !== 'INTERRUPTED') return error;

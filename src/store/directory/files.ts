@@ -33,7 +33,7 @@ export async function openNew(
   return file;
 }
 
-/** Where uploads and files that are not whole yet live, below the root. */
+/** Folder below the root for uploads and incomplete files. */
 export const UPLOADS_FOLDER = '.uploads';
 
 const FOLDER_ATTEMPTS = 5;
@@ -56,7 +56,7 @@ export async function createFile(root: string, key: string, body: Uint8Array): P
 }
 
 /**
- * Gives an open, whole file its final name, durably. `path` is the name it has.
+ * Gives an open, complete file its final name, durably. `path` is its current name.
  * @throws EEXIST if the name is taken; REGISTRY if another user gave `path` to another file.
  */
 export async function linkInto(
@@ -172,8 +172,8 @@ async function orNoFile(opening: Promise<FileHandle>): Promise<FileHandle | unde
 }
 
 /**
- * Of the bytes that the file holds there: of fewer if it is shorter. For parts that were written
- * without one, since few of them are ever asked for again.
+ * Returns the md5 of the bytes in that range, or of fewer if the file is shorter. It is used for parts
+ * that were written without an md5; few of them are ever read again.
  */
 export async function md5OfRange(
   file: FileHandle,

@@ -6,7 +6,7 @@ import { hasCode, PublishError } from '../../core/errors.ts';
 import { descriptorPath } from '../../host/files/own-file.ts';
 import { assertTrusted, type RegistryFolder } from './owner.ts';
 
-// NOTE: an upper bound: the umask takes away from it. Images hold whatever the guest held, so only
+// NOTE: an upper bound: the umask removes rights from it. Images hold all data of a guest, so only
 // the owner and the group may read one.
 const FOLDER_MODE = 0o750;
 /** Below a folder that a group shares (setgid, writable by it), which every member must write to. */
@@ -15,7 +15,7 @@ const IS_SHARED = 0o2020;
 
 /** What `openFolder` does with a folder that is missing, and with one that exists. */
 export interface FolderUse {
-  /** Makes what is missing below the root, each folder durable in its parent, and checks the owners of the rest. */
+  /** Creates missing folders below the root durably, and checks the owners of the others. */
   forWriting: boolean;
 }
 
@@ -39,7 +39,7 @@ export async function withFolder<T>(
   }
 }
 
-/** As `withFolder`; the caller closes its handle. */
+/** Opens what `withFolder` opens; the caller closes its handle. */
 export async function openFolder(
   root: string,
   key: string,
@@ -137,7 +137,7 @@ function registryMissing(root: string, cause: unknown): PublishError {
   return new PublishError('REGISTRY', message, { step: 'registry', cause, hint });
 }
 
-// Not left to stand as EEXIST, which means a lost race everywhere else.
+// Replaces EEXIST, which otherwise means a lost race.
 export function notFolder(path: string, cause: unknown): PublishError {
   const message = `${path} is no directory, or lies below a file`;
   const hint = 'name another directory with --registry';

@@ -14,7 +14,7 @@ export async function moveFile(root: string, from: string, key: string): Promise
   const file = await open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   return withFile(file, async () => {
     const facts = await file.stat();
-    // By another name of the file a process could write into what is published.
+    // Through another name of the file a process could write into the published image.
     if (!facts.isFile() || facts.nlink !== 1) return false;
     const target = await factsOf(root, dirname(key));
     if (target?.dev !== facts.dev) return false;

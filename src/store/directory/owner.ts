@@ -85,7 +85,7 @@ async function whyForeign(folder: RegistryFolder, facts: Stats): Promise<string 
   return foreignness(facts, await uidOfNew(folder.at));
 }
 
-/** For an entry that is no file, in the place of one. */
+/** Returns the error of an entry that is no file, in the place of one. */
 export function notFile(path: string, facts: Stats): PublishError {
   const message = `${path} is ${kindOf(facts)} in the place of a file of the registry`;
   return new PublishError('REGISTRY', message, { step: 'registry', hint: 'remove it' });

@@ -1,4 +1,4 @@
-// The directory that a registry lives in: looked at before a run, made by its first image.
+// The directory of a registry: checked before a run, created by its first image.
 import { access, chmod, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { PublishError } from '../../core/errors.ts';
@@ -8,9 +8,9 @@ import type { StoreLimits } from '../object-store.ts';
 import { made, notFolder } from './folder.ts';
 
 export interface PlaceOptions {
-  /** A missing directory is made with those above it, as the default registry is. */
+  /** Creates a missing directory with its parents, like the default registry. */
   makeParents?: boolean | undefined;
-  /** Of a directory that is made, whatever the umask; what that leaves of 0750 if left out. */
+  /** Mode of a new directory; by default 0750 as the umask permits. */
   mode?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ export const DIRECTORY_LIMITS: StoreLimits = {
 
 const { R_OK, W_OK, X_OK } = constants;
 
-/** @throws REGISTRY or the file system's error if it can be neither used nor made. Makes nothing. */
+/** @throws REGISTRY or the file system's error if the directory can be neither used nor created. Creates nothing. */
 export async function checkPlace(root: string, { makeParents }: PlaceOptions): Promise<void> {
   if (await isFolder(root)) {
     await access(root, R_OK | X_OK).catch((error: unknown) => {
@@ -37,7 +37,7 @@ export async function checkPlace(root: string, { makeParents }: PlaceOptions): P
   await access(dirname(root), W_OK | X_OK);
 }
 
-/** Makes the directory, durably; an existing one is not changed. @throws as `checkPlace` */
+/** Creates the directory durably; an existing one is not changed. @throws what `checkPlace` throws */
 export async function makePlace(root: string, { makeParents, mode }: PlaceOptions): Promise<void> {
   if (await isFolder(root)) return;
   if (makeParents) await makeFoldersDurably(dirname(root));
@@ -53,7 +53,7 @@ async function isFolder(root: string): Promise<boolean> {
   return facts !== undefined;
 }
 
-// NOTE: a whole path that is missing is a mistyped one, or a share that is not mounted.
+// NOTE: a missing parent is a typing error, or a share that is not mounted.
 async function assertParent(root: string): Promise<void> {
   const parent = dirname(root);
   if (await isFolder(parent)) return;

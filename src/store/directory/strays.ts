@@ -1,4 +1,4 @@
-// What a crash can leave in a directory registry beside its objects and uploads.
+// Files that a crash can leave in a directory registry beside its objects and uploads.
 import { lstat, readdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { orMissing } from '../../host/files/file-errors.ts';
@@ -9,7 +9,7 @@ import { withFolder } from './folder.ts';
 
 /**
  * Files that were never given their name (`<uuid>.new`), and the data and notes of uploads that are
- * no longer, or not yet, listed as such. A live upload's are among them for an instant: mind the age.
+ * no longer, or not yet, listed as such. Files of a live upload are among them for a moment, so callers check the age.
  */
 export async function* listStrays(root: string): AsyncGenerator<ObjectInfo> {
   const strays = await withFolder(root, UPLOADS_FOLDER, { forWriting: false }, async (folder) => {

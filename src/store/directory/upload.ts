@@ -118,7 +118,7 @@ export class DirectoryUpload implements PartUpload {
       await writeSparse(data, bytes, body.start + at);
       at += chunk.byteLength;
     }
-    // Of a hole behind the end of the file `md5OfRange` has nothing.
+    // `md5OfRange` does not include a hole behind the end of the file.
     await reachEnd(data, body.start + at);
     if (at === body.length) return hash?.digest('hex');
     const message = `a part of ${this.key} ended after ${at} of its ${body.length} bytes`;

@@ -33,7 +33,7 @@ export interface S3Access extends Agents {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** For a program or service that gives credentials; without it, each retry would wait for one that hangs. */
+/** Deadline of a program or service that returns credentials; else each retry would wait for one that hangs. */
 const CREDENTIALS_MS = 20_000;
 
 /**
@@ -86,7 +86,7 @@ export function connectMs(requestMs: number): number {
 const ignore = () => undefined;
 const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** For the services that give tokens to a role or a login: by the same proxy, with the same authorities. */
+/** Returns the clients of services that issue tokens: with the same proxy and the same authorities. */
 async function tokenClients(url: string, caFile: string | undefined) {
   const { http, https, proxy } = await makeAgents(url, caFile);
   if (proxy === undefined && caFile === undefined) return {};

@@ -1,4 +1,4 @@
-// Turns a failure of an S3 server, or of the way to it, into a PublishError: code, retryable, hint.
+// Turns a failure of an S3 server or of its network into a PublishError: code, retryable, hint.
 
 import type { ErrorCode } from '../../core/error-catalogue.ts';
 import { PublishError, type Step } from '../../core/errors.ts';
@@ -7,12 +7,12 @@ import { NotS3Answer } from './xml-guard.ts';
 
 /** What a request was about, for the message. */
 export interface S3Request {
-  /** As `storing images/…/vda.qcow2`. */
+  /** For example `storing images/…/vda.qcow2`. */
   doing: string;
   bucket: string;
-  /** Where the server is, without credentials. */
+  /** The server's URL, without credentials. */
   server: string;
-  /** `upload` gives UPLOAD for what is no fault of the bucket, the credentials or the server. */
+  /** With `upload`, failures other than of the bucket, the credentials or the server have code UPLOAD. */
   step: Step;
 }
 

@@ -45,7 +45,7 @@ export class ListGuard {
   }
 }
 
-/** By the bytes of UTF-8, as S3 sorts keys. */
+/** Compares the bytes of UTF-8, which is the order of keys in S3. */
 function compare(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

@@ -1,4 +1,4 @@
-// Single objects of a bucket: created once, read whole if small, looked at, removed.
+// Single objects of a bucket: create, read small ones, look up, remove.
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { eachBounded } from '../../core/bounded.ts';
@@ -15,7 +15,7 @@ import { absent, type S3Requests } from './requests.ts';
 const REMOVALS_AT_ONCE = 8;
 
 /**
- * Creates a small object, whole or not at all. The server checks its md5.
+ * Creates a small object completely or not at all. The server checks its md5.
  * @throws PRECONDITION_LOST if the key exists, REGISTRY, INTEGRITY
  */
 export async function createObject(

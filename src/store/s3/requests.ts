@@ -19,7 +19,7 @@ export class S3Requests {
   readonly url: string;
   readonly access: S3Access;
   readonly options: S3StoreOptions;
-  /** Of every key: empty, or with a slash at its end. */
+  /** Prefix of every key: empty, or with a slash at its end. */
   readonly prefix: string;
 
   /** False once the server has refused If-None-Match as something that it does not know. */

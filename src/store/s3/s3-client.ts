@@ -107,13 +107,13 @@ function withBoundedAnswers(client: S3Client): S3Client {
 
 const LIST = 'ListObjectsV2Command';
 
-/** Where the keys of a page are kept from the answer to the output of one command. */
+/** Keeps the keys of a page between the answer and the output of one command. */
 interface WithKeys {
   scannedKeys?: ScannedObject[];
 }
 
 /**
- * Returns what the SDK parses: the whole body, or of a page of keys what `takeKeys` leaves.
+ * Returns what the SDK parses: the whole body, or what remains of a page of keys after `takeKeys`.
  * @throws NotS3Answer
  */
 async function readBody(body: Readable, page: WithKeys | undefined): Promise<Buffer> {
@@ -131,7 +131,7 @@ function takeKeys(page: Buffer, context: WithKeys): Buffer {
   return Buffer.from(scanned.rest);
 }
 
-/** Puts the keys of a page into the output, where the SDK's parser would have put them. */
+/** Puts the keys of a page into the field of the output that the SDK's parser would have set. */
 function withScannedKeys(client: S3Client): S3Client {
   client.middlewareStack.add(
     (next, context) => async (args) => {

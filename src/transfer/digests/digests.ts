@@ -65,7 +65,7 @@ export class Digester {
   #failure: PublishError | undefined;
 
   constructor(algorithm: DigestAlgorithm) {
-    // As all threads here: see write-image.ts.
+    // The same options as for all threads: see write-image.ts.
     this.#worker = new Worker(programUrl('transfer/digest-worker.js'), {
       workerData: { algorithm },
       env: {},
@@ -78,14 +78,14 @@ export class Digester {
   }
 
   /**
-   * Adds bytes to one of its digests. They lie in memory that threads share, or are copied, and are
-   * to stay until it resolves.
+   * Adds bytes to one of its digests. They are in memory that threads share, or are copied, and must
+   * not change until it resolves.
    */
   async update(bytes: Uint8Array, of = 0): Promise<void> {
     await this.#ask({ kind: 'update', of, bytes });
   }
 
-  /** In hex; the digest starts over after that. */
+  /** Returns the digest in hex, and resets it. */
   digest(of = 0): Promise<string> {
     return this.#ask({ kind: 'digest', of });
   }

@@ -12,8 +12,8 @@ export interface ReadDigestOptions extends CallOptions {
 }
 
 /**
- * `undefined` if the object does not exist. A stream that breaks is opened again where it broke.
- * One that gives more bytes than the store says it has is read no further.
+ * Resolves to `undefined` if the object does not exist. A stream that breaks is opened again at that
+ * byte. A stream with more bytes than the object's size is read no further.
  * @throws REGISTRY, INTERRUPTED
  */
 export async function readDigest(

@@ -6,11 +6,11 @@ import type { Writer } from './pull-writer.ts';
 
 const MIB = 1024 * 1024;
 
-/** Of all pieces together; one piece is filled while the one before it is written. */
+/** Memory of all pieces together; one piece is filled while the one before it is written. */
 const MEMORY_BYTES = 64 * MIB;
 const MOST_PIECE_BYTES = 4 * MIB;
 
-/** Memory for `count` writers at once, which each take it, and give it back when they are done. */
+/** Memory for `count` concurrent writers; each takes pieces and returns them at its end. */
 export class WriterMemory {
   readonly #free: Uint8Array[];
 
@@ -92,7 +92,7 @@ export class DirectWriter implements Writer {
     const [piece, other] = this.#pieces;
     const bytes = piece.subarray(0, this.#filled);
     this.#writing = this.#target.write(bytes, this.at - this.#filled);
-    // Raised where it is awaited; until then it must not count as unhandled.
+    // The rejection is thrown by the `await`; until then it must not count as unhandled.
     this.#writing.catch(() => undefined);
     this.#pieces = [other, piece];
     this.#filled = 0;

@@ -1,4 +1,4 @@
-// An object of the registry to a local file: fetched side by side, verified, named only when it is whole.
+// Pulls an object into a local file: concurrent ranges, verified; the file gets its name when it is complete.
 import type { FileHandle } from 'node:fs/promises';
 import { hasCode, PublishError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
@@ -12,12 +12,12 @@ import { openPartial, type Partial, type PullSource } from './pull-partial.ts';
 import { assertPlace, placeError } from './pull-place.ts';
 import { fetchRanges, type PullPolicy } from './pull-ranges.ts';
 
-/** `format`: what the data of a disk is said to be; undefined for an artefact. */
+/** `format`: the format of a disk's data in the record; undefined for an artefact. */
 export type PulledObject = Omit<PullSource, 'etag'> & { format: DiskFormat | undefined };
 
 export interface PullOptions {
   signal?: AbortSignal | undefined;
-  /** Bytes that are there so far, with those of an earlier pull. */
+  /** Called with the bytes fetched so far, including those of an earlier pull. */
   onProgress?: ((bytes: number) => void) | undefined;
   /** Notes for people: that a pull resumes, or that what was fetched is kept. */
   onNote?: ((message: string) => void) | undefined;
@@ -72,7 +72,7 @@ async function pullLocked(
   }
 }
 
-/** The file, open, when it is whole, on disk, and was found to be what it should be. */
+/** Resolves to the open file when it is complete, on disk and verified. */
 async function fillPartial(
   store: ObjectStore,
   { key, size, sha256, format }: PulledObject,
@@ -152,8 +152,8 @@ const MOST_RANGE_MIB = 64;
 
 /**
  * NOTE: a request costs server and client alike, so ranges are larger than the parts of an upload
- * where the object is; still every lane has many: a pull that is ended loses little, and what the
- * digest has yet to read when the last ranges come in, side by side, is little too.
+ * if the object is large. Still every lane has many ranges: an interrupted pull loses little, and the
+ * digest has little left to read when the last ranges arrive.
  */
 function rangeBytes(size: number, { partSizeMib, concurrency }: PullPolicy): number {
   const share = Math.ceil(size / MIB / (concurrency * 32));

@@ -37,7 +37,7 @@ export async function lockPull(path: string, file: string): Promise<PullLock> {
   }
 }
 
-/** NOTE: a file system without locks grants every lock; the digest of the whole then decides. */
+/** NOTE: a file system without locks grants every lock; the digest of the whole file then decides. */
 async function lock({ fd }: FileHandle): Promise<boolean> {
   const { tryLock } = await import('../../host/native/file-locks.ts');
   try {

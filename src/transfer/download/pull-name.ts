@@ -1,4 +1,4 @@
-// Gives a file that is whole its name, and replaces nothing but a file.
+// Gives a complete file its name, and replaces only a regular file.
 import { type FileHandle, link, lstat, readlink, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, PublishError } from '../../core/errors.ts';

@@ -26,7 +26,7 @@ export interface Partial {
   markWhole(range: number): Promise<void>;
   sync(): Promise<void>;
   close(): Promise<void>;
-  /** Closes it, and removes it with what the note says of it. */
+  /** Closes and removes the file, and empties the note. */
   discard(): Promise<void>;
 }
 
@@ -34,11 +34,11 @@ export interface Partial {
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Opens FILE.partial of the source's size, all zeros if nothing was fetched yet. A file that is
- * there is resumed if `note` says that it is of the very same object.
+ * Opens FILE.partial of the source's size, all zeros if nothing was fetched yet. An existing
+ * file is resumed if `note` names the same object.
  *
- * NOTE: neither note nor data is synced, for a killed process loses neither; what a power cut loses
- * is found by the digest of the whole.
+ * NOTE: neither note nor data is synced, for a killed process loses neither; the digest of the whole
+ * file detects what a power cut lost.
  * @throws USAGE if the file is not this user's own.
  */
 export async function openPartial(

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { hasCode, messageOf, PublishError } from '../../core/errors.ts';
 import { orMissing } from '../../host/files/file-errors.ts';
 
-/** @throws as `placeError`, before anything is fetched */
+/** @throws what `placeError` returns, before any byte is fetched */
 export async function assertPlace(file: string): Promise<void> {
   const folder = dirname(file);
   try {

@@ -28,8 +28,8 @@ interface FetchOptions {
 const MAX_LAG_RANGES = 32;
 
 /**
- * Fetches what is missing, each range retried by itself from where it broke, and resolves to
- * the sha256 of the file as it can be read back. @throws the first failure, when none is under way.
+ * Fetches the missing ranges; each is retried from the byte at which it broke. Resolves to the sha256
+ * of the file, as read back. @throws the first failure, when no range is under way any more.
  */
 export async function fetchRanges(
   store: ObjectStore,
@@ -40,7 +40,7 @@ export async function fetchRanges(
   const writers = await openWriters(partial.file, options.policy.concurrency);
   let digester: DigestWalk | undefined;
   try {
-    // By its descriptor: its name may mean another file by now.
+    // Opened by its descriptor: its name may mean another file by now.
     const file = await fileSource(descriptorPath(partial.file), { direct: writers.isDirect });
     digester = new DigestWalk(file, ['sha256']);
     return await new Fetch({ store, source, partial, digester, writers }, options).run();
@@ -159,7 +159,7 @@ class Fetch {
     while (this.#partial.whole.has(this.#hashed.length)) {
       const { start, end } = rangeAt(this.#source, this.#partial.rangeBytes, this.#hashed.length);
       const hashing = this.#digester.step(start, end);
-      // Raised where it is awaited; until then it must not count as unhandled.
+      // The rejection is thrown by the `await`; until then it must not count as unhandled.
       hashing.catch(() => undefined);
       this.#hashed.push(hashing);
     }

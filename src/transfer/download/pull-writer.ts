@@ -5,13 +5,13 @@ import { isZero } from '../../host/io/zeros.ts';
 /** Zeros are left out in runs of this size, which begin at its multiples. */
 const HOLE_BYTES = 16 * 1024;
 
-/** Takes the bytes of a range in order. The file must read as zeros where nothing was written. */
+/** Takes the bytes of a range in order. Ranges that were not written must read as zeros. */
 export interface Writer {
   /** The place in the file up to which all bytes were taken. */
   readonly at: number;
   /**
    * Returns a promise if the next chunk must wait: the disk is slower than the sender then.
-   * @throws what the file system says, also of bytes that were taken before.
+   * @throws the file system's error, also for bytes that were taken before.
    */
   take(chunk: Uint8Array): Promise<void> | undefined;
 }

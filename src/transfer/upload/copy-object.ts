@@ -26,10 +26,10 @@ export interface CopyObjectRequest extends CallOptions {
   onProgress?: ((bytes: number) => void) | undefined;
 }
 
-/** How an object came over; `there`: it was there already, whole. */
+/** How an object was copied; `there`: it existed already. */
 export type CopyWay = 'server' | 'streamed' | 'there';
 
-/** Parts that a server copies are no load here: large ones save requests. */
+/** Parts that a server copies cost this host nothing: large ones save requests. */
 const COPY_PART_MIB = 256;
 
 /**

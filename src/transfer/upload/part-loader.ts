@@ -8,17 +8,17 @@ import { readWhole, stepsOf, walkRange } from '../digests/walk-range.ts';
 import { givePieces, takePieces } from './part-memory.ts';
 import type { PlannedPart } from './part-plan.ts';
 
-/** Of a part that is larger than its memory, what is read at a time, and how much of that ahead. */
+/** Bytes of one read of a part that is larger than its memory, and how many reads are made ahead. */
 const STEP_BYTES = 4 * 1024 * 1024;
 const STEPS = 4;
-/** What is handed to the connection at a time: each costs some work, and is a step of the progress. */
+/** Bytes that are passed to the connection at a time; each is one step of the progress. */
 const CHUNK_BYTES = 2 * 1024 * 1024;
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** One part, as it was read. Its memory is the loader's again after `release`. */
 export interface LoadedPart {
-  /** From the start on each call. */
+  /** Yields the part from its start on each call. */
   chunks(): Chunks;
   /** Eight hex digits. */
   crc32c(): string;
@@ -120,7 +120,7 @@ export class PartLoader {
     };
   }
 
-  /** After what came before it. */
+  /** Runs `work` after all earlier calls. */
   #inTurn(work: () => Promise<void> | undefined): Promise<void> {
     this.#hashed = ignoreRejection(this.#hashed.then(work));
     return this.#hashed;

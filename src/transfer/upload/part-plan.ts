@@ -14,7 +14,7 @@ export interface PlannedPart {
 
 export interface PartPlan {
   size: number;
-  /** Of every part but the last; whole MiB, so that reads stay aligned. */
+  /** Size of every part except the last; whole MiB, so that reads stay aligned. */
   partSize: number;
   count: number;
 }

@@ -59,7 +59,7 @@ interface PacedPolicy {
   partMs: number;
 }
 
-/** At a low rate the parts under way wait for each other, which their deadline must allow for. */
+/** Returns the policy with a longer deadline: at a low rate the parts under way wait for each other. */
 export function withTimeForRate<Policy extends PacedPolicy>(policy: Policy): Policy {
   const { rateMib = 0, concurrency, partSizeMib, partMs } = policy;
   if (rateMib === 0) return policy;

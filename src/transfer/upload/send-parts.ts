@@ -20,7 +20,7 @@ export class PartSender {
   readonly #upload: PartUpload;
   readonly #plan: PartPlan;
   readonly #options: SendOptions;
-  /** Of no digest if they are known. */
+  /** Without algorithms if the digests are known. */
   readonly #digests: DigestSet;
   readonly #loader: PartLoader;
   /** Stops the parts under way when one has failed for good. */
@@ -97,7 +97,7 @@ export class PartSender {
     );
   }
 
-  /** Without an md5 an ETag that was answered proves nothing: it must be the one that the store lists. */
+  /** Compares ETags with those that the store lists: an ETag that is no md5 proves nothing by itself. */
   async #confirm(parts: readonly PartInfo[]): Promise<void> {
     const listed = await this.#upload.listParts({ signal: this.#options.signal });
     const etags = new Map(listed.map(({ number, etag }) => [number, etag]));

@@ -26,11 +26,11 @@ export interface UploadImageOptions {
   /** The store was seen to refuse a wrong checksum: it need not be md5, which costs much more. */
   checksums?: boolean | undefined;
   signal?: AbortSignal | undefined;
-  /** Continues what an earlier process left of this upload. */
+  /** Continues the upload of an earlier process. */
   resume?: boolean | undefined;
-  /** Known already: the source is read to be sent alone. */
+  /** Known digests: the source is then read only to be sent. */
   digests?: Digests | undefined;
-  /** Bytes sent so far; what was sent in vain is taken off again. */
+  /** Called with the bytes sent so far; bytes of a failed attempt are subtracted again. */
   onProgress?: ((bytes: number) => void) | undefined;
 }
 

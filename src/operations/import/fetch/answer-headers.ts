@@ -12,7 +12,7 @@ const ENCODINGS = new Map<string, Encoding>([
   ['zstd', 'zstd'],
 ]);
 
-/** No honest server sends more in a row. */
+/** The most encodings that are accepted; no honest server applies more. */
 const MAX_ENCODINGS = 4;
 
 /**
@@ -34,7 +34,7 @@ export function encodingsOf(
 /** Words that servers send for bytes as they are; S3 stores of old versions keep `aws-chunked`. */
 const UNENCODED: ReadonlySet<string> = new Set(['', 'identity', 'aws-chunked', 'binary', 'none']);
 
-/** In the order in which they were applied. */
+/** Returns the encodings in the order in which they were applied. */
 function words(header: string | undefined): string[] {
   const list = (header ?? '').split(',').map((word) => word.trim().toLowerCase());
   return list.filter((word) => !UNENCODED.has(word));
