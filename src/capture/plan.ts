@@ -132,9 +132,9 @@ function chooseMethod(
 }
 
 /**
- * NOTE: if the guest shuts down while its domain is undefined, the domain vanishes, with the vTPM's
- * state unless that is declared persistent, and with the metadata of snapshots and checkpoints, which
- * can be defined again. libvirt has no flag that keeps a managed save image.
+ * NOTE: if the guest shuts down while its domain is undefined, the domain vanishes. So does the
+ * vTPM's state, unless it is declared persistent, and the metadata of snapshots and checkpoints,
+ * which can be defined again. libvirt has no flag that keeps a managed save image.
  */
 function lossesOfUndefine(inspection: Inspection): { forGood: string[]; forNow: string[] } {
   const { persistent, snapshots, checkpoints, hasManagedSave, description } = inspection;

@@ -19,9 +19,9 @@ export type GuestHold = { how: 'frozen'; frozen: FrozenGuest } | { how: 'paused'
 /**
  * Holds the guest, ends all mirrors, and releases the guest. The point in time is the end of the mirrors.
  *
- * NOTE: mirrors are ended one after the other. A write in between would be in the later disks and not
- * in the earlier ones, so a guest with several disks that cannot be frozen is paused: QEMU has
- * completed all requests when its vCPUs are stopped.
+ * NOTE: mirrors are ended one after the other. A write in between would be in the later disks only.
+ * So a guest with several disks that cannot be frozen is paused: QEMU has completed all requests
+ * when its vCPUs are stopped.
  * @throws PublishError QUIESCE, MIRROR, NO_SPACE; the signal's reason.
  */
 export async function takePointInTime(

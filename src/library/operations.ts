@@ -82,7 +82,7 @@ export function planSnapshot(options: SnapshotOptions, config?: Config): Promise
 
 /**
  * Lets storage pools take snapshots of all volumes of a domain at one point in time, and publishes
- * an image that names them and has no data. No snapshot is left if it rejects.
+ * an image that names them. The image has no data. No snapshot is left if it rejects.
  * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED
  */
 export function createVolumeSnapshot(

@@ -53,8 +53,8 @@ async function answering(domain: Domain): Promise<AgentAnswer> {
 /**
  * Whether the guest's file systems are frozen by any client; the agent must have a limit already.
  *
- * NOTE: the freeze status is requested only if the agent rejects the time call without a reason (QEMU
- * before 6.2, or a blocked command), since libvirt taints the domain for that (`custom-ga-command`).
+ * NOTE: a request of the freeze status taints the domain (`custom-ga-command`). So it is made only
+ * if the agent rejects the time call without a reason (QEMU before 6.2, or a blocked command).
  * @throws LibvirtError if the agent does not answer
  */
 export async function isFrozen(domain: Domain, timeoutMs: number): Promise<boolean> {

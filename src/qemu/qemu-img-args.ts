@@ -131,7 +131,8 @@ function blockNode(layer: SourceImage, below: readonly ImageFile[] | undefined):
 }
 
 // NOTE: QEMU takes the text before the first `:` for a protocol only if no `/` comes before it
-// (path_has_protocol), so an absolute path is always a path, also with `json:`, `nbd:` or commas in it.
+// (path_has_protocol). So an absolute path is always a path, also with `json:`, `nbd:` or commas in
+// it.
 function safePath(path: string): string {
   if (path === '' || path.includes('\0'))
     throw new PublishError('USAGE', 'a file name must not be empty or hold a NUL byte', {

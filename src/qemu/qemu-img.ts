@@ -132,8 +132,8 @@ export async function map(
 
 /**
  * Returns the bytes that a converted, uncompressed image will take.
- * NOTE: qemu-img measures only qcow2 and raw. The other formats hold the same data in blocks of their
- * own and tables of less than a thousandth, which is added to the answer for qcow2.
+ * NOTE: qemu-img measures only qcow2 and raw. The other formats have the same data in blocks of
+ * their own. Their tables are less than a thousandth, which is added to the size of qcow2.
  */
 export async function measure(
   request: { source: SourceImage; targetFormat: TargetFormat } & CallLimits,

@@ -6,8 +6,8 @@ import { finished } from 'node:stream/promises';
  * Gives every chunk to `take`, and waits for the promise that it returns, if any.
  * @throws what the stream or `take` fails with; the stream is destroyed then.
  *
- * NOTE: by its events, for a stream that is iterated over joins all the chunks it has into a new
- * one, which is a copy of each byte into memory that was never touched.
+ * NOTE: it uses events. An iterated stream joins all its chunks into a new one, which copies each
+ * byte into memory that was never touched.
  */
 export async function drainStream(
   stream: Readable,

@@ -64,8 +64,8 @@ async function assertAsleep({ host, inspection, folder }: CaptureRun): Promise<v
 /**
  * Reads the disks of a domain that is off, and leaves it off.
  *
- * NOTE: qemu-img holds a lock on a disk while it reads, so a start of the domain fails meanwhile with a
- * clear error from QEMU, and never changes the disk under the reader.
+ * NOTE: qemu-img holds a lock on a disk while it reads, so a start of the domain fails meanwhile
+ * with a clear error from QEMU. The disk never changes under the reader.
  */
 export async function captureOffline<T>(planned: CaptureRun, use: UseStillDisks<T>): Promise<T> {
   const run = { ...planned, inspection: await lookAgain(planned) };

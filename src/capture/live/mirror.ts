@@ -105,8 +105,8 @@ export async function awaitMirrors(run: CaptureRun, mirrors: readonly MirrorData
 }
 
 /**
- * NOTE: libvirt holds `cur` at `end - 1` until the mirror is ready, reports 0 of 1 for a job that has
- * not started, and 0 of 0 for no job: only the live XML shows that a mirror is ready.
+ * NOTE: only the live XML shows that a mirror is ready. libvirt keeps `cur` at `end - 1` until
+ * then, reports 0 of 1 for a job that has not started, and 0 of 0 for no job.
  */
 async function areReady(run: CaptureRun, watched: readonly Watched[]): Promise<boolean> {
   const jobs: (BlockJobInfo & { of: Watched })[] = [];

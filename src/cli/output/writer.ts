@@ -21,8 +21,8 @@ interface Item {
 /**
  * Writes in order, one piece at a time.
  *
- * NOTE: a reader may stop for any time (Ctrl-S, a pager, a stalled ssh, a file server that hangs),
- * and a guest may be frozen or switched off meanwhile. So nothing here blocks the calling thread.
+ * NOTE: a reader may stop for any time (Ctrl-S, a pager, a stalled ssh, a file server that hangs).
+ * A guest may be frozen or switched off meanwhile. So nothing here blocks the calling thread.
  */
 export class Writer {
   readonly #sink: Sink;

@@ -109,9 +109,9 @@ export function needsFullCopy({ outside, headersDiffer }: DiskFacts): boolean {
  * Yields the layers of a disk, the active one first: those of the XML; below the last layer of the XML,
  * those that the headers name.
  *
- * NOTE: a layer without a recorded backing format is rejected, like in libvirt: its reader would have to
- * guess, and a guest that writes a qcow2 header into a raw disk could make that guess name any file of
- * the host (CVE-2015-7548).
+ * NOTE: a layer without a recorded backing format is rejected, like in libvirt: its reader would
+ * have to guess. A guest that writes a qcow2 header into a raw disk could make that guess name any
+ * file of the host (CVE-2015-7548).
  * @throws PublishError DISK_UNSUPPORTED, QEMU_IMG if the walk cannot continue; yielded layers are valid
  */
 export async function* walkChain(

@@ -123,8 +123,8 @@ async function placedDisks(connection: Connection, xml: string): Promise<DiskDes
 }
 
 /**
- * NOTE: a snapshot needs the file that it froze, with all layers below, and names the overlay that it
- * made, which libvirt expects when the snapshot is reverted or deleted.
+ * NOTE: a snapshot needs the file that it froze, with all layers below. It also names the overlay
+ * that it created: libvirt expects it when the snapshot is reverted or deleted.
  */
 async function usesOfSnapshots(
   connection: Connection,

@@ -116,8 +116,8 @@ async function assertTrusted(path: string): Promise<void> {
 }
 
 /**
- * Returns why another user may have created or changed a file or folder of a run, as a sentence, or
- * `undefined` if no other user can have.
+ * Returns why another user may have created or changed a file or folder of a run, as a sentence.
+ * Returns `undefined` if that is impossible.
  * @throws the file system's error if it does not exist.
  */
 export async function whyUntrusted(path: string): Promise<string | undefined> {

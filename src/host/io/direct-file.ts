@@ -65,7 +65,7 @@ function orOtherMemory<T>(pages: () => T, other: () => T): T {
 
 /**
  * Reads a file that is not in the page cache. Reading it through the cache would fill pages that no
- * process needs again, which on a virtual host is several times as slow as the disk.
+ * process needs again. On a virtual host that is several times as slow as the disk.
  */
 export class DirectFile {
   readonly #path: string;

@@ -20,9 +20,9 @@ export interface PiecePlace {
  * Places a piece behind byte `at`. `lengths` has the bytes of each cluster: 0 if it is full of zeros,
  * 64 KiB if it did not become shorter and is stored.
  *
- * NOTE: a stored cluster begins at a cluster of the file, and a compressed one may reach into the next
- * cluster only if that holds compressed ones too. So the rest of a cluster before stored ones is lost.
- * A piece has at most one such place, where the rest is smallest.
+ * NOTE: a stored cluster begins at a cluster of the file. A compressed one may reach into the next
+ * cluster only if that has compressed ones too. So the rest of a cluster before stored ones is
+ * lost. A piece has at most one such place, where the rest is smallest.
  */
 export function placePiece(at: number, lengths: Uint32Array): PiecePlace {
   const packed = [...lengths].filter((length) => length > 0 && length < CLUSTER);

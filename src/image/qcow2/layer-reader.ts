@@ -13,9 +13,8 @@ export interface LayerFile {
 const MAX_CLUSTER = 2 * 1024 * 1024;
 
 /**
- * NOTE: what a guest or a mirror has just written lies in the page cache and comes from there ten
- * times as fast as from a disk. Other data costs a page that no process needs again, and comes faster
- * past it.
+ * NOTE: data that a guest or a mirror has just written is in the page cache, which is ten times as
+ * fast as a disk. Other data costs a page that no process needs again, and comes faster past it.
  */
 export class LayerReader {
   readonly #buffered: DirectFile;

@@ -23,7 +23,7 @@ export class CallFailure extends Error {
 
 /**
  * Domain handles are kept by UUID. libvirtd finds a domain by the UUID in the handle at every call,
- * so one handle serves a domain through undefine and redefine, and there are never more handles than
+ * so one handle serves a domain through undefine and redefine. There are never more handles than
  * domains. All other handles are freed in the call that made them.
  */
 export class CSession {

@@ -18,9 +18,10 @@ const O_PATH = 0o10000000;
 const MAX_LINKS = 40;
 
 /**
- * Opens a regular file for reading. Each part of the path is opened below the one before it, so what
- * was checked is what is read, even if another process renames files meanwhile. A link in the path must be the
- * caller's or root's: another user could make it lead to a file that only the caller may read.
+ * Opens a regular file for reading. Each part of the path is opened below the one before it. So the
+ * file that was checked is the one that is read, even if another process renames files meanwhile. A
+ * link in the path must be the caller's or root's: another user could make it lead to a file that
+ * only the caller may read.
  * @throws USAGE if it is not a regular file, or cannot be opened; IMAGE_REFUSED for such a link
  */
 export async function openSource(path: string): Promise<SourceFile> {

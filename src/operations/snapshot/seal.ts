@@ -15,8 +15,8 @@ export async function requireSealing(settings: SnapshotSettings): Promise<void> 
 /**
  * Changes the image files of one guest in place; nothing if no sealing was asked for.
  *
- * NOTE: the journal does not name the image as one that can be resumed before this has ended, so a
- * run that is killed in the middle publishes no image that is incompletely sealed.
+ * NOTE: the journal names the image as resumable only after this has ended. So a run that is killed
+ * in the middle publishes no image that is incompletely sealed.
  * @returns whether they were changed.
  * @throws PublishError SYSPREP, NO_SPACE; the signal's reason.
  */

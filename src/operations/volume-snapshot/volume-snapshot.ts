@@ -30,8 +30,9 @@ import type { VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types
 
 /**
  * Takes a snapshot of every volume of a domain at one point in time, and publishes an image that
- * names them and has no data of its own. If this rejects, no image is active and no snapshot of
- * this run is left. One exception: if an alias could not be moved, the image is active, and stays.
+ * names them. The image has no data of its own. If this rejects, no image is active and no snapshot
+ * of this run is left. One exception: if an alias could not be moved, the image is active, and
+ * stays.
  * @throws PublishError DISK_UNSUPPORTED, VOLUMES, QUIESCE, REGISTRY; GUEST_NOT_RESTORED if a
  * snapshot could not be removed, with the command that removes it.
  */

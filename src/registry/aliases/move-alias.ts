@@ -29,8 +29,8 @@ export interface RemoveAliasOptions extends MoveOptions {
  * Points the alias to an active image. One that points there already gets no new version; one that
  * cannot be read is moved too. Nothing is retried: a client that loses meant another state.
  *
- * When this resolves, the image was not deleted while the alias was moved, and is not deleted
- * (without force) for as long as the alias points to it: see alias-claims.ts for how.
+ * The image was not deleted while the alias was moved. It is not deleted (without force) while the
+ * alias points to it: see alias-claims.ts for how.
  * @throws IMAGE_NOT_FOUND, IMAGE_STATUS (it is not active), PRECONDITION_LOST, USAGE, REGISTRY
  */
 export async function pointAlias(

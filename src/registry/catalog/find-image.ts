@@ -17,7 +17,7 @@ const SHOWN_CANDIDATES = 5;
 
 /**
  * Looks for a full id, then an alias, then the one image whose id begins so, then the one image of
- * that name (killed ones are found by id only). What was set on purpose comes before what happens
+ * that name. Killed images are found by id only. What was set on purpose comes before what happens
  * to fit: an id that begins with `cafe` must not take the alias `cafe` away. An image whose record
  * cannot be read has no name here: it is found by its id alone, and raised.
  * @throws IMAGE_NOT_FOUND (also for deleted images), USAGE if several fit, REGISTRY.

@@ -38,8 +38,9 @@ const PERIODS: Readonly<Record<keyof RetentionPolicy, (dated: Dated) => string>>
 const SKEW_MS = 15 * 60_000;
 
 /**
- * The newest image of each of the so many last periods that have one, and as in restic the oldest
- * image of all, while a rule still has places left. The newest image comes first in the result.
+ * For each rule, keeps the newest image of each of the last periods that have one. Like restic, it
+ * keeps the oldest image of all if a rule has places left. The newest image comes first in the
+ * result.
  *
  * `storedAt`: when the images came into the store, in ms on its own clock, as far as that is known.
  * `created_at` is from the clock of some host. So the policy is applied on both clocks, and an image

@@ -5,8 +5,8 @@ import type { ObjectStore } from '../../store/object-store.ts';
 import { imageFolder, recordFolder } from '../record/image-records.ts';
 
 /**
- * NOTE: a guest that has an image of a directory registry as its disk, or below it, keeps running when
- * the file is removed, but cannot start again.
+ * NOTE: a guest may have an image of a directory registry as its disk, or below it. It keeps
+ * running when the file is removed, but cannot start again.
  * @throws PublishError IMAGE_STATUS that names the process.
  */
 export async function assertUnused(

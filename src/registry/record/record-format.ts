@@ -18,8 +18,8 @@ export function formatProblem(value: unknown): { problem: string; isNewer: boole
 }
 
 /**
- * Returns `next` with the fields of `before` (a record as it was stored) that this program does not
- * know, of the record and of those of its objects that are still the same.
+ * Returns `next` with the unknown fields of `before`, a record as it was stored. It keeps those of
+ * the record and of each object that is unchanged.
  */
 export function withUnknownFields(
   next: ImageRecord,

@@ -14,9 +14,9 @@ export function guardCommand(uri: string): GuardCommand {
 /**
  * Returns the command of the guard in a transient scope; undefined if systemd does not run this host.
  *
- * NOTE: systemd ends a unit by killing its whole cgroup (`KillMode=control-group`, `systemctl kill`),
- * and a child of the run is in the cgroup of the run's unit. `systemd-run --scope` moves its own
- * process to a new unit, then becomes the command: process id, pipes and session stay.
+ * NOTE: systemd ends a unit by killing its whole cgroup (`KillMode=control-group`, `systemctl
+ * kill`). A child of the run is in the cgroup of the run's unit. `systemd-run --scope` moves its
+ * own process to a new unit, then becomes the command: process id, pipes and session stay.
  */
 export function scopedGuardCommand(
   uri: string,

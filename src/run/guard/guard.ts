@@ -38,8 +38,8 @@ const END_MS = 5_000;
 /**
  * Starts the guard. It needs a third of a second to start, so it is started long before the first act.
  *
- * NOTE: the guard has a session of its own, so that a Ctrl-C or a hang-up of this process group does
- * not reach it, and under systemd a cgroup of its own.
+ * NOTE: the guard has a session of its own, so a Ctrl-C or a hang-up of this process group does not
+ * reach it. Under systemd it also has a cgroup of its own.
  */
 export function spawnGuard(uri: string): SpareGuard {
   let spare = start(scopedGuardCommand(uri) ?? guardCommand(uri));

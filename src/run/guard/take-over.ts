@@ -24,8 +24,8 @@ export async function markTakenOver(runPath: string): Promise<void> {
 }
 
 /**
- * Checks that the guard has not acted. A run that was stopped, or hung in a call, for longer than its
- * guard allows may have captured a wrong state, although its own calls succeeded.
+ * Checks that the guard has not acted. A run may have been stopped, or hung in a call, for longer
+ * than its guard allows. Then it may have captured a wrong state, although its own calls succeeded.
  * @throws PublishError MIRROR or MANAGED_SAVE if the guard has acted; WORK_DIR if the journal is
  * unreadable.
  */

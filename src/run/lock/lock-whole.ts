@@ -19,8 +19,8 @@ const TRIES = 3;
 /**
  * Recovers the domain's dead runs, locks the domain, and looks for dead runs again.
  *
- * NOTE: a run that was running during the recovery may die just before its lock is taken here, and
- * this process may get the lock before that run's guard.
+ * NOTE: a run that was running during the recovery may die just before its lock is taken here. This
+ * process may then get the lock before that run's guard.
  * @throws PublishError DOMAIN_BUSY; what `recoverEarlier` throws.
  */
 export async function lockWholeDomain(

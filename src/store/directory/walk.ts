@@ -6,8 +6,8 @@ import { orMissing } from '../../host/files/file-errors.ts';
 import { UPLOADS_FOLDER } from './files.ts';
 
 /**
- * Every file below the root whose key starts with `prefix` and comes after `startAfter`, in the
- * order of the keys' UTF-8 bytes, without reading folders that hold none of them.
+ * Yields each file below the root whose key starts with `prefix` and comes after `startAfter`, in
+ * the order of the keys' UTF-8 bytes. Reads no folder that has none of them.
  */
 export async function* walkKeys(
   root: string,

@@ -41,10 +41,10 @@ export async function createObject(
 }
 
 /**
- * Runs `create` with the condition by which one of several writers wins. If the server does not
- * support conditional writes (501, or 400 that names them), it checks that the key is free and
- * creates the object without a condition: safe for one client at a time, which the probe of the
- * store's capabilities reports.
+ * Runs `create` with the condition by which one of several writers wins. If the server refuses
+ * conditional writes (501, or 400 that names them), it checks that the key is free. Then it creates
+ * the object without a condition: safe for one client at a time, which the probe of the store's
+ * capabilities reports.
  * @throws PRECONDITION_LOST if the key is taken, and what `create` throws
  */
 export async function createOnly<T>(

@@ -57,7 +57,7 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
       // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
-      // that Ceph 16 refuses and Ceph 18 stores as a content-encoding, and its CRC in JavaScript
+      // that Ceph 16 refuses and Ceph 18 stores as a content-encoding. Its CRC in JavaScript also
       // halves the rate. Content-MD5 is what every server checks.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',

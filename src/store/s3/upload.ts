@@ -34,8 +34,8 @@ export class S3Upload implements PartUpload {
     return copyPart(this.#s3, { ...this.#at(), PartNumber: number }, from, call);
   }
 
-  // NOTE: the answer may be lost after the object was made, may be a 200 with an error in its body
-  // (the SDK raises it), and its ETag may be empty. So after anything but a plain success the
+  // NOTE: the answer may be lost after the object was made. It may be a 200 with an error in its
+  // body, which the SDK throws. Its ETag may be empty. So after anything but a plain success the
   // object is looked at: the right size and ETag under our key can only come from our parts.
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     try {

@@ -4,9 +4,9 @@ import type { Socket } from 'node:net';
 
 /**
  * NOTE: Ceph's gateway sends the head and the body of an answer one after the other with Nagle's
- * algorithm on: the body waits until the head is acknowledged. Linux acknowledges at once, unless it
- * expects to send data of its own along, which it does on a connection that was written to within
- * 40 ms of the last read: then every answer with a body takes 40 ms longer.
+ * algorithm on: the body waits until the head is acknowledged. Linux delays the ACK on a connection
+ * that was written to within 40 ms of the last read, to send data along with it. Every answer with
+ * a body then takes 40 ms longer.
  */
 const PAUSE_MS = 45;
 
