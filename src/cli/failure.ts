@@ -1,4 +1,4 @@
-// How an error is shown: to people on standard error, to programs as one JSON object.
+// Prints an error: as text on standard error, or as one JSON object for programs.
 import { ERROR_CATALOGUE } from '../core/error-catalogue.ts';
 import { codeOf, messageOf, PublishError } from '../core/errors.ts';
 import { exitCodeOf } from './exit-codes.ts';

@@ -152,12 +152,12 @@ async function reportUsageError(args: readonly string[], error: unknown): Promis
 }
 
 function usageError({ command, message }: CommandUsageError): PublishError {
-  const said = message
+  const problem = message
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/\.$/, '');
   const hint = `see ${pathOf(command)} --help`;
-  return new PublishError('USAGE', said, { step: 'config', hint });
+  return new PublishError('USAGE', problem, { step: 'config', hint });
 }
 
 /** `virt-publish chain pull`. */

@@ -1,4 +1,4 @@
-// What a compiled JSON schema reports of a value, and the value at the place it names. Pure.
+// Errors of a compiled JSON schema, and the value at the path of an error. Pure.
 
 /** The part of ajv's errors that messages are made from. */
 export interface SchemaError {

@@ -71,7 +71,7 @@ function toPublishError(error: unknown, { aborted, reason }: AbortSignal): Publi
   return new PublishError(codeOf(error), messageOf(error), { cause: error });
 }
 
-/** Whether the error only says that the signal fired: an undo that failed says more. */
+/** Whether the error means only that the signal fired, and no undo failed. */
 function isInterruption(error: unknown, reason: unknown): boolean {
   if (error === reason) return true;
   if (error instanceof PublishError)

@@ -13,7 +13,7 @@ export interface AgentLimit {
  * Returns the limit to set so that no agent call outlasts `ms`; undefined if the domain has such a
  * limit already.
  *
- * NOTE: by default libvirt waits for ever, and an agent call cannot be cancelled: it blocks the domain's
+ * NOTE: by default libvirt waits forever, and an agent call cannot be cancelled: it blocks the domain's
  * agent even after its client has died. So a call needs a limit, which is set per domain. If libvirt's
  * status file is unreadable (another user than the daemon's), its default is assumed.
  */

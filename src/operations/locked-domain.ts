@@ -1,4 +1,4 @@
-// What every run on a domain begins with: earlier runs recovered, the domain locked, a guard started.
+// Starts a run on a domain: recovers earlier runs, locks the domain, starts a guard.
 import { randomUUID } from 'node:crypto';
 import type { PublishError } from '../core/errors.ts';
 import type { OnEvent } from '../core/events.ts';

@@ -98,6 +98,6 @@ function describeEnd(
 function lastError({ stderr }: Outcome): string {
   const lines = stderr.split(/[\r\n]+/).map((line) => line.trim());
   const errors = lines.filter((line) => line.startsWith('virt-sysprep: error: '));
-  const said = errors.at(-1)?.replace('virt-sysprep: error: ', '') ?? lines.find(Boolean);
-  return (said ?? 'it printed no message').slice(0, 500);
+  const error = errors.at(-1)?.replace('virt-sysprep: error: ', '') ?? lines.find(Boolean);
+  return (error ?? 'it printed no message').slice(0, 500);
 }

@@ -1,4 +1,4 @@
-// Whether a place holds a registry, and what makes one of it.
+// Checks whether a bucket or directory has a registry, and creates one.
 import { PublishError } from '../core/errors.ts';
 import type { CallOptions } from '../store/object-info.ts';
 import type { ObjectStore } from '../store/object-store.ts';

@@ -44,7 +44,7 @@ export type NewImage = Pick<ImageRecord, 'name' | 'disk_format'> &
   >;
 
 /**
- * What is known once the data is stored. `size` is the data's; null for an image whose data are
+ * The fields that are known when the data is stored. `size` is the data's; null for an image whose data are
  * volume snapshots, which its properties name.
  */
 export type ActiveFields = { data: ImageObject | null } & Partial<

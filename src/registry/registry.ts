@@ -492,7 +492,7 @@ export class Registry {
     return this.#bare.location === undefined ? undefined : this.#bare;
   }
 
-  /** What every walk over all images gets. */
+  /** The options of every walk over all images. */
   #walk<Options extends CallOptions & { onUnreadable?: OnUnreadable | undefined }>(
     options: Options,
   ) {

@@ -33,7 +33,7 @@ export function unquote(etag: string | undefined): string | null {
   return bare === '' ? null : bare;
 }
 
-/** What a store's answer says of an object. */
+/** Returns the facts of an object in a store's answer. */
 export function objectInfo(
   key: string,
   size: number | undefined,

@@ -1,4 +1,4 @@
-// What a store says of its objects and of itself, and what every call to it takes.
+// Facts of objects and stores, and the options of every call.
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-// What may be a key in any store. Pure.
+// Rules for keys in any store. Pure.
 import { PublishError } from '../core/errors.ts';
 
 /** Prefix of all probes; each probe writes below its own prefix in it, and removes what it wrote. */

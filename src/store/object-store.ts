@@ -36,7 +36,7 @@ export interface ListOptions extends CallOptions {
  * missing object.
  */
 export interface ReadTier {
-  /** What the user named: `s3://bucket/prefix` or a path; never holds credentials. */
+  /** The URL that the user gave: `s3://bucket/prefix` or a path; never has credentials. */
   readonly url: string;
   /** The bucket as its own server knows it; a directory has none. */
   readonly location?: StoreLocation;
@@ -45,7 +45,7 @@ export interface ReadTier {
    * a directory that cannot be written to, or made. Makes nothing.
    */
   checkAccess(options?: CallOptions): Promise<void>;
-  /** Whether the whole bucket, whatever the prefix, has no object. Only buckets have it. */
+  /** Whether the whole bucket has no object, below any prefix. Only buckets have it. */
   isVacant?(options?: CallOptions): Promise<boolean>;
   /** A small object, whole. @throws INTEGRITY if it is larger than `maxBytes`. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
@@ -57,7 +57,7 @@ export interface ReadTier {
   /** The same, a page at a time: for walks over very many keys. */
   listPages(prefix: string, options?: ListOptions): AsyncIterable<readonly ObjectInfo[]>;
   /**
-   * What stands directly below, up to and with the next `/`: for `images/` the folders
+   * Yields the names directly below, up to and including the next `/`: for `images/` the folders
    * `images/<id>/`, sorted. `prefix` may end within a name. Objects are left out.
    */
   listFolders(prefix: string, options?: CallOptions): AsyncIterable<string>;
@@ -109,7 +109,7 @@ export interface MultipartTier {
 export interface PruneTier {
   /** Removes objects; a missing one counts as removed. */
   remove(keys: readonly string[], options?: CallOptions): Promise<void>;
-  /** What a crash left beside the objects and uploads; only a directory can have such files. */
+  /** Yields files that a crash left beside objects and uploads; only a directory can have them. */
   listStrays?(options?: CallOptions): AsyncIterable<ObjectInfo>;
   /** Removes what `listStrays` found. */
   removeStray?(key: string, options?: CallOptions): Promise<void>;
@@ -134,7 +134,7 @@ export interface LinkAnswer {
 
 /** Methods of some stores only; capabilities/ probes whether they work. */
 export interface ExtraTier {
-  /** What the server says the time is, to the second. */
+  /** Returns the time of the server, to the second. */
   serverTime?(options?: CallOptions): Promise<Date | undefined>;
   /** A link that reads one object without credentials. */
   presign?(key: string, options: PresignOptions): Promise<string>;

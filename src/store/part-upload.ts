@@ -30,7 +30,7 @@ export interface PartInfo {
   number: number;
   size: number;
   etag: string | null;
-  /** The ETag says nothing about the bytes, though it looks like an md5 (SSE-KMS, SSE-C). */
+  /** The ETag proves nothing about the bytes, although it looks like an md5 (SSE-KMS, SSE-C). */
   opaqueEtag?: boolean;
   /** In hex; not listed. */
   crc32c?: string;

@@ -1,4 +1,4 @@
-// What a registry's URL may be, and what to write instead of one that cannot be used. Pure.
+// Parses the URL of a registry; the error of an invalid one has a hint with a valid one. Pure.
 import { fileURLToPath } from 'node:url';
 import { PublishError } from '../core/errors.ts';
 
@@ -17,7 +17,7 @@ const PREFIX_RULE =
 /**
  * Reads `s3://bucket[/prefix]`, `file:///directory` or the path of a directory. Whatever else looks
  * like a URL is refused: a path that begins so would be a new folder in the current one.
- * @throws USAGE that says what to write
+ * @throws USAGE with a hint that has a valid URL
  */
 export function parseRegistryUrl(url: string): RegistryPlace {
   if (url === '') throw urlError(url, 'it is empty; write s3://bucket/prefix or a directory');

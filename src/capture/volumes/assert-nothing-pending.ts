@@ -5,7 +5,7 @@ import { findDeadRuns } from '../../run/lock/lock-whole.ts';
 import { VOLUMES_POINT } from '../../run/runs.ts';
 
 /**
- * NOTE: an overlay on top of one that no image needs would keep the latter in the chain for ever.
+ * NOTE: an overlay on top of one that no image needs would keep the latter in the chain forever.
  * @throws PublishError DOMAIN_BUSY if the snapshots of a dead run are not removed yet
  */
 export async function assertNothingPending(

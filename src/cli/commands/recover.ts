@@ -56,8 +56,8 @@ async function recover(
   if (failure) throw failure;
   const lines = runs.map((run) => printable(describe(run)));
   const nothing = `nothing to recover${refs.length === 0 ? '' : ` of ${printable(refs.join(', '))}`}`;
-  const said = runs.length === 0 ? nothing : lines.join('\n');
-  const text = flags.quiet === true ? '' : said;
+  const report = runs.length === 0 ? nothing : lines.join('\n');
+  const text = flags.quiet === true ? '' : report;
   return { text, json: { runs: runs.map(({ error: _, ...run }) => run) } };
 }
 

@@ -49,7 +49,7 @@ async function lookUp(next: NextWord): Promise<Candidate[] | undefined> {
   }
 }
 
-/** What one kind fails with does not keep back the others. */
+/** The failure of one kind does not suppress the others. */
 async function find({ flags, dynamic, prefix }: NextWord, signal: AbortSignal) {
   try {
     const { loadConfig } = await import('../../config/config.ts');

@@ -24,7 +24,7 @@ export interface NextWord {
   flags: ReadonlyMap<string, string>;
 }
 
-/** What an argument or the value of a flag is, by the name that its usage gives it. */
+/** The kind of an argument or a flag's value, by its name in the usage. */
 const KINDS: Readonly<Record<string, readonly DynamicKind[]>> = {
   domain: ['domain'],
   image: ['image', 'alias'],

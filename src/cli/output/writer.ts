@@ -8,7 +8,7 @@ export type Sink = (bytes: Uint8Array) => Promise<number>;
 
 /** Small enough to see that a slow reader still reads. */
 const CHUNK_BYTES = 16 * 1024;
-/** What waits for a reader that has stopped, beyond which reports are dropped. */
+/** Limit of the output that waits for a stopped reader; reports beyond it are dropped. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** Another process may have made the descriptor non-blocking. */
 const RETRY_MS = 20;

@@ -34,7 +34,7 @@ export async function openLogFile(
     warned = true;
   });
   let runId: string | null = null;
-  let toldAt = 0;
+  let reportedAt = 0;
   const write = (value: Record<string, unknown>, text: string) => {
     const time = new Date().toISOString();
     const line = json
@@ -53,8 +53,8 @@ export async function openLogFile(
     onEvent: (event) => {
       if (event.type === 'run') runId = event.runId;
       if (event.type === 'progress') {
-        if (performance.now() - toldAt < PROGRESS_EVERY_MS) return;
-        toldAt = performance.now();
+        if (performance.now() - reportedAt < PROGRESS_EVERY_MS) return;
+        reportedAt = performance.now();
       }
       write({ ...event }, describe(event));
     },

@@ -1,4 +1,4 @@
-// How fast a step goes and when it will be done, from its last seconds.
+// Computes the rate and the remaining time of a step from its last seconds.
 import { formatBytes, formatDuration } from '../views/format.ts';
 
 const WINDOW_MS = 5_000;

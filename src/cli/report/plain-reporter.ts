@@ -17,7 +17,7 @@ export function createPlainReporter(
   quiet: boolean,
   now: () => number = () => performance.now(),
 ): Reporter {
-  const paces = new Map<string, { pace: StepPace; toldAt: number }>();
+  const paces = new Map<string, { pace: StepPace; reportedAt: number }>();
   // NOTE: the lines of several runs may go to one place, as with systemd's journal.
   let run = '';
   const log = (line: string, isProgress = false) =>
@@ -35,7 +35,7 @@ export function createPlainReporter(
   };
   const onStep = (event: RunEvent & { type: 'step' }) => {
     if (event.state === 'started') {
-      paces.set(event.step, { pace: new StepPace(now()), toldAt: now() });
+      paces.set(event.step, { pace: new StepPace(now()), reportedAt: now() });
       return;
     }
     const detail = event.detail ?? paces.get(event.step)?.pace.summary(event.ms) ?? '';
@@ -44,11 +44,11 @@ export function createPlainReporter(
     paces.delete(event.step);
   };
   const onProgress = ({ step, bytes, total }: RunEvent & { type: 'progress' }) => {
-    const known = paces.get(step) ?? { pace: new StepPace(now()), toldAt: now() };
+    const known = paces.get(step) ?? { pace: new StepPace(now()), reportedAt: now() };
     paces.set(step, known);
     known.pace.add(now(), bytes, total);
-    if (now() - known.toldAt < PROGRESS_EVERY_MS) return;
-    known.toldAt = now();
+    if (now() - known.reportedAt < PROGRESS_EVERY_MS) return;
+    known.reportedAt = now();
     const percent = total > 0 ? `${Math.floor(known.pace.fraction * 100)} %, ` : '';
     log(`${step}: ${percent}${known.pace.describe(now())}`, true);
   };

@@ -135,7 +135,7 @@ export async function* walkChain(
   }
 }
 
-/** NOTE: rejects a FIFO or another kind of device, whose open alone may wait for ever. */
+/** NOTE: rejects a FIFO or another kind of device, whose open alone may wait forever. */
 async function lookAt(disk: LocalDisk, layer: Layer, options: ReadOptions): Promise<LayerMark> {
   const { path } = layer;
   const mark = await inTime({ ...options, late: () => lateLook(path) }, () =>

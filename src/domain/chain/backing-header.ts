@@ -54,7 +54,7 @@ export async function followHeaders(path: string): Promise<Below> {
 /** @throws the file system's error if the file is missing or unreadable */
 async function backingName(path: string): Promise<string | null> {
   const found = await stat(path);
-  // NOTE: never a pipe or a device of another kind, whose opening alone may wait for ever.
+  // NOTE: never a pipe or a device of another kind, whose opening alone may wait forever.
   if (!(found.isFile() || found.isBlockDevice())) return null;
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {

@@ -9,7 +9,7 @@ import { makeFolders, ownUid, PRIVATE } from './own-folders.ts';
  * Returns the folder of the lock files: the first of `places` that exists or can be created.
  *
  * NOTE: it does not depend on the environment, since a cron job and a shell of one user must find the
- * same folder. Another user could hold a lock for ever in a folder that he may enter, even one that he
+ * same folder. Another user could hold a lock forever in a folder that he may enter, even one that he
  * may only read. So root and other users do not see each other's locks.
  * @throws PublishError WORK_DIR if none can be created, or if it belongs to another user.
  */

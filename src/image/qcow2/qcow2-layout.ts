@@ -1,4 +1,4 @@
-// How a flat qcow2 lies in its file, known before a byte of it is written. Pure.
+// Computes the layout of a flat qcow2 before a byte of it is written. Pure.
 import type { DiskData } from '../../domain/chain/extents.ts';
 import { CLUSTER, DataRuns, type Segment } from '../plan/data-runs.ts';
 import { COPIED, L2_ENTRIES, Qcow2Tables, REFCOUNTS, writeOffset } from './qcow2-tables.ts';

@@ -41,7 +41,7 @@ export const VIR_DOMAIN_AFFECT_LIVE = 1 << 0;
 /** Set the guest's clock from its own RTC. */
 export const VIR_DOMAIN_TIME_SYNC = 1 << 0;
 
-/** virDomainAgentSetResponseTimeout: wait for ever, the default of a domain. */
+/** virDomainAgentSetResponseTimeout: wait forever, the default of a domain. */
 export const VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK = -2;
 
 export const VIR_DOMAIN_SNAPSHOT_XML_SECURE = VIR_DOMAIN_XML_SECURE;

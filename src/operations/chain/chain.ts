@@ -131,7 +131,7 @@ async function runPlan(
   return withRun(facts, place, (open) => runWatched(session, plan, { open, onNote: onWarning }));
 }
 
-/** What is written to is watched: a file system that runs full pauses the guests on it. */
+/** Watches the file system that is written to: if it runs full, the guests on it pause. */
 async function runWatched(
   { settings, host, domain, guard }: GuardedSession<ChainSettings>,
   plan: ChainPlan,

@@ -22,18 +22,18 @@ export async function examine(
   );
   const file = { path, format: qemuFormat(inspected.format) };
   const limits = { signal, timeoutMs: config.timeouts.requestMs };
-  const said = await orRefused(() => info({ ...file, ...limits, confined: LOOK }), signal);
-  const others = said.backingFile ?? said.dataFile;
-  if (said.format !== file.format || others !== null || said.encrypted) {
+  const reported = await orRefused(() => info({ ...file, ...limits, confined: LOOK }), signal);
+  const others = reported.backingFile ?? reported.dataFile;
+  if (reported.format !== file.format || others !== null || reported.encrypted) {
     throw imageRefused('is something else to qemu-img than its bytes say', DO_NOT_USE);
   }
-  if (roundUp(inspected.virtualSize) !== roundUp(said.virtualSize)) {
+  if (roundUp(inspected.virtualSize) !== roundUp(reported.virtualSize)) {
     throw imageRefused('has another size for qemu-img than its bytes say', DO_NOT_USE);
   }
   // A raw one has no tables.
   if (file.format !== 'raw')
     await checkTables(file, { signal, timeoutMs: config.timeouts.checkMs });
-  return { ...inspected, virtualSize: said.virtualSize };
+  return { ...inspected, virtualSize: reported.virtualSize };
 }
 
 /** @throws IMAGE_REFUSED if a guest of this host writes to the file, as QEMU's locks show */

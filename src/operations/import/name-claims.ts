@@ -77,12 +77,13 @@ export function checkNames(
   names: readonly string[],
   { removed, format }: { removed: readonly string[]; format: DiskFormat },
 ): void {
-  for (const { name, packings, format: said } of names.map(readName)) {
+  for (const { name, packings, format: claimed } of names.map(readName)) {
     const missing = packings.find((_, at) => !isWithin(removed, packings.slice(0, at + 1)));
     if (missing !== undefined) throw wronglyPacked(name, missing, format);
     // An ISO is a raw disk as well.
-    const isSame = said === undefined || said === format || (said === 'raw' && format === 'iso');
-    if (!isSame) throw contradicted(name, said, format);
+    const isSame =
+      claimed === undefined || claimed === format || (claimed === 'raw' && format === 'iso');
+    if (!isSame) throw contradicted(name, claimed, format);
   }
 }
 
@@ -100,8 +101,8 @@ function wronglyPacked(name: string, packing: string, format: DiskFormat): Publi
   return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });
 }
 
-function contradicted(name: string, said: string, format: DiskFormat): PublishError {
-  const message = `${name} is ${format} by its bytes, not ${said} as its name says`;
+function contradicted(name: string, claimed: string, format: DiskFormat): PublishError {
+  const message = `${name} is ${format} by its bytes, not ${claimed} as its name says`;
   const hint = `fetch it again, or use --format ${format} if that is right`;
   return new PublishError('IMAGE_REFUSED', message, { step: 'inspect', hint });
 }

@@ -146,8 +146,8 @@ async function withRoom<T>(
   });
 }
 
-// NOTE: the digest says that the data is what the record means, not that its maker meant well: it
-// is inspected as any foreign image before qemu-img opens it.
+// NOTE: the digest proves that the data matches the record, not that it is harmless. So it is
+// inspected like any foreign image before qemu-img opens it.
 async function convertPulled(
   source: { path: string; format: DiskFormat },
   path: string,

@@ -121,7 +121,7 @@ async function disksToPublish(
       ...(streamed
         ? { layers: layersOf(each, streamed) }
         : { size: (await fileSource(path, { direct })).size }),
-      // What virt-sysprep changes goes through the page cache.
+      // virt-sysprep writes through the page cache.
       direct: direct && !sealed,
       ...{ target: disk.target, bus: disk.bus, virtual_size: facts.virtualSize },
       // Numbered like in Nova: 0 is the disk that the guest boots from, null one that it never tries.

@@ -15,7 +15,7 @@ import {
 } from './checkpoint-lines.ts';
 import type { CheckpointReader } from './checkpoint-reader.ts';
 
-/** Some hundred requests take about a second: from here on a checkpoint is worth its own. */
+/** From this number of single reads on (about a second) a checkpoint is written. */
 const MIN_READS = 200;
 /** Rewriting it for fewer would cost more than it spares; old ones add up to 20 times its size. */
 const MIN_FRACTION = 1 / 20;

@@ -63,7 +63,7 @@ export function isShown(image: ImageRecord, { hidden = false, status }: ListQuer
   return image.os_hidden === hidden && (status !== undefined || isLive);
 }
 
-/** What the query asks for, one part for each condition. */
+/** Returns the parts of the query, one for each condition. */
 export function partsOf(query: ListQuery): QueryPart[] {
   return [...fieldParts(query), ...labelParts(query), ...rangeParts(query)];
 }

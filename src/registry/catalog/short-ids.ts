@@ -1,4 +1,4 @@
-// How many characters of an id identify an image in its registry. Pure.
+// Computes how many characters of an id identify an image in its registry. Pure.
 
 /** Shorter ones are unique today, and not tomorrow. */
 const MIN_LENGTH = 8;

@@ -1,4 +1,4 @@
-// What no record owns any more, found by its age on the store's own clock; live work is never among it.
+// Finds objects that no record owns any more, by their age on the store's own clock. Live work is never garbage.
 import { randomUUID } from 'node:crypto';
 import { PublishError } from '../../core/errors.ts';
 import { mayRemove } from '../../store/capabilities/probe-capabilities.ts';

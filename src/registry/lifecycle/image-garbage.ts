@@ -1,4 +1,4 @@
-// What of one image no record or run owns: by its newest record and by when it was last touched.
+// Finds the garbage of one image, by its newest record and the time of the last change.
 import type { CallOptions, ObjectInfo } from '../../store/object-info.ts';
 import type { ObjectStore, OpenUpload } from '../../store/object-store.ts';
 import { CLAIM_MS, isClaim } from '../aliases/alias-claims.ts';
@@ -52,7 +52,7 @@ export async function imageGarbage(
   const hasRecord = objects.some(({ key }) => key.startsWith(recordFolder(id)));
   const record = hasRecord ? await lookAtRecord(store, id, options) : undefined;
   if (record !== undefined && isUnreadable(record)) return record;
-  // Its record went while we looked: nothing is known of it now.
+  // Its record was removed meanwhile, so its objects are unknown now.
   if (hasRecord && record === undefined) return [];
   const uploads = await touched(store, leftovers.uploads, options);
   const isUnfinished = record?.status === 'queued' || record?.status === 'saving';
@@ -92,7 +92,7 @@ async function touched(
   return found;
 }
 
-/** What is of unknown age is not old. */
+/** An object of unknown age does not count as old. */
 function isBefore(time: Date | null, cutoff: number): boolean {
   return time !== null && time.getTime() < cutoff;
 }

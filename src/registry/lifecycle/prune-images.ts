@@ -112,7 +112,7 @@ async function readAliased(
   return { aliased, unreadable };
 }
 
-/** Why the image stays after all: meanwhile it was protected, pointed to, or deleted. */
+/** Returns why the image is kept after all: it was protected, aliased or deleted meanwhile. */
 async function remove(
   store: ObjectStore,
   { id }: ImageRecord,

@@ -49,7 +49,7 @@ async function killDead(
   }
 }
 
-/** An image that was unfinished is `killed` by us meanwhile, which is one version further. */
+/** Whether it is still garbage. NOTE: `gc` itself has set an unfinished image to `killed`, one version later. */
 async function isStillSo(
   store: ObjectStore,
   { kind, image, key }: Garbage,
@@ -58,7 +58,7 @@ async function isStillSo(
   if (kind === 'stray') return true;
   const id = key.split('/')[1] ?? '';
   const record = await lookAtRecord(store, id, options);
-  // What its image needs is not known any more.
+  // It is unknown now which objects its image needs.
   if (record !== undefined && isUnreadable(record)) return false;
   if (image === undefined || record === undefined) return record === undefined;
   const isKilledByUs = record.status === 'killed' && record.version === image.version + 1;

@@ -3,7 +3,7 @@ import type { ImageRecord } from '../record/image.ts';
 import { dataObjects, targetOf } from '../record/image-objects.ts';
 import { usage } from '../record/names.ts';
 
-/** How many of each kind are kept; what is left out keeps none. Days, weeks, months are UTC's. */
+/** How many images each rule keeps; a missing rule keeps none. Days, weeks and months are in UTC. */
 export interface RetentionPolicy {
   last?: number | undefined;
   daily?: number | undefined;
@@ -113,7 +113,7 @@ export function lineOf(image: ImageRecord): string {
   return JSON.stringify([source, source === '' ? '' : targets, bare]);
 }
 
-/** What the default name of a snapshot has after the domain's: `-2026-11-21T081003Z`. */
+/** The suffix of a snapshot's default name, after the domain's name: `-2026-11-21T081003Z`. */
 const DEFAULT_NAME_TIME = /-\d{4}-\d\d-\d\dT\d{6}Z$/;
 
 function applyRule(line: readonly Dated[], rule: keyof RetentionPolicy, count: number): void {

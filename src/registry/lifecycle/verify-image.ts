@@ -12,7 +12,7 @@ export interface VerifyOptions extends ReadDigestOptions {
   quick?: boolean | undefined;
 }
 
-/** What a verification found. */
+/** The result of a verification. */
 export interface Verified {
   /** The image now: deactivated if it is damaged, active again if it was marked damaged and is intact. */
   image: ImageRecord;

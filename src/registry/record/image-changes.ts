@@ -1,4 +1,4 @@
-// What a user may change of an image, and what it makes of the record. Pure.
+// The changes that a user can make to an image, and the record that follows. Pure.
 import { PublishError } from '../../core/errors.ts';
 import type { ImageRecord } from './image.ts';
 import { usage } from './names.ts';

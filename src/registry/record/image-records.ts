@@ -148,7 +148,7 @@ async function currentRecord(
   return { current, stored };
 }
 
-/** What identifies the record and its place in time is not the caller's to change. */
+/** Keeps id, version and creation time: callers cannot change them. */
 function nextRecord(current: ImageRecord, changed: ImageRecord): ImageRecord {
   if (changed.status !== current.status || current.status === 'deleted') {
     assertTransition(current.id, current.status, changed.status);
@@ -192,6 +192,6 @@ function lostRace(id: string, version: number, cause?: unknown): PublishError {
 
 async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
   const ms = Math.random() * CHANGE_PAUSE_MS * Math.min(attempt, 10);
-  // A signal is raised by the next request, as one of our own errors.
+  // The next request throws the error of a signal, as a PublishError.
   await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

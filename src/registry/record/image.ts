@@ -15,8 +15,8 @@ export const IMAGE_STATUSES = [
 export type ImageStatus = (typeof IMAGE_STATUSES)[number];
 
 /**
- * What may follow what, after glance/domain/__init__.py. Beside it: `queued` may be `killed`, since
- * here a run that fails before its upload says why; Glance leaves such an image queued.
+ * The allowed transitions, after glance/domain/__init__.py. Beside it: `queued` may be `killed`, since
+ * here a run that fails before its upload records the reason; in Glance such an image stays queued.
  */
 export const STATUS_TRANSITIONS: Readonly<Record<ImageStatus, readonly ImageStatus[]>> = {
   queued: ['saving', 'killed', 'deleted'],

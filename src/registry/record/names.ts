@@ -1,4 +1,4 @@
-// What may be an id, an alias or the name of an object in a registry. Pure.
+// Rules for ids, aliases and names of objects in a registry. Pure.
 import { PublishError } from '../../core/errors.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

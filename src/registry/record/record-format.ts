@@ -7,7 +7,7 @@ export const FORMAT_VERSION = 1;
 /** Unknown fields that nest deeper are not kept: JSON.stringify fails on some thousand levels. */
 const MAX_DEPTH = 32;
 
-/** Why this program must not read the value; undefined if it may. One without a format is of the first. */
+/** Returns why this program must not read the value, or undefined. A missing format is the first one. */
 export function formatProblem(value: unknown): { problem: string; isNewer: boolean } | undefined {
   const { format_version: format = 1 } = (value ?? {}) as { format_version?: unknown };
   if (!Number.isSafeInteger(format) || (format as number) < 1)
@@ -44,7 +44,7 @@ export function withUnknownFields(
   };
 }
 
-/** What each version of a record has of its own. */
+/** The fields that differ in each version of a record. */
 const OWN_FIELDS = ['disks', 'write_id', 'format_version'];
 
 function objectsOf({ data, disks, artefacts }: Record<string, unknown>): Record<string, unknown>[] {

@@ -21,7 +21,7 @@ export type ActEntry = Extract<JournalEntry, { type: 'intent' | 'done' | 'undone
 export const READY = 'ready';
 export const TOOK_OVER = 'took over';
 
-/** What a guard knows of its run without reading a file. */
+/** The facts of its run that a guard has without reading a file. */
 export interface RunMemory {
   facts: RunFacts;
   entries: readonly ActEntry[];

@@ -9,7 +9,7 @@ export type { JournalEntry, NewEntry, PendingAct, RunFacts, S3Facts } from './jo
 
 export const JOURNAL_FILE = 'journal.ndjson';
 
-/** Point: the pending acts are left to the guard until the guest runs again. */
+/** Point: the guard keeps the pending acts until the guest runs again. */
 export const PARKED_POINT = 'parked';
 
 /** `inMemory` is the entry with secrets that no file may contain: see {@link WriteOptions.secretData}. */

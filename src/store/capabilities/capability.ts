@@ -1,4 +1,4 @@
-// What a store may be able to do, and what was seen of it.
+// The optional capabilities of a store, and the results of their probes.
 import type { ObjectStore } from '../object-store.ts';
 
 export type Finding = Omit<Capability, 'name'>;
@@ -13,7 +13,7 @@ export interface Probe {
 export interface Capability {
   name: CapabilityName;
   supported: boolean | null;
-  /** What was found, and what follows if it does not work; one sentence for people. */
+  /** The result of the probe and its consequence, in one sentence. */
   detail: string;
 }
 

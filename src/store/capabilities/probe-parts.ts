@@ -21,7 +21,7 @@ export async function tryCreateOnlyParts(probe: Probe): Promise<Finding> {
   };
 }
 
-/** How an upload of one part is refused; undefined if the object was made. */
+/** Returns the error of an upload of one part; undefined if the object was created. */
 async function completeUpload(
   { store, folder, signal }: Probe,
   body: Uint8Array,
@@ -76,7 +76,7 @@ export async function tryChecksum(probe: Probe): Promise<Finding> {
   };
 }
 
-/** How an upload of one part with this crc32c is refused; undefined if it is taken. */
+/** Returns the error of an upload of one part with this crc32c; undefined if it is accepted. */
 async function refusal(
   { store, folder, signal }: Probe,
   sum: number,

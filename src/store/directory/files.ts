@@ -141,7 +141,7 @@ export async function openRegular(root: string, key: string): Promise<FileHandle
   return undefined;
 }
 
-/** What an open file holds; `what` it is, for the message. @throws INTEGRITY beyond `maxBytes`. */
+/** Reads an open file. `what` names it in the error. @throws INTEGRITY beyond `maxBytes` */
 export async function readSmall(
   file: FileHandle,
   maxBytes: number,

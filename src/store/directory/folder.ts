@@ -13,7 +13,7 @@ const FOLDER_MODE = 0o750;
 const SHARED_MODE = 0o2770;
 const IS_SHARED = 0o2020;
 
-/** What `openFolder` does with a folder that is missing, and with one that exists. */
+/** How `openFolder` treats missing and existing folders. */
 export interface FolderUse {
   /** Creates missing folders below the root durably, and checks the owners of the others. */
   forWriting: boolean;
@@ -112,7 +112,7 @@ export async function made(path: string): Promise<boolean> {
   }
 }
 
-/** Whether every member of the folder's group makes and removes what is in it. */
+/** Whether every member of the folder's group may create and remove files in it. */
 export async function isShared({ handle }: Pick<RegistryFolder, 'handle'>): Promise<boolean> {
   return ((await handle.stat()).mode & IS_SHARED) === IS_SHARED;
 }

@@ -10,7 +10,7 @@ import { openFolder, withFolder } from './folder.ts';
 import { openOwnFile, type RegistryFolder } from './owner.ts';
 import { byBytes } from './walk.ts';
 
-/** What an upload is written with; held by descriptor, whatever becomes of the names. */
+/** The open files of an upload. Descriptors stay valid if the names change. */
 export interface UploadFiles {
   folder: RegistryFolder;
   data: FileHandle;

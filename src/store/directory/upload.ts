@@ -133,7 +133,7 @@ export class DirectoryUpload implements PartUpload {
     return new Map(parts.flatMap((part) => (part === undefined ? [] : [[part.number, part]])));
   }
 
-  /** What makes it an upload goes first, so that none is listed without its data. */
+  /** Removes the id file first, so that no upload is listed without its data. */
   async #removeFiles(): Promise<void> {
     const { about, parts, data } = this.#names;
     await this.#inUploads(async (folder) => {

@@ -18,7 +18,7 @@ export const NO_RETRIES: RetryPolicy = { retries: 0, retryMinMs: 0, retryMaxMs: 
 
 /**
  * Runs `attempt` again, after a growing and random pause, for as long as it fails with an error
- * that says it is retryable. `attempt` gets its number, from 1.
+ * that is `retryable`. `attempt` gets its number, from 1.
  * @throws what the last attempt threw; INTERRUPTED if the signal fired.
  */
 export async function withRetries<T>(

@@ -100,8 +100,8 @@ export class RetryingStore implements ObjectStore {
 
   /**
    * NOTE: after a lost answer to a create, the next attempt finds that the key exists; so does the
-   * first one if a relay between (nginx, for a PUT) retried by itself. The object is our own
-   * exactly if it holds our bytes: every body in a possible race has a random `write_id`. So two
+   * first one if a relay between (nginx, for a PUT) retried by itself. The object is this
+   * client's own exactly if it has the same bytes: every body in a possible race has a random `write_id`. So two
    * writers never write the same bytes, and a race has one winner.
    */
   create(key: string, body: Uint8Array, options: CreateOptions = {}): Promise<void> {

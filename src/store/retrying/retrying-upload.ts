@@ -14,7 +14,7 @@ export class RetryingUpload implements PartUpload {
     this.key = upload.key;
     this.uploadId = upload.uploadId;
     this.#upload = upload;
-    // What moves data takes its time.
+    // Requests that move data may take minutes.
     this.#policy = { ...policy, onWait: undefined };
     if (upload.copyPart !== undefined) this.copyPart = (...copy) => this.#copyPart(...copy);
   }

@@ -12,7 +12,7 @@ import {
 } from './aws-settings.ts';
 import { type Agents, makeAgents } from './connections/agents.ts';
 
-/** What a bucket's store is opened with. */
+/** The settings that a bucket's store is opened with. */
 export interface S3StoreOptions extends S3Options {
   bucket: string;
   /** Without slashes at its ends; empty for the whole bucket. */

@@ -1,4 +1,4 @@
-// What every answer of S3 has; an answer without it is incomplete, or came from something else on the way.
+// Checks the fields that every answer of S3 has; without them it is incomplete, or is not from S3.
 import { createHash } from 'node:crypto';
 import { PublishError, type Step } from '../../core/errors.ts';
 import { isMd5, unquote } from '../etag.ts';
@@ -28,7 +28,7 @@ export function assertPage(
     throw noS3Answer(doing, step, 'the next page is not named');
 }
 
-/** What an answer says of how the object is kept. */
+/** The fields of an answer about the encryption of the object. */
 export interface EncryptionFacts {
   ServerSideEncryption?: string | undefined;
   SSECustomerAlgorithm?: string | undefined;

@@ -1,4 +1,4 @@
-// What the AWS command line takes from its environment and profiles: endpoint, region, profile, authorities.
+// Reads the settings of the AWS command line from environment and profiles: endpoint, region, profile, authorities.
 import {
   loadConfig,
   loadSharedConfigFiles,

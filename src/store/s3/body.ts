@@ -35,7 +35,7 @@ export function watchBody(
     if (body.isPaused()) body.setTimeout?.(idleMs);
     else onSilence();
   });
-  // NOTE: a byte now and then is no silence, and would go on for ever.
+  // NOTE: a server that sends single bytes is never silent, so the rate is checked too.
   const pace = { bytes: 0, isHeld: false };
   const timer = setInterval(() => {
     if (pace.bytes < LEAST_BYTES && !pace.isHeld) onSilence();

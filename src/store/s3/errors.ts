@@ -5,7 +5,7 @@ import { PublishError, type Step } from '../../core/errors.ts';
 import { type Facts, factsOf, systemCode } from './facts.ts';
 import { NotS3Answer } from './xml-guard.ts';
 
-/** What a request was about, for the message. */
+/** The facts of a request, for the message. */
 export interface S3Request {
   /** For example `storing images/…/vda.qcow2`. */
   doing: string;
@@ -20,7 +20,7 @@ interface Finding {
   code?: ErrorCode;
   retryable?: boolean;
   /** Completes the message that `doing` begins. */
-  says: string;
+  problem: string;
   /** What to do; the hint of the code if left out. */
   hint?: string;
 }
@@ -35,7 +35,7 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
     bySystem(error, name, request) ??
     byStatus({ name, status, text }, request);
   const code = finding.code ?? (request.step === 'upload' ? 'UPLOAD' : 'REGISTRY');
-  return new PublishError(code, `${request.doing} failed: ${finding.says}`, {
+  return new PublishError(code, `${request.doing} failed: ${finding.problem}`, {
     step: request.step,
     retryable: finding.retryable ?? false,
     cause: safeCause(name, status, text),
@@ -44,16 +44,16 @@ export function s3Error(error: unknown, request: S3Request): PublishError {
 }
 
 /**
- * Returns true if the server said that the object does not exist. A mere 404 (the SDK calls it NotFound)
- * is taken for that after HEAD alone, whose answer has no body: a relay that has lost its server
- * gives 404 too.
+ * Returns true if the server reported that the object does not exist. A 404 without a code (NotFound
+ * in the SDK) counts only after HEAD, whose answer has no body: a relay that has lost its server
+ * answers 404 too.
  */
 export function isMissingKey(error: unknown, isHead = false): boolean {
   const { name } = factsOf(error);
   return name === 'NoSuchKey' || (isHead && name === 'NotFound');
 }
 
-/** Returns true if the server said that the multipart upload does not exist. */
+/** Returns true if the server reported that the multipart upload does not exist. */
 export function isMissingUpload(error: unknown): boolean {
   // Ceph 20 answers ListParts of a missing upload with NoSuchKey.
   const { name } = factsOf(error);
@@ -63,7 +63,7 @@ export function isMissingUpload(error: unknown): boolean {
 function noAnswer(error: unknown, { server }: S3Request): Finding | undefined {
   if (!(error instanceof NotS3Answer)) return undefined;
   return {
-    says: `the answer of ${server} is not S3's: ${error.message}`,
+    problem: `the answer of ${server} is not S3's: ${error.message}`,
     hint: 'check --endpoint',
   };
 }
@@ -108,17 +108,17 @@ function byName(name: string, { bucket, server }: S3Request): Finding | undefine
         retryable: true,
       };
     case 'PreconditionFailed':
-      return { code: 'PRECONDITION_LOST', says: 'the key exists' };
+      return { code: 'PRECONDITION_LOST', problem: 'the key exists' };
     case 'ConditionalRequestConflict':
     case 'OperationAborted':
-      return { retryable: true, says: CONFLICT };
+      return { retryable: true, problem: CONFLICT };
     case 'BadDigest':
     case 'IncompleteBody':
     case 'XAmzContentSHA256Mismatch':
       return {
         code: 'INTEGRITY',
         retryable: true,
-        says: `the server received other bytes than were sent (${name})`,
+        problem: `the server received other bytes than were sent (${name})`,
       };
     default:
       return undefined;
@@ -143,9 +143,10 @@ function bySystem(error: unknown, name: string, { server }: S3Request): Finding 
     );
   }
   if (code !== undefined && (PASSING_CODES.has(code) || code.startsWith('HPE_'))) {
-    return { retryable: true, says: `the connection to ${server} broke (${code})` };
+    return { retryable: true, problem: `the connection to ${server} broke (${code})` };
   }
-  if (name === 'TimeoutError') return { retryable: true, says: `${server} gave no answer in time` };
+  if (name === 'TimeoutError')
+    return { retryable: true, problem: `${server} gave no answer in time` };
   return undefined;
 }
 
@@ -163,28 +164,28 @@ const PASSING_CODES = new Set([
  * nor does what the server cannot do at all. A success that the SDK could not read is incomplete.
  */
 function byStatus({ name, status, text }: Facts, { server }: S3Request): Finding {
-  if (status === undefined) return { says: text };
+  if (status === undefined) return { problem: text };
   if (status < 300) {
-    const says = `the answer of ${server} is incomplete or not S3's (${firstLine(text)})`;
-    return { retryable: true, says };
+    const problem = `the answer of ${server} is incomplete or not S3's (${firstLine(text)})`;
+    return { retryable: true, problem };
   }
-  if (status === 412) return { code: 'PRECONDITION_LOST', says: 'the key exists' };
-  // Ceph 20 says BucketAlreadyExists to an abort beside another one, whose answer was lost.
-  if (status === 409) return { retryable: true, says: CONFLICT };
-  const says = `the server answered ${status} (${text})`;
+  if (status === 412) return { code: 'PRECONDITION_LOST', problem: 'the key exists' };
+  // Ceph 20 answers BucketAlreadyExists to an abort that runs beside one whose answer was lost.
+  if (status === 409) return { retryable: true, problem: CONFLICT };
+  const problem = `the server answered ${status} (${text})`;
   if (status === 401 || status === 403) {
-    // The answer to HEAD has no body that would say more.
+    // The answer to HEAD has no body with details.
     const isMute = /^(Unknown|UnknownError|Forbidden|Unauthorized|40[13])$/.test(name);
     return isMute
       ? registry(`${server} refused the request (${status})`, CREDENTIALS_HINT)
-      : registry(says);
+      : registry(problem);
   }
   const passes = (status >= 500 && status !== 501 && status !== 505) || status === 408;
-  return { retryable: passes || status === 429 || name === 'RequestTimeout', says };
+  return { retryable: passes || status === 429 || name === 'RequestTimeout', problem };
 }
 
-function registry(says: string, hint?: string): Finding {
-  return { code: 'REGISTRY', says, ...(hint === undefined ? {} : { hint }) };
+function registry(problem: string, hint?: string): Finding {
+  return { code: 'REGISTRY', problem, ...(hint === undefined ? {} : { hint }) };
 }
 
 // NOTE: the SDK's own error keeps the whole answer and may keep the request, with the access key

@@ -9,7 +9,7 @@ export interface Facts {
   text: string;
 }
 
-/** What was thrown, whatever it was. */
+/** Returns the facts of any thrown value. */
 export function factsOf(error: unknown): Facts {
   if (!(error instanceof Error)) return { name: 'Error', status: undefined, text: String(error) };
   const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
@@ -29,7 +29,7 @@ export function systemCode(error: unknown): string | undefined {
   return undefined;
 }
 
-// NOTE: what a server says goes into messages, records and logs; some repeat the request they
+// NOTE: the text of a server goes into messages, records and logs; some repeat the request they
 // refused, with the key, the signature and the session's token in it.
 function withoutSecrets(text: string): string {
   return text

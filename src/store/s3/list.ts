@@ -154,7 +154,7 @@ function uploadsPage(
   });
 }
 
-// NOTE: a page that is none of what was asked for would be taken for another image's, or listed for ever.
+// NOTE: the keys of a wrong page would count as those of another image, or the list would never end.
 function assertBelow(prefix: string, names: readonly string[], doing: string): void {
   if (names.every((name) => name.startsWith(prefix))) return;
   throw noS3Answer(doing, 'registry', 'it has keys that were not asked for');

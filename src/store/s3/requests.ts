@@ -65,7 +65,7 @@ export class S3Requests {
     return this.#client;
   }
 
-  /** What went wrong with a request, as a PublishError. */
+  /** Returns the failure of a request as a PublishError. */
   explain(error: unknown, { doing, step = 'registry' }: S3Call): PublishError {
     return s3Error(error, { doing, step, bucket: this.options.bucket, server: this.server });
   }
@@ -77,7 +77,7 @@ export class S3Requests {
   }
 }
 
-/** Returns the answer to a request for one object; `undefined` if the server says that it does not exist. */
+/** Returns the answer to a request for one object; `undefined` if the server reports that it does not exist. */
 export async function absent<T>(request: Promise<T>, isHead = false): Promise<T | undefined> {
   try {
     return await request;

@@ -1,4 +1,4 @@
-// The only importer of the AWS SDK's S3 client, set up so that no request is tried twice behind our back.
+// The only importer of the AWS SDK's S3 client, set up so that the SDK retries no request.
 import { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
@@ -54,7 +54,7 @@ export function createS3Client(options: S3Options, access: S3Access, requestMs: 
       region,
       credentials,
       maxAttempts: 1,
-      // NOTE: the SDK warns on the console of each body it cannot send again; we open a new one.
+      // NOTE: the SDK warns on the console of each body it cannot send again; a retry here opens a new one.
       logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
       // NOTE: bodies of known length and no SDK checksum: with its default the SDK sends a trailer
       // that Ceph 16 refuses and Ceph 18 stores as a content-encoding. Its CRC in JavaScript also

@@ -35,7 +35,7 @@ export const S3_LIMITS: StoreLimits = {
 /** @throws CONFIG if an option cannot be used. No request is made. */
 export async function openS3Store(options: S3StoreOptions): Promise<ObjectStore> {
   const access = await openAccess(options);
-  // What was looked up is used as if it was given.
+  // A resolved setting is used like a given one.
   const { endpoint = null, caFile = null } = access;
   return new S3Store(new S3Requests(access, { ...options, endpoint, caFile }));
 }

@@ -36,7 +36,7 @@ export class S3Upload implements PartUpload {
 
   // NOTE: the answer may be lost after the object was made. It may be a 200 with an error in its
   // body, which the SDK throws. Its ETag may be empty. So after anything but a plain success the
-  // object is looked at: the right size and ETag under our key can only come from our parts.
+  // object is looked at: the right size and ETag under this key can only come from these parts.
   async complete(parts: readonly PartInfo[], options: CallOptions = {}): Promise<ObjectInfo> {
     try {
       await this.#complete(parts, options);

@@ -6,7 +6,7 @@ import { type DigestAlgorithm, DigestSet, type Digests } from './digests.ts';
 import { stepsOf, walkRange } from './walk-range.ts';
 
 const RANGE_BYTES = 16 * 1024 * 1024;
-/** What is read at a time; it is hashed while the next ones are read. */
+/** Bytes of one read; they are hashed while the next ones are read. */
 const STEP_BYTES = 2 * 1024 * 1024;
 const STEPS = 3;
 

@@ -35,7 +35,7 @@ export async function readDigest(
       hash.update(chunk);
       size += chunk.byteLength;
       onProgress?.(size);
-      // More than it is said to have: what comes may have no end.
+      // It has more bytes than its size, so it may be endless.
       if (size > info.size) break;
     }
     return true;

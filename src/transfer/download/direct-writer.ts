@@ -53,7 +53,7 @@ export class DirectWriter implements Writer {
     return rest.byteLength > 0 || this.#isFull ? this.#takeRest(rest) : undefined;
   }
 
-  /** Writes what was taken. @throws what the file system says. */
+  /** Writes the bytes that were taken. @throws the file system's error */
   async finish(): Promise<void> {
     await this.#writeOn();
     await this.#writing;

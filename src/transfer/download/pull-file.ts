@@ -94,14 +94,14 @@ async function fillPartial(
     if (found === sha256) return partial;
     await partial.discard();
     const wrong = `${key} has the sha256 ${found}, but its record says ${sha256}`;
-    // NOTE: what an earlier pull left may have been damaged since (a power cut, another process), and
-    // that says nothing about the image: it is judged by what was fetched in one go.
+    // NOTE: the file of an earlier pull may have been damaged since (a power cut, another process),
+    // while the image is intact: only a file that was fetched by one process proves damage.
     if (resumedBytes === 0) throw damaged(wrong);
     onNote?.(`${path} lacks what was fetched before; fetching all of it again`);
   }
 }
 
-/** The sha256 of what is in the file; if it is the right one, it is on disk and was looked at. */
+/** Fetches the file and resolves to its sha256. If that is right, the file is inspected and on disk. */
 async function fillOnce(
   store: ObjectStore,
   source: PullSource & { format: DiskFormat | undefined },
@@ -121,8 +121,8 @@ async function fillOnce(
   }
 }
 
-// NOTE: the digest says that the data is what the record means, not that its maker meant well:
-// a client that may write to the registry can make both, and the next program to open the file obeys it.
+// NOTE: the digest proves that the data matches the record, not that it is harmless. A client that
+// may write to the registry can forge both, and the next program that opens the file trusts it.
 async function assertHandedOut(
   { url }: ObjectStore,
   { key, format }: PullSource & { format: DiskFormat | undefined },

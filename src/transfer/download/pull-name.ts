@@ -65,7 +65,7 @@ async function renameToNew(partial: string, file: string): Promise<void> {
   await unlink(partial);
 }
 
-/** What was hashed is the open file; its name may mean another one by now. */
+/** Checks the name: the open file was hashed, and its name may mean another file by now. */
 async function assertNamed(file: FileHandle, path: string): Promise<void> {
   if (await isNamed(file, path)) return;
   const message = `another user replaced ${path} while it was pulled`;

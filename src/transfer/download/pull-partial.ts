@@ -5,7 +5,7 @@ import { isNamed, openOwn, readAtMost } from '../../host/files/own-file.ts';
 import { OWNERS_ONLY } from '../../host/files/private-file.ts';
 import { notOwn } from './pull-lock.ts';
 
-/** What is pulled. `etag` is the store's own; null if it has none. */
+/** The object that is pulled. `etag` is the store's own; null if it has none. */
 export interface PullSource {
   key: string;
   size: number;
@@ -105,7 +105,7 @@ function partialOf(parts: {
   };
 }
 
-/** What the note says; `undefined` if it is empty, or about another object. */
+/** Reads the note; `undefined` if it is empty, or about another object. */
 async function readNote(
   note: FileHandle,
   source: PullSource,

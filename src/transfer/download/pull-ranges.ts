@@ -24,7 +24,7 @@ interface FetchOptions {
   onProgress?: ((bytes: number) => void) | undefined;
 }
 
-/** How far the digest may fall behind the ranges: further, and the page cache goes cold. */
+/** How far the digest may fall behind the ranges before their data leaves the page cache. */
 const MAX_LAG_RANGES = 32;
 
 /**
@@ -128,7 +128,7 @@ class Fetch {
     }
   }
 
-  /** What the range still lacks, in one request. */
+  /** Fetches the missing bytes of the range in one request. */
   async #fetch(writer: Writer, end: number): Promise<void> {
     if (writer.at === end) return;
     const { key, etag } = this.#source;

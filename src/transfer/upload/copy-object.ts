@@ -9,7 +9,7 @@ import { storeSource } from './store-source.ts';
 import { uploadImage } from './upload-image.ts';
 import type { UploadPolicy } from './upload-types.ts';
 
-/** What the copy must be. Size in bytes, sha256 in hex. */
+/** The expected copy. Size in bytes, sha256 in hex. */
 export interface ExpectedObject {
   name: string;
   size: number;

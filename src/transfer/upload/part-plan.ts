@@ -1,4 +1,4 @@
-// How an image of any size is cut into parts. Pure.
+// Divides an image of any size into parts. Pure.
 import { PublishError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/format-bytes.ts';
 import type { StoreLimits } from '../../store/object-store.ts';

@@ -51,7 +51,7 @@ function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
-/** What of an upload's policy decides how long a part takes. Rates and sizes in MiB. */
+/** The fields of an upload's policy that determine how long a part takes. Rates and sizes in MiB. */
 interface PacedPolicy {
   rateMib?: number;
   concurrency: number;

@@ -1,4 +1,4 @@
-// What an earlier process left of an upload: parts of it, or the whole object.
+// Finds the result of an earlier process: parts of an upload, or the complete object.
 import { createHash } from 'node:crypto';
 import { PublishError } from '../../core/errors.ts';
 import type { ImageSource } from '../../host/io/image-source.ts';
@@ -69,7 +69,7 @@ async function sha256Of(
   for await (const chunk of stream as AsyncIterable<Uint8Array>) {
     hash.update(chunk);
     read += chunk.byteLength;
-    // More than it is said to have: what comes may have no end.
+    // It has more bytes than its size, so it may be endless.
     if (read > size) return undefined;
   }
   return hash.digest('hex');

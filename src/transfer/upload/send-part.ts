@@ -1,4 +1,4 @@
-// One part on its way: retried by itself, with a deadline, and held against what the store says.
+// Sends one part: with retries and a deadline, and compares it with the answer of the store.
 import { Readable } from 'node:stream';
 import { unlessAborted, withDeadline } from '../../core/deadline.ts';
 import { messageOf, PublishError } from '../../core/errors.ts';

@@ -124,7 +124,7 @@ export class PartSender {
   }
 }
 
-/** NOTE: an ETag that is no md5 (SSE-KMS) says nothing about the bytes: the part is sent again. */
+/** NOTE: an ETag that is no md5 (SSE-KMS) proves nothing about the bytes: the part is sent again. */
 async function isSame(
   kept: PartInfo,
   { start, end }: PlannedPart,

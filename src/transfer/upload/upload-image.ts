@@ -10,9 +10,9 @@ import { PartSender } from './send-parts.ts';
 import type { Target, UploadImageOptions, UploadImageResult } from './upload-types.ts';
 
 /**
- * Uploads the source. When it resolves, the store has said of each part and of the whole that it
- * received what was sent; when it rejects, the multipart upload was aborted, after a signal too.
- * @throws UPLOAD, REGISTRY, INTEGRITY (what arrived is not what was sent), INTERRUPTED. With
+ * Uploads the source. When it resolves, the store has confirmed each part and the whole object. When
+ * it rejects, the multipart upload was aborted, also after a signal.
+ * @throws UPLOAD, REGISTRY, INTEGRITY (other bytes arrived than were sent), INTERRUPTED. With
  * `undoFailures` if the upload could not be aborted.
  */
 export async function uploadImage(
@@ -72,7 +72,7 @@ function asInterruption(error: unknown, signal: AbortSignal): unknown {
   return error instanceof PublishError ? error : interruption(signal, 'upload');
 }
 
-/** What the store says it has, against what was sent. */
+/** Compares the stored object with the data that was sent. */
 function checkObject(
   store: Target,
   info: ObjectInfo,

@@ -1,4 +1,4 @@
-// What goes into an upload and what comes out of it.
+// Options and results of an upload.
 import type { ImageSource } from '../../host/io/image-source.ts';
 import type { MultipartTier, ReadTier } from '../../store/object-store.ts';
 import type { RetryPolicy } from '../../store/retrying/retry.ts';
@@ -11,7 +11,7 @@ export interface UploadPolicy extends RetryPolicy {
   concurrency: number;
   /** Deadline of one try to send a part of `partSizeMib`; a larger part has as much more. */
   partMs: number;
-  /** What goes to a bucket at most, in MiB/s; no cap if 0 or left out. */
+  /** Cap of the upload to a bucket, in MiB/s; no cap by default or if 0. */
   rateMib?: number;
   /** Shared by all who send at that rate. */
   rate?: RateLimit;

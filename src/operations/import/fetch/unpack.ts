@@ -54,9 +54,9 @@ async function* unpackBy(
   });
   const kill = () => child.kill('SIGKILL');
   signal.addEventListener('abort', kill, { once: true });
-  let said = '';
+  let stderrText = '';
   child.stderr.on('data', (text) => {
-    said = (said + String(text)).slice(0, 1000);
+    stderrText = (stderrText + String(text)).slice(0, 1000);
   });
   const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
@@ -78,7 +78,7 @@ async function* unpackBy(
     });
     if (fed !== undefined) throw fed;
     if (signal.aborted) throw signal.reason;
-    if (exitCode !== 0) throw NEEDS_MEMORY.test(said) ? tooHungry(packing) : broken(packing, said);
+    if (exitCode !== 0) throw NEEDS_MEMORY.test(stderrText) ? tooHungry(packing) : broken(packing, stderrText);
   } finally {
     kill();
     packed.destroy();
@@ -94,8 +94,8 @@ export function unpackError(packing: Packing, error: unknown): unknown {
   return code.startsWith('Z_') ? broken(packing, messageOf(error)) : error;
 }
 
-function broken(packing: Packing, said: string): PublishError {
-  const words = withoutSecrets(said).trim().split('\n').at(-1) ?? '';
+function broken(packing: Packing, stderrText: string): PublishError {
+  const words = withoutSecrets(stderrText).trim().split('\n').at(-1) ?? '';
   const message = `the image cannot be unpacked: ${packing} reports ${JSON.stringify(words)}`;
   return new PublishError('IMAGE_REFUSED', message, { step: 'unpack', hint: 'fetch it again' });
 }
