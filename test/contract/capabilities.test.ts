@@ -15,7 +15,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     await place.store.checkAccess();
   });
 
-  test('the probes find what the store can do, and leave nothing', async () => {
+  test('the probes find the capabilities of the store, and leave no object', async () => {
     const isBucket = name === 'S3';
     const link = place.store.presign === undefined ? null : true;
     expect(supported(await probeCapabilities(place.store))).toEqual({
@@ -38,7 +38,7 @@ describe.each(PLACES)('$name', ({ name, make }) => {
     expect(await place.keys()).toEqual([]);
   });
 
-  test('what cannot be probed is reported as unknown', async () => {
+  test('a capability that cannot be probed is reported as unknown', async () => {
     const startUpload = () => Promise.reject(new Error('out of order'));
     const broken = disguised(place.store, { startUpload });
     const found = await probeCapabilities(broken, { only: ['content-md5'] });

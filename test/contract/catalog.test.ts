@@ -143,7 +143,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(image.status).toBe('active');
   });
 
-  test('`verify` reactivates a damaged image that is whole again, and no image deactivated for another reason', async () => {
+  test('`verify` reactivates a damaged image that is intact again, and no image deactivated for another reason', async () => {
     const { id } = await publish(registry, { name: 'healed' });
     await flipBit(place, `images/${id}/vda.raw`, 1);
     await registry.verifyImage(id);
@@ -156,7 +156,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await registry.verifyImage(id)).image.status).toBe('deactivated');
   });
 
-  test('an alias has a history, and `alias rollback` goes back in it', async () => {
+  test('an alias has a history, and `alias rollback` restores an earlier image', async () => {
     const one = await publish(registry, { name: 'one' });
     const two = await publish(registry, { name: 'two' });
     await registry.setAlias('back', one.id);
@@ -251,7 +251,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(pruned.find(({ image }) => image.id === ahead.id)).toMatchObject({ wrongDate: true });
   });
 
-  test('`copy` keeps id and bytes, activates the whole image, and copies it once', async () => {
+  test('`copy` keeps id and bytes, activates only a complete image, and copies it once', async () => {
     const target = await another();
     const image = await publish(
       registry,
@@ -290,7 +290,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect(await target.place.openUploads()).toEqual([]);
   });
 
-  test('an image goes from a directory to a bucket and back', async () => {
+  test('`copy` copies an image from a directory to a bucket and back', async () => {
     const [directory, bucket] = await Promise.all(PLACES.map(({ make }) => make()));
     if (directory === undefined || bucket === undefined) throw new Error('two places are needed');
     const here = await openRegistry(directory.url, directory.options);
@@ -305,7 +305,7 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
     expect((await back.getImage(id)).data?.sha256).toBe(data?.sha256);
   });
 
-  test('`sums` prints what sha256sum computes of a pulled tree', async () => {
+  test('`sums` prints the lines that sha256sum prints for a pulled tree', async () => {
     const image = await publish(registry, { name: 'sums' }, { artefact: '<domain/>' });
     const folder = await scratchFolder();
     await mkdir(join(folder, image.id));

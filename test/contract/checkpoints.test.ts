@@ -85,7 +85,7 @@ async function linesOf(key: string): Promise<{ id: string; version: number; reco
   return lines.map((line) => JSON.parse(line));
 }
 
-test('`list` writes a checkpoint after many reads, and a fresh client then reads what is newer alone', async () => {
+test('`list` writes a checkpoint after many reads, and a fresh client then reads only newer records', async () => {
   const first = await listFresh();
   expect(first.records).toEqual(expected);
   expect(first).toMatchObject({ writes: 1, events: [] });
@@ -208,14 +208,14 @@ describe('`list` reports nothing with credentials that may not', () => {
   });
 });
 
-test('three clients that list at once all list everything', async () => {
+test('three concurrent clients all list every image', async () => {
   const s3 = place.options;
   const list = async () => all((await openRegistry(place.url, s3)).listImages({ all: true }));
   expect(await Promise.all([list(), list(), list()])).toEqual([expected, expected, expected]);
   expect((await listFresh()).reads).toBe(0);
 });
 
-test('`gc` writes a checkpoint of what is new and removes the older ones; a dry run changes nothing', async () => {
+test('`gc` writes a checkpoint with new records and removes the older ones; a dry run changes nothing', async () => {
   const [like] = expected as [ImageRecord];
   place = await bucketPlace();
   await plantKilled(place, like, MANY);
@@ -285,7 +285,7 @@ test.each(PLACES)('a registry of few images on $name has no checkpoint', async (
   expect((await few.keys()).filter((key) => key.startsWith('catalog/'))).toEqual([]);
 });
 
-test('the md5 that proves a line is the one that the bucket gives as the ETag', async () => {
+test('the md5 that proves a line equals the ETag of the bucket', async () => {
   await listFresh();
   const [line] = await linesOf(FIRST);
   const info = await place.store.stat(`images/${line?.id}/record/00000001.json`);

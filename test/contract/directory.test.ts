@@ -120,7 +120,7 @@ test('a registry path that is a file is an error', async () => {
   });
 });
 
-test('the files of a killed writer are listed as an upload and nothing else', async () => {
+test('the files of a killed writer are listed only as an upload', async () => {
   const store = new DirectoryStore(root);
   await store.makePlace();
   const upload = await store.startUpload('images/x/vda.raw');

@@ -139,7 +139,7 @@ describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, m
     expect((await (await fetch(link.stdout.trim())).arrayBuffer()).byteLength).toBe(SIZES.vdb);
   });
 
-  test('keeps all disks in `gc`, is a base by each, has its own line in `prune`, and is deleted as a whole', async () => {
+  test('keeps all disks in `gc`, is a parent by each, has its own line in `prune`, and is deleted with all disks', async () => {
     const properties = { instance_uuid: 'a-domain' };
     const image = await publishDisks('web');
     const { id } = await registry.changeImage(image.id, { setProperties: properties });

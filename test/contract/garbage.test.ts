@@ -106,7 +106,7 @@ describe.each(PLACES)('$name', ({ make }) => {
         expect((await registry.verifyImage(image.id)).problems, image.name).toEqual([]);
   });
 
-  test('`gc` does not remove what changed since it was found', async () => {
+  test('`gc` does not remove an object that changed since it was found', async () => {
     const id = await deadRun(registry, place);
     const found = await all(registry.collectGarbage(ALL));
     expect(brief(found)).toContain('image ');
@@ -128,7 +128,7 @@ describe('directory', () => {
     await registry.checkAccess();
   });
 
-  test('one recent part keeps a whole unfinished image', async () => {
+  test('one recent part keeps all objects of an unfinished image', async () => {
     const id = await deadRun(registry, place);
     const long = new Date(Date.now() - 48 * HOUR_MS);
     const age = async (paths: readonly string[]) => {

@@ -167,7 +167,7 @@ describe('behind a proxy', () => {
 
   const gets = () => proxy.seen.filter((line) => /^GET .*disk\.raw/.test(line)).length;
 
-  test('a second `pull` fetches only what the first did not', async () => {
+  test('a second `pull` fetches only the ranges that the first did not', async () => {
     const file = join(folder, 'outage');
     let left = 4;
     proxy.fault = (method, url) => {

@@ -48,7 +48,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     return registry.activateImage(id, { data: { name: 'vda.raw', size, sha256: digests.sha256 } });
   }
 
-  test('an image goes from queued to active, is found by alias, pulled and deleted', async () => {
+  test('an image is queued, activated, found by alias, pulled and deleted', async () => {
     const size = 100 * MIB + 4711;
     const file = await randomFile('big.img', size);
     const queued = await registry.queueImage({
@@ -211,7 +211,7 @@ describe.each(PLACES)('$name', ({ make }) => {
     expect((await registry.getImage(id)).version).toBe(version + 1);
   });
 
-  test('a change cannot touch what identifies a record, nor write a wrong one', async () => {
+  test('a change can neither replace the id of a record nor write an invalid one', async () => {
     const { id, created_at } = await publish('fixed');
     const changed = await registry.updateImage(id, (record) => ({
       ...record,

@@ -231,7 +231,7 @@ async function fullServer(): Promise<{ port: number; stop(): void }> {
   return { port, stop };
 }
 
-describe('what is hashed is what is sent', () => {
+describe('the digest is that of the bytes that were sent', () => {
   test('a file that grows or changes meanwhile is not published', async () => {
     const registry = await place.registry();
     const { source, path } = await place.source(8 * MIB);

@@ -70,7 +70,7 @@ function file(name: string, bytes: string | Buffer): string {
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
 describe('a file', () => {
-  it('of zstd frames behind a skippable one, as pzstd writes it, is unpacked', async () => {
+  it('of zstd frames behind a skippable one, like those of pzstd, is unpacked', async () => {
     const frame = Buffer.from('502a4d180400000001000000', 'hex');
     await must('zstd', ['-q', '-f', join(folder, 'random.raw'), '-o', join(folder, 'one.zst')]);
     const packed = Buffer.concat([frame, readFileSync(join(folder, 'one.zst'))]);
@@ -251,7 +251,7 @@ describe('a URL', () => {
     expect(exitCode).toBe(45);
   });
 
-  it('is accepted with --format, whatever its type and names', async () => {
+  it('is accepted with --format despite its type and names', async () => {
     const page = await importImage([`${base}/page`, ...fetched, '--format', 'raw']);
     expect(page).toMatchObject({ disk_format: 'raw', virtual_size: 512 });
     const named = await importImage([`${base}/named`, ...fetched, '--format', 'qcow2']);

@@ -80,7 +80,7 @@ async function pullAndCompare(image: Imported, format = image.disk_format): Prom
 }
 
 describe('a good image', () => {
-  it.each(FORMATS)('%s comes in as it is', async (format) => {
+  it.each(FORMATS)('%s is imported unchanged', async (format) => {
     const path = join(folder, `good.${format}`);
     const before = readFileSync(path);
     const image = await importImage([path, '--name', format, '--format', format]);
@@ -111,7 +111,7 @@ describe('a good image', () => {
     },
   );
 
-  it('comes in on standard input, packed or plain, and from a file that is redirected', async () => {
+  it('is imported from standard input, packed or plain, and from a redirected file', async () => {
     const main = `"$0" "$1" import "$2" --name stdin --registry "$3"`;
     const registry = join(folder, 'from-stdin');
     const env = { ...process.env, ...sandbox.env };
@@ -240,15 +240,18 @@ describe('a hostile image', () => {
     expect((await done).events.at(-1)).toMatchObject({ code: 'IMAGE_REFUSED' });
   });
 
-  it.each(Object.keys(PACKERS))('a broken .%s, and one that is none', async (ending) => {
-    const packed = join(folder, `good.raw.${ending}`);
-    const broken = join(folder, `broken.raw.${ending}`);
-    const bytes = readFileSync(packed);
-    writeFileSync(broken, bytes.subarray(0, bytes.byteLength - 1000));
-    expect(await failToImport([broken])).toMatchObject({ exitCode: 45, code: 'IMAGE_REFUSED' });
-    writeFileSync(broken, randomBytes(MIB));
-    expect((await failToImport([broken])).message).toMatch(/as its name says/);
-  });
+  it.each(Object.keys(PACKERS))(
+    'a broken .%s, and a file that only has its name',
+    async (ending) => {
+      const packed = join(folder, `good.raw.${ending}`);
+      const broken = join(folder, `broken.raw.${ending}`);
+      const bytes = readFileSync(packed);
+      writeFileSync(broken, bytes.subarray(0, bytes.byteLength - 1000));
+      expect(await failToImport([broken])).toMatchObject({ exitCode: 45, code: 'IMAGE_REFUSED' });
+      writeFileSync(broken, randomBytes(MIB));
+      expect((await failToImport([broken])).message).toMatch(/as its name says/);
+    },
+  );
 
   it('a hostile image that is packed', async () => {
     const path = join(folder, 'hostile.qcow2');

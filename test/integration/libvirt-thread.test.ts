@@ -81,7 +81,7 @@ describe('a process with a connection', () => {
     }
   });
 
-  test('continues if a call is given up before the libraries are loaded', async () => {
+  test('continues if a call is abandoned before the libraries are loaded', async () => {
     const ended = await runConnecting(`
       const opening = openConnection('${URI}', { callTimeoutMs: 1 });
       await opening.catch((error) => console.log(error.code, error.retryable));

@@ -209,7 +209,7 @@ describe('an overlay', () => {
     await expect(compare(raw, overlay)).rejects.toMatchObject({ code: 'QEMU_IMG' });
   });
 
-  it('that is named as raw is read as raw, whatever its header says', async () => {
+  it('that is named as raw is read as raw, also with a header of another format', async () => {
     const forged = { path: at('forged'), format: 'raw' };
     const secret = { path: raw.path, format: 'raw' };
     await createOverlay({ path: forged.path, format: 'qcow2', virtualSize: SIZE, backing: secret });

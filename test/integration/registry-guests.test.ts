@@ -29,7 +29,7 @@ async function startGuest(file: string): Promise<{ stop: () => Promise<void> }> 
   return { stop };
 }
 
-test('`delete`, `prune` and `gc` leave an image alone that a running guest has as its disk', async () => {
+test('`delete`, `prune` and `gc` keep an image that a running guest has as its disk', async () => {
   const sandbox = await makeSandbox();
   const folder = await makeFolder('vp-test');
   const source = join(folder, 'disk.qcow2');

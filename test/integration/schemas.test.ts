@@ -55,7 +55,7 @@ function expectSchema(ref: string, value: unknown): void {
   expect(isValid, `${JSON.stringify(validate.errors)} ${JSON.stringify(value)}`).toBe(true);
 }
 
-test('commands on a domain print what the schemas say', async () => {
+test('the output of commands on a domain conforms to the schemas', async () => {
   await expectValid('snapshot --dry-run', [domain.name]);
   await expectValid('snapshot', [domain.name, '--alias', 'web', '--verbose', '--hash', 'md5']);
   await expectValid('inspect', [domain.name]);
@@ -66,7 +66,7 @@ test('commands on a domain print what the schemas say', async () => {
   await expectValid('config show');
 });
 
-test('commands on a running domain print what the schemas say', async () => {
+test('the output of commands on a running domain conforms to the schemas', async () => {
   const running = await createDomain({ shape: 'qcow2-on-qcow2' });
   await expectValid('snapshot', [running.name, '--mode', 'live']);
   await expectValid('inspect', [running.name]);
@@ -80,7 +80,7 @@ test('commands on a running domain print what the schemas say', async () => {
   await expectValid('recover');
 });
 
-test('commands on a registry print what the schemas say', async () => {
+test('the output of commands on a registry conforms to the schemas', async () => {
   const source = join(sandbox.dir, 'disk.raw');
   await writeFile(source, Buffer.alloc(1024 * 1024, 1));
   const { image } = (await expectValid('import', [
@@ -120,7 +120,7 @@ test('commands on a registry print what the schemas say', async () => {
   await expectValid('url', ['linked', ...bucket], { env });
 });
 
-test('errors are what event.json says', async () => {
+test('errors conform to event.json', async () => {
   const errors = [
     ['show', 'nosuch'],
     ['snapshot', 'vp-test-nosuch'],
@@ -135,7 +135,7 @@ test('errors are what event.json says', async () => {
   }
 });
 
-test('stored records are what record.json says', async () => {
+test('stored records conform to record.json', async () => {
   const stored = await must('sh', ['-c', `cat ${registry()}/images/*/record/*.json`]);
   const records = stored.trim().split(/(?<=\})\s*(?=\{)/);
   expect(records.length).toBeGreaterThan(2);

@@ -59,7 +59,7 @@ test('an image fails with NO_SPACE if the file system is full', async () => {
 });
 
 describe('on a file system with reflinks', () => {
-  it('the image shares the blocks of its layers and copies ends that are no whole blocks', async () => {
+  it('the image shares the blocks of its layers and copies incomplete blocks at their ends', async () => {
     const disk = await makeSmallDisk(400, 'xfs');
     const { at, makeRaw, makeOverlay } = makeChainFiles(disk.path);
     const size = 90 * MIB + 512;

@@ -58,7 +58,7 @@ test('`volume-snapshot` refuses a disk that is not a volume; `snapshot --volume-
   expect(await imagesIn(sandbox)).toEqual([]);
 });
 
-test('a dry run prints what becomes of each volume, and touches nothing', async () => {
+test('a dry run prints the plan of each volume, and changes nothing', async () => {
   pool = await createDirPool(domain.dir);
   before = await photograph(domain);
   const sandbox = await makeSandbox();

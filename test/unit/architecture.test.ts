@@ -135,7 +135,7 @@ it('src has files, and every room is in the list', () => {
 });
 
 describe('imports', () => {
-  it('point down the list of rooms, type-only ones too', () => {
+  it('point down the list of folders, type-only ones too', () => {
     const wrong = sources.flatMap((source) =>
       ownImports(source)
         .filter((to) => ROOMS.indexOf(roomOf(to)) < ROOMS.indexOf(source.room))
@@ -231,7 +231,7 @@ describe('every file', () => {
     expect(wrong.map(({ path }) => path).filter((path) => path !== 'index.ts')).toEqual([]);
   });
 
-  it('has 200 lines at most, or says why it has more', () => {
+  it('has 200 lines at most, or a comment with the reason for more', () => {
     const long = sources
       .filter(({ text }) => text.split('\n').length > 201 && !LONG_REASON.test(text))
       .map(({ path, text }) => `${path}: ${text.split('\n').length - 1}`);

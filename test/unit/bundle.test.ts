@@ -27,7 +27,7 @@ it('the bundle imports only its own files, Node and the native packages', async 
   expect([...foreign].sort()).toEqual(NATIVE);
 });
 
-it('the bundle lies one folder deep, as the URLs of its threads and of the configuration need it', () => {
+it('the bundle is one folder deep, so that the URLs of its threads and of the configuration resolve', () => {
   expect(files.filter((name) => name.split('/').length !== 2)).toEqual([]);
 });
 

@@ -8,7 +8,7 @@ import { type DoctorFinding, failure, ok, warning } from './finding.ts';
 const GIB = 1024 ** 3;
 /** Less than this is a warning. */
 const LITTLE = 10 * GIB;
-/** The flags that name another directory, unless it is --work-dir. */
+/** The flag or setting that names another directory, if it is not --work-dir. */
 const OTHER_PLACE: Readonly<Record<string, string>> = {
   'managed save': 'managedSaveDir, as in libvirt',
   registry: '--registry',

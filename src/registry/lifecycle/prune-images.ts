@@ -112,7 +112,7 @@ async function readAliased(
   return { aliased, unreadable };
 }
 
-/** Returns why the image is kept after all: it was protected, aliased or deleted meanwhile. */
+/** Deletes the image, or returns why it is kept: it was protected, aliased or in use meanwhile. */
 async function remove(
   store: ObjectStore,
   { id }: ImageRecord,

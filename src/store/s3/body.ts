@@ -14,7 +14,7 @@ interface SocketTimeout {
 export interface WatchOptions {
   signal: AbortSignal | undefined;
   idleMs: number;
-  /** What is to come within each `slowMs` that the reader does not pause in. */
+  /** Each `slowMs` in which the reader does not pause must bring LEAST_BYTES. */
   slowMs: number;
   explain: (error: unknown) => PublishError;
 }

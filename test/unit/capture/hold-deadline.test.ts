@@ -9,14 +9,14 @@ function hold(ms: number) {
   return { calls, deadline: { host, ms, release } };
 }
 
-test('`withHoldDeadline` releases the guest first, then gives up the connection of a call that hangs', async () => {
+test('`withHoldDeadline` releases the guest first, then abandons the connection of a call that hangs', async () => {
   const { calls, deadline } = hold(10);
   const hanging = withHoldDeadline(deadline, () => new Promise(() => undefined));
   await expect(hanging).rejects.toMatchObject({ code: 'LIBVIRT', retryable: true });
   expect(calls).toEqual(['guest let go', 'connection given up']);
 });
 
-test('`withHoldDeadline` gives the connection up also if the release fails', async () => {
+test('`withHoldDeadline` abandons the connection also if the release fails', async () => {
   const { calls, deadline } = hold(10);
   const release = () => Promise.reject(new Error('busy'));
   const hanging = withHoldDeadline({ ...deadline, release }, () => new Promise(() => undefined));

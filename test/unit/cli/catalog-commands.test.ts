@@ -186,7 +186,7 @@ describe('copy, prune, gc', () => {
     expect(virtPublish('copy', first).status).toBe(2);
   });
 
-  it('`prune --dry-run` prints what `prune` then deletes', () => {
+  it('`prune --dry-run` prints the images that `prune` then deletes', () => {
     expect(virtPublish('prune').status).toBe(2);
     const dry = virtPublish('prune', '--keep-last', '1', '--dry-run');
     expect(dry.stdout).toMatch(new RegExp(`^keep +${second} .* last$`, 'm'));

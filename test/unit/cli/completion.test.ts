@@ -126,7 +126,7 @@ describe('the values of the registry', () => {
     ]);
   });
 
-  it('are nothing, without a word, if configuration or registry cannot be read', async () => {
+  it('are empty, without an error, if configuration or registry cannot be read', async () => {
     await writeFile(join(dir, 'broken.json'), '{');
     expect(await values('show', '--config', join(dir, 'broken.json'), '')).toEqual([]);
     expect(

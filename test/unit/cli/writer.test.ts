@@ -53,7 +53,7 @@ test('reports beyond some megabytes are dropped and counted; products are never 
   expect(to.text().length).toBeLessThan(6 * 1024 * 1024);
 });
 
-test('a reader that stops for good is given up after the limit; a slow one never', async () => {
+test('output for a reader that stops for good is dropped after the limit; for a slow one never', async () => {
   const to = reader();
   const writer = new Writer(to.sink);
   to.stop();

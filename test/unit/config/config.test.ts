@@ -139,7 +139,7 @@ describe('state directory, work directory and registry', () => {
   });
 });
 
-describe('a wrong value is CONFIG, naming the file or variable, the key, and what is allowed', () => {
+describe('a wrong value is CONFIG, and the message names the file or variable, the key and the allowed values', () => {
   const cases: [string, unknown, RegExp][] = [
     ['unknown key', { registri: 'x' }, /x\.json: registri is not a known key$/],
     ['unknown key below', { s3: { acl: 1 } }, /s3\.acl is not a known key$/],

@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-test('`removeScratch` removes a scratch file and no other file, whatever its type claims', async () => {
+test('`removeScratch` removes a scratch file and no other file, even if its type permits that', async () => {
   const path = join(folder, 'disk.qcow2');
   await writeFile(path, 'data of a guest');
   const disk = { path, isScratch: false } as unknown as ScratchFile;

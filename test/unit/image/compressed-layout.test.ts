@@ -54,7 +54,7 @@ describe('a piece', () => {
     expect(place.end).toBe(5 * CLUSTER + 11);
   });
 
-  it('has its stored clusters where the lost rest of a cluster is smallest', () => {
+  it('places its stored clusters so that the lost rest of a cluster is smallest', () => {
     const lengths = Uint32Array.of(30_000, CLUSTER, 35_000, 60_000, 4_000);
     const place = placePiece(CLUSTER + 200, lengths);
     expect(place).toMatchObject({ packedClusters: 2, storedAt: 2 * CLUSTER });
@@ -90,7 +90,7 @@ describe('the tables', () => {
     expect(layout.size).toBe(layout.dataAt + 2 * CLUSTER);
   });
 
-  it('are handed out as soon as they are complete, so that few are in memory', () => {
+  it('are returned as soon as they are complete, so that few are in memory', () => {
     const clusters = 8192 * 5;
     const layout = new CompressedLayout(5 * GIB, runsOf([0, clusters]));
     const first = layout.dataAt / CLUSTER;

@@ -18,7 +18,7 @@ it('no public type mentions a type that is not exported', () => {
   expect(wrong.map(({ name, inner }) => `${name} mentions ${inner.join(', ')}`)).toEqual([]);
 });
 
-it('every function says what it throws, and every method of a registry has a docstring', () => {
+it('every function documents its errors, and every method of a registry has a docstring', () => {
   const functions = api.filter(({ kind }) => kind === 'function');
   expect(functions.map(({ name }) => name)).toEqual([
     ...['commitChain', 'createSnapshot', 'createVolumeSnapshot', 'doctor', 'importImage'],
@@ -38,7 +38,7 @@ it('the API page has every export', () => {
   for (const { name } of api) expect(page).toContain(`\n### ${name}\n`);
 });
 
-it('the library exports the values that its declarations say, and no others', async () => {
+it('the library exports the values of its declarations, and no others', async () => {
   const library = await import('virt-publish');
   const values = api.filter(({ kind }) => ['function', 'class', 'const'].includes(kind));
   expect(Object.keys(library).sort()).toEqual(values.map(({ name }) => name).sort());

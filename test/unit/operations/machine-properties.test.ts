@@ -56,7 +56,7 @@ test('values that Nova does not know are left out, since it would refuse the ima
   expect(propertiesOf(domain(odd), 'sd')).toEqual(PLAIN);
 });
 
-test('the TPM of the host is no vTPM, and one without a version is none to Nova', () => {
+test('the TPM of the host is no vTPM, and one without a version is no vTPM for Nova', () => {
   const passthrough = `<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>`;
   const noVersion = `<tpm model='tpm-tis'><backend type='emulator'/></tpm>`;
   for (const tpm of [passthrough, noVersion])

@@ -50,7 +50,7 @@ describe('a name that contradicts the bytes is refused', () => {
   });
 });
 
-describe('a name that agrees with the bytes, or says less, is accepted', () => {
+describe('a name that agrees with the bytes, or implies less, is accepted', () => {
   it.each<[string, string[], DiskFormat]>([
     ['disk.qcow2', [], 'qcow2'],
     ['disk.qcow2', ['gzip'], 'qcow2'],

@@ -66,7 +66,7 @@ describe('a page', () => {
     expect(numbers((await selectPage(records(list), {})).images)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('is followed by the next one until the end, whatever its length', async () => {
+  it('is followed by the next one until the end, for any length', async () => {
     for (const limit of [1, 2, 3, 4, 5, 6]) {
       const seen: number[] = [];
       let after: ImageRecord | undefined;

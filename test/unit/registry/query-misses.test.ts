@@ -35,7 +35,7 @@ it.each<[ListQuery, string | null]>([
   expect(await missOf(query)).toBe(expected);
 });
 
-it('says that there is no image at all', async () => {
+it('reports that there is no image at all', async () => {
   expect(await missOf({}, [])).toBe('there is no image');
   expect(await missOf({ name: 'x' }, [killed])).toBe('there is no image');
 });

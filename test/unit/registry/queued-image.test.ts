@@ -25,7 +25,7 @@ const FAILURES: readonly (readonly [Error, string])[] = [
 ];
 
 for (const [index, [error, reason]] of FAILURES.entries())
-  it(`a killed image says "${reason}", and nothing of the host`, async () => {
+  it(`a killed image has the reason "${reason}", and no fact of the host`, async () => {
     const registry = await openRegistry(join(folder, 'registry'));
     const id = ID.replace(/.$/, String(index));
     const fields = { id, name: 'x', disk_format: 'raw' } as const;

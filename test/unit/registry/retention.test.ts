@@ -46,7 +46,7 @@ describe('a policy', () => {
     ]);
   });
 
-  it('keeps what any of its rules keeps', () => {
+  it('keeps each image that one of its rules keeps', () => {
     expect(kept(times, { last: 1, monthly: 3 })).toEqual([
       '2026-03-01T10:00 last,monthly',
       '2026-02-28T09:00 monthly',

@@ -12,7 +12,7 @@ import type { GuestContext } from '#built/run/acts/guest-context.js';
 
 const UUID = '6f9b0f4c-52a5-4b6c-8ef4-0d6b3b6d7b10';
 
-test('the recovery command of `detach` can be pasted into a shell, whatever the XML contains', () => {
+test('the recovery command of `detach` can be pasted into a shell with any XML', () => {
   const bin = mkdtempSync(join(tmpdir(), 'vp-unit-'));
   writeFileSync(join(bin, 'virsh'), '#!/bin/sh\necho "$@"\nexec cat /dev/stdin\n');
   chmodSync(join(bin, 'virsh'), 0o755);

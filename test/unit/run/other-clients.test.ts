@@ -67,7 +67,7 @@ const undefineData = {
   saved: { xml: xmlWith('/old', '<title>as it was</title>'), metadata: null },
 };
 
-test('the undo of an undefine keeps the new file of a disk, and takes all else from the saved XML', async () => {
+test('the undo of an undefine keeps the new file of a disk, and takes everything else from the saved XML', async () => {
   const seen = { live: xmlWith('/new'), stored: xmlWith('/new'), persistent: false };
   const { context, calls } = contextOf(seen);
   expect(await undefine.undo(context, undefineData)).toContain('vda');

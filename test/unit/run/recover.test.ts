@@ -79,7 +79,7 @@ test('a run is dead if its domain lock is free, and running if the lock names it
   await other.release();
 });
 
-test('a run of another boot is dead, whatever process holds the lock', async () => {
+test('a run of another boot is dead, even if a process holds the lock', async () => {
   const { domain, runId, journal } = await makeRun('another boot');
   await journal.close();
   const lock = await lockDomain(domain, runId);

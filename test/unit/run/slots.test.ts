@@ -54,7 +54,7 @@ test('a third snapshot waits for two, reports their runs, and starts when one en
   await Promise.all([two.release(), three.release()]);
 });
 
-test('a slot whose lock file names no run counts as taken, and the error says so', async () => {
+test('a slot whose lock file names no run counts as taken, and the error reports that', async () => {
   const path = join(lockFolder(), 'slot-1.lock');
   const child = await holdLock(path, 'garbage');
   const late = request('late', { maxConcurrent: 1, timeoutMs: 1 }).options;

@@ -50,17 +50,17 @@ test('an empty image is one empty part', () => {
   expect(partAt(plan, 1)).toEqual({ number: 1, start: 0, end: 0 });
 });
 
-test('the wanted part size stands wherever the number of parts allows it', () => {
+test('the configured part size is used if the number of parts allows it', () => {
   expect(planParts(10_000 * PART, PART, LIMITS)).toMatchObject({ partSize: PART, count: 10_000 });
   expect(planParts(10_000 * PART + 1, PART, LIMITS).partSize).toBe(PART + MIB);
   expect(planParts(5 * TIB, PART, LIMITS).partSize).toBe(525 * MIB);
 });
 
-test('a part size below what the store takes is raised', () => {
+test('a part size below the minimum of the store is raised', () => {
   expect(planParts(100 * MIB, MIB, LIMITS).partSize).toBe(5 * MIB);
 });
 
-test('an image larger than the store can hold is refused with both sizes', () => {
+test('an image larger than the maximum of the store is refused with both sizes', () => {
   expect(() => planParts(5 * TIB + 1, PART, LIMITS)).toThrow(
     expect.objectContaining({
       code: 'UPLOAD',

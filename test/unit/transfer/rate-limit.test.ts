@@ -28,7 +28,7 @@ test('many senders share one rate, in the order of their requests', async () => 
   ]);
 });
 
-test('time in which nothing was sent is not saved up', async () => {
+test('idle time does not permit a higher rate later', async () => {
   const limit = new RateLimit(1000);
   await limit.take(1000);
   await vi.advanceTimersByTimeAsync(60_000);

@@ -78,7 +78,8 @@ async function* unpackBy(
     });
     if (fed !== undefined) throw fed;
     if (signal.aborted) throw signal.reason;
-    if (exitCode !== 0) throw NEEDS_MEMORY.test(stderrText) ? tooHungry(packing) : broken(packing, stderrText);
+    if (exitCode !== 0)
+      throw NEEDS_MEMORY.test(stderrText) ? tooHungry(packing) : broken(packing, stderrText);
   } finally {
     kill();
     packed.destroy();
