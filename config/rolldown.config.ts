@@ -4,7 +4,7 @@ import { defineConfig, type RolldownOptions } from 'rolldown';
 import { thirdParty } from './third-party.ts';
 
 // NOTE: opening some 480 files takes a quarter of a second, and where the page cache has lost them
-// twice that: half of a small run.
+// twice that: as long as a small run itself.
 const PROGRAMS = { 'cli/main': 'cli/main', 'library/index': 'index' };
 /** In a process or thread of their own nothing is shared, so each is one file. */
 const BESIDE = [

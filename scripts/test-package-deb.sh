@@ -97,7 +97,7 @@ expect() {
   if "$@" >"$ROOT.out" 2>&1; then say "  $what"; else cat "$ROOT.out" >&2 && die "not so: $what"; fi
 }
 
-# said TEXT: what apt printed last has it.
+# said TEXT: succeeds if the last output of apt contains TEXT.
 said() { grep -qF -- "$1" "$ROOT.apt" || { cat "$ROOT.apt" >&2 && return 1; }; }
 
 not() { ! "$@"; }
@@ -197,7 +197,7 @@ wait_for() {
   return 1
 }
 
-# start_import: a run that waits for the second half of its input. Sets IMPORT and FEEDER.
+# start_import: a run that waits for the rest of its input. Sets IMPORT and FEEDER.
 start_import() {
   rm -f "$WORK/go" "$WORK/pipe"
   mkfifo "$WORK/pipe"

@@ -23,7 +23,7 @@ await new S3Client({ endpoint: S3_ENDPOINT, forcePathStyle: true }).send(
 );
 makeImage();
 const cli = new URL('../../dist/cli/main.js', import.meta.url).pathname;
-const ours = (...args) => run(process.execPath, [cli, '--quiet', ...args]);
+const own = (...args) => run(process.execPath, [cli, '--quiet', ...args]);
 const rclone = (...args) => run('rclone', ['copyto', ...args]);
 const aws = (...args) =>
   run('aws', ['s3', 'cp', '--only-show-errors', '--endpoint-url', S3_ENDPOINT, ...args]);
@@ -32,12 +32,12 @@ const seconds = { upload: [], pull: [] };
 for (let round = 1; round <= rounds; round += 1) {
   const key = `peers/${round}.raw`;
   const sent = {
-    ours: ours('import', image, '--name', `image-${round}`, '--format', 'raw'),
+    own: own('import', image, '--name', `image-${round}`, '--format', 'raw'),
     rclone: rclone(image, `lab:${BUCKET}/${key}`),
     aws: aws(image, `s3://${BUCKET}/${key}.aws`),
   };
   const got = {
-    ours: fetching(() => ours('pull', `image-${round}`, fetched)),
+    own: fetching(() => own('pull', `image-${round}`, fetched)),
     rclone: fetching(() => rclone(`lab:${BUCKET}/${key}`, fetched)),
     aws: fetching(() => aws(`s3://${BUCKET}/${key}`, fetched)),
   };
@@ -46,17 +46,17 @@ for (let round = 1; round <= rounds; round += 1) {
 }
 say(`${sizeMib} MiB of random bytes, ${concurrency} at once, ${rounds} rounds; `);
 say(`${cpus().length} cores, load ${load} before the first\n`);
-const head = ['ours', 'rclone', 'aws'].map((name) => name.padStart(10)).join('');
+const head = ['own', 'rclone', 'aws'].map((name) => name.padStart(10)).join('');
 say(`${'median MiB/s'.padEnd(14)}${head}${'/ rclone'.padStart(11)}${'/ aws'.padStart(8)}`);
 for (const [what, rows] of Object.entries(seconds)) {
-  const rates = ['ours', 'rclone', 'aws'].map((name) => sizeMib / median(rows, name));
+  const rates = ['own', 'rclone', 'aws'].map((name) => sizeMib / median(rows, name));
   const [mine = 0, ...others] = rates;
   const cells = rates.map((rate) => rate.toFixed(0).padStart(10)).join('');
   const [first = '', second = ''] = others.map((rate) => (mine / rate).toFixed(2));
   say(`${what.padEnd(14)}${cells}${first.padStart(11)}${second.padStart(8)}`);
 }
 for (const [what, rows] of Object.entries(seconds)) {
-  const all = ['ours', 'rclone', 'aws'].map(
+  const all = ['own', 'rclone', 'aws'].map(
     (name) => `${name} ${rows.map((row) => row[name].toFixed(2)).join(' ')}`,
   );
   say(`${what} in s: ${all.join('; ')}`);
@@ -65,7 +65,7 @@ for (const [what, rows] of Object.entries(seconds)) {
 function ourEnv() {
   return {
     ...{ XDG_STATE_HOME: join(WORK, 'state'), VIRT_PUBLISH_STATE_DIR: join(WORK, 'state') },
-    ...{ VIRT_PUBLISH_REGISTRY: `s3://${BUCKET}/ours`, VIRT_PUBLISH_S3_ENDPOINT: S3_ENDPOINT },
+    ...{ VIRT_PUBLISH_REGISTRY: `s3://${BUCKET}/own`, VIRT_PUBLISH_S3_ENDPOINT: S3_ENDPOINT },
     VIRT_PUBLISH_UPLOAD_CONCURRENCY: String(concurrency),
     VIRT_PUBLISH_UPLOAD_PART_SIZE_MIB: String(PART_MIB),
   };
@@ -124,8 +124,8 @@ function fetching(pull) {
 
 function median(rows, name) {
   const sorted = rows.map((row) => row[name]).sort((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  const [low = 0, high = 0] = [sorted[sorted.length % 2 ? half : half - 1], sorted[half]];
+  const middle = Math.floor(sorted.length / 2);
+  const [low = 0, high = 0] = [sorted[sorted.length % 2 ? middle : middle - 1], sorted[middle]];
   return (low + high) / 2;
 }
 

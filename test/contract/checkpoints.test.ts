@@ -98,10 +98,10 @@ test('`list` writes a checkpoint after many reads, and a fresh client then reads
   const registry = await openRegistry(place.url, place.options);
   const [changed, deleted, ...rest] = expected as [ImageRecord, ImageRecord, ...ImageRecord[]];
   const killed = await registry.killImage(changed.id, 'a change');
-  const gone = await registry.deleteImage(deleted.id);
+  const tombstone = await registry.deleteImage(deleted.id);
   const added = await registry.queueImage({ name: 'new', disk_format: 'raw' });
   const then = await listFresh();
-  expect(then.records).toEqual(byId([killed, gone, added, ...rest]));
+  expect(then.records).toEqual(byId([killed, tombstone, added, ...rest]));
   expect(then).toMatchObject({ reads: 3, writes: 0 });
 });
 

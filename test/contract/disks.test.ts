@@ -58,7 +58,7 @@ describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, m
   }
 
   test('becomes active only if every disk is stored, and has the ETag of each', async () => {
-    const { id } = await registry.queueImage({ name: 'half', disk_format: 'raw' });
+    const { id } = await registry.queueImage({ name: 'incomplete', disk_format: 'raw' });
     await registry.markSaving(id);
     const disks = await upload(id);
     const [root] = disks;
@@ -68,8 +68,8 @@ describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, m
     await expect(registry.activateImage(id, { data, disks })).rejects.toMatchObject({
       ...{ code: 'INTEGRITY', message: expect.stringContaining('vdb.raw') },
     });
-    expect(await registry.discardImage(id, 'half of it')).toMatchObject({ status: 'killed' });
-    expect((await place.keys()).filter((key) => /half|vd[ab]/.test(key))).toEqual([]);
+    expect(await registry.discardImage(id, 'incomplete')).toMatchObject({ status: 'killed' });
+    expect((await place.keys()).filter((key) => /incomplete|vd[ab]/.test(key))).toEqual([]);
 
     const image = await publishDisks('whole');
     expect(image).toMatchObject({ size: SIZES.vda, data: { name: 'vda.raw' } });
@@ -95,7 +95,7 @@ describe.each(PLACES)('an image of several disks ($name)', ({ name: placeName, m
     await expect(registry.reactivateImage(id)).rejects.toMatchObject({ code: 'INTEGRITY' });
     await flipBit(place, `images/${id}/vdb.raw`, 7);
     await registry.reactivateImage(id);
-    const damaged = await publishDisks('second gone');
+    const damaged = await publishDisks('second missing');
     await place.store.remove([`images/${damaged.id}/vdb.raw`]);
     const quick = await registry.verifyImage(damaged.id, { quick: true });
     expect(quick.problems).toEqual(['vdb.raw is missing']);

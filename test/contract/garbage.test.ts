@@ -148,7 +148,7 @@ describe('directory', () => {
     await registry.queueImage({ name: 'makes the folders', disk_format: 'raw' });
     const uploads = join(place.url, '.uploads');
     const old = new Date(Date.now() - 48 * HOUR_MS);
-    for (const file of [`${randomUUID()}.new`, `${randomUUID()}.data`, 'not-ours.txt']) {
+    for (const file of [`${randomUUID()}.new`, `${randomUUID()}.data`, 'foreign.txt']) {
       await writeFile(join(uploads, file), 'left');
       await utimes(join(uploads, file), old, old);
     }
@@ -156,6 +156,6 @@ describe('directory', () => {
     await writeFile(join(uploads, young), 'just being written');
     const found = await all(registry.collectGarbage({ olderThanMs: HOUR_MS, remove: true }));
     expect(found.map(({ kind }) => kind)).toEqual(['stray', 'stray']);
-    expect((await place.openUploads()).sort()).toEqual(['not-ours.txt', young].sort());
+    expect((await place.openUploads()).sort()).toEqual(['foreign.txt', young].sort());
   });
 });

@@ -123,7 +123,7 @@ describe('a target that is no file', () => {
     'a block device': (path) => execFileSync('mknod', [path, 'b', '7', '200']),
     'a directory': (path) => mkdir(path),
     'a symbolic link': (path) => symlink(victim, path),
-    'a symbolic link without a target': (path) => symlink(join(folder, 'gone'), path),
+    'a symbolic link without a target': (path) => symlink(join(folder, 'missing'), path),
     'a socket': (path) =>
       new Promise<void>((resolve) => {
         const server = createServer().listen(path, () => resolve());

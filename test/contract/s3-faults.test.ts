@@ -168,13 +168,13 @@ describe('records', () => {
       return fault;
     })(proxy.fault);
     // The other's write may come after our second try, which is a fair win; the bytes show which.
-    const outcome = await store.create('taken', Buffer.from('ours')).then(
-      () => 'ours',
+    const outcome = await store.create('taken', Buffer.from('own')).then(
+      () => 'own',
       (error: { code: string }) => error.code,
     );
     const lost = await theirs;
     const there = Buffer.from((await place.store.read('taken')) ?? []).toString();
-    expect(outcome).toBe(there === 'ours' ? 'ours' : 'PRECONDITION_LOST');
+    expect(outcome).toBe(there === 'own' ? 'own' : 'PRECONDITION_LOST');
     expect(lost === undefined).toBe(there === 'theirs');
   });
 

@@ -135,9 +135,9 @@ test('a run rejects a missing layer before it touches the domain', async () => {
   const domain = await createDomain({ shape: 'chain3' });
   const before = await photograph(domain);
   const [, base] = domain.disk().backing;
-  await rename(base?.path ?? '', `${base?.path}.gone`);
+  await rename(base?.path ?? '', `${base?.path}.moved`);
   const ran = await runCli(['snapshot', domain.name, '--json'], { sandbox });
-  await rename(`${base?.path}.gone`, base?.path ?? '');
+  await rename(`${base?.path}.moved`, base?.path ?? '');
   expect(ran.exitCode, ran.stdout).toBe(30);
   expect(ran.stdout).toContain(base?.path ?? '?');
   await expectWhole(domain, before);

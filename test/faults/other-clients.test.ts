@@ -328,8 +328,8 @@ async function tidy(scene: Scene): Promise<void> {
   const { domain, dir, definition, top } = scene;
   const file = join(dir, 'definition.xml');
   await must('sh', ['-c', 'cat > "$0"', file], { input: definition });
-  if ((await domain.state().catch(() => 'gone')) === 'paused') await domain.virsh('resume');
-  if ((await domain.state().catch(() => 'gone')) === 'running') {
+  if ((await domain.state().catch(() => 'missing')) === 'paused') await domain.virsh('resume');
+  if ((await domain.state().catch(() => 'missing')) === 'running') {
     const source = await sourceOf(domain);
     if (source !== top && source !== scene.base)
       await domain.virsh('blockcommit', 'vdb', '--active', '--pivot', '--wait', '--base', top);

@@ -135,10 +135,10 @@ test('`chain` shows four layers, commits, pulls and pivots them, and rejects lay
   const other = await createDomainOn(otherDir, [foreignDisk], { state: 'off' });
   const held = new RegExp(`middle\\.qcow2 is used by disk vda of domain ${other.name}`);
   await expectFailure(24, held, 'commit', domain.name, '--base', middle);
-  await rename(foreign, `${foreign}.gone`);
+  await rename(foreign, `${foreign}.moved`);
   const unread = new RegExp(`disk vda of domain ${other.name} reads are unknown \\(ENOENT.* mount`);
   await expectFailure(24, unread, 'commit', domain.name, '--base', middle);
-  await rename(`${foreign}.gone`, foreign);
+  await rename(`${foreign}.moved`, foreign);
   const pool = await makeVolumeOf(other, otherDir);
   const asVolume = new RegExp(`middle\\.qcow2 is used by disk vdz of domain ${other.name}`);
   await expectFailure(24, asVolume, 'commit', domain.name, '--base', middle);

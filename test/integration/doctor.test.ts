@@ -69,9 +69,16 @@ it('`doctor` finds a work directory that QEMU cannot reach, and names the folder
 });
 
 it('without libvirt, qemu-img or registry `doctor` reports one failure, and checks the rest', async () => {
-  const gone = await doctor(['--connect', `qemu+unix:///system?socket=${sandbox.dir}/nowhere`]);
-  expect(gone.states).toMatchObject({ libvirt: 'failure', 'qemu-img': 'ok', registry: 'ok' });
-  expect(gone.exitCode).toBe(13);
+  const unreachable = await doctor([
+    '--connect',
+    `qemu+unix:///system?socket=${sandbox.dir}/nowhere`,
+  ]);
+  expect(unreachable.states).toMatchObject({
+    libvirt: 'failure',
+    'qemu-img': 'ok',
+    registry: 'ok',
+  });
+  expect(unreachable.exitCode).toBe(13);
   const bare = await doctor([], { env: { PATH: '/nowhere' } });
   expect(bare.states).toMatchObject({ libvirt: 'ok', 'qemu-img': 'failure', registry: 'ok' });
   expect(bare.exitCode).toBe(30);

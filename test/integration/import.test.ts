@@ -195,9 +195,9 @@ describe('a hostile image', () => {
     expect((await failToImport([split])).message).toMatch(/another file/);
     for (const format of ['qcow2', 'vdi', 'vhdx']) {
       const whole = readFileSync(join(folder, `good.${format}`));
-      const half = join(folder, `half.${format}`);
-      writeFileSync(half, whole.subarray(0, whole.byteLength / 2));
-      expect(await failToImport([half]), format).toMatchObject({ code: 'IMAGE_REFUSED' });
+      const truncated = join(folder, `truncated.${format}`);
+      writeFileSync(truncated, whole.subarray(0, whole.byteLength / 2));
+      expect(await failToImport([truncated]), format).toMatchObject({ code: 'IMAGE_REFUSED' });
     }
   });
 
@@ -352,7 +352,7 @@ describe('a URL', () => {
   it.each([
     ['/loop', /redirects/],
     ['/file', /not an http URL/],
-    ['/gone', /404/],
+    ['/missing', /404/],
     ['/large', /more than the .* allowed/],
     ['/endless', /more than the .* allowed/],
     ['/short', /ended|failed|aborted/],
@@ -365,7 +365,7 @@ describe('a URL', () => {
   });
 
   it('with a password never shows it', async () => {
-    const url = `${base.replace('http://', 'http://me:hush@')}/gone?token=hush`;
+    const url = `${base.replace('http://', 'http://me:hush@')}/missing?token=hush`;
     const ran = await runCli(['import', url, '--name', 'x', '--allow-private', '--json'], {
       sandbox,
     });

@@ -235,7 +235,7 @@ describe('an image in a registry', () => {
         () => undefined,
         (failure: unknown) => failure,
       );
-      if (name === 'deleteImage' && error === undefined) throw new Error('the image is gone');
+      if (name === 'deleteImage' && error === undefined) throw new Error('the image is deleted');
       if (error === undefined) return;
       expect(error).toMatchObject({ name: 'PublishError' });
       if (!domains.includes(name)) expect(error).toMatchObject({ code: 'INTERRUPTED', cause: now });

@@ -40,7 +40,7 @@ test('a new log file and one that others could read both become readable by thei
 });
 
 const REFUSED: readonly (readonly [string, RegExp, (path: string) => Promise<unknown>])[] = [
-  ['a link to a file of ours', /is a symbolic link/, (path) => linkTo(path, 'target.log')],
+  ['a link to a file of this user', /is a symbolic link/, (path) => linkTo(path, 'target.log')],
   ['a link that leads nowhere', /is a symbolic link/, (path) => symlink('/nowhere/x.log', path)],
   ['a FIFO without a reader', /is not a regular file/, (path) => must('mkfifo', [path])],
   ['a directory', /is not a regular file/, (path) => mkdir(path)],

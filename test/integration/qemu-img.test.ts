@@ -200,7 +200,7 @@ describe('an overlay', () => {
   });
 
   it('is read by `info` even if its backing file is missing', async () => {
-    const base = { path: at('gone.qcow2'), format: 'qcow2' };
+    const base = { path: at('missing.qcow2'), format: 'qcow2' };
     const overlay = { path: at('orphan.qcow2'), format: 'qcow2' as const };
     await convertRaw(base.path, 'qcow2');
     await createOverlay({ ...overlay, virtualSize: SIZE, backing: base });

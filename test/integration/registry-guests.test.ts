@@ -61,8 +61,8 @@ test('`delete`, `prune` and `gc` keep an image that a running guest has as its d
   await rename(join(folder, 'records'), records);
 
   await guest.stop();
-  const gone = await cli('delete', id);
-  expect(gone.exitCode, gone.stderr).toBe(0);
+  const second = await cli('delete', id);
+  expect(second.exitCode, second.stderr).toBe(0);
   expect(existsSync(file)).toBe(false);
 });
 

@@ -163,7 +163,7 @@ describe('`planImage` leaves an image to qemu-img', () => {
   });
 
   it('if a layer is missing', async () => {
-    const base = await makeRaw('gone.raw', MIB, [[0, KIB]]);
+    const base = await makeRaw('missing.raw', MIB, [[0, KIB]]);
     const top = await makeOverlay('orphan.qcow2', { size: MIB, below: base });
     rmSync(base.path);
     expect(await plan([top, base], MIB)).toBeUndefined();

@@ -190,7 +190,7 @@ function truncate(
   outgoing.write(half, () => (how === 'hang' ? undefined : socket.destroy()));
 }
 
-/** The server gets the head and half of the body, then the connection breaks on both sides. */
+/** Sends the server the head and 50% of the body, then breaks the connection on both sides. */
 function forwardHalf({ incoming, upstream }: Exchange, sent: Buffer): Promise<void> {
   const { method, headers, url, socket } = incoming;
   return new Promise((resolve) => {

@@ -135,7 +135,7 @@ it('src has files, and every room is in the list', () => {
 });
 
 describe('imports', () => {
-  it('point down the list of folders, type-only ones too', () => {
+  it('point down the list of rooms, type-only ones too', () => {
     const wrong = sources.flatMap((source) =>
       ownImports(source)
         .filter((to) => ROOMS.indexOf(roomOf(to)) < ROOMS.indexOf(source.room))

@@ -29,12 +29,12 @@ const rclone = `rclone copyto --s3-upload-concurrency ${CONCURRENCY}`;
 const shell = (...lines) => ['sh', '-ec', lines.join('\n')];
 
 export const NOVA = 'the Nova way';
-export const OURS = 'virt-publish';
+export const OWN = 'virt-publish';
 export const UPLOAD = 'virt-publish, upload alone';
 
 export const LIVE_DIRECTORY = [
   { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory) },
-  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory) },
+  { name: OWN, argv: ({ domain, directory }) => snapshot(domain, directory) },
   {
     name: 'virtnbdbackup',
     needs: '/usr/bin/virtnbdbackup',
@@ -52,7 +52,7 @@ export const LIVE_DIRECTORY = [
 
 export const LIVE_BUCKET = [
   { name: NOVA, argv: ({ domain, bucket }) => nova(domain, `s3://${bucket}/image`) },
-  { name: OURS, argv: ({ domain, bucket }) => snapshot(domain, `s3://${bucket}/vp`) },
+  { name: OWN, argv: ({ domain, bucket }) => snapshot(domain, `s3://${bucket}/vp`) },
   {
     name: UPLOAD,
     argv: ({ bucket }) => [process.execPath, `${HERE}upload.js`, `s3://${bucket}/vp`],
@@ -85,19 +85,19 @@ export const LIVE_BUCKET = [
 export const COMPRESSED = [
   { name: `${NOVA}, zlib`, argv: ({ domain, directory }) => nova(domain, directory, '--compress') },
   {
-    name: `${OURS}, zstd`,
+    name: `${OWN}, zstd`,
     argv: ({ domain, directory }) => snapshot(domain, directory, '--compress', 'zstd'),
   },
 ];
 
 export const SMALL = [
   { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory) },
-  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory) },
+  { name: OWN, argv: ({ domain, directory }) => snapshot(domain, directory) },
 ];
 
 export const COLD = [
   { name: NOVA, argv: ({ domain, directory }) => nova(domain, directory, '--cold') },
-  { name: OURS, argv: ({ domain, directory }) => snapshot(domain, directory, '--mode', 'cold') },
+  { name: OWN, argv: ({ domain, directory }) => snapshot(domain, directory, '--mode', 'cold') },
 ];
 
 /** Returns the contenders that are installed on this machine, and those that are missing. */

@@ -21,7 +21,7 @@ const REAL_FOLDERS = ['/usr/bin', '/usr/lib', '/usr/share'];
 const DATA_START = 256 * MIB;
 
 /**
- * Makes a base with five sixths of `dataMib` and an overlay with the rest. Half of each is random, half
+ * Makes a base with five sixths of `dataMib` and an overlay with the rest. 50% of each is random, 50%
  * is files of this host. The base is kept between runs. Resolves to the path of the overlay.
  */
 export async function makeChain(folder, name, dataMib) {
@@ -89,7 +89,7 @@ async function fillOverlay(overlay, mib, start) {
   await command('rm', data);
 }
 
-/** Data as on real disks: half random, half programs, libraries and documents of this host. */
+/** Data like on real disks: 50% random, 50% programs, libraries and documents of this host. */
 function fill(path, start, mib) {
   const file = openSync(path, 'r+');
   const real = realBytes();

@@ -31,7 +31,7 @@ export function qemuPid(name) {
   return Number(readFileSync(`/run/libvirt/qemu/${name}.pid`, 'utf8'));
 }
 
-/** @throws Error if a contender did not leave the guest as it was */
+/** @throws Error if a contender did not restore the guest */
 export async function assertUnchanged(name) {
   const info = await virsh('dominfo', name);
   if (!/State: +running/.test(info)) throw new Error(`${name} does not run: ${info}`);

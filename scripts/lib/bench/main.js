@@ -9,7 +9,7 @@ import {
   LIVE_BUCKET,
   LIVE_DIRECTORY,
   NOVA,
-  OURS,
+  OWN,
   SMALL,
   splitByInstalled,
   UPLOAD,
@@ -81,16 +81,16 @@ async function liveDirectory(guest) {
   const by = await contest('live, into a directory', LIVE_DIRECTORY, (each) =>
     intoDirectory(each, guest),
   );
-  goal('live into a directory', by[OURS].ms / by[NOVA].ms, 0.25);
-  goal('guest freeze', by[OURS].freezeMs, 100, ' ms');
+  goal('live into a directory', by[OWN].ms / by[NOVA].ms, 0.25);
+  goal('guest freeze', by[OWN].freezeMs, 100, ' ms');
 }
 
 async function liveBucket(guest) {
   await prepareImage(guest.disk);
   const by = await contest('live, into S3', LIVE_BUCKET, (each) => intoBucket(each, guest));
-  goal('live into S3', by[OURS].ms / by[NOVA].ms, 0.6);
-  goal('live into S3, to the upload alone', by[OURS].ms / by[UPLOAD].ms, 1.2);
-  goal('memory', by[OURS].memory / 2 ** 20, 256, ' MiB');
+  goal('live into S3', by[OWN].ms / by[NOVA].ms, 0.6);
+  goal('live into S3, to the upload alone', by[OWN].ms / by[UPLOAD].ms, 1.2);
+  goal('memory', by[OWN].memory / 2 ** 20, 256, ' MiB');
 }
 
 async function compressed(guest) {
@@ -105,7 +105,7 @@ async function compressed(guest) {
 async function cold(guest) {
   const plain = await contest('cold, into a directory', COLD, (each) => intoDirectory(each, guest));
   // Without reflinks the guest waits for a convert at full speed.
-  goal('cold: time the guest is down', plain[OURS].downMs / plain[NOVA].downMs, 1);
+  goal('cold: time the guest is down', plain[OWN].downMs / plain[NOVA].downMs, 1);
   await withReflinks(folder, async (place) => {
     const disk = await makeChain(place, 'cold', dataMib);
     await startDomain(DOMAIN, disk, folder);
@@ -113,20 +113,20 @@ async function cold(guest) {
     const by = await contest('cold, on a file system with reflinks', COLD, (each) =>
       intoDirectory(each, { ...guest, disk, ...places }),
     );
-    goal('cold, reflinks: time the guest is down', by[OURS].downMs / by[NOVA].downMs, 0.6);
+    goal('cold, reflinks: time the guest is down', by[OWN].downMs / by[NOVA].downMs, 0.6);
     await startDomain(DOMAIN, guest.disk, folder);
   });
 }
 
 async function memory(guest) {
-  const ours = LIVE_BUCKET.filter(({ name }) => name === OURS);
-  const large = await contest(`memory, ${dataMib} MiB`, ours, (each) => intoBucket(each, guest));
+  const own = LIVE_BUCKET.filter(({ name }) => name === OWN);
+  const large = await contest(`memory, ${dataMib} MiB`, own, (each) => intoBucket(each, guest));
   const disk = await makeChain(folder, 'tenth', Math.floor(dataMib / 10));
   await startDomain(DOMAIN, disk, folder);
-  const tenth = await contest('memory, a tenth of the data', ours, (each) =>
+  const tenth = await contest('memory, a tenth of the data', own, (each) =>
     intoBucket(each, { ...guest, disk }),
   );
-  goal('memory, 10 times the size', large[OURS].memory / tenth[OURS].memory, 1.1);
+  goal('memory, 10 times the size', large[OWN].memory / tenth[OWN].memory, 1.1);
   await startDomain(DOMAIN, guest.disk, folder);
 }
 
@@ -136,7 +136,7 @@ async function small() {
   const by = await contest('a small domain, into a directory', SMALL, (each) =>
     intoDirectory(each, { domain: SMALL_DOMAIN, disk }),
   );
-  goal('a small domain', by[OURS].ms / 1000, 1, ' s');
+  goal('a small domain', by[OWN].ms / 1000, 1, ' s');
 }
 
 /** Runs every contender in turn, round by round; resolves to the medians by name. */

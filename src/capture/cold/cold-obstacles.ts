@@ -45,7 +45,7 @@ export function mustGo(kind: string): boolean {
   return kind === 'pci' || kind === 'mdev';
 }
 
-/** A directory that QEMU presents as a disk, and an NVMe drive that QEMU drives, are on this host. */
+/** A directory that QEMU presents as a disk, and an NVMe device that QEMU drives, are on this host. */
 const OF_THIS_HOST = new Set(['dir', 'nvme']);
 
 function isOutside({ remote, backingChain }: DiskDescription): boolean {

@@ -22,7 +22,7 @@ export interface PiecePlace {
  *
  * NOTE: a stored cluster begins at a cluster of the file. A compressed one may reach into the next
  * cluster only if that has compressed ones too. So the rest of a cluster before stored ones is
- * lost. A piece has at most one such place, where the rest is smallest.
+ * lost. A piece has at most one such place, at the smallest rest.
  */
 export function placePiece(at: number, lengths: Uint32Array): PiecePlace {
   const packed = [...lengths].filter((length) => length > 0 && length < CLUSTER);

@@ -11,7 +11,7 @@ export type Integer = number | bigint;
 
 /** The structs that libvirt fills, with the C types of their fields. */
 export const STRUCTS = {
-  // NOTE: `unsigned long` is what libvirt's header says; it has 64 bits on every supported machine.
+  // NOTE: `unsigned long` is what libvirt's header says; it has 64 bits on every supported architecture.
   virDomainBlockJobInfo: {
     type: 'int',
     bandwidth: 'unsigned long',

@@ -10,7 +10,7 @@ export interface HostDevice {
   managed: boolean;
   /** XML of the element, to detach and attach the device. */
   xml: string;
-  /** True on the root bus of a PCIe machine, where nothing can be unplugged. */
+  /** True on the root bus of a PCIe machine type: its devices cannot be unplugged. */
   onRootBus: boolean;
   /** For messages: `0000:06:12.5`, an mdev's UUID, `046d:c52b`… */
   address: string;

@@ -24,7 +24,7 @@ export interface BroughtFile extends StillFile {
 
 /**
  * Calls `work` with the image of the settings: a URL or standard input is read into the folder, what is packed is
- * unpacked into it, and a plain file stays where it is. The settings that `work` gets have a signal
+ * unpacked into it, and a plain file is not moved. The settings that `work` gets have a signal
  * that aborts too if a process writes to that file.
  * @throws DOWNLOAD, IMAGE_REFUSED, INTEGRITY (another digest), NO_SPACE, USAGE; what `access` and
  * `work` throw

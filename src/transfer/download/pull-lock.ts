@@ -6,7 +6,7 @@ import { isNamed, openOwn } from '../../host/files/own-file.ts';
 import { placeError } from './pull-place.ts';
 
 export interface PullLock {
-  /** The note of which ranges are in the partial file. `release` removes it if it is empty. */
+  /** The note that lists the ranges in the partial file. `release` removes it if it is empty. */
   readonly note: FileHandle;
   release(): Promise<void>;
 }

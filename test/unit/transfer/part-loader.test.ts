@@ -66,11 +66,11 @@ test('memory is reused by the next upload, unless it may still be read', async (
 
 test('memory of a read that failed or hangs is not reused', async () => {
   const broken: RangeReader = {
-    read: () => Promise.reject(new Error('the disk is gone')),
+    read: () => Promise.reject(new Error('the disk failed')),
     close: async () => undefined,
   };
   const loader = new PartLoader(broken, 1);
-  await expect(loader.load(SMALL)).rejects.toThrow('the disk is gone');
+  await expect(loader.load(SMALL)).rejects.toThrow('the disk failed');
   await expect(loader.load(SMALL)).rejects.toMatchObject({ code: 'INTERNAL' });
   await loader.close();
 });
