@@ -4,7 +4,7 @@ import { ignoreRejection } from '../core/ignore-rejection.ts';
 import type { Host } from '../libvirt/host.ts';
 
 export interface HoldDeadline {
-  host: Pick<Host, 'giveUpWork'>;
+  host: Pick<Host, 'abandonWork'>;
   ms: number;
   /** Thaws or resumes the guest on another connection than the one of the call that hangs. */
   release?: () => Promise<void>;
@@ -25,7 +25,7 @@ export async function withHoldDeadline<T>(
       try {
         await release?.();
       } finally {
-        await host.giveUpWork();
+        await host.abandonWork();
       }
     };
     timer = setTimeout(

@@ -14,7 +14,7 @@ const THAW_TRIES = 2;
 
 /** The part of a run that a freeze needs. */
 export type FreezeRun = Pick<CaptureRun, 'domain' | 'scope' | 'onEvent'> & {
-  host: Pick<CaptureRun['host'], 'giveUpWork'>;
+  host: Pick<CaptureRun['host'], 'abandonWork'>;
   inspection: Pick<CaptureRun['inspection'], 'name' | 'agent'>;
   plan: Pick<CaptureRun['plan'], 'quiesce'>;
   /** How long this guest may stay frozen, in milliseconds. */

@@ -103,8 +103,8 @@ export class Connection {
   }
 
   /** Rejects the pending calls and all later ones with PublishError LIBVIRT. Never rejects. */
-  giveUp(): Promise<void> {
-    return this.#client.giveUp();
+  abandon(): Promise<void> {
+    return this.#client.abandon();
   }
 
   /** Waits for the pending calls, then ends the thread. Never rejects; may be called again. */

@@ -50,8 +50,8 @@ export class Host {
   }
 
   /** Rejects a call that hangs on the work connection; the next call opens a new connection. */
-  giveUpWork(): Promise<void> {
-    return this.#work.giveUp();
+  abandonWork(): Promise<void> {
+    return this.#work.abandon();
   }
 
   async close(): Promise<void> {
@@ -78,10 +78,10 @@ class Reopened {
     return this.#getting;
   }
 
-  async giveUp(): Promise<void> {
+  async abandon(): Promise<void> {
     const connection = this.#connection;
     this.#connection = undefined;
-    await connection?.giveUp();
+    await connection?.abandon();
   }
 
   /** Closes also a connection that is being opened. */

@@ -1,8 +1,8 @@
 // The volume snapshots of a dead run: kept if its image is or was active, else removed.
 import { join } from 'node:path';
 import { CAPTURED_POINT, isNeeded, mayBeInFlight } from '../capture/volumes/needed-volumes.ts';
-import { rollBackVolumes } from '../capture/volumes/roll-back-volumes.ts';
 import type { VolumesPoint } from '../capture/volumes/rollback-request.ts';
+import { rollbackVolumes } from '../capture/volumes/rollback-volumes.ts';
 import type { Config } from '../config/config.ts';
 import type { OnEvent } from '../core/events.ts';
 import { Host } from '../libvirt/host.ts';
@@ -24,7 +24,7 @@ export interface RecoverVolumesOptions {
 }
 
 /**
- * @throws PublishError REGISTRY if it is unknown whether an image needs them; like rollBackVolumes.
+ * @throws PublishError REGISTRY if it is unknown whether an image needs them; like rollbackVolumes.
  */
 export async function recoverVolumes(
   config: Pick<Config, 'timeouts' | 'reserve'>,
@@ -41,7 +41,7 @@ export async function recoverVolumes(
   const host = new Host(uri, { callMs: libvirtMs, longMs: managedSaveMs + libvirtMs });
   const journal = await Journal.reopen(join(run.path, JOURNAL_FILE));
   try {
-    await rollBackVolumes({
+    await rollbackVolumes({
       ...{ host, domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
       ...{ isLate: true, journal, config, onEvent, onNote, signal },
     });

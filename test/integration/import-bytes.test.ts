@@ -83,13 +83,13 @@ describe('a file', () => {
   it('packed by other programs is refused by name', async () => {
     await must('xz', ['-k', '-f', '--format=lzma', join(folder, 'random.raw')]);
     await must('tar', ['--format=v7', '-cf', join(folder, 'old'), '-C', folder, 'random.raw']);
-    for (const [name, says] of [
+    for (const [name, expected] of [
       ['random.raw.lzma', /is LZMA/],
       ['old', /is tar/],
     ] as const)
       expect(await failToImport([join(folder, name)])).toMatchObject({
         ...{ exitCode: 45, code: 'IMAGE_REFUSED' },
-        message: expect.stringMatching(says),
+        message: expect.stringMatching(expected),
       });
   });
 
@@ -245,9 +245,9 @@ describe('a URL', () => {
     ['/named', /disk\.vmdk is qcow2 by its bytes/],
     ['/film.qcow2?token=1', /film\.qcow2 is raw by its bytes/],
     ['/moved', /film\.qcow2 is raw by its bytes/],
-  ])('%s is refused', async (path, says) => {
+  ])('%s is refused', async (path, expected) => {
     const { exitCode, message } = await failToImport([`${base}${path}`, ...fetched]);
-    expect(message).toMatch(says);
+    expect(message).toMatch(expected);
     expect(exitCode).toBe(45);
   });
 

@@ -357,10 +357,10 @@ describe('a URL', () => {
     ['/endless', /more than the .* allowed/],
     ['/short', /ended|failed|aborted/],
     ['/secret', /401/],
-  ])('%s fails with the reason', async (path, says) => {
+  ])('%s fails with the reason', async (path, expected) => {
     const flags = ['--allow-private', '--max-size', '64M'];
     const { exitCode, message } = await failToImport([`${base}${path}`, ...flags]);
-    expect(message).toMatch(says);
+    expect(message).toMatch(expected);
     expect(exitCode).toBe(45);
   });
 

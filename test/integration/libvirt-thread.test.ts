@@ -127,7 +127,7 @@ test('a call that waits for a storage has the long limit, and a lookup has the s
   second.stall();
   const starting = client.invoke('createWithFlags', randomUUID(), 0).catch(() => 'ended');
   expect(await Promise.race([starting, sleep(1500, 'waits')])).toBe('waits');
-  await client.giveUp();
+  await client.abandon();
   expect(await starting).toBe('ended');
 });
 

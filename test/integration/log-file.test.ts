@@ -54,14 +54,14 @@ const REFUSED: readonly (readonly [string, RegExp, (path: string) => Promise<unk
   ],
 ];
 
-for (const [what, says, make] of REFUSED)
+for (const [what, expected, make] of REFUSED)
   test(`${what} is refused with exit 2, and is not touched`, async () => {
     const path = what.includes('missing') ? inSandbox('no/such.log') : inSandbox(`${what}.log`);
     await make(path);
     const { exitCode, stderr } = await listWithLog(path);
     expect({ exitCode, stderr }).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringMatching(says),
+      stderr: expect.stringMatching(expected),
     });
     expect(stderr).toContain('name another file with --log-file');
     expect(await readFile(inSandbox('target.log'), 'utf8').catch(() => 'kept\n')).toBe('kept\n');

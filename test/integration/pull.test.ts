@@ -109,13 +109,13 @@ describe('pull', () => {
     expect(made.exitCode, made.stderr).toBe(0);
     proxy.seen.length = 0;
     const full = { ...env, VIRT_PUBLISH_RESERVE_FRACTION: '1' };
-    for (const [image, says] of [
+    for (const [image, expected] of [
       ['small', 'too little free space: 192 KiB in'],
       [id, 'is almost full'],
     ] as const) {
       const ran = await runCli(['pull', image, 'full.img'], { sandbox, env: full });
       expect(ran.exitCode).toBe(31);
-      expect(ran.stderr).toContain(says);
+      expect(ran.stderr).toContain(expected);
       expect(ran.stderr).toContain('name a file on a larger file system');
     }
     expect(proxy.seen.filter((line) => /disk\./.test(line))).toEqual([]);

@@ -8,7 +8,7 @@ export interface HostileImage {
   name: string;
   bytes: Buffer;
   /** In the refusal. */
-  says: RegExp;
+  message: RegExp;
 }
 
 interface Qcow2 {
@@ -146,16 +146,16 @@ export const PACKED_FILES: [string, Buffer][] = [
 
 /** Every trick that is known to work on some program. */
 export const HOSTILE_IMAGES: readonly HostileImage[] = [
-  { name: 'qcow2 with a backing file', bytes: qcow2({ backing: PASSWD }), says: /backing file/ },
+  { name: 'qcow2 with a backing file', bytes: qcow2({ backing: PASSWD }), message: /backing file/ },
   {
     name: 'qcow2 with a json: backing file',
     bytes: qcow2({ backing: `json:{"driver":"raw","file.filename":"${PASSWD}"}` }),
-    says: /backing file/,
+    message: /backing file/,
   },
   {
     name: 'qcow2 with the place of a backing file and no name',
     bytes: qcow2({ backingOffset: 1024n }),
-    says: /backing file/,
+    message: /backing file/,
   },
   {
     name: 'qcow2 with an external data file (CVE-2024-32498)',
@@ -163,40 +163,44 @@ export const HOSTILE_IMAGES: readonly HostileImage[] = [
       incompatible: 4n,
       extensions: [{ type: 0x44415441, data: Buffer.from(PASSWD) }],
     }),
-    says: /another file/,
+    message: /another file/,
   },
   {
     name: 'qcow2 that names a data file without saying so',
     bytes: qcow2({ extensions: [{ type: 0x44415441, data: Buffer.from(PASSWD) }] }),
-    says: /another file/,
+    message: /another file/,
   },
   {
     name: 'qcow2 with unknown features',
     bytes: qcow2({ incompatible: 1n << 17n }),
-    says: /features that are not supported/,
+    message: /features that are not supported/,
   },
-  { name: 'qcow2, encrypted', bytes: qcow2({ encryption: 2 }), says: /encrypted/ },
-  { name: 'qcow2, marked corrupt', bytes: qcow2({ incompatible: 2n }), says: /marked as damaged/ },
+  { name: 'qcow2, encrypted', bytes: qcow2({ encryption: 2 }), message: /encrypted/ },
+  {
+    name: 'qcow2, marked corrupt',
+    bytes: qcow2({ incompatible: 2n }),
+    message: /marked as damaged/,
+  },
   {
     name: 'qcow2 of 8 EiB',
     bytes: qcow2({ size: 1n << 62n, l1Entries: 4_000_000 }),
-    says: /beyond its end|claims a size|cover less/,
+    message: /beyond its end|claims a size|cover less/,
   },
   {
     name: 'qcow2 with a giant table',
     bytes: qcow2({ l1Entries: 0xffff_ffff }),
-    says: /tables of an impossible size/,
+    message: /tables of an impossible size/,
   },
   {
     name: 'qcow2 of 100 TiB with tables for it',
     bytes: qcow2({ size: 100n << 40n, l1Entries: 204_800, fileBytes: 3 * 65536 + 204_800 * 8 }),
-    says: /claims a size/,
+    message: /claims a size/,
   },
-  { name: 'qcow2 with wrong clusters', bytes: qcow2({ clusterBits: 63 }), says: /cluster size/ },
-  { name: 'qcow2, cut in its header', bytes: qcow2().subarray(0, 60), says: /incomplete/ },
-  { name: 'qcow2, cut in its tables', bytes: qcow2({ fileBytes: 65536 }), says: /incomplete/ },
-  { name: 'qcow version 1', bytes: qcow2({ version: 1 }), says: /qcow version 1/ },
-  { name: 'QED', bytes: put(raw(), 0, 'QED\0'), says: /is QED/ },
+  { name: 'qcow2 with wrong clusters', bytes: qcow2({ clusterBits: 63 }), message: /cluster size/ },
+  { name: 'qcow2, cut in its header', bytes: qcow2().subarray(0, 60), message: /incomplete/ },
+  { name: 'qcow2, cut in its tables', bytes: qcow2({ fileBytes: 65536 }), message: /incomplete/ },
+  { name: 'qcow version 1', bytes: qcow2({ version: 1 }), message: /qcow version 1/ },
+  { name: 'QED', bytes: put(raw(), 0, 'QED\0'), message: /is QED/ },
   {
     name: 'VMDK descriptor with a flat extent (CVE-2022-47951)',
     bytes: Buffer.from(
@@ -205,12 +209,12 @@ export const HOSTILE_IMAGES: readonly HostileImage[] = [
         `FLAT "${PASSWD}" 0`,
       ),
     ),
-    says: /VMDK descriptor/,
+    message: /VMDK descriptor/,
   },
   {
     name: 'VMDK descriptor behind comments',
     bytes: Buffer.from(`\n# nothing to see\n\nversion=1\nRW 1 FLAT "${PASSWD}" 0\n`),
-    says: /VMDK descriptor/,
+    message: /VMDK descriptor/,
   },
   {
     name: 'sparse VMDK without capacity, so that its descriptor counts (CVE-2022-47951)',
@@ -218,76 +222,80 @@ export const HOSTILE_IMAGES: readonly HostileImage[] = [
       capacity: 0n,
       descriptor: GOOD_DESCRIPTOR.replace('SPARSE "disk.vmdk"', `FLAT "${PASSWD}" 0`),
     }),
-    says: /other files/,
+    message: /other files/,
   },
   {
     name: 'sparse VMDK that calls itself monolithicFlat',
     bytes: withDescriptor((text) => text.replace('monolithicSparse', 'monolithicFlat')),
-    says: /monolithicFlat/,
+    message: /monolithicFlat/,
   },
   {
     name: 'sparse VMDK with a second, flat extent',
     bytes: withDescriptor((text) => `${text}RW 1 FLAT "${PASSWD}" 0\n`),
-    says: /not allowed/,
+    message: /not allowed/,
   },
   {
     name: 'sparse VMDK whose extent has a path',
     bytes: withDescriptor((text) => text.replace('disk.vmdk', PASSWD)),
-    says: /path/,
+    message: /path/,
   },
   {
     name: 'sparse VMDK with two sparse extents',
     bytes: withDescriptor((text) => `${text}RW 1 SPARSE "other.vmdk"\n`),
-    says: /2 extents/,
+    message: /2 extents/,
   },
   {
     name: 'sparse VMDK with a parent',
     bytes: withDescriptor((text) => `${text}parentFileNameHint="${PASSWD}"\n`),
-    says: /parent/,
+    message: /parent/,
   },
   {
     name: 'sparse VMDK with the checksum of a parent',
     bytes: withDescriptor((text) => text.replace('ffffffff', '12345678')),
-    says: /parent/,
+    message: /parent/,
   },
   {
     name: 'sparse VMDK with text behind the end of its descriptor',
     bytes: withDescriptor((text) => `${text}\0RW 1 FLAT "${PASSWD}" 0\n`),
-    says: /text after its descriptor/,
+    message: /text after its descriptor/,
   },
   {
     name: 'sparse VMDK that is a stream without its end',
     bytes: vmdk({ directory: 0xffffffffffffffffn }),
-    says: /footer/,
+    message: /footer/,
   },
   {
     name: 'sparse VMDK of 4 EiB',
     bytes: vmdk({ capacity: 1n << 53n }),
-    says: /beyond its end/,
+    message: /beyond its end/,
   },
-  { name: 'VMDK of ESX', bytes: vmdk({ magic: 'COWD' }), says: /ESX/ },
-  { name: 'VHD, by its footer', bytes: put(raw(), MIB - 512, 'conectix'), says: /is VHD/ },
-  { name: 'LUKS', bytes: put(raw(), 0, 'LUKS\xba\xbe'), says: /LUKS/ },
-  { name: 'qcow2 that is an ISO too', bytes: put(qcow2(), 0x8001, 'CD001'), says: /several/ },
-  { name: 'qcow2 with a GPT', bytes: put(qcow2(), 512, 'EFI PART'), says: /several/ },
+  { name: 'VMDK of ESX', bytes: vmdk({ magic: 'COWD' }), message: /ESX/ },
+  { name: 'VHD, by its footer', bytes: put(raw(), MIB - 512, 'conectix'), message: /is VHD/ },
+  { name: 'LUKS', bytes: put(raw(), 0, 'LUKS\xba\xbe'), message: /LUKS/ },
+  { name: 'qcow2 that is an ISO too', bytes: put(qcow2(), 0x8001, 'CD001'), message: /several/ },
+  { name: 'qcow2 with a GPT', bytes: put(qcow2(), 512, 'EFI PART'), message: /several/ },
   {
     name: 'VMDK with a boot sector',
     bytes: put(vmdk(), 510, '\x55\xaa'),
-    says: /several/,
+    message: /several/,
   },
   {
     name: 'qcow2 with the footer of a VHD',
     bytes: put(qcow2(), 4 * 65536 - 512, 'conectix'),
-    says: /several/,
+    message: /several/,
   },
   {
     name: 'VDI that is qcow2 too',
     bytes: put(qcow2(), 0x40, '\x7f\x10\xda\xbe'),
-    says: /several/,
+    message: /several/,
   },
-  { name: 'VDI, cut', bytes: put(Buffer.alloc(256), 0x40, '\x7f\x10\xda\xbe'), says: /incomplete/ },
-  { name: 'VHDX, cut', bytes: put(Buffer.alloc(300_000), 0, 'vhdxfile'), says: /incomplete/ },
-  { name: 'an empty file', bytes: Buffer.alloc(0), says: /empty/ },
-  { name: 'a bzip2 file', bytes: put(raw(), 0, 'BZh9'), says: /bzip2/ },
-  { name: 'a tar file', bytes: put(raw(), 257, 'ustar'), says: /tar/ },
+  {
+    name: 'VDI, cut',
+    bytes: put(Buffer.alloc(256), 0x40, '\x7f\x10\xda\xbe'),
+    message: /incomplete/,
+  },
+  { name: 'VHDX, cut', bytes: put(Buffer.alloc(300_000), 0, 'vhdxfile'), message: /incomplete/ },
+  { name: 'an empty file', bytes: Buffer.alloc(0), message: /empty/ },
+  { name: 'a bzip2 file', bytes: put(raw(), 0, 'BZh9'), message: /bzip2/ },
+  { name: 'a tar file', bytes: put(raw(), 257, 'ustar'), message: /tar/ },
 ];

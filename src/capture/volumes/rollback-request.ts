@@ -15,7 +15,7 @@ export interface VolumesPoint {
   aliases: readonly string[];
 }
 
-export interface RollBack {
+export interface RollbackRequest {
   host: Host;
   domain: { name: string; uuid: string };
   runId: string;

@@ -28,7 +28,7 @@ export interface TakenVolumes {
 }
 
 /**
- * When this rejects, some of the snapshots may exist; `rollBackVolumes` removes them.
+ * When this rejects, some of the snapshots may exist; `rollbackVolumes` removes them.
  * @throws PublishError VOLUMES, QUIESCE; the signal's reason.
  */
 export async function takeVolumes(run: VolumesRun): Promise<TakenVolumes> {

@@ -42,12 +42,12 @@ export function addCompletionCommand(program: Command, setExitCode: SetExitCode)
       const { text, isLate } = await complete(program, words);
       void standardOutput().write(text);
       setExitCode(0);
-      if (isLate) await leave();
+      if (isLate) await endProcess();
     });
 }
 
 /** NOTE: `process.exit` waits for threads, and one that hangs in libvirt would hold it. */
-async function leave(): Promise<void> {
+async function endProcess(): Promise<void> {
   await standardOutput().finish(LEAVE_MS);
   (await import('../../host/native/exit-at-once.ts')).exitAtOnce(0);
 }

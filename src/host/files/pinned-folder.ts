@@ -8,11 +8,11 @@ import { ownUid } from './own-folders.ts';
 export interface PinnedFolder {
   /**
    * A path of the open folder itself, whatever its name means by now; valid for this process and the
-   * programs that it starts, until `leave`.
+   * programs that it starts, until `release`.
    */
   readonly path: string;
   /** Closes it, and removes it if it is empty. */
-  leave(): Promise<void>;
+  release(): Promise<void>;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function openPinnedFolder(
     throw refuse(reason);
   }
   const pid = await readlink('/proc/self');
-  return { path: `/proc/${pid}/fd/${folder.fd}`, leave: () => leave(folder, path) };
+  return { path: `/proc/${pid}/fd/${folder.fd}`, release: () => release(folder, path) };
 }
 
 function whyForeign({ uid, mode }: Stats): string | undefined {
@@ -46,7 +46,7 @@ function whyForeign({ uid, mode }: Stats): string | undefined {
   return (mode & 0o077) === 0 ? undefined : 'is open to other users';
 }
 
-async function leave(folder: FileHandle, path: string): Promise<void> {
+async function release(folder: FileHandle, path: string): Promise<void> {
   try {
     if (await isNamed(folder, path)) await rmdir(path);
   } catch (error) {

@@ -42,7 +42,7 @@ export function watchLoading(worker: Worker, state: ThreadState): void {
   for (const end of ['error', 'exit']) worker.once(end, () => loading.delete(worker));
   if (listening) return;
   listening = true;
-  process.on('exit', leave);
+  process.on('exit', onExit);
 }
 
 /**
@@ -63,7 +63,7 @@ export async function abandonWorker(worker: Worker, state: ThreadState): Promise
   if (isMainThread) exitAtOnce ??= (await import('./exit-at-once.ts')).exitAtOnce;
 }
 
-function leave(code: number): void {
+function onExit(code: number): void {
   for (const state of loading.values()) Atomics.wait(state, LOADED, 0, LOADING_TAKES_MS);
   if (stuck.size > 0) exitAtOnce?.(code);
 }

@@ -100,7 +100,7 @@ export class WorkerClient {
     this.#calledAt = performance.now();
     const limitMs = this.#limitMs();
     if (limitMs === undefined) return;
-    this.#timer = setTimeout(() => void this.giveUp(), limitMs);
+    this.#timer = setTimeout(() => void this.abandon(), limitMs);
   }
 
   /** The limit of the running call, which is the oldest pending one. */
@@ -114,7 +114,7 @@ export class WorkerClient {
    * Rejects all pending and later calls. Resolves when the process is ready to end: the caller may
    * exit at once.
    */
-  async giveUp(): Promise<void> {
+  async abandon(): Promise<void> {
     if (this.#broken !== undefined) return;
     const reason = new PublishError(
       'LIBVIRT',

@@ -60,8 +60,8 @@ async function orRefused<T>(look: () => Promise<T>, signal: AbortSignal): Promis
   try {
     return await look();
   } catch (error) {
-    const isOurs = !(error instanceof PublishError) || error.code !== 'QEMU_IMG';
-    if (signal.aborted || isOurs || / could not start/.test(error.message)) throw error;
+    const isOther = !(error instanceof PublishError) || error.code !== 'QEMU_IMG';
+    if (signal.aborted || isOther || / could not start/.test(error.message)) throw error;
     const message = `the image cannot be read: ${error.message}`;
     throw new PublishError('IMAGE_REFUSED', message, { step: 'inspect', cause: error });
   }

@@ -58,7 +58,7 @@ export async function pullAs(
   try {
     await pullAndConvert(registry, image, { path, folder: folder.path }, { ...options, format });
   } finally {
-    await folder.leave();
+    await folder.release();
   }
 }
 

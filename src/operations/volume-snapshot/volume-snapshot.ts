@@ -22,9 +22,9 @@ import { type GuardedSession, withLockedDomain } from '../locked-domain.ts';
 import { foreseeFolders } from '../snapshot/foresee.ts';
 import { decideSettings, type SnapshotSettings } from '../snapshot/settings.ts';
 import { withSlot } from '../with-slot.ts';
+import { abandonImage } from './abandon-image.ts';
 import { decideVolumes, markOf, type VolumeDecision } from './decide-volumes.ts';
 import { foreseeVolumes } from './foresee-volumes.ts';
-import { giveUpImage } from './give-up-image.ts';
 import { newVolumeImage, volumeImageProperties } from './image-of-volumes.ts';
 import type { VolumeSnapshotOptions, VolumeSnapshotResult } from './volume-types.ts';
 
@@ -111,7 +111,7 @@ async function publish(
     mayBeActive = true;
     image = await activate(settings, decision, { runId, taken });
   } catch (error) {
-    await giveUpImage(session, decision, { runId, open, point, mayBeActive, cause: error });
+    await abandonImage(session, decision, { runId, open, point, mayBeActive, cause: error });
     throw error;
   }
   // The image is active, and its snapshots stay, whatever fails from here on.

@@ -60,14 +60,14 @@ export async function openAccess(options: S3Options): Promise<S3Access> {
 /** @throws REGISTRY if the look-up takes too long */
 function withTimeLimit(lookUp: S3Access['credentials']): S3Access['credentials'] {
   return async (...properties) => {
-    let giveUp: NodeJS.Timeout | undefined;
+    let abandon: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      giveUp = setTimeout(() => reject(noCredentials()), CREDENTIALS_MS);
+      abandon = setTimeout(() => reject(noCredentials()), CREDENTIALS_MS);
     });
     try {
       return await Promise.race([lookUp(...properties), late]);
     } finally {
-      clearTimeout(giveUp);
+      clearTimeout(abandon);
     }
   };
 }

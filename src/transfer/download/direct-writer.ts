@@ -23,7 +23,7 @@ export class WriterMemory {
     return [this.#takeOne(), this.#takeOne()];
   }
 
-  giveBack(pieces: readonly Buffer[]): void {
+  release(pieces: readonly Buffer[]): void {
     this.#free.push(...pieces);
   }
 

@@ -30,7 +30,7 @@ export async function openWriters(file: FileHandle, maxConcurrent: number): Prom
         await writer.finish();
       } finally {
         await writer.waitForWrites();
-        memory.giveBack(pieces);
+        memory.release(pieces);
       }
     },
     close: () => target.close(),

@@ -4,7 +4,7 @@ import { withHoldDeadline } from '#built/capture/hold-deadline.js';
 
 function hold(ms: number) {
   const calls: string[] = [];
-  const host = { giveUpWork: async () => void calls.push('connection given up') };
+  const host = { abandonWork: async () => void calls.push('connection abandoned') };
   const release = async () => void calls.push('guest let go');
   return { calls, deadline: { host, ms, release } };
 }
@@ -13,7 +13,7 @@ test('`withHoldDeadline` releases the guest first, then abandons the connection 
   const { calls, deadline } = hold(10);
   const hanging = withHoldDeadline(deadline, () => new Promise(() => undefined));
   await expect(hanging).rejects.toMatchObject({ code: 'LIBVIRT', retryable: true });
-  expect(calls).toEqual(['guest let go', 'connection given up']);
+  expect(calls).toEqual(['guest let go', 'connection abandoned']);
 });
 
 test('`withHoldDeadline` abandons the connection also if the release fails', async () => {
@@ -21,7 +21,7 @@ test('`withHoldDeadline` abandons the connection also if the release fails', asy
   const release = () => Promise.reject(new Error('busy'));
   const hanging = withHoldDeadline({ ...deadline, release }, () => new Promise(() => undefined));
   await expect(hanging).rejects.toMatchObject({ code: 'LIBVIRT' });
-  expect(calls).toEqual(['connection given up']);
+  expect(calls).toEqual(['connection abandoned']);
 });
 
 test('`withHoldDeadline` does nothing if the work settles in time', async () => {

@@ -10,7 +10,7 @@ describe('refuses', () => {
   it.each(HOSTILE_IMAGES.map((image) => [image.name, image] as const))('%s', async (_, image) => {
     await expect(inspectImage(bytesOf(image.bytes), limits)).rejects.toMatchObject({
       code: 'IMAGE_REFUSED',
-      message: expect.stringMatching(image.says),
+      message: expect.stringMatching(image.message),
     });
   });
 

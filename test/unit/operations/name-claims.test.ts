@@ -38,10 +38,10 @@ describe('a name that contradicts the bytes is refused', () => {
     ['disk.bz2', [], 'qcow2', /packed with bzip2/],
     ['disk.vhd', [], 'raw', /not VHD/],
     ['cd.iso', [], 'raw', /not iso/],
-  ])('%s, unpacked from %j, is %s', (name, removed, format, says) => {
+  ])('%s, unpacked from %j, is %s', (name, removed, format, expected) => {
     const check = () => checkNames([name], { removed, format });
     expect(check).toThrow(expect.objectContaining({ code: 'IMAGE_REFUSED' }));
-    expect(check).toThrow(says);
+    expect(check).toThrow(expected);
   });
 
   it('as one of several names of a download', () => {

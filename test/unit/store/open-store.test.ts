@@ -55,8 +55,8 @@ test.each([
   ['file://host/x', 'write file:///directory'],
   ['file:///srv/a?b', 'write %3F for a ?'],
   ['file:///srv/a#b', 'write %3F for a ?'],
-])('%j is refused, with what to write', async (url, cure) => {
-  const refused = { code: 'USAGE', hint: expect.stringContaining(cure) };
+])('%j is refused, with what to write', async (url, advice) => {
+  const refused = { code: 'USAGE', hint: expect.stringContaining(advice) };
   await expect(openStore(url, OPTIONS)).rejects.toMatchObject(refused);
 });
 

@@ -24,7 +24,7 @@ import {
 import { runChainJob } from '../chain/chain-job.ts';
 import { type ChainPlan, planCommit } from '../chain/plan-chain.ts';
 import { withReserveWatch } from '../reserve-watch.ts';
-import type { RollBack } from './rollback-request.ts';
+import type { RollbackRequest } from './rollback-request.ts';
 
 /** libvirt lets a call wait for the domain's job for 30 s, then fails it. */
 const IN_FLIGHT_MS = 35_000;
@@ -35,9 +35,9 @@ const FREE_SOME = 'enlarge the file system, then run virt-publish recover';
  * NOTE: the commit writes the guest's newer data into the volume that the snapshot preserved, and the
  * guest uses that volume again. An overlay contains the guest's newest data, and is removed only when
  * no XML of the domain names it.
- * @throws like rollBackVolumes
+ * @throws like rollbackVolumes
  */
-export async function leaveOverlays(run: RollBack): Promise<void> {
+export async function commitOverlays(run: RollbackRequest): Promise<void> {
   const { host, point, onNote } = run;
   const overlays = point.volumes.flatMap(({ overlay }) => overlay ?? []);
   const domain = await host.domain(run.domain.uuid);
@@ -57,7 +57,7 @@ export async function leaveOverlays(run: RollBack): Promise<void> {
 }
 
 /** Waits for the call of a client that died before libvirt answered. */
-async function awaitBegin({ point, signal }: RollBack, domain: Domain): Promise<void> {
+async function awaitBegin({ point, signal }: RollbackRequest, domain: Domain): Promise<void> {
   const overlays = point.volumes.flatMap(({ overlay }) => overlay ?? []);
   const isBegun = async () =>
     !(await domain.isActive()) ||
@@ -66,7 +66,7 @@ async function awaitBegin({ point, signal }: RollBack, domain: Domain): Promise<
   await pollUntil(isBegun, { timeoutMs: IN_FLIGHT_MS, pollMs: 500, signal });
 }
 
-async function forgetSnapshot({ point }: RollBack, domain: Domain): Promise<void> {
+async function forgetSnapshot({ point }: RollbackRequest, domain: Domain): Promise<void> {
   if (!(await isListed(domain, point.mark))) return;
   await domain.snapshotDelete(point.mark, VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY);
 }
@@ -85,7 +85,7 @@ async function isListed(domain: Domain, mark: string): Promise<boolean> {
 }
 
 /** Checks all disks before it changes the first. */
-async function commitAll(run: RollBack, domain: Domain): Promise<void> {
+async function commitAll(run: RollbackRequest, domain: Domain): Promise<void> {
   const plans: ChainPlan[] = [];
   for (const { target, overlay } of run.point.volumes) {
     if (overlay === null || !(await namesAny(domain, [overlay]))) continue;
@@ -97,7 +97,7 @@ async function commitAll(run: RollBack, domain: Domain): Promise<void> {
 
 /** Plans like `chain commit`, but ignores this run's own snapshot, which will be deleted. */
 async function planLeave(
-  { host, point, isLate, config, signal, runId }: RollBack,
+  { host, point, isLate, config, signal, runId }: RollbackRequest,
   domain: Domain,
   { target, overlay }: { target: string; overlay: string },
 ): Promise<ChainPlan> {
@@ -123,7 +123,7 @@ async function planLeave(
   return plan;
 }
 
-function isOff({ runId }: RollBack, domain: Domain, overlay: string): PublishError {
+function isOff({ runId }: RollbackRequest, domain: Domain, overlay: string): PublishError {
   return new PublishError(
     'VOLUMES',
     `cannot remove ${overlay}, which no image needs: domain ${domain.name} is off, and has its newest data in it`,
@@ -136,7 +136,7 @@ function isOff({ runId }: RollBack, domain: Domain, overlay: string): PublishErr
 }
 
 /** A job that fails is ended, and the guest keeps using the overlay. */
-async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<void> {
+async function commit(run: RollbackRequest, domain: Domain, plan: ChainPlan): Promise<void> {
   const { host, journal, config, onEvent, onNote, signal } = run;
   const { timeouts, reserve } = config;
   const { path } = plan.into;
@@ -156,7 +156,7 @@ async function commit(run: RollBack, domain: Domain, plan: ChainPlan): Promise<v
 }
 
 /** Waits for the stored XML, which follows the live XML after a moment, then deletes the overlays. */
-async function removeOverlays({ host, point }: RollBack, domain: Domain): Promise<void> {
+async function removeOverlays({ host, point }: RollbackRequest, domain: Domain): Promise<void> {
   const { storage } = await host.work();
   for (const { pool, overlay } of point.volumes) {
     if (overlay === null) continue;

@@ -1,8 +1,8 @@
 // The undo of a volume snapshot: the record gets status `killed`, and the snapshots are removed.
 import { join } from 'node:path';
 import { isNeeded, mayBeInFlight } from '../../capture/volumes/needed-volumes.ts';
-import { rollBackVolumes } from '../../capture/volumes/roll-back-volumes.ts';
 import type { VolumesPoint } from '../../capture/volumes/rollback-request.ts';
+import { rollbackVolumes } from '../../capture/volumes/rollback-volumes.ts';
 import { messageOf, PublishError, publicReason } from '../../core/errors.ts';
 import { runStep } from '../../core/events.ts';
 import { shellQuote } from '../../core/shell-quote.ts';
@@ -15,7 +15,7 @@ import type { VolumeDecision } from './decide-volumes.ts';
  * Changes the record first: while it may be active, the snapshots that it names must stay.
  * @throws PublishError GUEST_NOT_RESTORED if a snapshot stays, or it is unknown whether it must
  */
-export async function giveUpImage(
+export async function abandonImage(
   { settings, host }: SnapshotSession,
   { plan, registry }: Pick<VolumeDecision, 'plan' | 'registry'>,
   {
@@ -35,7 +35,7 @@ export async function giveUpImage(
         return warn(settings, `image ${runId} is ${record?.status} and stays, with its snapshots`);
       }
       const entries = await readJournal(join(folder.path, JOURNAL_FILE));
-      await rollBackVolumes({
+      await rollbackVolumes({
         ...{ host, domain: plan.domain, runId, point, mayBeInFlight: mayBeInFlight(entries) },
         ...{
           isLate: false,
