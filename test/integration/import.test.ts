@@ -234,7 +234,7 @@ describe('a hostile image', () => {
       sandbox,
     });
     child.stdout?.pause();
-    // What it says meanwhile is more than a pipe holds.
+    // Its output meanwhile is larger than the buffer of a pipe.
     await sleep(2000);
     child.stdout?.resume();
     expect((await done).events.at(-1)).toMatchObject({ code: 'IMAGE_REFUSED' });
