@@ -139,7 +139,7 @@ export const ERROR_CATALOGUE = {
   },
   INTEGRITY: {
     exitCode: 42,
-    meaning: 'data does not match its record',
+    meaning: 'data failed verification',
     hint: 'do not use it; fetch or publish it again',
     topic: 'registry',
   },

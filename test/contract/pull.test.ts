@@ -191,7 +191,7 @@ describe('behind a proxy', () => {
     const other = join(folder, 'other-data');
     await writeFile(other, randomBytes(42 * MIB));
     proxy.seen.length = 0;
-    // The server answers this if the ETag is no longer the one that was requested for.
+    // The server answers this if the ETag is no longer the one that was requested.
     proxy.fault = (method, url) =>
       method === 'GET' && url.includes('disk.raw') && gets() >= 3
         ? { status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' }
