@@ -32,7 +32,7 @@ export interface Outcome {
 }
 
 /**
- * Returns how the program ended, whatever its exit code.
+ * Returns how the program ended, with any exit code.
  * @throws the signal's reason after an abort, when the child has ended; the error of `onOutput`.
  */
 export async function runProgram(call: ProgramCall): Promise<Outcome & { stdout: string }> {

@@ -1,4 +1,4 @@
-// The acts on a domain that have to be undone: each is journaled before it is done, and undone whatever fails.
+// The acts on a domain that have to be undone: each is journaled before it is done, and undone even if others fail.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import { UndoError, UndoFailure } from './acts/undo-failure.ts';
@@ -100,7 +100,7 @@ export class GuestScope<Context> {
   }
 
   /**
-   * Undoes all pending acts, newest first, whatever fails. Retries for `waitMs` while an undo throws
+   * Undoes all pending acts, newest first, even if some fail. Retries for `waitMs` while an undo throws
    * `NotYet` and its guest is not parked.
    * Resolves to the undos that failed; empty if the guest is restored.
    */

@@ -53,7 +53,7 @@ async function endMirror(
       ? abortAside(run, mirror, timeoutMs)
       : run.domain.blockJobAbort(mirror.target, 0).then(() => true);
   if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
-  // The guest comes first, whatever the abort does now.
+  // The guest is released first; the result of the abort is only noted.
   aborting.catch((error: unknown) => noteLateAbort(run, error));
   await held?.release();
   const { mirrorStallMs } = run.timeouts;

@@ -22,7 +22,7 @@ interface Running {
   pace: StepPace;
 }
 
-/** Eight frames a second at most, whatever the number of events; none while `writer` is behind. */
+/** Eight frames a second at most for any number of events; none while `writer` is behind. */
 export function createLiveReporter(stream: NodeJS.WriteStream, writer: Writer): Reporter {
   const style = styleFor(stream);
   // NOTE: log-update would hide the cursor by a write to the terminal itself, which may block.

@@ -6,7 +6,7 @@ import { ownUid } from './own-folders.ts';
 
 const ATTEMPTS = 100;
 
-/** Returns a path of the open file itself, whatever its name means by now; valid in this process. */
+/** Returns a path of the open file itself, also if its name now means another file; valid in this process. */
 export function descriptorPath({ fd }: { fd: number }): string {
   return `/proc/self/fd/${fd}`;
 }

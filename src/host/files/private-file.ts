@@ -1,4 +1,4 @@
-// Files with a guest's data, created so that no other user can read them, whatever the umask.
+// Files with a guest's data, created so that no other user can read them, with any umask.
 import { constants, type FileHandle, open, readFile } from 'node:fs/promises';
 
 /** Only the owner may read and write such a file. */

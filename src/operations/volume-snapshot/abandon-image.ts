@@ -57,7 +57,7 @@ export async function abandonImage(
   }
 }
 
-/** An image that was never activated needs no snapshot, whatever its registry answers. */
+/** Turns a failure into a warning: an image that was never activated needs no snapshot. */
 async function warnOnFailure<T>(
   settings: SnapshotSettings,
   runId: string,

@@ -114,7 +114,7 @@ async function publish(
     await abandonImage(session, decision, { runId, open, point, mayBeActive, cause: error });
     throw error;
   }
-  // The image is active, and its snapshots stay, whatever fails from here on.
+  // The image is active: its snapshots stay, also if a later step fails.
   await journal.checkpoint(ACTIVE_POINT);
   const finished = { id: runId, aliases, keep: null };
   return { image, plan, aliases: await followUp(registry, finished, image, settings) };

@@ -33,7 +33,7 @@ export class CheckpointReader {
     this.#isOver = batches === undefined;
   }
 
-  /** Opens the newest checkpoint; whatever goes wrong, the reader returned has no line. */
+  /** Opens the newest checkpoint. If that fails, the reader has no line. */
   static async open(store: ObjectStore, options: CallOptions): Promise<CheckpointReader> {
     try {
       const key = (await findCheckpoints(store, options)).at(-1)?.key;

@@ -56,7 +56,7 @@ export function fileNameOf(name: string): string {
 }
 
 /**
- * A value in a message: short, and on one line whatever it holds.
+ * Returns a value for a message: short, and always on one line.
  *
  * NOTE: of a list or an object only that it is one. What another client wrote can nest so deep that
  * JSON.stringify runs out of stack.

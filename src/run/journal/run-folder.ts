@@ -97,7 +97,7 @@ export async function readMachineId(): Promise<string | null> {
   return id.trim() === '' ? null : id.trim();
 }
 
-/** Returns the kernel's id of this boot: a process of another boot is dead, whatever its pid. */
+/** Returns the kernel's id of this boot: a process of another boot is dead, even if its pid is in use. */
 export async function readBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }

@@ -35,7 +35,7 @@ const PREFIX = 'domain-';
  *
  * NOTE: it is a kernel lock on a file in a folder of this user. The kernel releases it when its
  * process dies, so no lock is ever stale. It excludes all processes of one user that see the same
- * folder, whatever their state directory, network namespace or Node version.
+ * folder, with any state directory, network namespace or Node version.
  * @throws PublishError DOMAIN_BUSY with the holder's run and pid; like tryFileLock.
  */
 export async function lockDomain(

@@ -112,7 +112,7 @@ export function swapped(what: string): PublishError {
   return new PublishError('REGISTRY', message, { step: 'registry', hint });
 }
 
-/** Closes the file whatever `work` does. */
+/** Closes the file when `work` settles. */
 export async function withFile<T>(file: FileHandle, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -40,7 +40,7 @@ export class S3Requests {
     return { Bucket: this.options.bucket, Key: this.prefix + key };
   }
 
-  /** Makes one request within its deadline; whatever goes wrong comes out as a PublishError. */
+  /** Makes one request within its deadline. @throws PublishError for every failure */
   async call<T>(
     { doing, signal, step = 'registry', ms = this.options.requestMs }: S3Call,
     request: (signal: AbortSignal) => Promise<T>,

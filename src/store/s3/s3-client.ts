@@ -185,7 +185,7 @@ export async function readServerDate(
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-/** The status of a failure decides, whatever its body holds (a relay's page, for example). */
+/** The status of a failure decides, not its body, which may be a page of a relay. */
 function emptyIf(isFailure: boolean): (error: unknown) => Buffer {
   return (error) => {
     if (isFailure && error instanceof NotS3Answer) return Buffer.alloc(0);
