@@ -14,7 +14,7 @@ export interface CapturePlan {
   quiesce: QuiescePolicy;
   /** Whether the vCPUs are paused for the point in time, unless the guest can be frozen then. */
   pauses: boolean;
-  /** What the undefine removes during the mirror, for messages. */
+  /** What the undefine removes during the mirror, for messages; empty if the domain is not undefined. */
   undefines: string[];
   /** XML and address of the devices that cannot be saved. */
   detaches: { xml: string; address: string }[];

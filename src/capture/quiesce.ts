@@ -55,6 +55,7 @@ export async function freezeGuest(run: FreezeRun): Promise<FrozenGuest | undefin
   try {
     return await freezeUnlessFrozen(run);
   } catch (error) {
+    // NOTE: the hold deadline's PublishError passes through, and the scope thaws.
     if (!isLibvirtError(error)) throw error;
     if (plan.quiesce === 'require') throw notQuiesced(run, error.message, error);
     notFrozen(run, `the freeze failed (${error.message})`);

@@ -2,7 +2,7 @@
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { continuePrograms } from '../core/running-programs.ts';
-import { isGuestHeld, whenNoGuestIsHeld } from '../run/lock/held-guests.ts';
+import { isGuestChanged, whenNoGuestIsChanged } from '../run/lock/changed-guests.ts';
 
 /** Signals that stop a process and can be handled. SIGSTOP cannot; the guard acts on that. */
 const STOP_SIGNALS = ['SIGTSTP', 'SIGTTIN'] as const;
@@ -26,11 +26,11 @@ export async function withJobControl<T>(
   let isStopping = false;
   const onStop = () => {
     // The kernel has stopped the programs of this process group as well: a guest waits for them.
-    if (isGuestHeld()) continuePrograms();
+    if (isGuestChanged()) continuePrograms();
     if (isStopping) return;
     isStopping = true;
-    if (isGuestHeld()) say(LATER);
-    void whenNoGuestIsHeld().then(() => {
+    if (isGuestChanged()) say(LATER);
+    void whenNoGuestIsChanged().then(() => {
       if (isStopping) process.kill(process.pid, 'SIGSTOP');
       isStopping = false;
     });

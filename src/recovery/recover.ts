@@ -15,7 +15,7 @@ import { restoreGuest } from '../run/restore-guest.ts';
 import { type RunOnDisk, readRun, readRuns } from '../run/runs.ts';
 import { recoverImage } from './recover-image.ts';
 import { recoverVolumes } from './recover-volumes.ts';
-import { canResume, type RunStatus, statusOf } from './run-status.ts';
+import { canResume, isRecent, type RunStatus, statusOf } from './run-status.ts';
 
 export { resolveRefs } from './resolve-refs.ts';
 export type { RunStatus } from './run-status.ts';
@@ -159,7 +159,8 @@ async function recoverParts(
   const scratch = await ownScratch(run, facts, onNote);
   await endLeftovers(scratch);
   const abandonThaw = options.abandonThaw === true;
-  const failures = await restoreGuest(run.path, { onNote, abandonThaw });
+  const justDied = isRecent(run);
+  const failures = await restoreGuest(run.path, { onNote, abandonThaw, justDied });
   const resume = options.resume === true && failures.length === 0 && canResume(run);
   try {
     const image = await recoverImage(config, run, facts, { resume, onEvent, signal, onNote });

@@ -53,3 +53,12 @@ export function lastStep({ entries }: Pick<RunOnDisk, 'entries'>): string | null
       return null;
   }
 }
+
+/** A call that a run began before it died has reached libvirt by then, or never does. */
+const RECENT_MS = 10_000;
+
+/** True if the run may have been in a call that has not reached libvirt yet. */
+export function isRecent({ entries }: RunOnDisk): boolean {
+  const last = Date.parse(entries.at(-1)?.time ?? '');
+  return Math.abs(Date.now() - last) < RECENT_MS;
+}

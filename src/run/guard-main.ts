@@ -63,7 +63,7 @@ async function guard(uri: string): Promise<void> {
   process.stdout.write(`${READY}\n`);
   const end = await endOf(watched, run, lines);
   if (end === 'dead') await restoreAfterDeath(watched);
-  if (end === 'parked') await persist(watched, () => isWhole(watched, { parked: true }));
+  if (end === 'parked') await retryUntil(watched, () => tryRestore(watched, { parked: true }));
 }
 
 /**
@@ -106,7 +106,7 @@ async function takeOver(watched: Watched): Promise<void> {
   // A mark that cannot be written (a full disk) must not keep the guest frozen.
   const marked = markTakenOver(watched.runPath).catch(() => undefined);
   await Promise.race([marked, sleep(MARK_MS)]);
-  await persist(watched, () => isWhole(watched, { runLives: true }));
+  await retryUntil(watched, () => tryRestore(watched, { runLives: true }));
 }
 
 /**
@@ -118,21 +118,21 @@ async function takeOver(watched: Watched): Promise<void> {
 async function restoreAfterDeath(watched: Watched): Promise<void> {
   const waitUntil = performance.now() + WAIT_FOR_LOCK_MS;
   const { runId, domain } = watched.memory.facts;
-  const isDone = await persist(watched, async () => {
+  const isDone = await retryUntil(watched, async () => {
     const lock = await guardLock(domain, runId, WAIT_FOR_LOCK_MS);
     try {
-      if (lock !== 'busy') return await isWhole(watched, { justDied: true });
+      if (lock !== 'busy') return await tryRestore(watched, { justDied: true });
       if (await isNothingPending(watched)) return true;
-      return performance.now() >= waitUntil && (await isWhole(watched, { justDied: true }));
+      return performance.now() >= waitUntil && (await tryRestore(watched, { justDied: true }));
     } finally {
       if (lock !== 'busy') await lock?.release();
     }
   });
-  if (!isDone) await isWhole(watched, { keepsFiles: true });
+  if (!isDone) await tryRestore(watched, { keepsFiles: true });
 }
 
 /** Retries until it is done, soon at first, since the kernel may still be ending the run. */
-async function persist(watched: Watched, isDone: () => Promise<boolean>): Promise<boolean> {
+async function retryUntil(watched: Watched, isDone: () => Promise<boolean>): Promise<boolean> {
   const startedAt = performance.now();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS)) {
     if (await isDone().catch(() => false)) return true;
@@ -143,7 +143,7 @@ async function persist(watched: Watched, isDone: () => Promise<boolean>): Promis
 }
 
 /** NOTE: no process reads the output of the guard; its notes and the pending acts are in the journal. */
-async function isWhole(watched: Watched, when: Partial<RestoreOptions>): Promise<boolean> {
+async function tryRestore(watched: Watched, when: Partial<RestoreOptions>): Promise<boolean> {
   const { runPath, memory, readEntries } = watched;
   const notes: string[] = [];
   const onNote = (note: string) => notes.push(note);

@@ -55,7 +55,8 @@ export async function withRun<T>(
   const folder = await placeOf(facts.runId, place);
   const mode = place.forQemu ? PASSABLE : PRIVATE;
   await makeRunFolder(folder.path, folder.path === folder.scratch ? mode : PRIVATE);
-  // The scratch folder counts once it is made: one that existed before was planted.
+  // Until the scratch folder is made, only the run's own folder may be removed: a scratch folder that
+  // existed before belongs to another process or user.
   const made = { ...folder, scratch: folder.path };
   let result: T;
   try {

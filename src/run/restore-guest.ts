@@ -21,7 +21,7 @@ import {
   unsureActs,
 } from './journal/journal.ts';
 import { readBootId } from './journal/run-folder.ts';
-import { whileGuestIsHeld } from './lock/held-guests.ts';
+import { whileGuestIsChanged } from './lock/changed-guests.ts';
 import { endLeftovers } from './lock/leftovers.ts';
 
 export interface RestoreOptions {
@@ -68,7 +68,7 @@ export function isHold(act: string): boolean {
  * @returns the undos that failed; empty if the guest is restored.
  */
 export function restoreGuest(runPath: string, options: RestoreOptions): Promise<UndoFailure[]> {
-  return whileGuestIsHeld(() => restore(runPath, options));
+  return whileGuestIsChanged(() => restore(runPath, options));
 }
 
 /** Returns the pending acts, from the journal and from memory. */

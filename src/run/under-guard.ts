@@ -6,7 +6,7 @@ import type { Guard, GuardOptions, SpareGuard } from './guard/guard.ts';
 import { keepJournal } from './guard/keep-run.ts';
 import type { GuestScope, UndoFailure } from './guest-scope.ts';
 import { type Journal, PARKED_POINT } from './journal/journal.ts';
-import { whileGuestIsHeld } from './lock/held-guests.ts';
+import { whileGuestIsChanged } from './lock/changed-guests.ts';
 
 /** How long the agent of a guest that was reset is waited for. */
 const GUEST_BACK_MS = 120_000;
@@ -26,7 +26,7 @@ export interface GuardedWork {
  * @throws PublishError what `work` throws; GUEST_NOT_RESTORED with the first error as cause.
  */
 export function underGuard<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
-  return whileGuestIsHeld(() => guarded(run, work));
+  return whileGuestIsChanged(() => guarded(run, work));
 }
 
 async function guarded<T>(run: GuardedWork, work: () => Promise<T>): Promise<T> {
@@ -51,7 +51,7 @@ async function restoreOrAbandon(run: GuardedWork, guard: Guard, cause: unknown):
     parked = await restore(run, cause);
   } catch (error) {
     await keepForRecover(run);
-    guard.abandon();
+    guard.handOver();
     throw error;
   }
   if (parked.length > 0) await leaveToGuard(run, guard, parked);
@@ -87,7 +87,7 @@ async function leaveToGuard(
   guard: Guard,
   parked: readonly UndoFailure[],
 ): Promise<void> {
-  guard.stay();
+  guard.handOverParked();
   await journal.checkpoint(PARKED_POINT).catch((error: unknown) => {
     onEvent({ type: 'note', level: 'warning', step: 'restore', message: messageOf(error) });
   });

@@ -96,9 +96,13 @@ export interface StoreLimits {
   maxObjectBytes: number;
 }
 
+/** A store without multipart uploads keeps the parts below `.uploads/` (see `directory/upload.ts`). */
 export interface MultipartTier {
   readonly limits: StoreLimits;
-  /** True if parts travel over a network, and the store can check each one. */
+  /**
+   * True if parts travel over a network, and the store can check each one. False also switches off
+   * the rate limit of uploads.
+   */
   readonly wantsPartMd5: boolean;
   startUpload(key: string, options?: CreateOptions): Promise<PartUpload>;
   /** A handle on an upload that was started before, perhaps by another process. No request is made. */

@@ -19,8 +19,13 @@ export interface OpenStoreOptions extends PlaceOptions {
 export async function openStore(url: string, options: OpenStoreOptions): Promise<ObjectStore> {
   const place = parseRegistryUrl(url);
   const { requestMs, partMs, s3, makeParents, mode } = options;
-  if (place.kind === 'directory') return new DirectoryStore(place.path, { makeParents, mode });
-  const { openS3Store } = await import('./s3/s3-store.ts');
-  const { bucket, prefix } = place;
-  return openS3Store({ ...s3, bucket, prefix, requestMs, partMs });
+  switch (place.kind) {
+    case 'directory':
+      return new DirectoryStore(place.path, { makeParents, mode });
+    case 'bucket': {
+      const { openS3Store } = await import('./s3/s3-store.ts');
+      const { bucket, prefix } = place;
+      return openS3Store({ ...s3, bucket, prefix, requestMs, partMs });
+    }
+  }
 }

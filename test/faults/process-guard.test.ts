@@ -175,7 +175,7 @@ test('the guard restores the guest soon, even if another process holds the lock 
   await journal.write({ type: 'intent', act: 'undefine', data });
   await domain.virsh('undefine');
   const lock = await lockDomain({ name: domain.name, uuid }, randomUUID());
-  guard.abandon();
+  guard.handOver();
   await untilWhole(domain, before, 10_000);
   await lock.release();
   await journal.close();

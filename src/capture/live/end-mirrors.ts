@@ -50,7 +50,7 @@ async function endMirror(
   const timeoutMs = timeLeft(run, held);
   const aborting =
     held?.how === 'paused'
-      ? abortAside(run, mirror, timeoutMs)
+      ? abortAsync(run, mirror, timeoutMs)
       : run.domain.blockJobAbort(mirror.target, 0).then(() => true);
   if (await Promise.race([aborting, lateAfter(timeoutMs)])) return;
   // The guest is released first; the result of the abort is only noted.
@@ -69,7 +69,7 @@ async function endMirror(
  * needs another lock, which is free.
  * @returns false if it did not end in time
  */
-async function abortAside(
+async function abortAsync(
   run: CaptureRun,
   mirror: MirrorData,
   timeoutMs: number,

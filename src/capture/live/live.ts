@@ -7,7 +7,7 @@ import type { InspectedDisk } from '../../domain/inspect.ts';
 import { assertLayersOpen } from '../../domain/layers-open.ts';
 import { isLibvirtError, VIR_ERR } from '../../libvirt/errors.ts';
 import { createOverlay } from '../../qemu/qemu-img.ts';
-import { type MirrorData, mirror, undefine } from '../../run/acts/guest-acts.ts';
+import { type MirrorData, mirror as mirrorAct, undefine } from '../../run/acts/guest-acts.ts';
 import type { CaptureRun, PointInTime, StillDisks } from '../capture-run.ts';
 import { checkLayers, lookAgain } from '../look-again.ts';
 import { takePointInTime } from '../point-in-time.ts';
@@ -67,7 +67,7 @@ async function fillDeltas(run: CaptureRun): Promise<StillDisks> {
   const moment = await runStep(onEvent, 'quiesce', () => takePointInTime(run, mirrors), describe);
   // If another client pivoted a mirror at the very end, the guest now uses the delta.
   await checkLayers(run);
-  await scope.markUndone(mirror);
+  await scope.markUndone(mirrorAct);
   for (const { path } of disks) await takeFromQemu(path);
   if (run.plan.undefines.length > 0) {
     await runStep(onEvent, 'redefine', () => scope.undo(undefine));

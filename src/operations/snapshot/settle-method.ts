@@ -10,7 +10,8 @@ import type { SnapshotSession } from './settings.ts';
  * Returns the decision, with method `copy` if an undefine could not be undone.
  *
  * NOTE: libvirt keeps a definition that it would refuse now (an upgrade removed the emulator or the
- * machine type). Defining what is stored already changes nothing.
+ * machine type). Defining what is stored changes nothing,
+ * except that a definition which another client makes between this read and this define is lost.
  * @throws PublishError DISK_UNSUPPORTED if method `rebase` was asked for by name.
  */
 export async function settleMethod(

@@ -5,7 +5,7 @@ import type { JournalEntry, PendingAct, RunFacts } from '../journal/journal-type
 export interface WatchedRun {
   /** The run's folder, with its journal. */
   runPath: string;
-  /** How long the guest may stay frozen before the guard thaws it. */
+  /** How long the guest may stay frozen or paused before the guard releases it: twice the run's own limit. */
   freezeMs: number;
   /** How long any act on the guest may stay pending before the guard restores the guest. */
   guestMs: number;
@@ -17,7 +17,7 @@ export type GuardMessage = ActEntry | { type: 'released' } | { type: 'parked' };
 
 export type ActEntry = Extract<JournalEntry, { type: 'intent' | 'done' | 'undone' }>;
 
-/** The guard's messages: it watches the run; it has restored the guest of a run that hangs. */
+/** The guard's messages: it watches the run; it begins to restore the guest of a run that hangs. */
 export const READY = 'ready';
 export const TOOK_OVER = 'took over';
 

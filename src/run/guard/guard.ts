@@ -15,9 +15,9 @@ export interface Guard {
   /** The guest is restored: the guard ends without an act. */
   release(): Promise<void>;
   /** This process could not restore the guest: the guard keeps trying. */
-  abandon(): void;
+  handOver(): void;
   /** The guest does not run, and this process continues: the guard restores the guest when it runs again. */
-  stay(): void;
+  handOverParked(): void;
 }
 
 /** A guard that has no run yet. */
@@ -99,11 +99,11 @@ async function tryToWatch(
       stopListening();
       return release(child);
     },
-    abandon: () => {
+    handOver: () => {
       stopListening();
       child.stdin?.end();
     },
-    stay: () => {
+    handOverParked: () => {
       stopListening();
       child.stdin?.end(`${JSON.stringify({ type: 'parked' })}\n`);
     },

@@ -1,4 +1,4 @@
-// The mark of a guard that restored the guest of a run that hangs: the run must not publish its image.
+// The mark of a guard that begins to restore the guest of a run that hangs: the run must not publish its image.
 import { join } from 'node:path';
 import { messageOf, PublishError, type Step } from '../../core/errors.ts';
 import { JOURNAL_FILE, Journal, reached, readJournal, STATE_DIR_HINT } from '../journal/journal.ts';
