@@ -3,14 +3,13 @@
 
 const FLOOR = { major: 22, minor: 18 };
 
-// NOTE: nothing is imported before this, since an older Node would fail on the imports themselves.
+// NOTE: nothing is imported before this: an import that fails on an older Node comes after the warning.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < FLOOR.major || (major === FLOOR.major && minor < FLOOR.minor)) {
-  const needed = `Node.js ${FLOOR.major}.${FLOOR.minor} or later is needed`;
+  const supported = `Node.js ${FLOOR.major}.${FLOOR.minor} or later is supported`;
   process.stderr.write(
-    `virt-publish: ${needed}, and this is ${process.version}: install a newer one, or put it first in PATH\n`,
+    `virt-publish: warning: ${supported}, and this is ${process.version}; install a newer one, or put it first in PATH\n`,
   );
-  process.exit(1);
 }
 
 const { runCli, crash, exitWhenWritten, standardError } = await import('./program.ts');
