@@ -142,7 +142,7 @@ describe('a target that is no file', () => {
         await expect(registry.pullImage(id, file, options)).rejects.toMatchObject({
           code: 'USAGE',
           message: expect.stringMatching(
-            new RegExp(`is ${kind.split(' that')[0]}, and only a file`),
+            new RegExp(`is ${kind.split(' without')[0]}, and only a file`),
           ),
         });
       }
