@@ -64,6 +64,24 @@ test('`uploadData` copies a file of another file system, and keeps it', async ()
   execFileSync('cmp', [there, path]);
 });
 
+test('`uploadData` copies a file if the registry is a bind mount of the same file system', async () => {
+  await mkdir(root);
+  execFileSync('mount', ['--bind', root, root]);
+  try {
+    const { registry, id, path } = await queued();
+    const before = await stat(file);
+    expect((await stat(root)).dev).toBe(before.dev);
+    const source = await fileSource(file);
+    const sent = await registry.uploadData(id, 'vda.raw', source, { moveFrom: file });
+    expect(sent).toMatchObject({ moved: false, size: 3_000_000 });
+    execFileSync('cmp', [file, path]);
+    const { mode, mtimeMs } = await stat(file);
+    expect({ mode, mtimeMs }).toEqual({ mode: before.mode, mtimeMs: before.mtimeMs });
+  } finally {
+    execFileSync('umount', [root]);
+  }
+});
+
 test('`uploadData` copies a file with a second name, since a published file must not change', async () => {
   await link(file, join(folder, 'second-name'));
   const { registry, id, path } = await queued();
