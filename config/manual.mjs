@@ -195,7 +195,9 @@ function writePage(name, section, summary, markdown) {
     .replaceAll('~', '\\(ti')
     .replaceAll('^', '\\(ha')
     .replace(/\n{2,}/g, '\n');
-  writeFileSync(`${root}dist/man/${name}.${section}`, page);
+  // The first line asks man for the preprocessor of tables.
+  const first = /^\.TS/m.test(page) ? `'\\" t\n` : '';
+  writeFileSync(`${root}dist/man/${name}.${section}`, first + page);
 }
 
 /** The day of the last commit: the same sources give the same pages. */
