@@ -94,8 +94,9 @@ test('moving a file to an existing key fails, and keeps the file', async () => {
   const store = new DirectoryStore(root);
   await store.makePlace();
   await store.create('a/b', Buffer.from('first'));
+  const { mode } = await stat(file);
   await expect(store.moveIn('a/b', file)).rejects.toMatchObject({ code: 'PRECONDITION_LOST' });
-  expect(existsSync(file)).toBe(true);
+  expect((await stat(file)).mode).toBe(mode);
   expect(Buffer.from((await store.read('a/b')) ?? []).toString()).toBe('first');
 });
 

@@ -1,7 +1,7 @@
 // A directory registry whose image a running guest has as its disk: nothing removes it.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { cleanUpLater } from '../support/cleanup.ts';
@@ -60,11 +60,28 @@ test('`delete`, `prune` and `gc` keep an image that a running guest has as its d
   expect(existsSync(file)).toBe(true);
   await rename(join(folder, 'records'), records);
 
+  // What `delete` left of a deleted image is removed by a second one, which looks again.
+  await markDeleted(registry, id);
+  const again = await cli('delete', id);
+  expect(again.exitCode, again.stderr).toBe(40);
+  expect(again.stderr).toContain('is used by process');
+  expect(existsSync(file)).toBe(true);
+
   await guest.stop();
   const second = await cli('delete', id);
   expect(second.exitCode, second.stderr).toBe(0);
   expect(existsSync(file)).toBe(false);
 });
+
+/** Adds the next version of the image's record, with status `deleted`. */
+async function markDeleted(registry: string, id: string): Promise<void> {
+  const folder = join(registry, 'images', id, 'record');
+  const [newest = ''] = (await must('sh', ['-c', `ls -r ${folder}`])).split('\n');
+  const record = JSON.parse(await readFile(join(folder, newest), 'utf8'));
+  const version = record.version + 1;
+  const name = `${String(version).padStart(8, '0')}.json`;
+  await writeFile(join(folder, name), JSON.stringify({ ...record, version, status: 'deleted' }));
+}
 
 async function dataOf(registry: string, id: string): Promise<string | undefined> {
   const [record = ''] = (

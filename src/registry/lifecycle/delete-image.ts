@@ -21,7 +21,7 @@ import { createVersion, MAX_VERSION, versionKey } from '../record/records.ts';
 import { tombstoneOf } from '../record/tombstone.ts';
 import { isUnreadable, unreadableRecord } from '../record/unreadable.ts';
 import type { DeleteOptions } from '../registry-types.ts';
-import { assertImageUnused } from './unused-objects.ts';
+import { assertImageUnused, assertUnused } from './unused-objects.ts';
 
 /** The reason of an image that is deactivated while `delete` checks whether it may go. */
 const DELETING = 'it is being deleted';
@@ -199,10 +199,10 @@ async function removeObjects(
   for await (const { key } of store.list(imageFolder(id), options))
     if (isMeant(key)) keys.push(key);
   const isRecord = (key: string) => key.startsWith(recordFolder(id));
-  await store.remove(
-    keys.filter((key) => !isRecord(key)),
-    options,
-  );
+  const data = keys.filter((key) => !isRecord(key));
+  // A guest may have been started on them since the record was changed.
+  await assertUnused(store, data, options);
+  await store.remove(data, options);
   await store.remove(keys.filter(isRecord), options);
 }
 

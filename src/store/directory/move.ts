@@ -22,12 +22,15 @@ export async function moveFile(root: string, from: string, key: string): Promise
     if (!(await adoptGroup(file, facts.gid, target))) return false;
     if (target.isShared) await file.chmod(FILE_MODE);
     else await openByUmask(file, FILE_MODE);
-    // NOTE: a bind mount has the device of its file system, and no link leads across it. The caller
-    // then reads the file: its time must be the one that it had, and only its owner may read it.
-    if (!(await linked(linkInto(root, { file, path: from }, key)))) {
-      await file.chmod(facts.mode & 0o7777);
-      return false;
+    let isLinked = false;
+    try {
+      isLinked = await linked(linkInto(root, { file, path: from }, key));
+    } finally {
+      // NOTE: a bind mount has the device of its file system, and no link leads across it. The caller
+      // then reads the file: it must have its time, and be readable by its owner alone, as before.
+      if (!isLinked) await file.chmod(facts.mode & 0o7777);
     }
+    if (!isLinked) return false;
     // Its age in the registry counts from now.
     const now = new Date();
     await file.utimes(now, now);
